@@ -1,0 +1,136 @@
+//! How part of a configuration is laid over another: for every struct of settings a twin whose fields are optional.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use serde::de::{DeserializeOwned, Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Exchange, LossOfInterest, Membership, Response};
+use crate::time::micros;
+
+/// A setting, or a struct of them, that a document may replace in part.
+pub(super) trait Overlay {
+    /// What stands for it in a document.
+    type Document: DeserializeOwned + Serialize;
+    fn apply(&mut self, document: Self::Document);
+    fn document(&self) -> Self::Document;
+}
+
+/// Defines a struct of settings and its overlay. Fields before the semicolon stand in the document alone.
+macro_rules! settings {
+    ($(#[$doc:meta])* Config / $overlay:ident { $($fields:tt)* }) => {
+        settings! { @define { preset: Option<Preset>, } $(#[$doc])* Config / $overlay { $($fields)* } }
+    };
+    ($(#[$doc:meta])* $name:ident / $overlay:ident { $($fields:tt)* }) => {
+        settings! { @define { } $(#[$doc])* $name / $overlay { $($fields)* } }
+    };
+    (@define { $($extra:ident: $extra_type:ty,)* } $(#[$doc:meta])* $name:ident / $overlay:ident {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $overlay {
+            $(#[serde(skip_serializing)] $extra: $extra_type,)*
+            $($field: Option<<$type as Overlay>::Document>,)*
+        }
+
+        impl Overlay for $name {
+            type Document = $overlay;
+
+            fn apply(&mut self, document: $overlay) {
+                $(if let Some(part) = document.$field {
+                    self.$field.apply(part);
+                })*
+            }
+
+            fn document(&self) -> $overlay {
+                $overlay { $($extra: None,)* $($field: Some(self.$field.document()),)* }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.document().serialize(serializer)
+            }
+        }
+    };
+}
+pub(super) use settings;
+
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl Overlay for $type {
+            type Document = Self;
+            fn apply(&mut self, document: Self) {
+                *self = document;
+            }
+            fn document(&self) -> Self {
+                self.clone()
+            }
+        }
+    )*};
+}
+plain!(bool, u32, usize, String, Exchange, Response, LossOfInterest, Membership);
+
+impl Overlay for Duration {
+    type Document = Text;
+
+    fn apply(&mut self, document: Text) {
+        *self = document.0;
+    }
+
+    fn document(&self) -> Text {
+        Text(*self)
+    }
+}
+
+/// A duration as people write it: a whole number and a unit, `"200ms"`.
+pub(super) struct Text(Duration);
+
+/// Units in microseconds, largest first.
+const UNITS: [(&str, u64); 6] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+
+fn parse(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*scale).map(Duration::from_micros)
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let micros = micros(self.0);
+        // Every number is a multiple of one microsecond, so a unit is always found.
+        let (unit, scale) = UNITS.iter().find(|(_, scale)| micros != 0 && micros % scale == 0).unwrap_or(&UNITS[3]);
+        serializer.collect_str(&format_args!("{}{unit}", micros / scale))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+
+        impl Visitor<'_> for Words {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration: a whole number and one of us, ms, s, m, h, d, for instance \"200ms\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                parse(text).map(Text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_str(Words)
+    }
+}

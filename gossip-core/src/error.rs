@@ -1,0 +1,135 @@
+//! Errors, sorted by who is at fault: the peer's bytes, the caller, the configuration.
+
+use alloc::string::String;
+
+use crate::time::Instant;
+
+/// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatagramError {
+    /// Too short to be a datagram.
+    #[error("{length} bytes are no datagram, the shortest has {shortest}")]
+    TooShort {
+        /// Bytes received.
+        length: usize,
+        /// Header and trailer alone.
+        shortest: usize,
+    },
+    /// Longer than the cluster's `max_datagram`.
+    #[error("{length} bytes are more than the cluster's datagrams have, {longest}")]
+    TooLong {
+        /// Bytes received.
+        length: usize,
+        /// The configured bound.
+        longest: usize,
+    },
+    /// Another version of the wire format.
+    #[error("wire format {found}, this node speaks {spoken}")]
+    Version {
+        /// What the datagram says.
+        found: u8,
+        /// What this node speaks.
+        spoken: u8,
+    },
+    /// Another cluster's label.
+    #[error("another cluster's datagram")]
+    ForeignLabel,
+    /// Sealed with a key that this node does not have, or plain where a key is set.
+    #[error("key {key} is not accepted here")]
+    Key {
+        /// The key id in the header; 0 is plain.
+        key: u8,
+    },
+    /// The trailer does not belong to these bytes: damaged, cut or forged.
+    #[error("the integrity trailer does not match")]
+    Integrity,
+    /// Whole, but not a sequence of messages.
+    #[error("malformed message at byte {offset}")]
+    Malformed {
+        /// Where the message that could not be read begins.
+        offset: usize,
+    },
+    /// The sender's clock is further ahead than stamps may be.
+    #[error("the sender's clock says {clock}, this node's bound is {bound}")]
+    ClockAhead {
+        /// The clock in the header.
+        clock: Instant,
+        /// The latest that is accepted.
+        bound: Instant,
+    },
+    /// This node has left the cluster and listens no more.
+    #[error("this node has left")]
+    Left,
+}
+
+/// The caller is at fault: the write was refused, nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The name is too long.
+    #[error("a name of {length} bytes, at most {longest} are admitted")]
+    NameTooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The bound.
+        longest: usize,
+    },
+    /// The value does not fit.
+    #[error("a value of {size} bytes, at most {largest} are admitted")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// What fits beside this name.
+        largest: usize,
+    },
+    /// A time to live that has passed before anybody can learn the value.
+    #[error("a time to live of {given:?}, at least {shortest:?} is needed")]
+    TooShortLived {
+        /// What was asked for.
+        given: core::time::Duration,
+        /// The bound.
+        shortest: core::time::Duration,
+    },
+    /// The node holds as much as it may.
+    #[error("the node is full: {held} items, at most {limit} are held")]
+    Full {
+        /// Items held.
+        held: usize,
+        /// `limits.entries`.
+        limit: usize,
+    },
+    /// The node has left the cluster.
+    #[error("this node has left")]
+    Left,
+}
+
+/// The configuration is at fault: no node was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A value that cannot work.
+    #[error("{field} is {value}, it must be {bound}")]
+    OutOfBounds {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        bound: String,
+    },
+    /// The node's address is longer than every datagram has room for.
+    #[error("the address takes {length} bytes, at most {longest} are admitted")]
+    AddressTooLong {
+        /// Its encoded length.
+        length: usize,
+        /// The bound.
+        longest: usize,
+    },
+    /// The node's address does not survive encoding: peers would answer to another one.
+    #[error("the address {address} does not survive encoding")]
+    AddressChanges {
+        /// The address.
+        address: String,
+    },
+}

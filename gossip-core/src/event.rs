@@ -1,0 +1,121 @@
+//! What the application is told, and what it sees.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+use crate::time::Instant;
+use crate::update::Stamp;
+
+/// A member's status, as this node sees it.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It is there.
+    Alive,
+    /// It did not answer; unless it refutes that in time, it will be declared dead.
+    Suspect,
+    /// It was declared dead.
+    Dead,
+    /// It said goodbye.
+    Left,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Dead => "dead",
+            Self::Left => "left",
+        })
+    }
+}
+
+/// A member, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Member<A> {
+    /// Who.
+    pub id: NodeId,
+    /// Where.
+    pub address: A,
+    /// How it seems to be.
+    pub status: Status,
+    /// How often it has said so: its start in microseconds, raised by every refutation.
+    pub incarnation: u64,
+    /// When it started, by its own clock.
+    pub life: Instant,
+}
+
+/// Identifies a broadcast.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BroadcastId(pub Stamp);
+
+/// What became of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum Change {
+    /// It has this value now.
+    Written {
+        /// The value.
+        value: Arc<[u8]>,
+        /// When and by whom it was written.
+        stamp: Stamp,
+    },
+    /// It is gone: deleted, expired, or its owner is.
+    Gone,
+}
+
+/// What has changed. States, not verbs: an application that polls late sees the latest, at most one event per member
+/// and per entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum Event<A> {
+    /// A member joined, was suspected, recovered, died, left, or moved.
+    Member {
+        /// What the last event said of it; none if it is new.
+        was: Option<Status>,
+        /// What it is now.
+        member: Member<A>,
+    },
+    /// A member that died or left long ago is forgotten.
+    Reaped {
+        /// Who.
+        id: NodeId,
+    },
+    /// An entry has another value.
+    Entry {
+        /// Whose it is; nobody's if shared.
+        owner: Option<NodeId>,
+        /// Its name.
+        name: Arc<str>,
+        /// What became of it.
+        change: Change,
+    },
+    /// A broadcast arrived.
+    Broadcast {
+        /// Which.
+        id: BroadcastId,
+        /// What it says.
+        payload: Arc<[u8]>,
+    },
+    /// This node hears from nobody (`true`), or does again.
+    Isolated(bool),
+    /// Another live node has this node's id.
+    IdentityConflict {
+        /// Where the other one is.
+        address: A,
+    },
+    /// Most peers' clocks are further ahead of this node's than stamps may be.
+    ClockWrong {
+        /// The median of what the peers' clocks said.
+        peers: Instant,
+        /// What this node's clock said.
+        own: Instant,
+    },
+    /// This node's [`leave`](crate::Node::leave) is done.
+    Left,
+}

@@ -1,0 +1,28 @@
+//! Gossip as a sans-IO state machine.
+#![no_std]
+#![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod config;
+mod error;
+mod event;
+mod id;
+mod node;
+mod time;
+mod update;
+
+pub use address::{Address, MAX_ADDRESS};
+pub use config::{
+    AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, LossOfInterest, Mail, Membership, Policy, Probe,
+    Response,
+};
+pub use error::{ConfigError, DatagramError, WriteError};
+pub use event::{BroadcastId, Change, Event, Member, Status};
+pub use id::{NodeId, ParseNodeIdError};
+pub use node::{Input, Kind, Node, PutOptions, Reconciled, Stats, Transmit};
+pub use time::Instant;
+pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};

@@ -1,0 +1,113 @@
+//! Hashes of keys, bodies and items, keyed by the cluster's label.
+
+use core::fmt;
+use core::hash::Hasher;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use super::{Certificate, Entry, Stamp, Update};
+use crate::address::{Address, MAX_ADDRESS};
+use crate::id::NodeId;
+
+/// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct KeyHash(u128);
+
+impl Serialize for KeyHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.to_le_bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <[u8; 16]>::deserialize(deserializer).map(|bytes| Self(u128::from_le_bytes(bytes)))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Hashes with the cluster's keys, so that what collides in one cluster does not in another.
+#[derive(Debug, Clone)]
+pub(crate) struct ItemHasher {
+    keys: (u64, u64),
+}
+
+impl ItemHasher {
+    pub(crate) fn new(label: &str) -> Self {
+        let mut hasher = SipHasher24::new_with_keys(0x6974_656d, 0x6b65_7973);
+        hasher.write(label.as_bytes());
+        let hash = hasher.finish128();
+        Self { keys: (hash.h1, hash.h2) }
+    }
+
+    fn wide(&self, kind: u8, parts: &[&[u8]]) -> u128 {
+        let mut hasher = SipHasher24::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(&[kind]);
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128()
+    }
+
+    pub(crate) fn member(&self, id: NodeId) -> KeyHash {
+        KeyHash(self.wide(0, &[&id.get().to_le_bytes()]))
+    }
+
+    pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str) -> KeyHash {
+        KeyHash(match owner {
+            None => self.wide(1, &[name.as_bytes()]),
+            Some(owner) => self.wide(2, &[&owner.get().to_le_bytes(), name.as_bytes()]),
+        })
+    }
+
+    pub(crate) fn broadcast(&self, stamp: &Stamp) -> KeyHash {
+        let (time, counter, node) = (stamp.time.as_micros(), stamp.counter, stamp.node.get());
+        KeyHash(self.wide(3, &[&time.to_le_bytes(), &counter.to_le_bytes(), &node.to_le_bytes()]))
+    }
+
+    pub(crate) fn key<A>(&self, update: &Update<A>) -> KeyHash {
+        match update {
+            Update::Member(record) => self.member(record.id),
+            Update::Entry(entry) => self.entry(entry.owner.map(|owner| owner.id), &entry.name),
+            Update::Certificate(certificate) => certificate.key,
+            Update::Broadcast(broadcast) => self.broadcast(&broadcast.stamp),
+        }
+    }
+
+    /// The digest of the body: what tells apart two updates of one key and version.
+    pub(crate) fn digest<A: Address>(&self, update: &Update<A>) -> u128 {
+        match update {
+            Update::Member(record) => {
+                let mut buffer = [0; MAX_ADDRESS];
+                // Longer addresses are refused at the wire and by `Node::new`.
+                let address: &[u8] = postcard::to_slice(&record.address, &mut buffer).map_or(&[], |bytes| bytes);
+                self.wide(4, &[&record.life.as_micros().to_le_bytes(), address])
+            }
+            Update::Entry(Entry { value: Some(value), .. }) => self.wide(5, &[value]),
+            // Whether it has shrunk or not makes no difference.
+            Update::Entry(Entry { value: None, .. }) | Update::Certificate(Certificate { .. }) => self.wide(6, &[]),
+            Update::Broadcast(broadcast) => self.wide(7, &[&broadcast.payload]),
+        }
+    }
+
+    /// The hash of the item: key, version, until and body. What sketches are made of.
+    pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
+        let version = update.version();
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(&key.0.to_le_bytes());
+        hasher.write(&version.0.to_le_bytes());
+        hasher.write(&version.1.to_le_bytes());
+        hasher.write(&version.2.to_le_bytes());
+        hasher.write(&version.3.get().to_le_bytes());
+        hasher.write(&update.until().0.as_micros().to_le_bytes());
+        hasher.write(&self.digest(update).to_le_bytes());
+        hasher.finish()
+    }
+}
