@@ -6,7 +6,8 @@
 //!
 //! Starts N nodes (10 if not said) on free ports, joined through the first; waits until all know all; puts a key on
 //! one and waits until all have it; broadcasts from another and counts who got it; deletes the key and waits until it
-//! is gone everywhere. `--loss P` drops that share of the datagrams at their sender; `--json` prints one object per
+//! is gone everywhere. Then one node stops without a word until all others see it dead, is started again on another
+//! port until all see it alive, and leaves until all see it left. `--loss P` drops that share of the datagrams at their sender; `--json` prints one object per
 //! stage. Ends with 0, with 1 and the reason if a stage does not finish in a minute, with 2 if it was called wrongly.
 
 use std::future::Future;
@@ -75,7 +76,36 @@ async fn run(options: &Options) -> Result<(), Failure> {
     nodes[options.nodes / 2].delete(KEY)?;
     delete.all(&nodes, "have lost the key", |node| node.get(KEY).is_none()).await?;
     delete.end("it is gone everywhere", "");
+
+    let last = options.nodes - 1;
+    let victim = nodes.pop().expect("there are at least two nodes");
+    let kill = Stage::begin(options, "kill");
+    victim.stop();
+    kill.within(victim.stopped().map(|end| end.map_err(Failure::from))).await?;
+    drop(victim);
+    kill.all(&nodes, "see it dead", |node| sees(node, last) == Some(Status::Dead)).await?;
+    kill.end("all others see it dead", "");
+
+    let restart = Stage::begin(options, "restart");
+    nodes.push(start(options, last, Some(nodes[0].address())).await?);
+    let address = nodes[last].address();
+    let back = |node: &Gossip| {
+        let member = node.member(id(last));
+        member.is_some_and(|member| member.status == Status::Alive && member.address == address)
+    };
+    restart.all(&nodes, "see it alive at its new address", back).await?;
+    restart.end("all see it alive, on another port", "");
+
+    let leave = Stage::begin(options, "leave");
+    nodes[last].leave(LIMIT).await?;
+    leave.all(&nodes[..last], "see that it left", |node| sees(node, last) == Some(Status::Left)).await?;
+    leave.end("all others see that it left", "");
     Ok(())
+}
+
+/// How `node` sees the one with this number.
+fn sees(node: &Gossip, number: usize) -> Option<Status> {
+    node.member(id(number)).map(|member| member.status)
 }
 
 /// Starts a node whose name, and so whose id, is its number.
