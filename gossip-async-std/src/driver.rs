@@ -118,7 +118,7 @@ impl<'a, T: Transport> Driver<'a, T> {
     }
 
     fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Turn<R>> {
-        self.shared.count(|counters| counters.wakes += 1);
+        self.shared.count(|counters| counters.turns += 1);
         let turn = Turn {
             woken: self.shared.poll_woken(cx),
             due: self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()),

@@ -72,8 +72,10 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
     pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
-        self.shared().reseeded.store(true, Ordering::Relaxed);
-        self.shared().command(|node, now| node.join(now, seeds));
+        self.shared().command(|node, now| {
+            self.shared().reseeds.store(false, Ordering::Relaxed);
+            node.join(now, seeds);
+        });
     }
 
     /// Replaces the list of peers, where the configuration says that membership is given.
@@ -250,7 +252,10 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`LeaveError`]: it took longer than `timeout`, or the node has stopped before.
     pub async fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
-        self.shared().command(Node::leave);
+        self.shared().command(|node, now| {
+            self.shared().reseeds.store(false, Ordering::Relaxed);
+            node.leave(now);
+        });
         let left = self.wait_until(Self::has_left);
         match select(pin!(left), pin!(runtime::sleep(timeout))).await {
             Either::Left((left, _)) => Ok(left?),

@@ -72,20 +72,25 @@ impl Seeds {
     }
 }
 
-/// Resolves the seeds now, while nobody answers, and every five minutes; until the node stops or is given other seeds.
+/// Resolves the seeds now, while nobody answers, and every five minutes; until the node stops,
+/// leaves, or is given other seeds.
 pub(crate) async fn refresh(seeds: Seeds, shared: Arc<Shared<SocketAddr>>) {
     let mut known = Vec::new();
     let mut age = REFRESH;
     let mut pause = ISOLATED.0;
-    while shared.end().is_none() && !shared.reseeded.load(Ordering::Relaxed) {
+    while shared.end().is_none() && shared.reseeds.load(Ordering::Relaxed) {
         let isolated = shared.lock().is_isolated();
         if isolated || age >= REFRESH {
             age = Duration::ZERO;
             let found = seeds.resolve().await;
             // Nothing found says more about the resolver than about the seeds.
-            if !found.is_empty() && found != known && !shared.reseeded.load(Ordering::Relaxed) {
+            if !found.is_empty() && found != known {
                 known.clone_from(&found);
-                shared.command(|node, now| node.join(now, found));
+                shared.command(|node, now| {
+                    if shared.reseeds.load(Ordering::Relaxed) {
+                        node.join(now, found);
+                    }
+                });
             }
         }
         pause = if isolated { (2 * pause).min(ISOLATED.1) } else { ISOLATED.0 };

@@ -16,8 +16,8 @@ pub struct Stats {
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DriverStats {
-    /// How often the task ran.
-    pub wakes: u64,
+    /// How often the loop went round: a few times for each datagram, deadline or call, and never without one.
+    pub turns: u64,
     /// How often its timer was set: when the node's deadline changed, and not otherwise.
     pub timers_set: u64,
     /// Datagrams dropped because the transport would have blocked.

@@ -30,8 +30,9 @@ pub(crate) struct Shared<A: Address> {
     /// Keeps the channel open while nobody reads.
     _nobody: async_broadcast::InactiveReceiver<Event<A>>,
     end: OnceLock<Result<(), TaskError>>,
-    /// Whether the application has named other seeds than the builder.
-    pub(crate) reseeded: AtomicBool,
+    /// Whether the builder's seeds are still wanted: until the application joins through others, or leaves. Changed
+    /// with the node locked.
+    pub(crate) reseeds: AtomicBool,
 }
 
 impl<A: Address> Shared<A> {
@@ -49,7 +50,7 @@ impl<A: Address> Shared<A> {
             events: sender,
             _nobody: receiver.deactivate(),
             end: OnceLock::new(),
-            reseeded: AtomicBool::new(false),
+            reseeds: AtomicBool::new(true),
         }
     }
 
