@@ -1,1 +1,119 @@
-//! To come.
+//! [`gossip-core`](core) on async-std: a node in one line.
+//!
+//! async-std is discontinued (RUSTSEC-2025-0052): this crate is for those who still run on it, and a new program
+//! should take its twin, `gossip-tokio`, which is the same but for the runtime.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let gossip = gossip_async_std::bind("127.0.0.1:7000").name("db-1").join(["127.0.0.1:7001"]).spawn().await?;
+//! gossip.put("config/limit", b"10")?; // plain calls, also outside async
+//! gossip.wait_members(2).await?;
+//! println!("{:?}", gossip.members());
+//! gossip.leave(std::time::Duration::from_secs(5)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`bind`] makes a node with a UDP socket, [`over`] one with a [`Transport`] of your own; both give a [`Builder`],
+//! and that a [`Gossip`]: the handle of a node that runs until the last handle is dropped. [`core`] is the state
+//! machine inside, with its configuration, its events and its errors.
+//!
+//! # What happens, and waiting for it
+//!
+//! [`Memory`] is a network inside the process, for tests and for examples such as these:
+//!
+//! ```
+//! use gossip_async_std::core::{Config, Event};
+//! use gossip_async_std::{Lagged, Network, over};
+//!
+//! # #[async_std::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = Network::default();
+//! let first = over(network.attach(1)?, 1).config(Config::local()).spawn().await?;
+//! let second = over(network.attach(2)?, 2).config(Config::local()).join([1]).spawn().await?;
+//! let mut events = second.events();
+//!
+//! first.put("config/limit", b"10")?;
+//! assert_eq!(&*second.wait_for("config/limit").await?, b"10");
+//! first.delete("config/limit")?;
+//! second.wait_until(|gossip| gossip.get("config/limit").is_none()).await?;
+//!
+//! first.broadcast(b"hello")?;
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Ok(Event::Broadcast { payload, .. }) => {
+//!             assert_eq!(&*payload, b"hello");
+//!             break;
+//!         }
+//!         Ok(_) => {}
+//!         Err(Lagged { missed }) => eprintln!("too slow: {missed} events are lost"),
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`Events`] is a `Stream`, too. No wait loses anything when it is dropped, so all of them may stand in a `select`.
+//!
+//! # A transport of your own
+//!
+//! Anything that carries datagrams, or something that can be cut into datagrams. This one loses every third:
+//!
+//! ```
+//! use std::io;
+//! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+//! use gossip_async_std::{Memory, Network, Transport, core::Config, over};
+//!
+//! struct Lossy(Memory, AtomicUsize);
+//!
+//! impl Transport for Lossy {
+//!     type Address = u64;
+//!
+//!     fn send(&self, to: &u64, payload: &[u8]) -> io::Result<()> {
+//!         if self.1.fetch_add(1, Relaxed) % 3 == 2 { Ok(()) } else { self.0.send(to, payload) }
+//!     }
+//!
+//!     async fn recv(&self, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+//!         self.0.recv(buffer).await
+//!     }
+//! }
+//!
+//! # #[async_std::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = Network::default();
+//! let end = |address| network.attach(address).map(|end| Lossy(end, AtomicUsize::new(0)));
+//! let first = over(end(1)?, 1).config(Config::local()).spawn().await?;
+//! let second = over(end(2)?, 2).config(Config::local()).join([1]).spawn().await?;
+//! first.wait_members(2).await?;
+//! second.wait_members(2).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # When things go wrong
+//!
+//! A node outlives its network. Errors of the transport are counted ([`DriverStats`]) and survived, seeds are tried
+//! until one answers, and their names are resolved again. What ends a node's task, other than [`Gossip::stop`] and the
+//! end of the last handle, is told by [`Gossip::stopped`]. A slow reader of events loses the oldest of them and is
+//! told so; it never holds up the protocol. Spans and events of `tracing` carry the node's id.
+
+mod builder;
+mod clock;
+mod driver;
+mod error;
+mod events;
+mod gossip;
+mod memory;
+mod runtime;
+mod seeds;
+mod shared;
+mod stats;
+mod transport;
+mod udp;
+
+pub use builder::{Bind, Builder, Over, bind, over};
+pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError};
+pub use events::Events;
+pub use gossip::Gossip;
+pub use gossip_core as core;
+pub use memory::{Memory, Network};
+pub use runtime::Udp;
+pub use stats::{DriverStats, Stats};
+pub use transport::Transport;

@@ -1,0 +1,43 @@
+//! The stream of events. Knows how to tell a slow reader what it has missed; nothing of the node.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::{Stream, StreamExt};
+use gossip_core::Event;
+
+use crate::error::Lagged;
+
+/// What happens at a node, from the call of [`events`](crate::Gossip::events) on. Ends when the node's task does.
+///
+/// A reader that falls behind by more than the builder's `events` loses the oldest and is told how many. Dropping and
+/// resuming a wait for the next event loses nothing.
+pub struct Events<A> {
+    pub(crate) receiver: async_broadcast::Receiver<Event<A>>,
+}
+
+impl<A: Clone> Events<A> {
+    /// The next event; none after the last. The same as `StreamExt::next`, for those who do without that trait.
+    pub async fn next(&mut self) -> Option<Result<Event<A>, Lagged>> {
+        StreamExt::next(self).await
+    }
+}
+
+impl<A: Clone> Stream for Events<A> {
+    type Item = Result<Event<A>, Lagged>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
+            Some(Ok(event)) => Some(Ok(event)),
+            Some(Err(async_broadcast::RecvError::Overflowed(missed))) => Some(Err(Lagged { missed })),
+            Some(Err(async_broadcast::RecvError::Closed)) | None => None,
+        })
+    }
+}
+
+impl<A> fmt::Debug for Events<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("waiting", &self.receiver.len()).finish_non_exhaustive()
+    }
+}

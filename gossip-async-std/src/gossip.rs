@@ -1,0 +1,306 @@
+//! The handle of a running node. Knows the shared node and how to wait for it; must not know transports.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use gossip_core::{
+    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, Stamp, Status, WriteError,
+};
+
+use crate::error::{LeaveError, Stopped, TaskError};
+use crate::events::Events;
+use crate::runtime;
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+/// A running node. Clones are the same node; when the last is dropped, the node stops without a word.
+///
+/// The calls answer at once and may be made from any thread, inside and outside of async code. Every future of this
+/// type may be dropped at any time: nothing but the wait ends. After the node has [stopped](Self::stop), calls act on
+/// what it held then, and nobody hears of it.
+pub struct Gossip<A: Address = SocketAddr> {
+    handle: Arc<Handle<A>>,
+}
+
+/// What all clones share: dropped with the last.
+struct Handle<A: Address> {
+    shared: Arc<Shared<A>>,
+}
+
+impl<A: Address> Drop for Handle<A> {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl<A: Address> Gossip<A> {
+    pub(crate) fn new(shared: Arc<Shared<A>>) -> Self {
+        Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    fn shared(&self) -> &Shared<A> {
+        &self.handle.shared
+    }
+
+    // Membership.
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.inspect(Node::id)
+    }
+
+    /// Where the others reach this node.
+    pub fn address(&self) -> A {
+        self.inspect(|node| node.address().clone())
+    }
+
+    /// All members as this node sees them, itself included, also those that died or left and are remembered.
+    pub fn members(&self) -> Vec<Member<A>> {
+        self.inspect(|node| node.members().collect())
+    }
+
+    /// One member as this node sees it.
+    pub fn member(&self, id: NodeId) -> Option<Member<A>> {
+        self.inspect(|node| node.member(id))
+    }
+
+    /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
+    pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
+        self.shared().command(|node, now| {
+            self.shared().reseeds.store(false, Ordering::Relaxed);
+            node.join(now, seeds);
+        });
+    }
+
+    /// Replaces the list of peers, where the configuration says that membership is given.
+    pub fn set_peers(&self, peers: impl IntoIterator<Item = A>) {
+        self.shared().command(|node, now| node.set_peers(now, peers));
+    }
+
+    /// The node can be reached elsewhere from now on.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the address is too long or does not survive encoding; nothing has changed.
+    pub fn set_address(&self, address: A) -> Result<(), ConfigError> {
+        self.shared().command(|node, now| node.set_address(now, address))
+    }
+
+    /// Forgets a member that is gone for good.
+    pub fn forget(&self, id: NodeId) {
+        self.shared().command(|node, now| node.forget(now, id));
+    }
+
+    /// Whether this node hears from nobody.
+    pub fn is_isolated(&self) -> bool {
+        self.inspect(Node::is_isolated)
+    }
+
+    /// Whether this node has left the cluster.
+    pub fn has_left(&self) -> bool {
+        self.inspect(Node::has_left)
+    }
+
+    // Data.
+
+    /// Writes an entry that all members share.
+    ///
+    /// # Errors
+    /// [`WriteError`]: name or value too long, node full, or it has left; nothing has changed. The same for all
+    /// writes.
+    pub fn put(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
+        self.shared().command(|node, now| node.put(now, name, value.as_ref()))
+    }
+
+    /// Writes an entry of this member's own: its metadata, gone when it is.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
+        self.shared().command(|node, now| node.put_own(now, name, value.as_ref()))
+    }
+
+    /// Writes an entry that is the member's own, expires, or both.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); a time to live that is too short.
+    pub fn put_with(&self, name: &str, value: impl AsRef<[u8]>, options: PutOptions) -> Result<Stamp, WriteError> {
+        self.shared().command(|node, now| node.put_with(now, name, value.as_ref(), options))
+    }
+
+    /// Deletes a shared entry.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn delete(&self, name: &str) -> Result<Stamp, WriteError> {
+        self.shared().command(|node, now| node.delete(now, name))
+    }
+
+    /// Deletes an entry of this member's own.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn delete_own(&self, name: &str) -> Result<Stamp, WriteError> {
+        self.shared().command(|node, now| node.delete_own(now, name))
+    }
+
+    /// Sends a message to all members, each of which gets it at most once.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn broadcast(&self, payload: impl AsRef<[u8]>) -> Result<BroadcastId, WriteError> {
+        self.shared().command(|node, now| node.broadcast(now, payload.as_ref()))
+    }
+
+    /// The value of a shared entry.
+    pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
+        self.inspect(|node| node.get(name))
+    }
+
+    /// The value of a member's own entry.
+    pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
+        self.inspect(|node| node.get_own(owner, name))
+    }
+
+    /// The shared entries whose name begins with `prefix`, by name.
+    pub fn entries(&self, prefix: &str) -> Vec<(Arc<str>, Arc<[u8]>)> {
+        self.inspect(|node| node.entries(prefix).collect())
+    }
+
+    /// Every member's own entry of this name, by owner.
+    pub fn entries_named(&self, name: &str) -> Vec<(NodeId, Arc<[u8]>)> {
+        self.inspect(|node| node.entries_named(name).collect())
+    }
+
+    // Looking inside.
+
+    /// What was counted since the start.
+    pub fn stats(&self) -> Stats {
+        Stats { node: self.inspect(|node| node.stats().clone()), driver: self.shared().count(|counters| *counters) }
+    }
+
+    /// The node's time: microseconds of UNIX time, never backwards.
+    pub fn now(&self) -> Instant {
+        self.shared().clock.now()
+    }
+
+    /// Everything else that a node can tell. The node stands still meanwhile, and calling this handle from within
+    /// `look` never returns.
+    pub fn inspect<R>(&self, look: impl FnOnce(&Node<A>) -> R) -> R {
+        look(&self.shared().lock())
+    }
+
+    // Waiting.
+
+    /// What happens from now on. To start from a known state, call this first and read the state then.
+    pub fn events(&self) -> Events<A> {
+        self.shared().events()
+    }
+
+    /// Waits for a shared entry, and gives its value.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node has stopped before.
+    pub async fn wait_for(&self, name: &str) -> Result<Arc<[u8]>, Stopped> {
+        let mut value = None;
+        self.wait_until(|gossip| {
+            value = gossip.get(name);
+            value.is_some()
+        })
+        .await?;
+        Ok(value.expect("the condition was true when it was last looked at"))
+    }
+
+    /// Waits until this node sees at least `count` members alive, itself included.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node has stopped before.
+    pub async fn wait_members(&self, count: usize) -> Result<(), Stopped> {
+        let alive = |node: &Node<A>| node.members().filter(|member| member.status == Status::Alive).count();
+        self.wait_until(|gossip| gossip.inspect(alive) >= count).await
+    }
+
+    /// Waits until a condition is true. It is looked at now and after whatever an event or a call may have changed;
+    /// what changes without an event, as the numbers in [`stats`](Self::stats) do, is not noticed by itself.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node has stopped before.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) -> Result<(), Stopped> {
+        loop {
+            let changed = self.shared().listen();
+            if condition(self) {
+                return Ok(());
+            }
+            if self.shared().end().is_some() {
+                return Err(Stopped);
+            }
+            changed.await;
+        }
+    }
+
+    // The end.
+
+    /// Tells the others that this node leaves, and waits until that is done: they then see it as left, not as dead.
+    /// The node answers nobody any more, until [`join`](Self::join). A wait that is dropped or timed out does not
+    /// call it back.
+    ///
+    /// # Errors
+    /// [`LeaveError`]: it took longer than `timeout`, or the node has stopped before.
+    pub async fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
+        self.shared().command(|node, now| {
+            self.shared().reseeds.store(false, Ordering::Relaxed);
+            node.leave(now);
+        });
+        let left = self.wait_until(Self::has_left);
+        match select(pin!(left), pin!(runtime::sleep(timeout))).await {
+            Either::Left((left, _)) => Ok(left?),
+            Either::Right(_) => Err(LeaveError::TimedOut(timeout)),
+        }
+    }
+
+    /// Stops the node without a word, as a crash would, for all clones. The transport is dropped soon after; to wait
+    /// for that, see [`stopped`](Self::stopped).
+    pub fn stop(&self) {
+        self.shared().stop();
+    }
+
+    /// The end of the node's task, which has dropped the transport by then. The future is no handle: it does not keep
+    /// the node running.
+    ///
+    /// # Errors
+    /// [`TaskError`]: it ended otherwise than by [`stop`](Self::stop) or because all handles are gone.
+    pub fn stopped(&self) -> impl Future<Output = Result<(), TaskError>> + Send + use<A>
+    where
+        A: Send + Sync + 'static,
+    {
+        let shared = Arc::clone(&self.handle.shared);
+        async move {
+            loop {
+                let changed = shared.listen();
+                if let Some(end) = shared.end() {
+                    return end.clone();
+                }
+                changed.await;
+            }
+        }
+    }
+}
+
+/// Another handle of the same node.
+impl<A: Address> Clone for Gossip<A> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<A: Address> fmt::Debug for Gossip<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, address) = self.inspect(|node| (node.id(), node.address().clone()));
+        f.debug_struct("Gossip").field("id", &id).field("address", &address).finish_non_exhaustive()
+    }
+}

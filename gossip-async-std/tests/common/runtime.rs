@@ -1,0 +1,14 @@
+//! What the tests need of the runtime.
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use gossip_async_std as gossip;
+
+pub fn block_on<T>(test: impl Future<Output = T>) -> T {
+    async_std::task::block_on(test)
+}
+
+pub async fn sleep(time: Duration) {
+    async_std::task::sleep(time).await;
+}

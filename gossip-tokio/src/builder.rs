@@ -1,0 +1,227 @@
+//! How a node is started. Knows addresses, options and what may be wrong with them; must not know the driver's loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gossip_core::{Config, Node, NodeId};
+use tracing::Instrument as _;
+
+use crate::clock::Clock;
+use crate::driver;
+use crate::error::SpawnError;
+use crate::gossip::Gossip;
+use crate::runtime::{self, Udp};
+use crate::seeds::{self, Seeds};
+use crate::shared::{Ending, Shared};
+use crate::transport::Transport;
+use crate::udp;
+
+/// A node at a UDP address: `HOST:PORT`, port 0 for a free one. It is bound when the node is spawned.
+pub fn bind(address: impl ToString) -> Builder<Bind> {
+    Builder::new(Bind { address: address.to_string(), advertised: None, seeds: Vec::new() })
+}
+
+/// A node over a transport of one's own. `address` is where the others reach it.
+pub fn over<T: Transport>(transport: T, address: T::Address) -> Builder<Over<T>> {
+    Builder::new(Over { transport, address, seeds: Vec::new() })
+}
+
+/// A node that is not yet started: what it is called, whom it joins, how it is configured.
+#[derive(Debug, Clone)]
+#[must_use = "nothing runs before `spawn`"]
+pub struct Builder<P> {
+    place: P,
+    options: Options,
+}
+
+#[derive(Debug, Clone)]
+struct Options {
+    id: Option<NodeId>,
+    label: Option<String>,
+    config: Config,
+    seed: Option<u64>,
+    events: usize,
+}
+
+/// A [`Builder`]'s place: a UDP address.
+#[derive(Debug, Clone)]
+pub struct Bind {
+    address: String,
+    advertised: Option<String>,
+    seeds: Vec<String>,
+}
+
+/// A [`Builder`]'s place: an address of a transport.
+#[derive(Debug, Clone)]
+pub struct Over<T: Transport> {
+    transport: T,
+    address: T::Address,
+    seeds: Vec<T::Address>,
+}
+
+impl<P> Builder<P> {
+    fn new(place: P) -> Self {
+        Self { place, options: Options { id: None, label: None, config: Config::default(), seed: None, events: 256 } }
+    }
+
+    /// A name that is unique in the cluster and stays the same when the node is started again; its id is
+    /// [`NodeId::from_name`]. Without a name or an id, the id is random.
+    pub fn name(self, name: &str) -> Self {
+        self.id(NodeId::from_name(name))
+    }
+
+    /// An id that is unique in the cluster, and stays the same when the node is started again.
+    pub fn id(mut self, id: NodeId) -> Self {
+        self.options.id = Some(id);
+        self
+    }
+
+    /// The cluster's name: nodes with another one are not heard. Replaces the configuration's.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.options.label = Some(label.into());
+        self
+    }
+
+    /// The configuration; [`Config::lan`] without.
+    pub fn config(mut self, config: Config) -> Self {
+        self.options.config = config;
+        self
+    }
+
+    /// The seed of the node's random choices, for those who want them to be the same again. Random without.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = Some(seed);
+        self
+    }
+
+    /// How many events a reader may be behind before it loses the oldest: at least 1, 256 without.
+    pub fn events(mut self, events: usize) -> Self {
+        self.options.events = events;
+        self
+    }
+}
+
+impl Options {
+    fn start<T: Transport>(
+        self,
+        transport: T,
+        address: T::Address,
+        seeds: Vec<T::Address>,
+    ) -> Result<Arc<Shared<T::Address>>, SpawnError> {
+        let mut config = self.config;
+        if let Some(label) = self.label {
+            config.label = label;
+        }
+        let (configured, carried) = (config.max_datagram, transport.max_datagram());
+        if configured > carried {
+            return Err(SpawnError::DatagramTooLarge { configured, carried });
+        }
+        let id = self.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
+        let seed = self.seed.map_or_else(getrandom::u64, Ok)?;
+        let clock = Clock::start();
+        let mut node = Node::new(id, address, config, seed)?;
+        if !seeds.is_empty() {
+            node.join(clock.now(), seeds);
+        }
+        let shared = Arc::new(Shared::new(node, clock, self.events));
+        let task = driver::drive(Ending(Arc::clone(&shared)), transport);
+        runtime::spawn(task.instrument(tracing::info_span!("gossip", node = %id))).map_err(SpawnError::Runtime)?;
+        Ok(shared)
+    }
+}
+
+impl Builder<Bind> {
+    /// Joins through these seeds, `HOST:PORT` each; any number of times. One that answers is enough.
+    ///
+    /// Names are resolved as long as the node runs: while nobody answers, and every five minutes. A name that cannot
+    /// be resolved now is therefore no error.
+    pub fn join(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.place.seeds.extend(seeds.into_iter().map(|seed| seed.to_string()));
+        self
+    }
+
+    /// The address that the others are told, where it is not the one that is bound: behind a translator, or when
+    /// `0.0.0.0` or `[::]` is bound. `HOST:PORT`, port 0 for the one that is bound.
+    pub fn advertise(mut self, address: impl ToString) -> Self {
+        self.place.advertised = Some(address.to_string());
+        self
+    }
+
+    /// Binds the socket and starts the node.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
+    /// cannot work; no runtime.
+    pub async fn spawn(mut self) -> Result<Gossip, SpawnError> {
+        let given = std::mem::take(&mut self.place.seeds);
+        let socket = bind_first(&self.place.address).await?;
+        let bound = socket.local_addr();
+        let own = match self.place.advertised.take() {
+            None => bound,
+            Some(name) => advertised(name, bound).await?,
+        };
+        if own.ip().is_unspecified() {
+            return Err(SpawnError::Unspecified { address: own });
+        }
+        let seeds = Seeds::parse(given, bound, own)?;
+        let shared = self.options.start(socket, own, seeds.literal())?;
+        if seeds.has_names() {
+            let span = tracing::info_span!("seeds", node = %shared.lock().id());
+            runtime::spawn(seeds::refresh(seeds, Arc::clone(&shared)).instrument(span)).map_err(SpawnError::Runtime)?;
+        }
+        Ok(Gossip::new(shared))
+    }
+}
+
+impl<T: Transport> Builder<Over<T>> {
+    /// Joins through these seeds; any number of times. One that answers is enough.
+    pub fn join(mut self, seeds: impl IntoIterator<Item = T::Address>) -> Self {
+        self.place.seeds.extend(seeds);
+        self
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: a configuration that cannot work, with this transport or at all; no runtime.
+    pub async fn spawn(self) -> Result<Gossip<T::Address>, SpawnError> {
+        let Over { transport, address, seeds } = self.place;
+        self.options.start(transport, address, seeds).map(Gossip::new)
+    }
+}
+
+async fn resolve(name: &str) -> Result<Vec<SocketAddr>, SpawnError> {
+    if !udp::is_name(name) {
+        return Err(SpawnError::Address { given: name.to_owned() });
+    }
+    runtime::resolve(name).await.map_err(|source| unresolved(name, source))
+}
+
+fn unresolved(name: &str, source: io::Error) -> SpawnError {
+    SpawnError::Resolve { name: name.to_owned(), source }
+}
+
+/// The first of a name's addresses that is this machine's.
+async fn bind_first(name: &str) -> Result<Udp, SpawnError> {
+    let mut failure = unresolved(name, io::ErrorKind::NotFound.into());
+    for address in resolve(name).await? {
+        match Udp::bind(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(source) => failure = SpawnError::Bind { address, source },
+        }
+    }
+    Err(failure)
+}
+
+async fn advertised(name: String, bound: SocketAddr) -> Result<SocketAddr, SpawnError> {
+    let found = resolve(&name).await?;
+    let mut address = found
+        .into_iter()
+        .find(|&to| udp::reaches(bound, to))
+        .ok_or_else(|| unresolved(&name, io::ErrorKind::AddrNotAvailable.into()))?;
+    if address.port() == 0 {
+        address.set_port(bound.port());
+    }
+    Ok(address)
+}

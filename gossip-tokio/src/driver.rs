@@ -1,0 +1,227 @@
+//! The loop between a transport and a node. Knows both, and when to let go; must not know what the bytes mean.
+//!
+//! It selects what was received, what an application did, and the node's deadline; hands the node its input; sends
+//! what the node has to send; and publishes its events. A turn does a bounded amount of work and then lets other tasks
+//! run, whatever arrives.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use gossip_core::{Input, Instant, Transmit};
+
+use crate::runtime;
+use crate::shared::{Ending, Shared};
+use crate::transport::Transport;
+
+/// Datagrams taken in before what they caused goes out.
+const RECEIVES: usize = 64;
+/// Datagrams sent before others get their turn.
+const SENDS: usize = 64;
+/// Events published before others get their turn.
+const EVENTS: usize = 256;
+/// How long to wait after an error of `recv`; doubled from the first to the last by every further one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// How long to wait for a deadline that a tick has left in the past. (No node does that; it would spin.)
+const OVERDUE: Duration = Duration::from_millis(1);
+
+/// Drives the node until it is told to stop. The transport is dropped first, the ending last, whatever ends it.
+pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T) {
+    let mut driver = Driver::new(&transport, &ending.0);
+    // One byte more than a datagram may have, so that a longer one is seen to be longer.
+    let mut buffer = vec![0; driver.outgoing.len() + 1];
+    let mut pause = Duration::ZERO;
+    driver.flush();
+    loop {
+        let received = driver.next(pin!(receive(&transport, &mut buffer, pause))).await;
+        match received {
+            None => break,
+            Some(Ok((length, from))) => {
+                pause = Duration::ZERO;
+                driver.accept(&from, &buffer[..length.min(buffer.len())]);
+            }
+            Some(Err(error)) => {
+                if pause.is_zero() {
+                    tracing::warn!(%error, "receiving failed");
+                }
+                pause = (2 * pause).clamp(PAUSES.0, PAUSES.1);
+                ending.0.count(|counters| counters.receives_failed += 1);
+            }
+        }
+    }
+    tracing::debug!("stopped");
+}
+
+async fn receive<T: Transport>(transport: &T, buffer: &mut [u8], pause: Duration) -> io::Result<(usize, T::Address)> {
+    if !pause.is_zero() {
+        runtime::sleep(pause).await;
+    }
+    transport.recv(buffer).await
+}
+
+struct Driver<'a, T: Transport> {
+    transport: &'a T,
+    shared: &'a Shared<T::Address>,
+    outgoing: Vec<u8>,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The deadline that the timer stands at, and the anchor of the clock at that time.
+    armed: Option<(Instant, u64)>,
+    ticked: Instant,
+    /// Inputs since the last flush, not counting those that flush at once.
+    unflushed: usize,
+}
+
+/// Why the task runs. More than one may be true, and none that is true is put off: so none can starve another.
+struct Turn<R> {
+    woken: bool,
+    due: bool,
+    received: Option<R>,
+}
+
+impl<'a, T: Transport> Driver<'a, T> {
+    fn new(transport: &'a T, shared: &'a Shared<T::Address>) -> Self {
+        let size = shared.lock().config().max_datagram;
+        Self {
+            transport,
+            shared,
+            outgoing: vec![0; size],
+            timer: None,
+            armed: None,
+            ticked: Instant::ORIGIN,
+            unflushed: 0,
+        }
+    }
+
+    /// Serves everything but the transport until that has something; none if the node is to stop.
+    async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
+        loop {
+            let turn = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
+            if turn.woken && self.shared.is_stopping() {
+                return None;
+            }
+            if turn.due {
+                self.tick();
+            }
+            let full = self.unflushed >= RECEIVES;
+            if turn.woken || turn.due || turn.received.is_none() || full {
+                let more = self.flush();
+                if more || full {
+                    yield_now().await;
+                }
+            }
+            if turn.received.is_some() {
+                return turn.received;
+            }
+        }
+    }
+
+    fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Turn<R>> {
+        self.shared.count(|counters| counters.turns += 1);
+        let turn = Turn {
+            woken: self.shared.poll_woken(cx),
+            due: self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()),
+            received: match receive.poll(cx) {
+                Poll::Ready(received) => Some(received),
+                Poll::Pending => None,
+            },
+        };
+        let quiet = !turn.woken && !turn.due && turn.received.is_none() && self.unflushed == 0;
+        if quiet { Poll::Pending } else { Poll::Ready(turn) }
+    }
+
+    fn tick(&mut self) {
+        (self.timer, self.armed) = (None, None);
+        self.ticked = self.shared.clock.now();
+        self.handle(Input::Tick);
+    }
+
+    fn accept(&mut self, from: &T::Address, payload: &[u8]) {
+        self.unflushed += 1;
+        self.handle(Input::Datagram { from, payload });
+    }
+
+    fn handle(&self, input: Input<'_, T::Address>) {
+        let now = self.shared.clock.now();
+        let result = self.shared.lock().handle(now, input);
+        if let Err(error) = result {
+            // The node has counted it. Anybody can cause this, so nobody gets to fill the log with it.
+            tracing::trace!(%error, "refused a datagram");
+        }
+    }
+
+    /// Sends what the node has to send, publishes its events, sets the timer. Whether there is more to do.
+    fn flush(&mut self) -> bool {
+        let more = self.send_all() | self.publish_all();
+        self.unflushed = usize::from(more);
+        self.arm();
+        more
+    }
+
+    fn send_all(&mut self) -> bool {
+        for _ in 0..SENDS {
+            // A statement of its own: in the head of the loop the lock would be held while sending.
+            let transmit = self.shared.lock().poll_transmit(&mut self.outgoing);
+            let Some(transmit) = transmit else { return false };
+            self.send(&transmit);
+        }
+        true
+    }
+
+    fn send(&self, transmit: &Transmit<T::Address>) {
+        let Err(error) = self.transport.send(&transmit.to, &self.outgoing[..transmit.len]) else { return };
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.shared.count(|counters| counters.sends_dropped += 1);
+        } else {
+            tracing::trace!(to = ?transmit.to, %error, "sending failed");
+            self.shared.count(|counters| counters.sends_failed += 1);
+            self.handle(Input::Unreachable { to: &transmit.to });
+        }
+    }
+
+    fn publish_all(&self) -> bool {
+        for published in 0..EVENTS {
+            let event = self.shared.lock().poll_event();
+            let Some(event) = event else {
+                if published > 0 {
+                    self.shared.notify();
+                }
+                return false;
+            };
+            tracing::debug!(?event);
+            self.shared.publish(event);
+        }
+        self.shared.notify();
+        true
+    }
+
+    /// The timer stands at the node's deadline. It is left alone while that stays the same.
+    fn arm(&mut self) {
+        let deadline = self.shared.lock().poll_timeout();
+        let wanted = deadline.map(|deadline| (deadline, self.shared.clock.origin()));
+        if wanted == self.armed {
+            return;
+        }
+        self.armed = wanted;
+        self.timer = deadline.map(|deadline| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            self.shared.count(|counters| counters.timers_set += 1);
+            let least = if deadline <= self.ticked { OVERDUE } else { Duration::ZERO };
+            Box::pin(runtime::sleep(deadline.since(self.shared.clock.now()).max(least)))
+        });
+    }
+}
+
+/// Lets the other tasks run once.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

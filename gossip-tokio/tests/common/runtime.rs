@@ -1,0 +1,14 @@
+//! What the tests need of the runtime. One thread for everything: a task that starves the others is seen.
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use gossip_tokio as gossip;
+
+pub fn block_on<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test)
+}
+
+pub async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}

@@ -1,0 +1,81 @@
+//! A node that strangers pour garbage on stays a member.
+
+mod common;
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::gossip::core::{Config, Event, Status};
+use common::gossip::{Gossip, bind};
+use common::{millis, run, runtime};
+use futures_util::FutureExt as _;
+
+const NODES: usize = 5;
+const PER_SECOND: u32 = 100_000;
+const SECONDS: u64 = 5;
+
+/// Sends as fast as asked, or as fast as it can, until told to stop. How many it sent.
+fn pour(onto: std::net::SocketAddr, stop: &AtomicBool) -> u32 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (start, mut sent) = (Instant::now(), 0_u32);
+    while !stop.load(Ordering::Relaxed) {
+        if f64::from(sent) > start.elapsed().as_secs_f64() * f64::from(PER_SECOND) {
+            thread::sleep(Duration::from_micros(500));
+            continue;
+        }
+        let garbage = [sent as u8; 200];
+        // A full buffer loses it, which is the flood's affair.
+        let _ = socket.send_to(&garbage[..(sent % 200) as usize], onto);
+        sent += 1;
+    }
+    sent
+}
+
+#[test]
+fn a_flood_of_garbage_neither_drowns_a_node_nor_its_members() {
+    run(|| async {
+        let mut nodes: Vec<Gossip> = Vec::new();
+        for _ in 0..NODES {
+            let seed = nodes.first().map(Gossip::address);
+            nodes.push(bind("127.0.0.1:0").config(Config::lan()).join(seed).spawn().await.unwrap());
+        }
+        for node in &nodes {
+            node.wait_members(NODES).await.unwrap();
+        }
+        let mut events: Vec<_> = nodes.iter().map(Gossip::events).collect();
+
+        let (victim, stop) = (nodes[NODES - 1].clone(), Arc::new(AtomicBool::new(false)));
+        let (onto, stopped) = (victim.address(), Arc::clone(&stop));
+        let attacker = thread::spawn(move || pour(onto, &stopped));
+        runtime::sleep(Duration::from_secs(SECONDS)).await;
+        let began = Instant::now();
+        nodes[0].put("meanwhile", b"value").unwrap();
+        victim.wait_for("meanwhile").await.unwrap();
+        let there = began.elapsed();
+        victim.put("and back", b"value").unwrap();
+        nodes[0].wait_for("and back").await.unwrap();
+        let back = began.elapsed() - there;
+        stop.store(true, Ordering::Relaxed);
+        let sent = attacker.join().unwrap();
+        runtime::sleep(millis(100)).await;
+
+        let stats = victim.stats();
+        let refused = stats.node.datagrams_malformed + stats.node.datagrams_foreign;
+        eprintln!("{sent} datagrams in {SECONDS} s, {refused} refused; a value took {there:?} there and {back:?} back");
+        assert!(refused > 10_000, "it was no flood");
+        assert!(stats.driver.timers_set < refused / 10, "{stats:?}");
+        for events in &mut events {
+            while let Some(Some(event)) = events.next().now_or_never() {
+                if let Event::Member { member, .. } = event.unwrap() {
+                    assert_ne!(member.status, Status::Dead, "{member:?}");
+                }
+            }
+        }
+        for node in &nodes {
+            node.wait_members(NODES).await.unwrap();
+        }
+    });
+}
