@@ -8,6 +8,7 @@ extern crate std;
 
 mod address;
 mod config;
+mod epidemic;
 mod error;
 mod event;
 mod id;
@@ -26,3 +27,10 @@ pub use id::{NodeId, ParseNodeIdError};
 pub use node::{Input, Kind, Node, PutOptions, Reconciled, Stats, Transmit};
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+
+/// Rumor mongering (Demers et al., section 1.4): its settings, and the decision whether a site stays infective, for
+/// those who want to measure it alone.
+pub mod rumor {
+    pub use crate::config::{Exchange, LossOfInterest, Policy, Response};
+    pub use crate::epidemic::interest::{Contact, Interest};
+}
