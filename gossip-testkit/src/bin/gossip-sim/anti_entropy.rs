@@ -9,7 +9,9 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// One update spread by anti-entropy alone: every site calls one other in every cycle
+/// One update spread by anti-entropy alone
+///
+/// Every site calls one other in every cycle.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AntiEntropy {
     #[command(flatten)]
@@ -21,7 +23,7 @@ pub(crate) struct AntiEntropy {
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u8).range(1..))]
     connection_limit: Option<u8>,
     #[command(flatten)]
-    trials: Trials<100>,
+    trials: Trials,
 }
 
 #[derive(Debug, Serialize)]

@@ -40,9 +40,9 @@ pub(crate) struct Nodes {
 
 /// The trials of a command.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Trials<const DEFAULT: u32> {
+pub(crate) struct Trials {
     /// How many runs the figures are the mean of
-    #[arg(long, value_name = "T", default_value_t = DEFAULT, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "T", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) trials: u32,
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use gossip_testkit::lab::Impossible;
 
 /// Why a command did not finish.
@@ -30,6 +31,10 @@ impl Failure {
                 // Help and version; if nobody can read them there is nobody to tell.
                 _ = error.print();
                 ExitCode::SUCCESS
+            }
+            Self::CommandLine(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                _ = error.print();
+                ExitCode::from(2)
             }
             // The reader has seen enough: `| head` is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

@@ -68,7 +68,8 @@ impl Picture {
 
     fn paint(&self, marks: &str, file: &Path) -> Result<(), Box<dyn Error>> {
         let points = || self.curves.iter().flat_map(|curve| &curve.points).chain(&self.marks);
-        let traffic = points().map(|point| point.0).fold(1.0, f64::max).ceil();
+        // The legend goes where no curve does: to the right of those that fall.
+        let traffic = points().map(|point| point.0).fold(1.0, f64::max).ceil() + 1.0;
         let floor = points().map(|point| point.1).filter(|&residue| residue >= FLOOR).fold(1.0, f64::min);
         let residue = 10_f64.powf(floor.log10().floor())..1.0;
 
@@ -86,7 +87,7 @@ impl Picture {
                 .configure_mesh()
                 .x_desc("traffic: updates sent per site")
                 .y_desc("residue: share of sites never reached")
-                .y_label_formatter(&|residue| format!("{residue:e}"))
+                .y_label_formatter(&|residue| format!("{residue:.0e}"))
                 .axis_desc_style((FONT, 19))
                 .label_style((FONT, 17))
                 .light_line_style(WHITE)
@@ -113,7 +114,7 @@ impl Picture {
                 .legend(|(x, y)| Cross::new((x + 12, y), 6, BLACK.stroke_width(2)));
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::LowerLeft)
+                .position(SeriesLabelPosition::UpperRight)
                 .margin(12)
                 .legend_area_size(34)
                 .background_style(WHITE.mix(0.9))

@@ -21,7 +21,7 @@ pub(crate) struct Rounds {
     #[arg(long, value_name = "F", value_parser = clap::value_parser!(u32).range(1..=32))]
     fanout: u32,
     #[command(flatten)]
-    trials: Trials<100>,
+    trials: Trials,
 }
 
 #[derive(Debug, Serialize)]

@@ -10,14 +10,14 @@ use crate::output::{Output, figure};
 use crate::picture::{Curve, Picture};
 use crate::progress::Progress;
 
-/// Demers' tables 1 to 3 (a rumor among 1,000 sites) beside the paper's figures
+/// Demers' tables 1 to 3 beside the paper's figures
 ///
-/// Residue is the share of sites never reached, traffic the updates sent per site, t_ave and t_last the cycles until
+/// A rumor among 1,000 sites. Residue is the share of sites never reached, traffic the updates sent per site, t_ave and t_last the cycles until
 /// the mean and the last site were reached. The paper's t_ave for push contradicts its own t_last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tables {
     #[command(flatten)]
-    trials: Trials<500>,
+    trials: Trials,
     #[command(flatten)]
     svg: Svg,
 }
