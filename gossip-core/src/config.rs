@@ -130,6 +130,9 @@ settings! {
         buddy: bool,
         /// Whether a ping-req is answered with a nack when its target stays silent.
         nack: bool,
+        /// Whether periods begin at random, so that nodes do not probe in step; if not, at multiples of the period, as
+        /// in SWIM's analysis.
+        random_phase: bool,
     }
 }
 
@@ -237,6 +240,7 @@ impl Config {
                 max_health: 8,
                 buddy: true,
                 nack: true,
+                random_phase: true,
             },
             healing: Healing { interval: 5 * second },
             mail: Mail { fanout: 8 },

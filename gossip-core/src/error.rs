@@ -2,8 +2,6 @@
 
 use alloc::string::String;
 
-use crate::time::Instant;
-
 /// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -49,14 +47,6 @@ pub enum DatagramError {
     Malformed {
         /// Where the message that could not be read begins.
         offset: usize,
-    },
-    /// The sender's clock is further ahead than stamps may be.
-    #[error("the sender's clock says {clock}, this node's bound is {bound}")]
-    ClockAhead {
-        /// The clock in the header.
-        clock: Instant,
-        /// The latest that is accepted.
-        bound: Instant,
     },
     /// This node has left the cluster and listens no more.
     #[error("this node has left")]

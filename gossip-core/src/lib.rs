@@ -8,12 +8,19 @@ extern crate std;
 
 mod address;
 mod config;
+mod epidemic;
 mod error;
 mod event;
 mod id;
+mod members;
 mod node;
+mod outbox;
+mod replica;
+mod sketch;
+mod swim;
 mod time;
 mod update;
+mod wire;
 
 pub use address::{Address, MAX_ADDRESS};
 pub use config::{
@@ -23,6 +30,14 @@ pub use config::{
 pub use error::{ConfigError, DatagramError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
-pub use node::{Input, Kind, Node, PutOptions, Reconciled, Stats, Transmit};
+pub use node::{Input, Node, PutOptions, Reconciled, Stats, Transmit};
+pub use outbox::Kind;
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+
+/// Rumor mongering (Demers et al., section 1.4): its settings, and the decision whether a site stays infective, for
+/// those who want to measure it alone.
+pub mod rumor {
+    pub use crate::config::{Exchange, LossOfInterest, Policy, Response};
+    pub use crate::epidemic::interest::{Contact, Interest};
+}

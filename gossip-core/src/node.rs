@@ -1,17 +1,39 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
+mod clocks;
+mod commands;
+mod contacts;
+mod events;
+mod handle;
+mod learn;
+mod transmit;
+
+use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
 
-use crate::address::Address;
-use crate::config::Config;
-use crate::error::{ConfigError, DatagramError, WriteError};
-use crate::event::{BroadcastId, Event, Member};
+use crate::address::{Address, MAX_ADDRESS};
+use crate::config::{Config, Membership};
+use crate::epidemic::anti_entropy::{self, AntiEntropy};
+use crate::epidemic::rumor::Rumors;
+use crate::error::ConfigError;
+use crate::event::{Change, Event, Member, Status};
 use crate::id::NodeId;
+use crate::members::Members;
+use crate::outbox::{Kind, Outbox};
+use crate::replica::{Range, Replica};
+use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
-use crate::update::{Stamp, Update};
+use crate::update::{Clock, Update};
+use crate::wire::{Envelope, Message};
+use clocks::PeerClocks;
+use contacts::Contacts;
+use events::{Events, Pending};
 
 /// What a driver tells a node.
 #[derive(Debug)]
@@ -51,22 +73,6 @@ pub struct Transmit<A> {
     pub len: usize,
     /// What it was sent for.
     pub kind: Kind,
-}
-
-/// What a datagram was sent for; others may ride along. In the order in which they are sent.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[non_exhaustive]
-pub enum Kind {
-    /// An answer to a probe.
-    Ack,
-    /// A probe, for oneself or for another.
-    Probe,
-    /// Direct mail, rumors and what answers them.
-    Rumor,
-    /// Summaries and sketches.
-    AntiEntropy,
-    /// What a replica lacked.
-    Bulk,
 }
 
 /// How an entry is written.
@@ -109,8 +115,6 @@ pub struct Stats {
     pub datagrams_malformed: u64,
     /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
     pub datagrams_foreign: u64,
-    /// Datagrams refused: their sender's clock is too far ahead.
-    pub datagrams_ahead: u64,
     /// Updates that were news.
     pub updates_new: u64,
     /// Updates that were known or outdated.
@@ -121,8 +125,14 @@ pub struct Stats {
     pub updates_ahead: u64,
     /// Updates refused: the node is full.
     pub updates_full: u64,
+    /// Updates refused: too large to be passed on.
+    pub updates_oversized: u64,
+    /// Datagrams that came after this node had left.
+    pub datagrams_after_leaving: u64,
     /// Messages dropped because the outbox was full.
     pub outbox_dropped: u64,
+    /// Messages dropped because no datagram has room for them.
+    pub outbox_unsendable: u64,
     /// Rumors that cooled because there were too many.
     pub hot_dropped: u64,
     /// Owned entries of unknown members dropped because there were too many.
@@ -149,143 +159,305 @@ pub struct Reconciled {
     pub fingerprint: u64,
 }
 
+/// How often a twin was contradicted.
+#[derive(Debug, Default)]
+struct Conflict {
+    pause: Duration,
+    /// Not again before this.
+    until: Instant,
+}
+
+/// Where a node stands in its life.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Made, but not yet told what time it is.
+    Unborn,
+    Running,
+    /// Has said goodbye, and waits until that has spread.
+    Leaving {
+        deadline: Instant,
+    },
+    Left,
+}
+
 /// A node. Owns no socket, no clock, no thread and no source of randomness.
+///
+/// Commands and inputs take the current time; time that runs backwards counts as standing still. The outputs can be
+/// polled in any order and any number of times: nothing has to be drained before the next input.
+///
+/// - **Commands**: [`join`](Self::join), [`put`](Self::put), [`delete`](Self::delete),
+///   [`broadcast`](Self::broadcast), [`leave`](Self::leave) and their kin.
+/// - **Input**: [`handle`](Self::handle).
+/// - **Outputs**: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
+///   [`poll_timeout`](Self::poll_timeout).
+/// - **Getters** answer from what is known here and now.
 #[derive(Debug)]
 pub struct Node<A: Address> {
     id: NodeId,
     address: A,
     config: Config,
+    rng: Xoshiro256PlusPlus,
+    phase: Phase,
+    /// The latest time seen.
+    now: Instant,
+    clock: Clock,
+    peer_clocks: PeerClocks,
+    incarnation: u64,
+    life: Instant,
+    replica: Replica<A>,
+    members: Members,
+    prober: Prober<A>,
+    suspicions: Suspicions,
+    health: Health,
+    rumors: Rumors<A>,
+    anti_entropy: AntiEntropy<A>,
+    contacts: Contacts<A>,
+    outbox: Outbox<A>,
+    events: Events<A>,
+    envelope: Envelope,
     stats: Stats,
+    /// How many updates this exchange's repairs may still make hot.
+    reheats: u32,
+    conflict: Conflict,
+    /// The messages of the datagram at hand: kept for its capacity.
+    messages: Vec<Message<A>>,
 }
 
-#[expect(
-    unused_variables,
-    clippy::todo,
-    clippy::needless_pass_by_ref_mut,
-    missing_docs,
-    reason = "the face before the body"
-)]
 impl<A: Address> Node<A> {
+    /// A node that does nothing until it is told the time, by a command or a tick. `address`: where the others reach
+    /// it. `seed`: where its randomness comes from; different for every node and every start.
+    ///
+    /// # Errors
+    /// A configuration or an address that cannot work, with the value and the bound.
     pub fn new(id: NodeId, address: A, config: Config, seed: u64) -> Result<Self, ConfigError> {
-        todo!()
+        config.check()?;
+        check_address(&address)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
+        let envelope = Envelope::new(&config.label, config.max_datagram);
+        // Clocks may be apart by the bound on future stamps either way, and a cut is on its way for a while.
+        let grace = 2 * config.lifetimes.max_ahead + Duration::from_secs(10);
+        let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked);
+        let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
+        let anti_entropy =
+            AntiEntropy::new(config.anti_entropy.clone(), envelope.room(), config.probe.timeout, &mut rng);
+        Ok(Self {
+            prober: Prober::new(config.probe.clone(), &mut rng),
+            suspicions: Suspicions::new(config.probe.clone()),
+            health: Health::new(config.probe.max_health),
+            outbox: Outbox::new(config.limits.outbox),
+            events: Events::new(config.limits.undelivered),
+            id,
+            address,
+            config,
+            rng,
+            phase: Phase::Unborn,
+            now: Instant::ORIGIN,
+            clock: Clock::default(),
+            peer_clocks: PeerClocks::default(),
+            incarnation: 0,
+            life: Instant::ORIGIN,
+            replica,
+            members: Members::default(),
+            rumors,
+            anti_entropy,
+            contacts: Contacts::default(),
+            envelope,
+            stats: Stats::default(),
+            reheats: 0,
+            conflict: Conflict::default(),
+            messages: Vec::new(),
+        })
     }
 
-    // Commands.
+    // Outputs; `poll_transmit` is in `transmit`.
 
-    pub fn join(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
-        todo!()
-    }
-    pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
-        todo!()
-    }
-    /// The node can be reached elsewhere from now on.
-    pub fn set_address(&mut self, now: Instant, address: A) -> Result<(), ConfigError> {
-        todo!()
-    }
-    pub fn put(&mut self, now: Instant, name: &str, value: &[u8]) -> Result<Stamp, WriteError> {
-        todo!()
-    }
-    pub fn put_own(&mut self, now: Instant, name: &str, value: &[u8]) -> Result<Stamp, WriteError> {
-        todo!()
-    }
-    pub fn put_with(
-        &mut self,
-        now: Instant,
-        name: &str,
-        value: &[u8],
-        options: PutOptions,
-    ) -> Result<Stamp, WriteError> {
-        todo!()
-    }
-    pub fn delete(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
-        todo!()
-    }
-    pub fn delete_own(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
-        todo!()
-    }
-    pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
-        todo!()
-    }
-    pub fn leave(&mut self, now: Instant) {
-        todo!()
-    }
-    pub fn forget(&mut self, now: Instant, id: NodeId) {
-        todo!()
-    }
-
-    // Input.
-
-    pub fn handle(&mut self, now: Instant, input: Input<'_, A>) -> Result<(), DatagramError> {
-        todo!()
-    }
-
-    // Outputs.
-
-    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit<A>> {
-        todo!()
-    }
+    /// What has changed, if anything has.
     pub fn poll_event(&mut self) -> Option<Event<A>> {
-        todo!()
+        loop {
+            return Some(match self.events.pop()? {
+                Pending::Member { id, was, moved } => {
+                    let Some(member) = self.member(id).filter(|member| moved || was != Some(member.status)) else {
+                        continue;
+                    };
+                    Event::Member { was, member }
+                }
+                Pending::Reaped(id) => Event::Reaped { id },
+                Pending::Entry(owner, name) => {
+                    let entry = self.replica.entry(owner, &name, self.clock.now(self.now));
+                    let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
+                    let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
+                    Event::Entry { owner, name, change }
+                }
+                Pending::Broadcast(id, payload) => Event::Broadcast { id, payload },
+                Pending::Isolated(isolated) => Event::Isolated(isolated),
+                Pending::IdentityConflict(address) => Event::IdentityConflict { address },
+                Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
+                Pending::Left => Event::Left,
+            });
+        }
     }
+
+    /// When the node wants a [tick](Input::Tick): the one deadline that a driver keeps. Only a node that has left has
+    /// none.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        match self.phase {
+            Phase::Unborn => return Some(Instant::ORIGIN),
+            Phase::Left => return None,
+            Phase::Running | Phase::Leaving { .. } => {}
+        }
+        let leaving = if let Phase::Leaving { deadline } = self.phase { Some(deadline) } else { None };
+        let probed = self.config.membership == Membership::Probed;
+        let swim = probed.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
+        [leaving, swim, self.rumors.due(), self.anti_entropy.due(), self.contacts.due(), self.replica.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     // Getters.
 
-    pub fn id(&self) -> NodeId {
-        todo!()
+    /// Who this node is.
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
-    pub fn address(&self) -> &A {
-        todo!()
+
+    /// Where the others reach this node.
+    pub const fn address(&self) -> &A {
+        &self.address
     }
-    pub fn config(&self) -> &Config {
-        todo!()
+
+    /// What it was made with.
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
-    /// This node itself included.
+
+    /// Everybody known and not forgotten, the dead and the departed among them; this node itself first.
     pub fn members(&self) -> impl Iterator<Item = Member<A>> + '_ {
-        core::iter::empty()
+        let others = self.members.iter().filter_map(|(id, _)| self.member(id));
+        self.member(self.id).into_iter().chain(others)
     }
+
+    /// A member, as this node sees it.
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
-        todo!()
+        let record = self.replica.member(id)?;
+        let status = if id == self.id { self.own_status() } else { self.members.get(id)?.status };
+        Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, life: record.life })
     }
+
+    fn own_status(&self) -> Status {
+        match self.phase {
+            Phase::Unborn | Phase::Running => Status::Alive,
+            Phase::Leaving { .. } | Phase::Left => Status::Left,
+        }
+    }
+
+    /// How many members are alive or suspected, this node included while it has not left.
+    pub fn live_members(&self) -> usize {
+        self.members.peers() + usize::from(self.own_status() == Status::Alive)
+    }
+
+    /// The value of a shared entry.
     pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
-        todo!()
+        self.value_of(None, name)
     }
+
+    /// The value of a member's own entry.
     pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
-        todo!()
+        self.value_of(Some(owner), name)
     }
+
+    fn value_of(&self, owner: Option<NodeId>, name: &str) -> Option<Arc<[u8]>> {
+        self.replica.entry(owner, name, self.clock.now(self.now))?.value.clone()
+    }
+
     /// Shared entries whose name begins with `prefix`, by name.
     pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (Arc<str>, Arc<[u8]>)> + '_ {
-        core::iter::empty()
+        let prefix: Arc<str> = prefix.into();
+        self.replica
+            .entries_from(prefix.clone(), self.clock.now(self.now))
+            .take_while(move |entry| entry.name.starts_with(&*prefix))
+            .filter(|entry| entry.owner.is_none())
+            .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
     }
-    /// Owned entries of this name, by owner.
+
+    /// Members' own entries of this name, by owner.
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
-        core::iter::empty()
+        let name: Arc<str> = name.into();
+        self.replica
+            .entries_from(name.clone(), self.clock.now(self.now))
+            .take_while(move |entry| entry.name == name)
+            .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
+
     /// Lifeguard's local health multiplier: 0 is healthy.
-    pub fn local_health(&self) -> u32 {
-        todo!()
+    pub const fn local_health(&self) -> u32 {
+        self.health.value()
     }
-    pub fn is_isolated(&self) -> bool {
-        todo!()
+
+    /// Whether this node knows of others (members that died, or seeds) and is in touch with none.
+    pub const fn is_isolated(&self) -> bool {
+        self.contacts.is_isolated()
     }
+
+    /// Whether this node has left: it is silent for ever, unless it [joins](Self::join) again.
     pub fn has_left(&self) -> bool {
-        todo!()
+        self.phase == Phase::Left
     }
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+
+    /// While this node catches up with a peer: how many items have come, of how many expected.
+    pub fn catching_up(&self) -> Option<(u64, u64)> {
+        self.anti_entropy.progress()
     }
-    /// The reconciled set at `cut` (hybrid-logical-clock time, see [`clock`](Self::clock)).
-    pub fn reconciled(&self, cut: Instant) -> Reconciled {
-        todo!()
+
+    /// How many rumors are hot here.
+    pub fn hot_rumors(&self) -> usize {
+        self.rumors.len()
     }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            outbox_dropped: self.outbox.dropped(),
+            hot_dropped: self.rumors.dropped(),
+            parked_dropped: self.replica.parked_dropped(),
+            broadcasts_dropped: self.events.broadcasts_dropped(),
+            ..self.stats.clone()
+        }
+    }
+
     /// The hybrid logical clock at `now`: the later of `now` and everything seen.
     pub fn clock(&self, now: Instant) -> Instant {
-        todo!()
+        self.clock.now(now)
     }
-    /// Every update in the reconciled set at `cut`, in no order that means anything.
+
+    /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.
+    pub fn reconciled(&self, cut: Instant) -> Reconciled {
+        let (count, fingerprint) = self.replica.summary(cut);
+        Reconciled { count, fingerprint }
+    }
+
+    /// Every update in the reconciled set at `cut`, in an order that is the same wherever the set is.
     pub fn updates(&self, cut: Instant) -> impl Iterator<Item = &Update<A>> + '_ {
-        core::iter::empty()
+        self.replica.in_range(Range::ALL, cut).map(|(_, update)| update)
+    }
+
+    /// Anti-entropy, and what it works with.
+    fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, anti_entropy::Context<'_, A>) {
+        let Self { now, clock, replica, outbox, anti_entropy, .. } = self;
+        (anti_entropy, anti_entropy::Context { now: *now, clock: clock.now(*now), replica, outbox })
     }
 }
+
+fn check_address<A: Address>(address: &A) -> Result<(), ConfigError> {
+    let mut buffer = [0; MAX_ADDRESS];
+    let Ok(bytes) = postcard::to_slice(address, &mut buffer) else {
+        return Err(ConfigError::AddressTooLong { length: crate::wire::encoded_len(address), longest: MAX_ADDRESS });
+    };
+    match postcard::from_bytes::<A>(bytes) {
+        Ok(decoded) if decoded == *address => Ok(()),
+        _ => Err(ConfigError::AddressChanges { address: format!("{address:?}") }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,24 +115,30 @@ pub struct Entry {
     pub name: Arc<str>,
     /// When it was written.
     pub stamp: Stamp,
-    /// `NEVER` for ordinary values.
+    /// When the value is gone; `NEVER` for ordinary values and for deleted ones.
+    pub expires: Until,
+    /// When all of it may be forgotten; `NEVER` for ordinary values. What expires is its own death certificate from
+    /// then on, or the value that it replaced would come back from a replica that was away.
     pub until: Until,
     /// The value; none is a death certificate (a tombstone).
     #[serde(with = "bytes::option")]
     pub value: Option<Arc<[u8]>>,
 }
 
-/// A death certificate that has shrunk to the hash of its key.
+/// What is left of an entry that was deleted or has expired: the certificate of its death, shrunk to hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Hash of the key whose value was deleted.
     pub(crate) key: KeyHash,
     /// Whose the entry was.
     pub owner: Option<Owner>,
-    /// When it was deleted.
+    /// When it was deleted, or written if it has expired.
     pub stamp: Stamp,
     /// When it may be forgotten.
     pub until: Until,
+    /// The digest of the entry: both forms are one item.
+    #[serde(with = "digest")]
+    pub(crate) digest: u128,
 }
 
 /// A message to all, identified by its stamp, delivered once.
@@ -228,7 +234,7 @@ impl<A: fmt::Debug> fmt::Display for Update<A> {
                 write!(f, "member {id} {standing:?}@{incarnation} at {address:?}")?;
                 until
             }
-            Self::Entry(Entry { owner, name, stamp, until, value }) => {
+            Self::Entry(Entry { owner, name, stamp, until, value, .. }) => {
                 write!(f, "entry {name:?} ")?;
                 owned(f, owner)?;
                 match value {
@@ -237,7 +243,7 @@ impl<A: fmt::Debug> fmt::Display for Update<A> {
                 }
                 until
             }
-            Self::Certificate(Certificate { key, owner, stamp, until }) => {
+            Self::Certificate(Certificate { key, owner, stamp, until, .. }) => {
                 write!(f, "certificate {key:?} ")?;
                 owned(f, owner)?;
                 write!(f, "{stamp}")?;
@@ -252,6 +258,19 @@ impl<A: fmt::Debug> fmt::Display for Update<A> {
             Some(until) => write!(f, " until {until}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Sixteen bytes, where a varint would spend nineteen.
+mod digest {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(digest: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        digest.to_le_bytes().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        <[u8; 16]>::deserialize(deserializer).map(u128::from_le_bytes)
     }
 }
 

@@ -15,6 +15,11 @@ use crate::id::NodeId;
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyHash(u128);
 
+impl KeyHash {
+    pub(crate) const MIN: Self = Self(0);
+    pub(crate) const MAX: Self = Self(u128::MAX);
+}
+
 impl Serialize for KeyHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.to_le_bytes().serialize(serializer)
@@ -90,9 +95,11 @@ impl ItemHasher {
                 let address: &[u8] = postcard::to_slice(&record.address, &mut buffer).map_or(&[], |bytes| bytes);
                 self.wide(4, &[&record.life.as_micros().to_le_bytes(), address])
             }
-            Update::Entry(Entry { value: Some(value), .. }) => self.wide(5, &[value]),
-            // Whether it has shrunk or not makes no difference.
-            Update::Entry(Entry { value: None, .. }) | Update::Certificate(Certificate { .. }) => self.wide(6, &[]),
+            Update::Entry(Entry { value: Some(value), expires, .. }) => {
+                self.wide(5, &[&expires.0.as_micros().to_le_bytes(), value])
+            }
+            Update::Entry(Entry { value: None, .. }) => self.wide(6, &[]),
+            Update::Certificate(Certificate { digest, .. }) => *digest,
             Update::Broadcast(broadcast) => self.wide(7, &[&broadcast.payload]),
         }
     }

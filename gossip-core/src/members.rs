@@ -1,0 +1,242 @@
+//! The member view: who is there, as seen here, who is contacted at random and who is probed next.
+//!
+//! The replica holds facts about members, this holds opinions: a member may be suspected here while its record says
+//! alive. Everything is O(1) in the number of members.
+
+use alloc::vec::Vec;
+use core::hash::BuildHasherDefault;
+
+use indexmap::IndexMap;
+use rand::{Rng, RngExt, seq};
+use siphasher::sip::SipHasher13;
+
+use crate::event::Status;
+use crate::id::NodeId;
+
+/// A member as seen here.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) status: Status,
+    pub(crate) incarnation: u64,
+    /// Where it stands among the peers, or in the list of the dead.
+    place: u32,
+}
+
+/// See the [module](self). Knows everybody but this node itself.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    seen: IndexMap<NodeId, Seen, BuildHasherDefault<SipHasher13>>,
+    /// Alive or suspected, in the order in which they are probed: those before `cursor` have been, in this round.
+    peers: Vec<NodeId>,
+    cursor: usize,
+    /// Declared dead, the latest last but for the holes that the revived left.
+    dead: Vec<NodeId>,
+}
+
+impl Members {
+    pub(crate) fn get(&self, id: NodeId) -> Option<Seen> {
+        self.seen.get(&id).copied()
+    }
+
+    /// Everybody ever seen and not forgotten.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, Seen)> + '_ {
+        self.seen.iter().map(|(id, seen)| (*id, *seen))
+    }
+
+    /// How many are not forgotten.
+    pub(crate) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// How many are alive or suspected.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// How many are dead.
+    pub(crate) fn dead(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// Sees a member in this way from now on.
+    pub(crate) fn see(&mut self, id: NodeId, status: Status, incarnation: u64, rng: &mut impl Rng) {
+        let was = self.seen.get(&id).copied();
+        let list = |status| match status {
+            Status::Alive | Status::Suspect => Some(true),
+            Status::Dead => Some(false),
+            Status::Left => None,
+        };
+        let (from, to) = (was.and_then(|was| list(was.status)), list(status));
+        if from != to {
+            match from {
+                Some(true) => self.remove_peer(id),
+                Some(false) => self.remove_dead(id),
+                None => {}
+            }
+        }
+        self.seen.entry(id).or_insert(Seen { status, incarnation, place: 0 });
+        if from != to {
+            match to {
+                Some(true) => self.insert_peer(id, rng),
+                Some(false) => {
+                    self.set_place(id, self.dead.len());
+                    self.dead.push(id);
+                }
+                None => {}
+            }
+        }
+        if let Some(seen) = self.seen.get_mut(&id) {
+            (seen.status, seen.incarnation) = (status, incarnation);
+        }
+    }
+
+    /// Forgets a member.
+    pub(crate) fn forget(&mut self, id: NodeId) -> Option<Seen> {
+        match self.seen.get(&id)?.status {
+            Status::Alive | Status::Suspect => self.remove_peer(id),
+            Status::Dead => self.remove_dead(id),
+            Status::Left => {}
+        }
+        self.seen.swap_remove(&id)
+    }
+
+    /// The next to be probed: each once in a round, in an order that is shuffled anew in every round (SWIM, 4.3).
+    pub(crate) fn next_probe(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
+        if self.cursor >= self.peers.len() {
+            self.cursor = 0;
+            for last in (1..self.peers.len()).rev() {
+                self.swap_peers(last, rng.random_range(0..=last));
+            }
+        }
+        let next = self.peers.get(self.cursor).copied()?;
+        self.cursor += 1;
+        Some(next)
+    }
+
+    /// Up to `count` different peers, at random.
+    pub(crate) fn random<R: Rng>(&self, count: usize, rng: &mut R) -> impl Iterator<Item = NodeId> + use<'_, R> {
+        let count = count.min(self.peers.len());
+        seq::index::sample(rng, self.peers.len(), count).into_iter().map(|at| self.peers[at])
+    }
+
+    /// A dead member: half the time one of the `recent` that died last, else any.
+    pub(crate) fn random_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
+        let first = if rng.random_ratio(1, 2) { self.dead.len().saturating_sub(recent) } else { 0 };
+        (first < self.dead.len()).then(|| self.dead[rng.random_range(first..self.dead.len())])
+    }
+
+    /// Counts a dead member as gone for good: it is not tried again.
+    pub(crate) fn give_up(&mut self, id: NodeId) {
+        if self.seen.get(&id).is_some_and(|seen| seen.status == Status::Dead) {
+            self.remove_dead(id);
+        }
+    }
+
+    fn set_place(&mut self, id: NodeId, place: usize) {
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.place = u32::try_from(place).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn place(&self, id: NodeId) -> usize {
+        self.seen[&id].place as usize
+    }
+
+    fn swap_peers(&mut self, a: usize, b: usize) {
+        self.peers.swap(a, b);
+        for at in [a, b] {
+            self.set_place(self.peers[at], at);
+        }
+    }
+
+    /// A newcomer goes to a random place in what is left of the round.
+    fn insert_peer(&mut self, id: NodeId, rng: &mut impl Rng) {
+        let last = self.peers.len();
+        self.peers.push(id);
+        self.swap_peers(last, rng.random_range(self.cursor.min(last)..=last));
+    }
+
+    fn remove_peer(&mut self, id: NodeId) {
+        let mut at = self.place(id);
+        if at < self.cursor {
+            // The last of those that had their turn closes the gap, so that nobody gets a second one.
+            self.cursor -= 1;
+            self.swap_peers(at, self.cursor);
+            at = self.cursor;
+        }
+        self.swap_peers(at, self.peers.len() - 1);
+        self.peers.pop();
+    }
+
+    fn remove_dead(&mut self, id: NodeId) {
+        let at = self.place(id);
+        if self.dead.get(at) != Some(&id) {
+            // Given up before.
+            return;
+        }
+        self.dead.swap_remove(at);
+        if let Some(moved) = self.dead.get(at) {
+            self.set_place(*moved, at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+    use std::collections::BTreeSet;
+
+    fn id(number: u64) -> NodeId {
+        NodeId::new(number)
+    }
+
+    #[test]
+    fn everybody_is_probed_once_a_round_whatever_comes_and_goes() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut members = Members::default();
+        for n in 0..20 {
+            members.see(id(n), Status::Alive, 1, &mut rng);
+        }
+        let mut probed: Vec<NodeId> = (0..7).filter_map(|_| members.next_probe(&mut rng)).collect();
+        members.see(probed[2], Status::Dead, 1, &mut rng);
+        members.forget(probed[4]);
+        members.see(id(99), Status::Suspect, 1, &mut rng);
+        probed.extend((0..14).filter_map(|_| members.next_probe(&mut rng)));
+        let distinct: BTreeSet<_> = probed.iter().copied().collect();
+        assert_eq!((probed.len(), distinct.len()), (21, 21));
+        assert!(distinct.contains(&id(99)), "a newcomer has its turn in the round in which it comes");
+    }
+
+    #[test]
+    fn no_member_waits_more_than_two_rounds() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+        let mut members = Members::default();
+        for n in 0..10 {
+            members.see(id(n), Status::Alive, 1, &mut rng);
+        }
+        let mut last = [0_usize; 10];
+        for period in 1..2_000 {
+            let probed = members.next_probe(&mut rng).unwrap();
+            let at = usize::try_from(probed.get()).unwrap();
+            assert!(period - last[at] < 2 * 10, "SWIM, section 4.3");
+            last[at] = period;
+        }
+    }
+
+    #[test]
+    fn random_peers_are_different_ones_and_never_the_dead() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+        let mut members = Members::default();
+        for n in 0..10 {
+            members.see(id(n), if n < 5 { Status::Alive } else { Status::Dead }, 1, &mut rng);
+        }
+        for _ in 0..50 {
+            let picked: BTreeSet<_> = members.random(3, &mut rng).collect();
+            assert!(picked.len() == 3 && picked.iter().all(|peer| peer.get() < 5));
+        }
+        assert_eq!(members.random(99, &mut rng).count(), 5);
+        assert!((0..50).all(|_| members.random_dead(2, &mut rng).is_some_and(|peer| peer.get() >= 5)));
+    }
+}

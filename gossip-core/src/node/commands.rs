@@ -1,0 +1,266 @@
+//! What the application asks of a node.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::{Node, Phase, PutOptions, check_address};
+use crate::address::Address;
+use crate::epidemic::direct_mail;
+use crate::error::{ConfigError, WriteError};
+use crate::event::BroadcastId;
+use crate::id::NodeId;
+use crate::outbox::HotKey;
+use crate::replica::Merged;
+use crate::time::Instant;
+use crate::update::{Broadcast, Entry, KeyHash, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+use crate::wire::{OVERHEAD, encoded_len};
+
+/// What a message spends besides an update: the head of a page, the longest.
+const MESSAGE: usize = 24;
+
+impl<A: Address> Node<A> {
+    /// Joins the cluster that one of `seeds` belongs to: they are tried until one answers, through any loss, and
+    /// again whenever they are not members. Replaces the seeds; repeating it is harmless; after
+    /// [`leave`](Self::leave) it starts a new life.
+    pub fn join(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
+        self.advance(now);
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) {
+            self.start();
+        }
+        self.contacts.set_seeds(self.now, seeds);
+        self.note_isolation();
+        self.tick_contacts();
+    }
+
+    /// Gives the peers, where [`Membership::Given`](crate::Membership::Given) says that the application does: their
+    /// ids are learned on contact. Replaces those given before.
+    pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
+        self.advance(now);
+        self.contacts.set_given(self.now, peers);
+        self.note_isolation();
+        self.tick_contacts();
+    }
+
+    /// From now on the others reach this node at `address`.
+    ///
+    /// # Errors
+    /// An address that cannot work; the old one stays.
+    pub fn set_address(&mut self, now: Instant, address: A) -> Result<(), ConfigError> {
+        check_address(&address)?;
+        self.advance(now);
+        if address != self.address {
+            self.address = address;
+            if self.phase == Phase::Running {
+                self.incarnation += 1;
+                self.publish_self(Standing::Alive);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a shared entry. `name`: at most 255 bytes of UTF-8; the newest write of a name wins.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was changed then.
+    pub fn put(&mut self, now: Instant, name: &str, value: &[u8]) -> Result<Stamp, WriteError> {
+        self.put_with(now, name, value, PutOptions::default())
+    }
+
+    /// Writes an entry of this member's own: nobody else can, and it is gone with this member's life.
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn put_own(&mut self, now: Instant, name: &str, value: &[u8]) -> Result<Stamp, WriteError> {
+        self.put_with(now, name, value, PutOptions::default().own())
+    }
+
+    /// Writes an entry with options.
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn put_with(
+        &mut self,
+        now: Instant,
+        name: &str,
+        value: &[u8],
+        options: PutOptions,
+    ) -> Result<Stamp, WriteError> {
+        let lives = options.time_to_live;
+        if let Some(given) = lives
+            && given < self.config.lifetimes.max_ahead
+        {
+            return Err(WriteError::TooShortLived { given, shortest: self.config.lifetimes.max_ahead });
+        }
+        self.write(now, options.own, name, Some(value), lives)
+    }
+
+    /// Deletes a shared entry: its death certificate takes its place, everywhere.
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn delete(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
+        self.write(now, false, name, None, None)
+    }
+
+    /// Deletes an entry of this member's own.
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn delete_own(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
+        self.write(now, true, name, None, None)
+    }
+
+    /// Sends a message to all: delivered once to everybody who is a member within the broadcast window.
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
+        self.may_write(now)?;
+        self.has_room()?;
+        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
+        let payload = Arc::from(payload);
+        self.publish(Update::Broadcast(Broadcast { stamp, until, payload }), stamp)?;
+        Ok(BroadcastId(stamp))
+    }
+
+    /// Says goodbye: spreads that, and is silent for ever when it has spread or some time has passed; an event says
+    /// when.
+    pub fn leave(&mut self, now: Instant) {
+        self.advance(now);
+        if self.phase != Phase::Running {
+            return;
+        }
+        let patience = (2 * self.config.probe.period).max(10 * self.config.rumor.interval);
+        self.phase = Phase::Leaving { deadline: self.now + patience };
+        self.publish_self(Standing::Left);
+        self.note_isolation();
+        self.tick_leaving();
+    }
+
+    /// Declares that a member is gone for good, as somebody who knows: nobody tries to reach it any more. If it lives
+    /// after all, it will say so.
+    pub fn forget(&mut self, now: Instant, id: NodeId) {
+        self.advance(now);
+        if id == self.id {
+            return;
+        }
+        if let Some(record) = self.replica.member(id)
+            && record.standing != Standing::Left
+        {
+            let record = Record { standing: Standing::Left, until: self.reaped_at(), ..record.clone() };
+            self.learn(Update::Member(record), super::learn::Source::Own, None);
+        }
+    }
+
+    fn may_write(&mut self, now: Instant) -> Result<(), WriteError> {
+        self.advance(now);
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
+    }
+
+    fn has_room(&self) -> Result<(), WriteError> {
+        let (held, limit) = (self.replica.counts().1, self.config.limits.entries);
+        if held < limit { Ok(()) } else { Err(WriteError::Full { held, limit }) }
+    }
+
+    fn write(
+        &mut self,
+        now: Instant,
+        own: bool,
+        name: &str,
+        value: Option<&[u8]>,
+        lives: Option<Duration>,
+    ) -> Result<Stamp, WriteError> {
+        if name.len() > MAX_NAME {
+            return Err(WriteError::NameTooLong { length: name.len(), longest: MAX_NAME });
+        }
+        self.may_write(now)?;
+        let owner = own.then_some(Owner { id: self.id, life: self.life });
+        let key = self.replica.hasher.entry(owner.map(|owner| owner.id), name);
+        if self.replica.get(key).is_none() {
+            self.has_room()?;
+        }
+        // Taken only when it is written: a refused write changes nothing.
+        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
+        let ends = expires.instant().or(value.is_none().then_some(stamp.time));
+        let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
+        let value = value.map(Arc::from);
+        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value }), stamp)?;
+        Ok(stamp)
+    }
+
+    /// What fits into a datagram beside everything else that may be there.
+    pub(super) fn largest_update(&self) -> usize {
+        self.config.max_datagram - OVERHEAD - MESSAGE
+    }
+
+    /// Takes in what was written here, mails it and makes it hot.
+    fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
+        let (size, len, largest) = (body_len(&update), encoded_len(&update), self.largest_update());
+        if len > largest {
+            return Err(WriteError::TooLarge { size, largest: (largest + size).saturating_sub(len) });
+        }
+        self.clock.observe(stamp.time, stamp.counter);
+        if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
+            self.mail(key);
+        }
+        Ok(())
+    }
+
+    fn mail(&mut self, key: KeyHash) {
+        let peers = self.random_peers(self.config.mail.fanout as usize);
+        direct_mail::mail(key, peers, &mut self.outbox);
+    }
+
+    pub(super) fn own_key(&self) -> KeyHash {
+        self.replica.hasher.member(self.id)
+    }
+
+    /// When a death or departure of now is forgotten: counted from the hour, so that many who declare it agree.
+    pub(super) fn reaped_at(&self) -> Until {
+        let hour = self.clock.now(self.now).floor_to(Duration::from_secs(3_600));
+        Until::at(hour + self.config.lifetimes.reap_after)
+    }
+
+    /// Begins a life: the first, or after a departure the next.
+    pub(super) fn start(&mut self) {
+        self.phase = Phase::Running;
+        self.life = self.now.max(Instant::from_micros(self.life.as_micros() + u64::from(self.incarnation > 0)));
+        self.incarnation = self.life.as_micros().max(self.incarnation + 1);
+        self.publish_self(Standing::Alive);
+        self.rumors.begin_pulling(self.now);
+        self.anti_entropy.begins(self.now, &mut self.rng);
+        self.contacts.set_next(self.now + self.config.healing.interval);
+    }
+
+    /// Tells everybody what is true of this node.
+    pub(super) fn publish_self(&mut self, standing: Standing) {
+        let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
+        let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
+        let record = Update::Member(Record { id, incarnation, life, standing, until, address });
+        let key = self.own_key();
+        if let Merged::News { .. } = self.replica.merge(record) {
+            self.heat(key);
+            self.mail(key);
+        }
+    }
+
+    pub(super) fn tick_leaving(&mut self) {
+        let Phase::Leaving { deadline } = self.phase else { return };
+        let spread = !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        if spread || self.now >= deadline || self.members.peers() == 0 {
+            self.phase = Phase::Left;
+            self.outbox.clear();
+            self.events.left();
+        }
+    }
+}
+
+fn body_len<A>(update: &Update<A>) -> usize {
+    match update {
+        Update::Entry(entry) => entry.value.as_ref().map_or(0, |value| value.len()),
+        Update::Broadcast(broadcast) => broadcast.payload.len(),
+        Update::Member(_) | Update::Certificate(_) => 0,
+    }
+}

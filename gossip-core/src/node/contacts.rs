@@ -1,0 +1,213 @@
+//! Whom a node speaks to: random peers, seeds until they answer, the dead now and then, so that partitions heal.
+
+use alloc::vec::Vec;
+use core::hash::BuildHasherDefault;
+use core::time::Duration;
+
+use indexmap::{IndexMap, IndexSet};
+use rand::{Rng, RngExt, seq};
+use siphasher::sip::SipHasher13;
+
+use super::{Node, Phase};
+use crate::address::Address;
+use crate::config::Membership;
+use crate::event::Status;
+use crate::id::NodeId;
+use crate::outbox::{Intent, Kind};
+use crate::time::{Instant, micros};
+use crate::update::Standing;
+
+type Hasher = BuildHasherDefault<SipHasher13>;
+
+/// Addresses to speak to besides the members'.
+#[derive(Debug)]
+pub(super) struct Contacts<A> {
+    /// Seeds, and who answered there last.
+    seeds: IndexMap<A, Option<NodeId>, Hasher>,
+    /// The peers that the application gave, where it does.
+    given: IndexSet<A, Hasher>,
+    /// When one may be contacted next.
+    next: Option<Instant>,
+    /// The last dead member that was tried, and where.
+    tried: Option<(NodeId, A)>,
+    /// No exchange out of turn before this.
+    next_bridge: Instant,
+    isolated: bool,
+}
+
+impl<A> Default for Contacts<A> {
+    fn default() -> Self {
+        Self {
+            seeds: IndexMap::default(),
+            given: IndexSet::default(),
+            next: None,
+            tried: None,
+            next_bridge: Instant::ORIGIN,
+            isolated: false,
+        }
+    }
+}
+
+impl<A: Address> Contacts<A> {
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(super) const fn is_isolated(&self) -> bool {
+        self.isolated
+    }
+
+    pub(super) fn set_seeds(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
+        self.seeds = seeds.into_iter().map(|seed| (seed, None)).collect();
+        self.next = Some(now);
+    }
+
+    pub(super) fn set_next(&mut self, at: Instant) {
+        self.next = Some(at);
+    }
+
+    pub(super) fn set_given(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
+        self.given = peers.into_iter().collect();
+        self.next = Some(now);
+    }
+}
+
+/// A time around `time`, so that nodes do not stay in step: between three and five quarters of it.
+fn jittered(time: Duration, rng: &mut impl Rng) -> Duration {
+    let time = micros(time);
+    Duration::from_micros(rng.random_range(time - time / 4..=time + time / 4))
+}
+
+impl<A: Address> Node<A> {
+    /// Up to `count` different peers' addresses, at random.
+    pub(super) fn random_peers(&mut self, count: usize) -> Vec<A> {
+        match self.config.membership {
+            Membership::Probed => {
+                let ids = self.members.random(count, &mut self.rng);
+                ids.filter_map(|id| self.replica.member(id).map(|record| record.address.clone())).collect()
+            }
+            Membership::Given => {
+                let given = &self.contacts.given;
+                let picked = seq::index::sample(&mut self.rng, given.len(), count.min(given.len()));
+                let addresses = picked.into_iter().filter_map(|at| given.get_index(at));
+                addresses.filter(|address| **address != self.address).cloned().collect()
+            }
+        }
+    }
+
+    /// Whether nobody is there to speak to who should be.
+    fn lacks_peers(&self) -> bool {
+        match self.config.membership {
+            Membership::Probed => {
+                let known = self.contacts.seeds.keys().any(|seed| *seed != self.address) || self.members.dead() > 0;
+                self.members.peers() == 0 && known
+            }
+            Membership::Given => self.members.peers() == 0 && !self.contacts.given.is_empty(),
+        }
+    }
+
+    /// Tells the application if that has changed.
+    pub(super) fn note_isolation(&mut self) {
+        let isolated = self.phase == Phase::Running && self.lacks_peers();
+        if isolated != self.contacts.isolated {
+            self.contacts.isolated = isolated;
+            self.events.isolated(isolated);
+            if isolated {
+                self.contacts.next = Some(self.now);
+            }
+        }
+    }
+
+    /// Contacts seeds and the dead, if it is time to.
+    pub(super) fn tick_contacts(&mut self) {
+        if self.contacts.next.is_some_and(|next| self.now < next) || self.phase != Phase::Running {
+            return;
+        }
+        let lonely = self.lacks_peers();
+        // Until one answers: a join that is tried once is lost with one datagram.
+        let pause = if lonely {
+            self.config.probe.timeout.min(self.config.healing.interval)
+        } else {
+            self.config.healing.interval
+        };
+        self.contacts.next = Some(self.now + jittered(pause, &mut self.rng));
+        if self.config.membership == Membership::Given {
+            // Ids are learned on contact, so there is nobody to find: anti-entropy meets them all.
+            if lonely {
+                self.random_peers(3).iter().for_each(|peer| self.call(peer));
+            }
+            return;
+        }
+        self.contact_seeds(lonely);
+        self.contact_dead();
+    }
+
+    fn contact_seeds(&mut self, lonely: bool) {
+        let n = self.members.peers() + 1;
+        let absent = |answered: &Option<NodeId>, address: &A| {
+            !answered
+                .and_then(|id| self.replica.member(id))
+                .is_some_and(|record| record.standing == Standing::Alive && record.address == *address)
+        };
+        let seeds =
+            self.contacts.seeds.iter().filter(|(seed, answered)| **seed != self.address && absent(answered, seed));
+        let seeds: Vec<A> = seeds.map(|(seed, _)| seed.clone()).collect();
+        for seed in seeds {
+            // All of them together contact a lost seed about as often as three would.
+            if lonely || self.rng.random_range(0..n) < 3 {
+                self.call(&seed);
+            }
+        }
+    }
+
+    /// One dead member now and then: it may be on the other side of a partition that has ended.
+    fn contact_dead(&mut self) {
+        let (dead, alive) = (self.members.dead(), self.members.peers() + 1);
+        if dead == 0 || self.rng.random_range(0..alive) >= dead {
+            return;
+        }
+        let Some(id) = self.members.random_dead(alive.max(8), &mut self.rng) else { return };
+        let Some(address) = self.replica.member(id).map(|record| record.address.clone()) else { return };
+        let key = self.replica.hasher.member(id);
+        self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
+        self.contacts.tried = Some((id, address));
+    }
+
+    /// Introduces this node and begins an exchange.
+    fn call(&mut self, address: &A) {
+        self.outbox.push(Kind::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
+        self.begin_exchange(address);
+    }
+
+    pub(super) fn begin_exchange(&mut self, with: &A) {
+        self.stats.exchanges += 1;
+        self.reheats = super::learn::REHEATS;
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.begin(with, &mut context);
+    }
+
+    /// Somebody from the other side of a partition answers: exchanges at once what either side lacks, but not with
+    /// everybody who does.
+    pub(super) fn bridge(&mut self, to: &A) {
+        if self.now >= self.contacts.next_bridge {
+            self.contacts.next_bridge = self.now + self.config.rumor.interval;
+            self.begin_exchange(to);
+        }
+    }
+
+    /// Notes who answers where.
+    pub(super) fn note_sender(&mut self, sender: NodeId, from: &A) {
+        if let Some(answered) = self.contacts.seeds.get_mut(from) {
+            *answered = Some(sender);
+        }
+        if let Some((id, address)) = &self.contacts.tried
+            && address == from
+        {
+            if *id != sender && self.members.get(*id).is_some_and(|seen| seen.status == Status::Dead) {
+                // Somebody else lives there now.
+                self.members.give_up(*id);
+            }
+            self.contacts.tried = None;
+        }
+    }
+}

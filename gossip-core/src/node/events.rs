@@ -1,0 +1,142 @@
+//! What waits for the application: at most one event per member and per entry, and a bounded number of broadcasts.
+//!
+//! Holds what has changed, not how: the state is looked up when the event is polled, so it is never outdated.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+
+use crate::event::{BroadcastId, Status};
+use crate::id::NodeId;
+use crate::time::Instant;
+
+/// Something that the application has not been told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pending<A> {
+    Member { id: NodeId, was: Option<Status>, moved: bool },
+    Reaped(NodeId),
+    Entry(Option<NodeId>, Arc<str>),
+    Broadcast(BroadcastId, Arc<[u8]>),
+    Isolated(bool),
+    IdentityConflict(A),
+    ClockWrong { peers: Instant, own: Instant },
+    Left,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Member(NodeId),
+    Reaped(NodeId),
+    Entry(Option<NodeId>, Arc<str>),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Events<A> {
+    order: VecDeque<Place>,
+    members: BTreeMap<NodeId, (Option<Status>, bool)>,
+    entries: BTreeSet<(Option<NodeId>, Arc<str>)>,
+    broadcasts: VecDeque<(BroadcastId, Arc<[u8]>)>,
+    undelivered: usize,
+    broadcasts_dropped: u64,
+    isolated: Option<bool>,
+    conflict: Option<A>,
+    clock_wrong: Option<(Instant, Instant)>,
+    left: bool,
+}
+
+impl<A> Events<A> {
+    pub(super) const fn new(undelivered: usize) -> Self {
+        Self {
+            order: VecDeque::new(),
+            members: BTreeMap::new(),
+            entries: BTreeSet::new(),
+            broadcasts: VecDeque::new(),
+            undelivered,
+            broadcasts_dropped: 0,
+            isolated: None,
+            conflict: None,
+            clock_wrong: None,
+            left: false,
+        }
+    }
+
+    /// A member is seen in another way than before, or has moved.
+    pub(super) fn member(&mut self, id: NodeId, was: Option<Status>, moved: bool) {
+        if let Some((_, has_moved)) = self.members.get_mut(&id) {
+            *has_moved |= moved;
+        } else {
+            self.members.insert(id, (was, moved));
+            self.order.push_back(Place::Member(id));
+        }
+    }
+
+    pub(super) fn reaped(&mut self, id: NodeId) {
+        self.members.remove(&id);
+        self.order.retain(|place| *place != Place::Member(id) && *place != Place::Reaped(id));
+        self.order.push_back(Place::Reaped(id));
+    }
+
+    pub(super) fn entry(&mut self, owner: Option<NodeId>, name: Arc<str>) {
+        if self.entries.insert((owner, name.clone())) {
+            self.order.push_back(Place::Entry(owner, name));
+        }
+    }
+
+    pub(super) fn broadcast(&mut self, id: BroadcastId, payload: Arc<[u8]>) {
+        if self.broadcasts.len() == self.undelivered {
+            self.broadcasts.pop_front();
+            self.broadcasts_dropped += 1;
+        }
+        self.broadcasts.push_back((id, payload));
+    }
+
+    pub(super) fn isolated(&mut self, isolated: bool) {
+        // Two changes are none.
+        self.isolated = if self.isolated == Some(!isolated) { None } else { Some(isolated) };
+    }
+
+    pub(super) fn conflict(&mut self, address: A) {
+        self.conflict = Some(address);
+    }
+
+    pub(super) fn clock_wrong(&mut self, peers: Instant, own: Instant) {
+        self.clock_wrong = Some((peers, own));
+    }
+
+    pub(super) fn left(&mut self) {
+        self.left = true;
+    }
+
+    pub(super) const fn broadcasts_dropped(&self) -> u64 {
+        self.broadcasts_dropped
+    }
+
+    /// The next, in the order in which things began to change; what concerns this node itself first.
+    pub(super) fn pop(&mut self) -> Option<Pending<A>> {
+        if let Some(isolated) = self.isolated.take() {
+            return Some(Pending::Isolated(isolated));
+        }
+        if let Some(address) = self.conflict.take() {
+            return Some(Pending::IdentityConflict(address));
+        }
+        if let Some((peers, own)) = self.clock_wrong.take() {
+            return Some(Pending::ClockWrong { peers, own });
+        }
+        match self.order.pop_front() {
+            Some(Place::Member(id)) => {
+                let (was, moved) = self.members.remove(&id).unwrap_or_default();
+                return Some(Pending::Member { id, was, moved });
+            }
+            Some(Place::Reaped(id)) => return Some(Pending::Reaped(id)),
+            Some(Place::Entry(owner, name)) => {
+                self.entries.remove(&(owner, name.clone()));
+                return Some(Pending::Entry(owner, name));
+            }
+            None => {}
+        }
+        if let Some((id, payload)) = self.broadcasts.pop_front() {
+            return Some(Pending::Broadcast(id, payload));
+        }
+        core::mem::take(&mut self.left).then_some(Pending::Left)
+    }
+}

@@ -1,0 +1,266 @@
+//! What comes in: time, datagrams, hints. One function per message kind.
+
+use core::mem;
+
+use super::learn::Source;
+use super::{Input, Node, Phase};
+use crate::address::Address;
+use crate::config::Membership;
+use crate::error::DatagramError;
+use crate::id::NodeId;
+use crate::outbox::{HotKey, Intent, Kind};
+use crate::swim;
+use crate::time::Instant;
+use crate::update::Standing;
+use crate::wire::{self, Header, Item, Message};
+
+impl<A: Address> Node<A> {
+    /// Takes an input in.
+    ///
+    /// # Errors
+    /// A datagram that is refused whole: nothing has changed but a counter. It is the peer's fault, or that of the
+    /// network between; most drivers do nothing about it.
+    pub fn handle(&mut self, now: Instant, input: Input<'_, A>) -> Result<(), DatagramError> {
+        match input {
+            Input::Datagram { from, payload } => {
+                let read = self.read(payload);
+                match &read {
+                    Ok(_) => {
+                        self.stats.datagrams_received += 1;
+                        self.stats.bytes_received += payload.len() as u64;
+                    }
+                    Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
+                    Err(DatagramError::ForeignLabel | DatagramError::Version { .. } | DatagramError::Key { .. }) => {
+                        self.stats.datagrams_foreign += 1;
+                    }
+                    Err(_) => self.stats.datagrams_malformed += 1,
+                }
+                let header = read?;
+                self.advance(now);
+                self.on_datagram(header, from);
+            }
+            Input::Tick => {
+                self.advance(now);
+                self.tick();
+            }
+            Input::Unreachable { to } => {
+                self.advance(now);
+                self.prober.on_unreachable(to, self.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the datagram is whole and sound; its messages are in `messages` then.
+    fn read(&mut self, payload: &[u8]) -> Result<Header, DatagramError> {
+        if self.phase == Phase::Left {
+            return Err(DatagramError::Left);
+        }
+        let (header, body) = self.envelope.open(payload)?;
+        wire::read(body, &mut self.messages)?;
+        Ok(header)
+    }
+
+    /// Time never runs backwards here. The first that is told begins this node's life.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Unborn {
+            self.start();
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.phase == Phase::Left {
+            return;
+        }
+        let clock = self.clock.now(self.now);
+        if self.replica.next_due().is_some_and(|due| due <= clock) {
+            for id in self.replica.advance(clock) {
+                if self.members.forget(id).is_some() {
+                    self.suspicions.end(id);
+                    self.events.reaped(id);
+                }
+            }
+            for (owner, name) in self.replica.take_touched() {
+                self.events.entry(owner, name);
+            }
+        }
+        if self.config.membership == Membership::Probed && self.phase == Phase::Running {
+            self.tick_swim();
+        }
+        let wanted = self.rumors.partners_wanted(self.now);
+        if wanted > 0 {
+            let partners = self.random_peers(wanted);
+            self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
+        }
+        self.tick_anti_entropy();
+        self.tick_leaving();
+        self.note_isolation();
+        self.tick_contacts();
+    }
+
+    fn tick_swim(&mut self) {
+        let Self { prober, health, members, replica, outbox, rng, .. } = self;
+        let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
+        if let Some(silent) = prober.tick(health, &mut context) {
+            self.suspect(silent);
+        }
+        while let Some(id) = self.suspicions.pop_ended(self.now) {
+            self.declare_dead(id);
+        }
+    }
+
+    fn tick_anti_entropy(&mut self) {
+        if self.anti_entropy.begins(self.now, &mut self.rng)
+            && self.phase == Phase::Running
+            && let Some(peer) = self.random_peers(1).first()
+        {
+            self.begin_exchange(peer);
+        }
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.retry(&mut context);
+    }
+
+    fn on_datagram(&mut self, header: Header, from: &A) {
+        let Header { sender, incarnation, clock } = header;
+        let mut messages = mem::take(&mut self.messages);
+        if sender == self.id {
+            // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
+            messages.retain(|message| matches!(message, Message::Mail(Item::Update(_))));
+        } else {
+            self.note_clock(sender, clock);
+            self.note_sender(sender, from);
+            self.give_back_record(sender, incarnation, from);
+        }
+        for message in messages.drain(..) {
+            self.on_message(sender, from, message);
+        }
+        self.messages = messages;
+        self.note_isolation();
+    }
+
+    fn note_clock(&mut self, sender: NodeId, clock: Instant) {
+        let bound = self.config.lifetimes.max_ahead;
+        if let Some(median) = self.peer_clocks.note(sender, clock, self.now, bound) {
+            self.events.clock_wrong(median, self.now);
+            self.clock.observe(median, 0);
+        }
+        if clock <= self.peer_clocks.horizon(self.now, bound) {
+            self.clock.observe(clock, 0);
+        }
+    }
+
+    /// A sender who seems not to know what is said of it gets to know.
+    fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+        let Some(record) = self.replica.member(sender) else { return };
+        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
+        {
+            let key = self.replica.hasher.member(sender);
+            self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(key));
+        }
+    }
+
+    fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
+        match message {
+            Message::Ping { seq } => self.outbox.message(Kind::Ack, from.clone(), Message::Ack { seq }),
+            Message::Ack { seq } => self.on_ack(sender, seq),
+            Message::PingReq { seq, target, address } => {
+                let now = self.now;
+                self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
+            }
+            Message::Nack { seq } => self.prober.on_nack(seq),
+            Message::Mail(Item::Update(update)) => {
+                self.learn(update, Source::Rumor, Some(from));
+            }
+            Message::Mail(Item::Suspicion(suspicion)) => {
+                self.on_suspicion(suspicion, Some(from));
+            }
+            Message::Mail(Item::Offer(_)) => {}
+            Message::Rumor { number, feedback, pull, items } => self.on_rumor(from, number, (feedback, pull), items),
+            Message::Feedback { number, useful, spared } => {
+                let hashes = self.rumors.feedback(from, (number, useful, spared), &mut self.rng);
+                if !hashes.is_empty() {
+                    self.outbox.push(Kind::Rumor, from.clone(), Intent::Items { hashes, mail: true, next: 0 });
+                }
+            }
+            Message::Updates(updates) => {
+                for update in updates {
+                    self.learn(update, Source::Repair, Some(from));
+                }
+            }
+            Message::Page { range, last, updates } => {
+                let items = updates.len();
+                for update in updates {
+                    self.learn(update, Source::CatchUp, Some(from));
+                }
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_page(from, range, items, last, &mut context);
+            }
+            Message::Summary { cut, count, fingerprint, exchange: _, token } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_summary(from, (cut, count, fingerprint), token, &mut context);
+            }
+            Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
+            }
+            Message::Split { range, estimate } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_split(from, range, estimate, &mut context);
+            }
+            Message::Decoded { range, want } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_decoded(from, range, want, &mut context);
+            }
+            Message::Want { token, hashes } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_want(from, token, hashes, &mut context);
+            }
+            Message::Pull { cut, token, window, ranges } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_pull(from, cut, token, (window, ranges), &mut context);
+            }
+        }
+    }
+
+    fn on_ack(&mut self, sender: NodeId, seq: u32) {
+        self.prober.on_ack(sender, seq, &mut self.health, &mut self.outbox);
+    }
+
+    /// Takes rumors in and says of each whether it was news, or, of an offer, whether it is wanted.
+    fn on_rumor(
+        &mut self,
+        from: &A,
+        number: u16,
+        (feedback, pull): (bool, bool),
+        items: alloc::vec::Vec<(u8, Item<A>)>,
+    ) {
+        let (mut useful, mut spared) = (0_u64, 0_u64);
+        let some = !items.is_empty();
+        for (bit, (counter, item)) in items.into_iter().enumerate() {
+            let (key, news) = match item {
+                Item::Update(update) => {
+                    let key = HotKey::Fact(self.replica.hasher.key(&update));
+                    (Some(key), self.learn(update, Source::Rumor, Some(from)).is_some())
+                }
+                Item::Suspicion(suspicion) => {
+                    (Some(HotKey::Opinion(suspicion)), self.on_suspicion(suspicion, Some(from)))
+                }
+                Item::Offer(hash) => match self.replica.key_of(hash) {
+                    Some(key) => (Some(HotKey::Fact(key)), false),
+                    None => (None, self.rumors.wants(self.now, hash)),
+                },
+            };
+            useful |= u64::from(news) << bit;
+            if !news && let Some(key) = key {
+                spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
+            }
+        }
+        if some && (feedback || useful != 0) {
+            self.outbox.message(Kind::Rumor, from.clone(), Message::Feedback { number, useful, spared });
+        }
+        if pull {
+            self.rumors.answer_pull(from, &mut self.outbox);
+        }
+    }
+}

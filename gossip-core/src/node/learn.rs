@@ -1,0 +1,291 @@
+//! What a node makes of an update, wherever it comes from, and of what is said about members.
+
+use core::time::Duration;
+
+use super::{Node, Phase};
+use crate::address::Address;
+use crate::config::Membership;
+use crate::epidemic::rumor::Subject;
+use crate::event::{BroadcastId, Status};
+use crate::id::NodeId;
+use crate::outbox::{HotKey, Intent, Kind};
+use crate::replica::Merged;
+use crate::swim::Verdict;
+use crate::time::Instant;
+use crate::update::{KeyHash, Record, Standing, Update};
+use crate::wire::{Suspicion, encoded_len};
+
+/// How many updates that anti-entropy repairs become hot again in one exchange.
+pub(super) const REHEATS: u32 = 8;
+/// How old they may be: what is older was missed by few.
+const REHEAT_AGE: Duration = Duration::from_secs(60);
+/// The pauses between refutations of a twin: from the first to the last.
+const CONFLICT_PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
+
+/// How an update came here.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It was written here.
+    Own,
+    /// By direct mail or as a rumor.
+    Rumor,
+    /// By anti-entropy.
+    Repair,
+    /// With much else, while catching up.
+    CatchUp,
+}
+
+impl<A: Address> Node<A> {
+    /// Takes an update in. Its key, if it was news.
+    pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
+        let clock = self.clock.now(self.now);
+        let len = encoded_len(&update);
+        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
+        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
+            self.stats.updates_expired += 1;
+            return None;
+        }
+        let written = update.written();
+        if source != Source::Own && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
+            self.stats.updates_ahead += 1;
+            return None;
+        }
+        if len > self.largest_update() {
+            self.stats.updates_oversized += 1;
+            return None;
+        }
+        if let Update::Member(record) = &update
+            && record.id == self.id
+        {
+            return self.hear_of_myself(record, from);
+        }
+        if self.is_full(&update) {
+            self.stats.updates_full += 1;
+            return None;
+        }
+        let delivered = if let Update::Broadcast(broadcast) = &update {
+            Some((BroadcastId(broadcast.stamp), broadcast.payload.clone()))
+        } else {
+            None
+        };
+        if let Update::Entry(entry) = &update {
+            self.clock.observe(entry.stamp.time, entry.stamp.counter);
+        }
+        let Merged::News { key, old } = self.replica.merge(update) else {
+            self.stats.updates_known += 1;
+            return None;
+        };
+        self.stats.updates_new += 1;
+        if let Some((id, payload)) = delivered
+            && old.is_none()
+            && source != Source::Own
+        {
+            self.events.broadcast(id, payload);
+        }
+        let about_member = matches!(self.replica.get(key), Some(Update::Member(_)));
+        if let Some(hash) = self.replica.hash_of(key) {
+            self.rumors.got(hash);
+        }
+        let heats = match source {
+            Source::Own | Source::Rumor => true,
+            Source::Repair if about_member => true,
+            Source::Repair => {
+                let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+                self.reheats -= u32::from(young);
+                young
+            }
+            // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
+            Source::CatchUp => about_member && old.is_some(),
+        };
+        if heats {
+            self.heat(key);
+        }
+        if about_member {
+            self.see_record(key, from);
+        }
+        for (owner, name) in self.replica.take_touched() {
+            self.events.entry(owner, name);
+        }
+        Some(key)
+    }
+
+    fn is_full(&self, update: &Update<A>) -> bool {
+        let (members, others) = self.replica.counts();
+        let (held, limit) = match update {
+            Update::Member(_) => (members, self.config.limits.members),
+            Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
+        };
+        held >= limit && self.replica.get(self.replica.hasher.key(update)).is_none()
+    }
+
+    /// Makes what the replica holds of a key hot.
+    pub(super) fn heat(&mut self, key: KeyHash) {
+        let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
+        let subject = if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data };
+        // With the tag that tells it from an offer.
+        let len = encoded_len(update) + 1;
+        self.rumors.heat(self.now, HotKey::Fact(key), subject, hash, len, &mut self.rng);
+    }
+
+    /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
+    fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
+        let said = Update::Member(record.clone());
+        let own = self.replica.get(self.own_key())?;
+        if said.order(own, &self.replica.hasher).is_le() {
+            self.stats.updates_known += 1;
+            return None;
+        }
+        if self.phase != Phase::Running {
+            return None;
+        }
+        self.stats.updates_new += 1;
+        let twin = record.standing == Standing::Alive && (record.address != self.address || record.life != self.life);
+        if twin && !self.may_contradict(record) {
+            return None;
+        }
+        self.refute(record.incarnation);
+        if let Some(from) = from {
+            // Who said it is told at once, and is perhaps on the other side of a partition.
+            self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(self.own_key()));
+            self.bridge(from);
+        }
+        None
+    }
+
+    /// Whether to contradict one who claims this node's id: at once the first time, ever more rarely after that, or
+    /// two twins would shout each other down.
+    fn may_contradict(&mut self, record: &Record<A>) -> bool {
+        let [first, last] = CONFLICT_PAUSE;
+        if self.now < self.conflict.until {
+            return false;
+        }
+        let quiet = self.now.since(self.conflict.until) > last;
+        if self.conflict.pause.is_zero() || quiet {
+            self.conflict.pause = first;
+        } else {
+            // The second time it is not this node's own past any more.
+            self.events.conflict(record.address.clone());
+            self.conflict.pause = (self.conflict.pause * 2).min(last);
+        }
+        self.conflict.until = self.now + self.conflict.pause;
+        true
+    }
+
+    /// Raises the incarnation above `said` (SWIM, section 4.2).
+    fn refute(&mut self, said: u64) {
+        self.stats.refutations += 1;
+        self.health.worse(1);
+        self.incarnation = self.incarnation.max(said) + 1;
+        self.publish_self(Standing::Alive);
+    }
+
+    // Members.
+
+    /// The record of a member has changed: so does, perhaps, how it is seen.
+    fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
+        let Some(Update::Member(record)) = self.replica.get(key) else { return };
+        let (id, incarnation, standing) = (record.id, record.incarnation, record.standing);
+        let address = record.address.clone();
+        let seen = self.members.get(id);
+        match (standing, seen.map(|seen| seen.status)) {
+            (Standing::Alive, was) => {
+                let refuted = seen.is_none_or(|seen| seen.incarnation < incarnation);
+                let status = if refuted { Status::Alive } else { was.unwrap_or(Status::Alive) };
+                if refuted {
+                    self.suspicions.end(id);
+                }
+                self.see(id, status, incarnation, true);
+                if was == Some(Status::Dead) && from == Some(&address) {
+                    self.bridge(&address);
+                }
+            }
+            (Standing::Dead, Some(Status::Alive)) if self.config.membership == Membership::Probed => {
+                // Believed only after it had its chance to refute it, and it is told first.
+                let n = self.members.peers() + 1;
+                self.suspicions.accuse(self.now, id, incarnation, None, n);
+                self.see(id, Status::Suspect, incarnation, false);
+                self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
+                self.prober.ping_now(&address, &mut self.outbox);
+            }
+            (Standing::Dead, _) => {
+                self.suspicions.end(id);
+                self.see(id, Status::Dead, incarnation, false);
+            }
+            (Standing::Left, _) => {
+                self.suspicions.end(id);
+                self.see(id, Status::Left, incarnation, false);
+            }
+        }
+    }
+
+    /// Sees a member in this way from now on, and tells the application. `moved`: its address may be another.
+    fn see(&mut self, id: NodeId, status: Status, incarnation: u64, moved: bool) {
+        let was = self.members.get(id);
+        self.members.see(id, status, incarnation, &mut self.rng);
+        // Somebody who was gone before this node heard of it is no event.
+        let news = match was {
+            None => matches!(status, Status::Alive | Status::Suspect),
+            Some(was) => was.status != status || (moved && was.incarnation != incarnation),
+        };
+        if news {
+            self.events.member(id, was.map(|was| was.status), moved && was.is_some());
+        }
+    }
+
+    /// Somebody suspects somebody. Whether that was news.
+    pub(super) fn on_suspicion(&mut self, suspicion: Suspicion, from: Option<&A>) -> bool {
+        let Suspicion { about, incarnation, accuser } = suspicion;
+        if self.config.membership == Membership::Given {
+            return false;
+        }
+        if about == self.id {
+            if incarnation >= self.incarnation && self.phase == Phase::Running && self.is_credible(incarnation) {
+                self.refute(incarnation);
+                if let Some(from) = from {
+                    self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(self.own_key()));
+                }
+            }
+            return false;
+        }
+        let Some(seen) = self.members.get(about) else { return false };
+        let accused = matches!(seen.status, Status::Alive | Status::Suspect) && seen.incarnation <= incarnation;
+        if !accused || !self.is_credible(incarnation) {
+            return false;
+        }
+        let verdict = self.suspicions.accuse(self.now, about, incarnation, Some(accuser), self.members.peers() + 1);
+        if verdict == Verdict::Stale {
+            return false;
+        }
+        self.see(about, Status::Suspect, incarnation, false);
+        let len = encoded_len(&suspicion) + 1;
+        self.rumors.heat(self.now, HotKey::Opinion(suspicion), Subject::Membership, 0, len, &mut self.rng);
+        true
+    }
+
+    /// An incarnation from far ahead would leave no room to refute it.
+    fn is_credible(&self, incarnation: u64) -> bool {
+        let horizon = self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
+        Instant::from_micros(incarnation) <= horizon
+    }
+
+    /// A member did not answer.
+    pub(super) fn suspect(&mut self, id: NodeId) {
+        let Some(seen) = self.members.get(id) else { return };
+        if matches!(seen.status, Status::Alive | Status::Suspect) {
+            self.stats.suspicions += u64::from(seen.status == Status::Alive);
+            self.on_suspicion(Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id }, None);
+        }
+    }
+
+    /// A suspicion has lasted long enough.
+    pub(super) fn declare_dead(&mut self, id: NodeId) {
+        let Some(record) = self.replica.member(id) else { return };
+        self.stats.deaths += 1;
+        if record.standing == Standing::Alive {
+            let record = Record { standing: Standing::Dead, until: self.reaped_at(), ..record.clone() };
+            self.learn(Update::Member(record), Source::Own, None);
+        } else if let Some(seen) = self.members.get(id) {
+            self.see(id, Status::Dead, seen.incarnation, false);
+        }
+    }
+}

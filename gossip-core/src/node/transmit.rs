@@ -1,0 +1,161 @@
+//! What goes out: intents become messages, messages become a datagram, what is hot rides along.
+
+use super::{Node, Phase, Transmit};
+use crate::address::Address;
+use crate::epidemic::anti_entropy::compose_page;
+use crate::outbox::{Intent, Kind};
+use crate::update::{KeyHash, Update};
+use crate::wire::{HEADER, Header, Item, Message, TRAILER, Writer, encoded_len};
+
+/// What became of an intent.
+enum Packed<A> {
+    Whole,
+    /// This is left of it, and goes on in the next datagram.
+    Rest(Intent<A>),
+}
+
+impl<A: Address> Node<A> {
+    /// The next datagram to be sent, written into `buffer`. Whatever is done with it is safe: the network loses
+    /// datagrams as well.
+    ///
+    /// # Panics
+    /// If `buffer` is smaller than [`Config::max_datagram`](crate::Config::max_datagram).
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit<A>> {
+        let longest = self.config.max_datagram;
+        assert!(buffer.len() >= longest, "a buffer of {} bytes, max_datagram is {longest}", buffer.len());
+        if matches!(self.phase, Phase::Unborn | Phase::Left) {
+            return None;
+        }
+        loop {
+            let (kind, to, intent) = self.outbox.pop()?;
+            let mut writer = Writer::new(&mut buffer[HEADER..longest - TRAILER]);
+            match self.pack(&to, intent, &mut writer) {
+                Packed::Whole => self.fill(&to, &mut writer),
+                Packed::Rest(_) if writer.used() == 0 => {
+                    // Nothing that is admitted is too large for a datagram of its own.
+                    self.stats.outbox_unsendable += 1;
+                    continue;
+                }
+                Packed::Rest(rest) => self.outbox.put_back(kind, to.clone(), rest),
+            }
+            if writer.used() == 0 {
+                // What it was about is gone.
+                continue;
+            }
+            if kind != Kind::Bulk {
+                self.ride_along(&mut writer);
+            }
+            let used = writer.used();
+            let header = Header { sender: self.id, incarnation: self.incarnation, clock: self.clock.now(self.now) };
+            let len = self.envelope.seal(&header, buffer, used);
+            self.stats.datagrams_sent += 1;
+            self.stats.bytes_sent += len as u64;
+            return Some(Transmit { to, len, kind });
+        }
+    }
+
+    /// Adds what else goes to the same peer, while there is room.
+    fn fill(&mut self, to: &A, writer: &mut Writer<'_>) {
+        while let Some((kind, intent)) = self.outbox.pop_for(to) {
+            if let Packed::Rest(rest) = self.pack(to, intent, writer) {
+                self.outbox.put_back(kind, to.clone(), rest);
+                return;
+            }
+        }
+    }
+
+    fn max_sends(&self) -> u32 {
+        let n = self.members.len() + 2;
+        self.config.rumor.lambda * (n.ilog2() + 1)
+    }
+
+    fn ride_along(&mut self, writer: &mut Writer<'_>) {
+        if self.rumors.len() == 0 {
+            return;
+        }
+        let max_sends = self.max_sends();
+        let room = writer.room();
+        self.rumors.ride_along((&self.replica, max_sends), room, |message| writer.push(message));
+    }
+
+    fn pack(&mut self, to: &A, intent: Intent<A>, writer: &mut Writer<'_>) -> Packed<A> {
+        match intent {
+            Intent::Message(message) => {
+                if writer.push(&message) {
+                    Packed::Whole
+                } else {
+                    Packed::Rest(Intent::Message(message))
+                }
+            }
+            Intent::Fact(key) => self.pack_fact(key, writer),
+            Intent::Rumors { keys, next, bodies, pull } => {
+                let max_sends = self.max_sends();
+                let what = (&*keys, next, bodies, pull);
+                let from = (&self.replica, max_sends);
+                let (message, next) = self.rumors.compose(to, what, writer.room(), from, &mut self.rng);
+                let done = next >= keys.len();
+                if let Some(message) = message
+                    && !writer.push(&message)
+                {
+                    // It was composed to fit; its rumors stay hot.
+                    self.stats.outbox_unsendable += 1;
+                }
+                if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { keys, next, bodies, pull: false }) }
+            }
+            Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
+            Intent::Pages { cut, mut ranges, mut window } => {
+                match compose_page(&self.replica, cut, &mut ranges, &mut window, writer.room()) {
+                    Some(page) if writer.push(&page) => {}
+                    _ => return Packed::Rest(Intent::Pages { cut, ranges, window }),
+                }
+                if ranges.is_empty() || window == 0 {
+                    Packed::Whole
+                } else {
+                    Packed::Rest(Intent::Pages { cut, ranges, window })
+                }
+            }
+        }
+    }
+
+    fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
+        match self.replica.get(key) {
+            Some(update) if !writer.push(&Message::Mail(Item::Update(update.clone()))) => {
+                Packed::Rest(Intent::Fact(key))
+            }
+            _ => Packed::Whole,
+        }
+    }
+
+    /// Updates by hash; `mail`: as rumors, which the receiver spreads further.
+    fn pack_items(
+        &self,
+        hashes: alloc::vec::Vec<u64>,
+        mail: bool,
+        mut next: usize,
+        writer: &mut Writer<'_>,
+    ) -> Packed<A> {
+        // Tag and count.
+        let mut room = writer.room().saturating_sub(3);
+        let mut updates = alloc::vec::Vec::new();
+        while let Some(hash) = hashes.get(next) {
+            if let Some(update) = self.replica.by_hash(*hash) {
+                let len = encoded_len(update);
+                if mail {
+                    if !writer.push(&Message::Mail(Item::Update(Update::clone(update)))) {
+                        break;
+                    }
+                } else if len <= room {
+                    room -= len;
+                    updates.push(update.clone());
+                } else {
+                    break;
+                }
+            }
+            next += 1;
+        }
+        if !updates.is_empty() && !writer.push(&Message::Updates(updates)) {
+            return Packed::Whole;
+        }
+        if next < hashes.len() { Packed::Rest(Intent::Items { hashes, mail, next }) } else { Packed::Whole }
+    }
+}

@@ -1,0 +1,59 @@
+//! What time does to a replica: values expire, certificates shrink, items are forgotten.
+
+use alloc::vec::Vec;
+
+use super::Replica;
+use crate::address::Address;
+use crate::id::NodeId;
+use crate::time::Instant;
+use crate::update::{Certificate, Entry, Update};
+
+impl<A: Address> Replica<A> {
+    /// When an entry is no more than its death certificate: its value when it expires, its name after τ1.
+    pub(super) fn shrinks_at(&self, entry: &Entry) -> Option<Instant> {
+        if entry.value.is_some() { entry.expires.instant() } else { Some(entry.stamp.time + self.shrink) }
+    }
+
+    /// When the next thing happens here, in hybrid-logical-clock time.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let ends = self.ending.first().map(|(end, _)| *end + self.grace);
+        let shrinks = self.shrinking.first().map(|(at, _)| *at);
+        ends.into_iter().chain(shrinks).min()
+    }
+
+    /// Lets time pass. Returns the members that are forgotten.
+    pub(crate) fn advance(&mut self, clock: Instant) -> Vec<NodeId> {
+        while let Some((at, key)) = self.shrinking.first().copied()
+            && at <= clock
+        {
+            self.shrinking.pop_first();
+            let Some(stored) = self.items.get_mut(&key) else { continue };
+            let Update::Entry(entry) = &stored.update else { continue };
+            let digest = self.hasher.digest(&stored.update);
+            let owner = entry.owner.map(|owner| owner.id);
+            let name = entry.name.clone();
+            // The same item in fewer bytes: its hash stays.
+            stored.update = Update::Certificate(Certificate {
+                key,
+                owner: entry.owner,
+                stamp: entry.stamp,
+                until: entry.until,
+                digest,
+            });
+            self.names.remove(&(name.clone(), owner));
+            self.touched.push((owner, name));
+        }
+        let mut forgotten = Vec::new();
+        while let Some((end, key)) = self.ending.first().copied()
+            && end + self.grace <= clock
+        {
+            if let Some(Update::Member(record)) = self.remove(key) {
+                forgotten.push(record.id);
+                for key in self.owned_by(record.id) {
+                    self.remove(key);
+                }
+            }
+        }
+        forgotten
+    }
+}

@@ -1,0 +1,71 @@
+//! Owned entries whose owner is not known yet: invisible, not reconciled, bounded.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use super::Merged;
+use crate::address::Address;
+use crate::id::NodeId;
+use crate::time::Instant;
+use crate::update::{KeyHash, Update};
+
+type Place = (NodeId, KeyHash);
+
+#[derive(Debug)]
+pub(super) struct Parked<A> {
+    updates: BTreeMap<Place, Update<A>>,
+    /// In the order of their coming, some gone since.
+    order: VecDeque<Place>,
+    limit: usize,
+    dropped: u64,
+}
+
+impl<A: Address> Parked<A> {
+    pub(super) const fn new(limit: usize) -> Self {
+        Self { updates: BTreeMap::new(), order: VecDeque::new(), limit, dropped: 0 }
+    }
+
+    fn place(key: KeyHash, update: &Update<A>) -> Option<Place> {
+        update.owner().map(|owner| (owner.id, key))
+    }
+
+    pub(super) fn get(&self, key: KeyHash, update: &Update<A>) -> Option<&Update<A>> {
+        self.updates.get(&Self::place(key, update)?)
+    }
+
+    /// Keeps an update, in the place of the oldest if there is no more room.
+    pub(super) fn insert(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
+        let Some(place) = Self::place(key, &update) else { return Merged::Outdated };
+        if self.updates.insert(place, update).is_none() {
+            self.order.push_back(place);
+        }
+        while self.updates.len() > self.limit
+            && let Some(oldest) = self.order.pop_front()
+        {
+            if self.updates.remove(&oldest).is_some() {
+                self.dropped += 1;
+            }
+        }
+        if self.order.len() > 2 * self.limit + 16 {
+            self.order.retain(|place| self.updates.contains_key(place));
+        }
+        Merged::Parked
+    }
+
+    /// Takes out what a member wrote in this life, and drops what it wrote in earlier ones.
+    pub(super) fn take(&mut self, owner: NodeId, life: Instant) -> Vec<Update<A>> {
+        let of_owner = (owner, KeyHash::MIN)..=(owner, KeyHash::MAX);
+        let settled = |update: &Update<A>| update.owner().is_some_and(|owner| owner.life <= life);
+        let places: Vec<Place> =
+            self.updates.range(of_owner).filter(|(_, update)| settled(update)).map(|(place, _)| *place).collect();
+        places.iter().filter_map(|place| self.updates.remove(place)).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.updates.len()
+    }
+
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

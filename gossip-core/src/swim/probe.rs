@@ -1,0 +1,234 @@
+//! Probing (SWIM, sections 3.1 and 4.3): ping one member in every protocol period, and through others if it is silent.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::Health;
+use crate::address::Address;
+use crate::config;
+use crate::event::Status;
+use crate::id::NodeId;
+use crate::members::Members;
+use crate::outbox::{Kind, Outbox};
+use crate::replica::Replica;
+use crate::time::{Instant, micros};
+use crate::wire::{Item, Message, Suspicion};
+
+/// Probes for others that may be under way.
+const RELAYS: usize = 128;
+
+/// What the prober works with.
+pub(crate) struct Context<'a, A, R> {
+    pub(crate) now: Instant,
+    pub(crate) own: NodeId,
+    pub(crate) members: &'a mut Members,
+    pub(crate) replica: &'a Replica<A>,
+    pub(crate) outbox: &'a mut Outbox<A>,
+    pub(crate) rng: &'a mut R,
+}
+
+/// The probe of the current period.
+#[derive(Debug)]
+struct Probe<A> {
+    target: NodeId,
+    address: A,
+    seq: u32,
+    /// When others are asked.
+    timeout: Instant,
+    /// How many were; none before the time-out.
+    asked: Option<u32>,
+    nacks: u32,
+    acked: bool,
+}
+
+/// A probe on behalf of another.
+#[derive(Debug)]
+struct Relay<A> {
+    seq: u32,
+    target: NodeId,
+    requester: A,
+    their_seq: u32,
+    /// When the requester is told that nothing was heard; none if it was, or the target has answered.
+    nack: Option<Instant>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Prober<A> {
+    settings: config::Probe,
+    period: Option<Instant>,
+    probe: Option<Probe<A>>,
+    relays: VecDeque<Relay<A>>,
+    seq: u32,
+}
+
+impl<A: Address> Prober<A> {
+    /// Begins at a random point of the first period: nodes that start together do not probe together.
+    pub(crate) fn new(settings: config::Probe, rng: &mut impl Rng) -> Self {
+        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random() }
+    }
+
+    /// When there is something to do. Every state has one, whether or not there is anybody to probe.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let timeout =
+            self.probe.iter().filter(|probe| !probe.acked && probe.asked.is_none()).map(|probe| probe.timeout);
+        let nacks = self.relays.iter().filter_map(|relay| relay.nack);
+        self.period.into_iter().chain(timeout).chain(nacks).min()
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    /// Does what is due. A member that did not answer within its period is returned, once.
+    pub(crate) fn tick<R: Rng>(&mut self, health: &mut Health, context: &mut Context<'_, A, R>) -> Option<NodeId> {
+        let now = context.now;
+        for relay in &mut self.relays {
+            if relay.nack.is_some_and(|at| at <= now) {
+                relay.nack = None;
+                context.outbox.message(Kind::Ack, relay.requester.clone(), Message::Nack { seq: relay.their_seq });
+            }
+        }
+        let Some(period) = self.period else {
+            self.period = Some(self.first_period(now, context.rng));
+            return None;
+        };
+        if period <= now {
+            let silent = self.end(health);
+            self.begin(health, context);
+            // A late tick begins one period, not one for every one that was missed.
+            self.period = Some(if self.settings.random_phase {
+                now + health.scale(self.settings.period)
+            } else {
+                now.floor_to(self.settings.period) + health.scale(self.settings.period)
+            });
+            return silent;
+        }
+        self.ask_others(context);
+        None
+    }
+
+    fn first_period(&self, now: Instant, rng: &mut impl Rng) -> Instant {
+        if self.settings.random_phase {
+            now + Duration::from_micros(rng.random_range(0..micros(self.settings.period)))
+        } else {
+            now.floor_to(self.settings.period) + self.settings.period
+        }
+    }
+
+    /// The period is over: who was probed and has not answered?
+    fn end(&mut self, health: &mut Health) -> Option<NodeId> {
+        let probe = self.probe.take()?;
+        if probe.acked {
+            return None;
+        }
+        // Those asked who did not even say that they tried: perhaps it is this node that hears nothing.
+        let missed =
+            if self.settings.nack { probe.asked.map_or(0, |asked| asked.saturating_sub(probe.nacks)) } else { 0 };
+        health.worse(1 + missed);
+        Some(probe.target)
+    }
+
+    fn begin<R: Rng>(&mut self, health: &Health, context: &mut Context<'_, A, R>) {
+        let Some(target) = context.members.next_probe(context.rng) else { return };
+        let Some(record) = context.replica.member(target) else { return };
+        let address = record.address.clone();
+        let seq = self.next_seq();
+        self.ping(target, &address, seq, context);
+        let timeout = context.now + health.scale(self.settings.timeout);
+        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: 0, acked: false });
+    }
+
+    /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
+    fn ping<R>(&self, target: NodeId, address: &A, seq: u32, context: &mut Context<'_, A, R>) {
+        context.outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+        if self.settings.buddy
+            && let Some(seen) = context.members.get(target)
+            && seen.status == Status::Suspect
+        {
+            let suspicion = Suspicion { about: target, incarnation: seen.incarnation, accuser: context.own };
+            context.outbox.message(Kind::Probe, address.clone(), Message::Mail(Item::Suspicion(suspicion)));
+        }
+    }
+
+    /// The time-out has passed: others may reach the target (SWIM, section 3.1).
+    fn ask_others<R: Rng>(&mut self, context: &mut Context<'_, A, R>) {
+        let Some(probe) = &mut self.probe else { return };
+        if probe.acked || probe.asked.is_some() || context.now < probe.timeout {
+            return;
+        }
+        let wanted = self.settings.indirect as usize;
+        let others = context.members.random(wanted + 1, context.rng).filter(|id| *id != probe.target).take(wanted);
+        let mut asked = 0;
+        for record in others.filter_map(|id| context.replica.member(id)) {
+            let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
+            context.outbox.message(Kind::Probe, record.address.clone(), request);
+            asked += 1;
+        }
+        probe.asked = Some(asked);
+    }
+
+    /// Pings a member out of turn: its record says that it is dead, it may know better.
+    pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
+        let seq = self.next_seq();
+        outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+    }
+
+    pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, health: &mut Health, outbox: &mut Outbox<A>) {
+        if let Some(probe) = &mut self.probe
+            && probe.seq == seq
+            && !probe.acked
+            // From the target itself, or through one of those who were asked: another node at its address is not it.
+            && (sender == probe.target || probe.asked.is_some_and(|asked| asked > 0))
+        {
+            probe.acked = true;
+            health.better();
+        } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
+            && let Some(relay) = self.relays.remove(at)
+        {
+            outbox.message(Kind::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
+        }
+    }
+
+    pub(crate) fn on_nack(&mut self, seq: u32) {
+        if let Some(probe) = &mut self.probe
+            && probe.seq == seq
+        {
+            probe.nacks += 1;
+        }
+    }
+
+    pub(crate) fn on_ping_req(
+        &mut self,
+        now: Instant,
+        from: &A,
+        their_seq: u32,
+        (target, address): (NodeId, &A),
+        outbox: &mut Outbox<A>,
+    ) {
+        let seq = self.next_seq();
+        outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+        if self.relays.len() == RELAYS {
+            self.relays.pop_front();
+        }
+        // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
+        let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
+        self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack });
+    }
+
+    /// The transport says that nobody can be reached there: no need to wait for the time-out.
+    pub(crate) fn on_unreachable(&mut self, to: &A, now: Instant) {
+        if let Some(probe) = &mut self.probe
+            && probe.address == *to
+            && !probe.acked
+        {
+            probe.timeout = probe.timeout.min(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

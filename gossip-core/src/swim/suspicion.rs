@@ -1,0 +1,209 @@
+//! Suspicion (SWIM, section 4.2), shortened by independent confirmations (Lifeguard, section IV-B).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::Probe;
+use crate::id::NodeId;
+use crate::time::{Instant, micros};
+
+#[derive(Debug)]
+struct Suspected {
+    incarnation: u64,
+    since: Instant,
+    /// Who said so: at most one more than confirmations count.
+    accusers: Vec<NodeId>,
+    shortest: Duration,
+    /// How many confirmations bring it down to the shortest.
+    confirmations: usize,
+    ends: Instant,
+}
+
+/// What was made of an accusation.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nobody had accused this incarnation here.
+    New,
+    /// Somebody else had: it counts.
+    Confirmed,
+    /// It adds nothing.
+    Stale,
+}
+
+/// Who is suspected, by whom, until when.
+#[derive(Debug)]
+pub(crate) struct Suspicions {
+    settings: Probe,
+    suspected: BTreeMap<NodeId, Suspected>,
+    ends: BTreeSet<(Instant, NodeId)>,
+}
+
+impl Suspicions {
+    pub(crate) const fn new(settings: Probe) -> Self {
+        Self { settings, suspected: BTreeMap::new(), ends: BTreeSet::new() }
+    }
+
+    /// Takes note of an accusation. `accuser`: none if it is only hearsay, which confirms nothing; `n`: how many are
+    /// alive or suspected.
+    pub(crate) fn accuse(
+        &mut self,
+        now: Instant,
+        about: NodeId,
+        incarnation: u64,
+        accuser: Option<NodeId>,
+        n: usize,
+    ) -> Verdict {
+        if let Some(held) = self.suspected.get_mut(&about)
+            && held.incarnation >= incarnation
+        {
+            let Some(accuser) = accuser.filter(|_| held.incarnation == incarnation) else { return Verdict::Stale };
+            // Beyond what counts an accusation is no news to anybody (at most K per member).
+            if held.accusers.contains(&accuser) || held.accusers.len() > held.confirmations {
+                return Verdict::Stale;
+            }
+            held.accusers.push(accuser);
+            self.ends.remove(&(held.ends, about));
+            held.ends =
+                held.since + self.settings.suspicion(held.shortest, held.accusers.len() - 1, held.confirmations);
+            self.ends.insert((held.ends, about));
+            return Verdict::Confirmed;
+        }
+        self.end(about);
+        let shortest = self.settings.shortest_suspicion(n);
+        // Where there are not that many others, they cannot be waited for.
+        let confirmations = (self.settings.confirmations as usize).min(n.saturating_sub(2));
+        let ends = now + self.settings.suspicion(shortest, 0, confirmations);
+        let accusers = accuser.into_iter().collect();
+        self.suspected.insert(about, Suspected { incarnation, since: now, accusers, shortest, confirmations, ends });
+        self.ends.insert((ends, about));
+        Verdict::New
+    }
+
+    /// It is refuted, or the member is gone.
+    pub(crate) fn end(&mut self, about: NodeId) {
+        if let Some(held) = self.suspected.remove(&about) {
+            self.ends.remove(&(held.ends, about));
+        }
+    }
+
+    /// When the next one ends.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.ends.first().map(|(ends, _)| *ends)
+    }
+
+    /// One whose time is over.
+    pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<NodeId> {
+        let (_, about) = *self.ends.first().filter(|(ends, _)| *ends <= now)?;
+        self.end(about);
+        Some(about)
+    }
+}
+
+impl Probe {
+    /// `α · max(1, log10 n)` periods.
+    fn shortest_suspicion(&self, n: usize) -> Duration {
+        // log10(2) in 1/65,536.
+        const LOG10_2: u64 = 19_728;
+        let log10 = (log2(n as u64) * LOG10_2) >> 16;
+        let scaled = micros(self.period).saturating_mul(u64::from(self.alpha)).saturating_mul(log10.max(1 << 16));
+        Duration::from_micros(scaled >> 16)
+    }
+
+    /// `max − (max − min) · log(C + 1) / log(K + 1)`, where `max = β · min` (Lifeguard, section IV-B).
+    fn suspicion(&self, shortest: Duration, confirmed: usize, confirmations: usize) -> Duration {
+        let longest = shortest.saturating_mul(self.beta);
+        let whole = log2(confirmations as u64 + 1);
+        if whole == 0 {
+            return shortest;
+        }
+        let part = log2(confirmed as u64 + 1).min(whole);
+        let span = micros(longest - shortest);
+        longest
+            - Duration::from_micros(
+                u64::try_from(u128::from(span) * u128::from(part) / u128::from(whole)).unwrap_or(span),
+            )
+    }
+}
+
+/// The binary logarithm of `n` (of 1 if it is 0) in 1/65,536: core has no floating-point logarithm, and this is the
+/// same on every platform.
+fn log2(n: u64) -> u64 {
+    let n = n.max(1);
+    let whole = n.ilog2();
+    // The mantissa in 1 … 2, as a fixed-point number of 62 bits; squaring it yields one bit after the other.
+    let mut mantissa = if whole <= 62 { u128::from(n) << (62 - whole) } else { u128::from(n) >> 1 };
+    let mut fraction = 0;
+    for _ in 0..16 {
+        mantissa = (mantissa * mantissa) >> 62;
+        fraction <<= 1;
+        if mantissa >= 2 << 62 {
+            mantissa >>= 1;
+            fraction |= 1;
+        }
+    }
+    (u64::from(whole) << 16) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn id(number: u64) -> NodeId {
+        NodeId::new(number)
+    }
+
+    #[test]
+    fn logarithms_are_right_to_four_digits() {
+        for n in [1_u32, 2, 3, 7, 10, 100, 1_000, 12_345, u32::MAX] {
+            let exact = f64::from(n).log2();
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            let ours = log2(u64::from(n)) as f64 / 65_536.0;
+            assert!((ours - exact).abs() < 1e-4, "{n}: {ours} {exact}");
+        }
+        assert_eq!(log2(0), 0);
+        assert_eq!(log2(u64::MAX) >> 16, 63);
+    }
+
+    #[test]
+    fn confirmations_shorten_a_suspicion_from_the_longest_to_the_shortest() {
+        // n = 100: min = 2 · 2 s, max = 6 · 4 s (Lifeguard, section IV-B).
+        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let start = Instant::from_secs(1_000);
+        let mut ends = Vec::new();
+        for accuser in 1..=5 {
+            suspicions.accuse(start, id(9), 7, Some(id(accuser)), 100);
+            ends.push(suspicions.due().unwrap().since(start).as_secs_f64());
+        }
+        let expected = [24.0, 14.0, 8.15, 4.0, 4.0];
+        assert!(ends.iter().zip(expected).all(|(ends, expected)| (ends - expected).abs() < 0.01), "{ends:?}");
+    }
+
+    #[test]
+    fn the_same_accuser_hearsay_and_older_incarnations_count_for_nothing() {
+        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let start = Instant::from_secs(1_000);
+        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::New);
+        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 7, None, 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 6, Some(id(2)), 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(2)), 100), Verdict::Confirmed);
+        assert_eq!(
+            suspicions.accuse(start, id(9), 8, Some(id(2)), 100),
+            Verdict::New,
+            "a newer incarnation starts anew"
+        );
+    }
+
+    #[test]
+    fn of_two_nodes_nobody_is_there_to_confirm() {
+        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let start = Instant::from_secs(1_000);
+        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
+        assert_eq!(suspicions.due(), Some(start + Duration::from_secs(2)));
+        assert_eq!(suspicions.pop_ended(start + Duration::from_secs(1)), None);
+        assert_eq!(suspicions.pop_ended(start + Duration::from_secs(2)), Some(id(9)));
+        assert_eq!(suspicions.due(), None);
+    }
+}

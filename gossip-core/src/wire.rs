@@ -1,0 +1,118 @@
+//! Bytes on the wire: the header, the messages, the trailer. Knows what a datagram says, not what it means.
+//!
+//! ```text
+//! offset  0        1      2           6         14            22       30
+//!         version  key    label hash  sender    incarnation   clock    messages …   trailer
+//!         1 byte   1      4           8         8             8                     8
+//! ```
+//! All integers of the header are little endian. The trailer is a SipHash of everything before it, keyed by the
+//! cluster's label: it finds damage, it does not stop a forger.
+
+mod message;
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+use siphasher::sip128::{Hasher128, SipHasher24 as Wide};
+
+use crate::error::DatagramError;
+use crate::id::NodeId;
+use crate::time::Instant;
+
+pub(crate) use message::{Hashes, Item, Message, Suspicion, Tokens, Writer, encoded_len, read};
+
+/// The wire format that this node speaks.
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEADER: usize = 30;
+pub(crate) const TRAILER: usize = 8;
+/// What a datagram needs besides its messages, sealed (a nonce of 24 bytes and a tag of 16) or plain: what must fit
+/// must fit both ways, or turning encryption on would strand entries.
+pub(crate) const OVERHEAD: usize = HEADER + 24 + 16;
+
+/// What every datagram says of its sender.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) sender: NodeId,
+    pub(crate) incarnation: u64,
+    /// The sender's hybrid logical clock.
+    pub(crate) clock: Instant,
+}
+
+/// Puts messages between header and trailer, and takes them out again.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    label: [u8; 4],
+    keys: (u64, u64),
+    longest: usize,
+}
+
+impl Envelope {
+    pub(crate) fn new(label: &str, max_datagram: usize) -> Self {
+        let mut hasher = Wide::new_with_keys(0x656e_7665, 0x6c6f_7065);
+        hasher.write(label.as_bytes());
+        let keys = hasher.finish128();
+        hasher.write(&[0]);
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        Self { label: [a, b, c, d], keys: (keys.h1, keys.h2), longest: max_datagram }
+    }
+
+    fn trailer(&self, bytes: &[u8]) -> [u8; TRAILER] {
+        let mut hasher = SipHasher24::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(bytes);
+        hasher.finish().to_le_bytes()
+    }
+
+    /// How many bytes of messages a datagram holds.
+    pub(crate) fn room(&self) -> usize {
+        self.longest - HEADER - TRAILER
+    }
+
+    /// Completes a datagram whose `len` bytes of messages stand at [`HEADER`]; its length.
+    pub(crate) fn seal(&self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
+        buffer[0] = VERSION;
+        buffer[1] = 0;
+        buffer[2..6].copy_from_slice(&self.label);
+        buffer[6..14].copy_from_slice(&header.sender.get().to_le_bytes());
+        buffer[14..22].copy_from_slice(&header.incarnation.to_le_bytes());
+        buffer[22..30].copy_from_slice(&header.clock.as_micros().to_le_bytes());
+        let end = HEADER + len;
+        let trailer = self.trailer(&buffer[..end]);
+        buffer[end..end + TRAILER].copy_from_slice(&trailer);
+        end + TRAILER
+    }
+
+    /// The header and the bytes of the messages, if the datagram is whole and this cluster's.
+    pub(crate) fn open<'a>(&self, datagram: &'a [u8]) -> Result<(Header, &'a [u8]), DatagramError> {
+        let length = datagram.len();
+        if length < HEADER + TRAILER {
+            return Err(DatagramError::TooShort { length, shortest: HEADER + TRAILER });
+        }
+        if length > self.longest {
+            return Err(DatagramError::TooLong { length, longest: self.longest });
+        }
+        if datagram[0] != VERSION {
+            return Err(DatagramError::Version { found: datagram[0], spoken: VERSION });
+        }
+        if datagram[2..6] != self.label {
+            return Err(DatagramError::ForeignLabel);
+        }
+        if datagram[1] != 0 {
+            return Err(DatagramError::Key { key: datagram[1] });
+        }
+        let (signed, trailer) = datagram.split_at(length - TRAILER);
+        if self.trailer(signed) != trailer {
+            return Err(DatagramError::Integrity);
+        }
+        let field = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&signed[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let header =
+            Header { sender: NodeId::new(field(6)), incarnation: field(14), clock: Instant::from_micros(field(22)) };
+        Ok((header, &signed[HEADER..]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! The messages, and how they are packed into a byte budget.
+
+use alloc::vec::Vec;
+
+use postcard::ser_flavors::Size;
+use serde::{Deserialize, Serialize};
+
+use super::HEADER;
+use crate::address::{Address, MAX_ADDRESS};
+use crate::config::Exchange;
+use crate::error::DatagramError;
+use crate::id::NodeId;
+use crate::replica::Range;
+use crate::sketch::Sketch;
+use crate::update::{MAX_NAME, Standing, Until, Update};
+
+/// That `accuser` suspects `about`: an opinion, so it is hot for a while and never reconciled.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Suspicion {
+    pub(crate) about: NodeId,
+    pub(crate) incarnation: u64,
+    pub(crate) accuser: NodeId,
+}
+
+/// What a rumor message carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+pub(crate) enum Item<A> {
+    Update(Update<A>),
+    Suspicion(Suspicion),
+    /// An update by the hash of its item: the body follows when wanted.
+    #[serde(with = "postcard::fixint::le")]
+    Offer(u64),
+}
+
+/// What nodes say to one another. Each stands for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+pub(crate) enum Message<A> {
+    /// Are you there?
+    Ping { seq: u32 },
+    /// I am.
+    Ack { seq: u32 },
+    /// Is this member there? Ask it for me.
+    PingReq { seq: u32, target: NodeId, address: A },
+    /// I asked, it has not answered yet.
+    Nack { seq: u32 },
+    /// A hot item that rides along, or direct mail: no answer is expected.
+    Mail(Item<A>),
+    /// Hot items, each with its counter (for minimization).
+    Rumor {
+        number: u16,
+        /// Whether every item is to be answered for, or only what is wanted.
+        feedback: bool,
+        /// Whether the receiver is asked for what is hot there.
+        pull: bool,
+        items: Vec<(u8, Item<A>)>,
+    },
+    /// The answer to a rumor message, a bit for each item.
+    Feedback {
+        number: u16,
+        /// It was news; of an offer: send it.
+        useful: u64,
+        /// It was known, and the smaller counter is not the asker's (minimization).
+        spared: u64,
+    },
+    /// What I hold, in short.
+    Summary {
+        /// Whole seconds: items that end at or before it are left out.
+        cut: u32,
+        count: u64,
+        #[serde(with = "postcard::fixint::le")]
+        fingerprint: u64,
+        exchange: Exchange,
+        /// In an answer: what to show when asking for more than was sent.
+        token: Option<u32>,
+    },
+    /// Coded symbols of what I hold in a range.
+    Sketch { cut: u32, range: Range, count: u64, exchange: Exchange, tokens: Tokens, sketch: Sketch },
+    /// The sketch of this range did not decode: it differs by about this much.
+    Split { range: Range, estimate: u64 },
+    /// The sketch of this range decoded: what I lack of it.
+    Decoded { range: Range, want: Hashes },
+    /// Send me these.
+    Want { token: u32, hashes: Hashes },
+    /// Send me what you hold in these ranges, up to so many datagrams.
+    Pull { cut: u32, token: u32, window: u8, ranges: Vec<Range> },
+    /// Everything that I hold in this range; the last that answers a pull says so.
+    Page { range: Range, last: bool, updates: Vec<Update<A>> },
+    /// What you lack.
+    Updates(Vec<Update<A>>),
+}
+
+/// A proof that each side's address receives: mine for you, and yours given back.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) mine: u32,
+    pub(crate) yours: u32,
+}
+
+/// Item hashes, eight bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Hashes(pub(crate) Vec<u64>);
+
+impl Serialize for Hashes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hashes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&serde_bytes::Bytes>::deserialize(deserializer)?;
+        let (hashes, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(serde::de::Error::invalid_length(bytes.len(), &"a multiple of eight bytes"));
+        }
+        Ok(Self(hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect()))
+    }
+}
+
+/// How many bytes a value takes on the wire.
+pub(crate) fn encoded_len<T: Serialize>(value: &T) -> usize {
+    // The size flavor cannot run out of room, and none of our types fails to serialize.
+    postcard::serialize_with_flavor(value, Size::default()).unwrap_or(usize::MAX)
+}
+
+/// Packs messages into a buffer, each whole or not at all.
+pub(crate) struct Writer<'a> {
+    buffer: &'a mut [u8],
+    used: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Over the messages' part of a datagram.
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, used: 0 }
+    }
+
+    /// Appends a message; `false`, and nothing is changed, if it does not fit.
+    pub(crate) fn push<A: Address>(&mut self, message: &Message<A>) -> bool {
+        let room = &mut self.buffer[self.used..];
+        match postcard::to_slice(message, room) {
+            Ok(written) => {
+                self.used += written.len();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.buffer.len() - self.used
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+/// Reads all messages of a datagram into `messages`, or none.
+pub(crate) fn read<A: Address>(mut body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
+    messages.clear();
+    let length = body.len();
+    while !body.is_empty() {
+        let offset = HEADER + length - body.len();
+        match postcard::take_from_bytes::<Message<A>>(body) {
+            Ok((message, rest)) if message.is_sound() => {
+                messages.push(message);
+                body = rest;
+            }
+            _ => {
+                messages.clear();
+                return Err(DatagramError::Malformed { offset });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<A: Address> Message<A> {
+    /// Whether this can have been sent by a node that keeps the rules: what decodes may still be nonsense.
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Mail(item) => item.is_sound(),
+            Self::PingReq { address, .. } => encoded_len(address) <= MAX_ADDRESS,
+            // The answer has a bit for each.
+            Self::Rumor { items, .. } => items.len() <= 64 && items.iter().all(|(_, item)| item.is_sound()),
+            Self::Page { updates, .. } | Self::Updates(updates) => updates.iter().all(is_sound),
+            Self::Ping { .. }
+            | Self::Ack { .. }
+            | Self::Nack { .. }
+            | Self::Feedback { .. }
+            | Self::Summary { .. }
+            | Self::Sketch { .. }
+            | Self::Split { .. }
+            | Self::Decoded { .. }
+            | Self::Want { .. }
+            | Self::Pull { .. } => true,
+        }
+    }
+}
+
+impl<A: Address> Item<A> {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Update(update) => is_sound(update),
+            Self::Suspicion(_) | Self::Offer(_) => true,
+        }
+    }
+}
+
+/// Whether an update can have been written by a node that keeps the rules.
+fn is_sound<A: Address>(update: &Update<A>) -> bool {
+    match update {
+        Update::Member(record) => {
+            let ends = record.until != Until::NEVER;
+            ends == (record.standing != Standing::Alive) && encoded_len(&record.address) <= MAX_ADDRESS
+        }
+        Update::Entry(entry) => {
+            // What is deleted or expires ends; what lives for ever does not.
+            let mortal = entry.value.is_none() || entry.expires != Until::NEVER;
+            entry.name.len() <= MAX_NAME
+                && mortal == (entry.until != Until::NEVER)
+                && (entry.expires == Until::NEVER || entry.expires <= entry.until)
+        }
+        Update::Certificate(certificate) => certificate.until != Until::NEVER,
+        Update::Broadcast(broadcast) => broadcast.until != Until::NEVER,
+    }
+}
