@@ -1,11 +1,13 @@
 //! [`gossip_core::Node`] as a machine, and the commands of its users.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Status, Update};
+use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Stamp, Status, Update};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
@@ -198,7 +200,7 @@ impl Machine for Node<Addr> {
             period: config.probe.period,
             max_skew: config.lifetimes.max_ahead / 2,
             idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
-            membership: Membership::Joined,
+            membership: Membership::Detected,
             held_per_item: 1,
         }
     }
@@ -272,7 +274,7 @@ impl Machine for Node<Addr> {
 
     fn view(&self, cut: Instant) -> View {
         View {
-            items: self.updates(cut).map(item).collect(),
+            items: self.updates(cut).map(|update| item(&self.config().label, cut, update)).collect(),
             members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
         }
     }
@@ -310,37 +312,52 @@ impl Machine for Node<Addr> {
     }
 }
 
-fn item(update: &Update<Addr>) -> (String, Item) {
+/// One key for an entry and for the certificate that it shrinks to, which knows the hash of its key alone.
+fn key_of(label: &str, owner: Option<NodeId>, name: &str) -> u128 {
+    let mut hasher = SipHasher24::new_with_keys(0x6974_656d, 0x6b65_7973);
+    hasher.write(label.as_bytes());
+    let keys = hasher.finish128();
+    let mut hasher = SipHasher24::new_with_keys(keys.h1, keys.h2);
+    hasher.write(&[1 + u8::from(owner.is_some())]);
+    if let Some(owner) = owner {
+        hasher.write(&owner.get().to_le_bytes());
+    }
+    hasher.write(name.as_bytes());
+    hasher.finish128().as_u128()
+}
+
+fn item(label: &str, cut: Instant, update: &Update<Addr>) -> (String, Item) {
     let until = update.until().instant();
     // Of two that are equal otherwise, the one that ends earlier wins.
     let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
-    let (key, version, body) = match update {
+    let stamped = |stamp: &Stamp| {
+        let life = update.owner().map_or(0, |owner| owner.life.as_micros());
+        [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
+    };
+    let (key, name, version, body) = match update {
         Update::Member(record) => {
             let body = format!("{:?} at {}", record.standing, record.address);
             let version = [record.incarnation, record.standing as u64, earlier, 0, 0];
-            (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
+            (format!("member {}", record.id), None, version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let (life, whose) = match entry.owner {
-                Some(owner) => (owner.life.as_micros(), format!(" of {}", owner.id)),
-                None => (0, String::new()),
-            };
-            let stamp = entry.stamp;
-            let version = [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier];
-            (format!("entry \"{}\"{whose}", entry.name.escape_default()), version, entry.value.clone())
+            let owner = entry.owner.map(|owner| owner.id);
+            let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+            let name = format!("{}{whose}", entry.name.escape_default());
+            let key = format!("entry {:032x}", key_of(label, owner, &entry.name));
+            // What has expired is its own certificate.
+            let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
+            (key, Some(Arc::from(name)), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
-            let life = certificate.owner.map_or(0, |owner| owner.life.as_micros());
-            let stamp = certificate.stamp;
-            let version = [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier];
-            // Its key is printed as the second word.
+            // The hash of its key is printed, as the second word.
             let text = update.to_string();
-            (text.split(' ').take(2).collect::<Vec<_>>().join(" "), version, None)
+            (format!("entry {}", text.split(' ').nth(1).unwrap_or_default()), None, stamped(&certificate.stamp), None)
         }
         Update::Broadcast(broadcast) => {
             let version = [0, 0, 0, 0, earlier];
-            (format!("broadcast {}", broadcast.stamp), version, Some(broadcast.payload.clone()))
+            (format!("broadcast {}", broadcast.stamp), None, version, Some(broadcast.payload.clone()))
         }
     };
-    (key, Item { version: Version(version), until, body, bound: update.owner().is_some() })
+    (key, Item { name, version: Version(version), until, body, bound: update.owner().is_some() })
 }

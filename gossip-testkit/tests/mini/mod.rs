@@ -105,6 +105,15 @@ struct Held {
     value: Option<Vec<u8>>,
 }
 
+#[derive(Debug, Default)]
+struct Peer {
+    /// The process that was last heard.
+    boot: u64,
+    /// How much of the log it has.
+    acked: u64,
+    heard: Instant,
+}
+
 #[derive(Debug)]
 pub(crate) struct Mini {
     me: Addr,
@@ -113,8 +122,7 @@ pub(crate) struct Mini {
     items: BTreeMap<Key, Held>,
     /// What was learned, in order; a key stands where it changed last.
     log: Vec<Key>,
-    /// Per peer: the boot that it was last heard with, and how much of the log that process has.
-    peers: BTreeMap<Addr, (u64, u64)>,
+    peers: BTreeMap<Addr, Peer>,
     turn: usize,
     latest: Instant,
     next: Instant,
@@ -165,12 +173,14 @@ impl Mini {
     }
 
     fn delta(&mut self, to: Addr) {
-        let (_, acked) = self.peers[&to];
+        let Peer { acked, heard, .. } = self.peers[&to];
+        // Who has been silent for long is asked whether it is there before it is sent anything.
+        let silent = self.latest.since(heard) > 4 * PERIOD * self.peers.len() as u32;
         let mut bytes = vec![b'd'];
         bytes.extend(self.boot.to_le_bytes());
         let mut sent = acked as usize;
         let mut items = Vec::new();
-        while let Some(key) = self.log.get(sent) {
+        while let Some(key) = self.log.get(sent).filter(|_| !silent) {
             if let Some(held) = self.items.get(key).filter(|_| !self.log[sent + 1..].contains(key)) {
                 let item = encode(key, held, self.bug, self.latest.as_micros());
                 if 1 + 8 + 8 + items.len() + item.len() + 4 > BUDGET && self.bug != Some(Bug::OverBudget) {
@@ -183,18 +193,19 @@ impl Mini {
         bytes.extend((sent as u64).to_le_bytes());
         bytes.extend(items);
         if self.bug == Some(Bug::LostDeltaWatermark) {
-            self.peers.entry(to).and_modify(|peer| peer.1 = sent as u64);
+            self.peers.entry(to).and_modify(|peer| peer.acked = sent as u64);
         }
         self.send(to, "delta", bytes);
     }
 
     fn heard(&mut self, from: Addr, boot: u64, acked: Option<u64>) {
-        let peer = self.peers.entry(from).or_insert((boot, 0));
-        if peer.0 != boot {
+        let peer = self.peers.entry(from).or_default();
+        peer.heard = self.latest;
+        if peer.boot != boot {
             // Another process: it has nothing of what its predecessor had.
-            *peer = (boot, 0);
+            (peer.boot, peer.acked) = (boot, 0);
         } else if let Some(acked) = acked.filter(|_| self.bug != Some(Bug::NeverCools)) {
-            peer.1 = peer.1.max(acked.min(self.log.len() as u64));
+            peer.acked = peer.acked.max(acked.min(self.log.len() as u64));
         }
     }
 
@@ -298,7 +309,7 @@ impl Machine for Mini {
             boot: boot.seed,
             items: BTreeMap::new(),
             log: Vec::new(),
-            peers: boot.nodes.iter().filter(|&&peer| peer != boot.addr).map(|&peer| (peer, (0, 0))).collect(),
+            peers: boot.nodes.iter().filter(|&&peer| peer != boot.addr).map(|&peer| (peer, Peer::default())).collect(),
             turn: 0,
             latest: Instant::ORIGIN,
             next: Instant::ORIGIN,
@@ -373,7 +384,7 @@ impl Machine for Mini {
             let version = Version([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { version, until, body, bound: false })
+            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { name: None, version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }
