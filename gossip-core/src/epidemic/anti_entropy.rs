@@ -228,6 +228,9 @@ impl<A: Address> AntiEntropy<A> {
         if my_print == their_print || self.is_fruitless(between, context.now) {
             return;
         }
+        // Where one thing was missed there may be more, and with others.
+        let soon = context.now + self.settings.interval / 4;
+        self.next = self.next.map(|next| next.min(soon));
         let mode = self.settings.exchange;
         if mode.pulls() && nearly_all_missing(theirs.saturating_sub(mine), theirs) {
             self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, theirs, Range::ALL, context));

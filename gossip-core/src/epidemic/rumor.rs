@@ -15,7 +15,7 @@ use siphasher::sip::SipHasher13;
 
 use super::interest::{Contact, Interest};
 use crate::address::Address;
-use crate::config::Policy;
+use crate::config::{Exchange, Policy, Response};
 use crate::outbox::{HotKey, Intent, Kind, Outbox};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
@@ -325,7 +325,7 @@ impl<A: Address> Rumors<A> {
         }
         self.number = self.number.wrapping_add(1);
         let number = self.number;
-        let feedback = self.policy.response == crate::config::Response::Feedback;
+        let feedback = self.policy.response == Response::Feedback;
         for Sent { key, .. } in &sent {
             if !feedback {
                 self.contact(key, Contact::Unknown, rng);
@@ -370,18 +370,20 @@ impl<A: Address> Rumors<A> {
                 wanted.extend(offered);
             }
             let same = self.hot.get(&key).is_some_and(|hot| hot.born == born);
-            if same && self.policy.response == crate::config::Response::Feedback && spared >> bit & 1 == 0 {
+            if same && self.policy.response == Response::Feedback && spared >> bit & 1 == 0 {
                 self.contact(&key, if useful { Contact::Useful } else { Contact::Useless }, rng);
             }
         }
         wanted
     }
 
+    /// Whether both counters are compared where both sides knew.
+    pub(crate) fn minimizes(&self) -> bool {
+        self.policy.minimization && self.policy.exchange == Exchange::PushPull
+    }
+
     /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
-        if !self.policy.minimization || self.policy.exchange != crate::config::Exchange::PushPull {
-            return false;
-        }
         // One who is no longer infective here has nothing to move, and the larger counter.
         let Some(hot) = self.hot.get(key) else { return false };
         let spared = hot.interest.counter() < theirs;
