@@ -174,9 +174,13 @@ impl<A: Address> Replica<A> {
     fn follow_owner(&mut self, id: NodeId, life: Instant, until: Until) {
         for key in self.owned_by(id) {
             let Some(stored) = self.items.get(&key) else { continue };
-            let same_life = stored.update.owner().is_some_and(|owner| owner.life == life);
-            if !same_life {
-                self.remove(key);
+            let Some(owner) = stored.update.owner() else { continue };
+            if owner.life != life {
+                let removed = self.remove(key);
+                // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
+                if let Some(update) = removed.filter(|_| life < owner.life) {
+                    self.parked.insert(key, update);
+                }
             } else if stored.until != stored.update.until().min(until) {
                 let update = stored.update.clone();
                 let until = update.until().min(until);
