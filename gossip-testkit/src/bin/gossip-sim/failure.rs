@@ -1,0 +1,65 @@
+//! What ends a command early: one line for people, and an exit code for scripts.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use gossip_testkit::lab::Impossible;
+
+/// Why a command did not finish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command line was not understood, or asked for help.
+    #[error("{}", one_line(.0))]
+    CommandLine(#[from] clap::Error),
+    /// A flag's value cannot be; nothing was run.
+    #[error("error: --{flag} {bound}")]
+    Flag { flag: String, bound: String },
+    /// Standard output cannot be written.
+    #[error("error: standard output: {0}")]
+    Output(#[from] io::Error),
+    /// The picture cannot be written.
+    #[error("error: --svg {file}: {reason}")]
+    Picture { file: String, reason: String },
+}
+
+impl Failure {
+    /// Says it, and with which code to exit: 2 for what was asked, 1 for what went wrong.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            Self::CommandLine(error) if !error.use_stderr() => {
+                // Help and version; if nobody can read them there is nobody to tell.
+                _ = error.print();
+                ExitCode::SUCCESS
+            }
+            Self::CommandLine(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                _ = error.print();
+                ExitCode::from(2)
+            }
+            // The reader has seen enough: `| head` is no failure.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::CommandLine(_) | Self::Flag { .. } => {
+                eprintln!("{self}");
+                ExitCode::from(2)
+            }
+            Self::Output(_) | Self::Picture { .. } => {
+                eprintln!("{self}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// The laboratory speaks of fields; their flags have the same names, written with hyphens.
+impl From<Impossible> for Failure {
+    fn from(Impossible { setting, bound }: Impossible) -> Self {
+        Self::Flag { flag: setting.replace('_', "-"), bound }
+    }
+}
+
+/// What clap says before it turns to usage and advice.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let words = text.lines().take_while(|line| !line.is_empty()).flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,67 @@
+//! What a gossip configuration does, seen before it is deployed.
+//!
+//! One file per command, each with its arguments and a `run`; [`output`], [`progress`] and [`picture`] are what they
+//! share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
+
+mod anti_entropy;
+mod arguments;
+mod epidemic;
+mod failure;
+mod output;
+mod picture;
+mod progress;
+mod rounds;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::Output;
+
+/// Shows what a gossip configuration does, before it is deployed.
+///
+/// Same command, same seed, same figures, on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "gossip-sim", version, max_term_width = 80)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Print one JSON object per line instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    /// Where all randomness comes from
+    #[arg(long, global = true, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Tables(tables::Tables),
+    Epidemic(epidemic::Arguments),
+    Rounds(rounds::Rounds),
+    AntiEntropy(anti_entropy::AntiEntropy),
+}
+
+fn run() -> Result<(), Failure> {
+    let Arguments { command, common: Common { json, seed } } = Arguments::try_parse()?;
+    let output = &mut Output::new(json);
+    match command {
+        Command::Tables(command) => command.run(seed, output),
+        Command::Epidemic(command) => command.run(seed, output),
+        Command::Rounds(command) => command.run(seed, output),
+        Command::AntiEntropy(command) => command.run(seed, output),
+    }
+}
+
+fn main() -> ExitCode {
+    run().map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}

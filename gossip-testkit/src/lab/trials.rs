@@ -1,0 +1,103 @@
+//! The same experiment many times over, on all processors, with one result whatever their number.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+
+/// A mean over trials, with the spread it was taken from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation of one trial.
+    pub sd: f64,
+    /// How many trials.
+    pub trials: usize,
+}
+
+impl Estimate {
+    /// Of these values, added up in their order.
+    pub fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
+        let trials = values.len();
+        let mean = values.clone().sum::<f64>() / trials as f64;
+        let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+        Self { mean, sd: (squares / trials.saturating_sub(1).max(1) as f64).sqrt(), trials }
+    }
+
+    /// The standard error of the mean: two runs with other seeds differ by more than three of them once in 400.
+    pub fn error(&self) -> f64 {
+        self.sd / (self.trials as f64).sqrt()
+    }
+}
+
+/// Runs `count` trials, each on a seed of its own drawn from `seed`, and gives their results in order. `done` is called
+/// after each, on the thread that ran it.
+pub fn trials<T: Send>(
+    count: u32,
+    seed: u64,
+    done: &(impl Fn() + Sync + ?Sized),
+    trial: impl Fn(u64) -> T + Sync,
+) -> Vec<T> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let seeds: Vec<u64> = (0..count).map(|_| rng.next_u64()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut results = Vec::new();
+        while let Some((index, &seed)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, seeds.get(i)?)))
+        {
+            results.push((index, trial(seed)));
+            done();
+        }
+        results
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(seeds.len());
+    let mut results = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let join =
+            |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
+        workers.into_iter().flat_map(join).collect::<Vec<_>>()
+    });
+    results.sort_unstable_by_key(|&(index, _)| index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_their_seeds_whoever_ran_them() {
+        let run = || {
+            trials(1_000, 5, &|| (), |seed| {
+                if seed % 7 == 0 {
+                    thread::yield_now();
+                }
+                seed
+            })
+        };
+        let seeds = run();
+        assert_eq!(seeds, run());
+        assert_eq!(seeds[..10], trials(10, 5, &|| (), |seed| seed), "more trials extend fewer");
+        assert_ne!(seeds[0], trials(1, 6, &|| (), |seed| seed)[0]);
+    }
+
+    #[test]
+    fn every_trial_is_announced_once() {
+        let done = AtomicUsize::new(0);
+        trials(123, 1, &|| _ = done.fetch_add(1, Ordering::Relaxed), |_| ());
+        assert_eq!(done.into_inner(), 123);
+    }
+
+    #[test]
+    fn an_estimate_is_mean_deviation_and_error() {
+        let estimate = Estimate::of([1.0, 3.0, 5.0, 7.0].into_iter());
+        assert_eq!(estimate.mean, 4.0);
+        assert!((estimate.sd - (20.0_f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert!((estimate.error() - estimate.sd / 2.0).abs() < 1e-12);
+        assert_eq!(Estimate::of([2.0].into_iter()).sd, 0.0);
+    }
+}
