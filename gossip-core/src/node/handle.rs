@@ -168,7 +168,7 @@ impl<A: Address> Node<A> {
                 let now = self.now;
                 self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
             }
-            Message::Nack { seq } => self.prober.on_nack(seq),
+            Message::Nack { seq } => self.prober.on_nack(sender, seq),
             Message::Mail(Item::Update(update)) => {
                 self.learn(update, Source::Rumor, Some(from));
             }
