@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::string::String;
 use std::vec::Vec;
 
 use core::time::Duration;
@@ -31,12 +32,15 @@ fn secs(secs: u64) -> Instant {
     Instant::from_secs(secs)
 }
 
+/// A visible value: whose, its name, what it is.
+type Value = (Option<NodeId>, String, Vec<u8>);
+
 /// What can be seen of a replica at a cut: the hashes of the set, and every visible value.
-fn seen(replica: &Replica<u16>, cut: Instant) -> (Vec<u64>, Vec<(Option<NodeId>, std::string::String, Vec<u8>)>) {
+fn seen(replica: &Replica<u16>, cut: Instant) -> (Vec<u64>, Vec<Value>) {
     let hashes = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
     let visible = replica.entries_from("".into(), cut).filter_map(|entry| {
         let owner = entry.owner.map(|owner| owner.id);
-        Some((owner, std::string::String::from(&*entry.name), entry.value.as_ref()?.to_vec()))
+        Some((owner, String::from(&*entry.name), entry.value.as_ref()?.to_vec()))
     });
     (hashes, visible.collect())
 }
@@ -175,7 +179,7 @@ proptest! {
         let owners: Vec<Sample> = [1, 2, 3].map(|id| alive(id, 9, 3)).to_vec();
         let with = |updates: &[Vec<Sample>]| of([owners.clone(), updates.concat()].concat());
         let left = of([sent(&with(&[a.clone(), b.clone()])), c.clone()].concat());
-        let right = of([owners.clone(), a.clone(), sent(&with(&[b, c]))].concat());
+        let right = of([owners.clone(), a, sent(&with(&[b, c]))].concat());
         prop_assert_eq!(seen(&left, cut), seen(&right, cut));
     }
 

@@ -289,7 +289,7 @@ fn what_no_node_says_is_malformed() {
         }),
         ("a certificate for ever", Entry { value: None, ..value.clone() }),
         ("a certificate that expires", Entry { value: None, expires: ten, until: ten, ..value.clone() }),
-        ("a name of 256 bytes", Entry { name: "n".repeat(256).as_str().into(), ..value.clone() }),
+        ("a name of 256 bytes", Entry { name: "n".repeat(256).as_str().into(), ..value }),
     ];
     for (what, entry) in entries {
         assert!(refused(&mail(&entry)), "{what}");
