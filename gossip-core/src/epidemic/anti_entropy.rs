@@ -138,22 +138,15 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Whether an exchange is to be begun now; sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
-        let interval = micros(self.settings.interval);
+        if self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        let eager = self.next.is_none() || self.eager > 0;
+        self.eager = self.eager.saturating_sub(u32::from(self.next.is_some()));
+        let interval = micros(if eager { self.patience.min(self.settings.interval) } else { self.settings.interval });
         // Around the interval, so that nodes that started together do not stay in step.
         let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
-        match self.next {
-            Some(next) if now < next => false,
-            Some(_) => {
-                let soon = self.eager > 0;
-                self.eager = self.eager.saturating_sub(1);
-                self.next = Some(now + if soon { jittered.min(self.patience) } else { jittered });
-                true
-            }
-            None => {
-                self.next = Some(now + jittered.min(self.patience));
-                false
-            }
-        }
+        self.next.replace(now + jittered).is_some()
     }
 
     /// Sends again what was not answered.

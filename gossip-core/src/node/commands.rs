@@ -51,7 +51,7 @@ impl<A: Address> Node<A> {
         if address != self.address {
             self.address = address;
             if self.phase == Phase::Running {
-                self.incarnation += 1;
+                self.incarnation = self.incarnation.saturating_add(1);
                 self.publish_self(Standing::Alive);
             }
         }
@@ -203,7 +203,8 @@ impl<A: Address> Node<A> {
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
         let (size, len, largest) = (body_len(&update), encoded_len(&update), self.largest_update());
         if len > largest {
-            return Err(WriteError::TooLarge { size, largest: (largest + size).saturating_sub(len) });
+            let frame = len - size - encoded_len(&size);
+            return Err(WriteError::TooLarge { size, largest: largest_body(largest.saturating_sub(frame)) });
         }
         self.clock.observe(stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
@@ -230,8 +231,9 @@ impl<A: Address> Node<A> {
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
-        self.life = self.now.max(Instant::from_micros(self.life.as_micros() + u64::from(self.incarnation > 0)));
-        self.incarnation = self.life.as_micros().max(self.incarnation + 1);
+        let next = self.life.as_micros().saturating_add(u64::from(self.incarnation > 0));
+        self.life = self.now.max(Instant::from_micros(next));
+        self.incarnation = self.life.as_micros().max(self.incarnation.saturating_add(1));
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);
         self.anti_entropy.begins(self.now, &mut self.rng);
@@ -244,7 +246,7 @@ impl<A: Address> Node<A> {
         let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
         let record = Update::Member(Record { id, incarnation, life, standing, until, address });
         let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge(key, record) {
+        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
             self.heat(key);
             self.mail(key);
         }
@@ -260,6 +262,11 @@ impl<A: Address> Node<A> {
             self.events.left();
         }
     }
+}
+
+/// The largest body that fits into `room` bytes together with its length.
+fn largest_body(room: usize) -> usize {
+    (room.saturating_sub(3)..=room).rev().find(|size| size + encoded_len(size) <= room).unwrap_or(0)
 }
 
 fn body_len<A>(update: &Update<A>) -> usize {
