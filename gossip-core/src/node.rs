@@ -306,8 +306,8 @@ impl<A: Address> Node<A> {
             Phase::Running | Phase::Leaving { .. } => {}
         }
         let leaving = if let Phase::Leaving { deadline } = self.phase { Some(deadline) } else { None };
-        let probed = self.config.membership == Membership::Probed;
-        let swim = probed.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
+        let probes = self.config.membership == Membership::Probed && self.phase == Phase::Running;
+        let swim = probes.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
         [leaving, swim, self.rumors.due(), self.anti_entropy.due(), self.contacts.due(), self.replica.next_due()]
             .into_iter()
             .flatten()

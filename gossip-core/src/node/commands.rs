@@ -135,6 +135,10 @@ impl<A: Address> Node<A> {
         self.phase = Phase::Leaving { deadline: self.now + patience };
         self.publish_self(Standing::Left);
         self.note_isolation();
+        if self.lacks_peers() {
+            self.contacts.set_next(self.now);
+            self.tick_contacts();
+        }
         self.tick_leaving();
     }
 
@@ -240,7 +244,7 @@ impl<A: Address> Node<A> {
         let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
         let record = Update::Member(Record { id, incarnation, life, standing, until, address });
         let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge(record) {
+        if let Merged::News { .. } = self.replica.merge(key, record) {
             self.heat(key);
             self.mail(key);
         }
@@ -249,7 +253,8 @@ impl<A: Address> Node<A> {
     pub(super) fn tick_leaving(&mut self) {
         let Phase::Leaving { deadline } = self.phase else { return };
         let spread = !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
-        if spread || self.now >= deadline || self.members.peers() == 0 {
+        let alone = self.members.peers() == 0 && !self.lacks_peers();
+        if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;
             self.outbox.clear();
             self.events.left();

@@ -96,7 +96,7 @@ impl<A: Address> Node<A> {
     }
 
     /// Whether nobody is there to speak to who should be.
-    fn lacks_peers(&self) -> bool {
+    pub(super) fn lacks_peers(&self) -> bool {
         match self.config.membership {
             Membership::Probed => {
                 let known = self.contacts.seeds.keys().any(|seed| *seed != self.address) || self.members.dead() > 0;
@@ -120,10 +120,12 @@ impl<A: Address> Node<A> {
 
     /// Contacts seeds and the dead, if it is time to.
     pub(super) fn tick_contacts(&mut self) {
-        if self.contacts.next.is_some_and(|next| self.now < next) || self.phase != Phase::Running {
+        let lonely = self.lacks_peers();
+        // One who leaves before it got to know anybody has only the seeds to say goodbye to.
+        let speaks = self.phase == Phase::Running || (lonely && self.phase != Phase::Left);
+        if self.contacts.next.is_some_and(|next| self.now < next) {
             return;
         }
-        let lonely = self.lacks_peers();
         // Until one answers: a join that is tried once is lost with one datagram.
         let pause = if lonely {
             self.config.probe.timeout.min(self.config.healing.interval)
@@ -131,6 +133,9 @@ impl<A: Address> Node<A> {
             self.config.healing.interval
         };
         self.contacts.next = Some(self.now + jittered(pause, &mut self.rng));
+        if !speaks {
+            return;
+        }
         if self.config.membership == Membership::Given {
             // Ids are learned on contact, so there is nobody to find: anti-entropy meets them all.
             if lonely {
