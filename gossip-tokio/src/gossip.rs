@@ -179,7 +179,7 @@ impl<A: Address> Gossip<A> {
 
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
-        Stats { node: self.inspect(|node| node.stats().clone()), driver: self.shared().count(|counters| *counters) }
+        Stats { node: self.inspect(Node::stats), driver: self.shared().count(|counters| *counters) }
     }
 
     /// The node's time: microseconds of UNIX time, never backwards.
