@@ -2,6 +2,7 @@
 
 mod contracts;
 mod hostile;
+mod reconcile;
 mod stories;
 
 use std::string::String;
