@@ -35,6 +35,8 @@ const PER_RANGE: u64 = 40;
 const WINDOW: usize = 16;
 /// Ranges that an exchange may still have before it.
 const QUEUE: usize = 1_024;
+/// Ranges that an exchange may be divided into in all: no answers of a peer's make it go on for ever.
+const PARTS: usize = 16 * QUEUE;
 /// Times that a sketch is sent again before its range is given up, until the next exchange.
 const TRIES: u32 = 3;
 /// Peers whose answer to a summary is awaited.
@@ -67,6 +69,8 @@ struct Exchange<A> {
     token: u32,
     queue: VecDeque<Range>,
     waiting: Vec<Waiting>,
+    /// How many ranges it may still be divided into.
+    parts: usize,
     /// Both fingerprints at its beginning.
     between: (u64, u64),
 }
@@ -133,12 +137,12 @@ impl<A: Address> AntiEntropy<A> {
     /// Whether an exchange is to be begun now; sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
         let interval = micros(self.settings.interval);
-        // Around the interval, so that nodes that started together do not stay in step.
-        let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
         match self.next {
             Some(next) if now < next => false,
             Some(_) => {
-                self.next = Some(now + jittered);
+                // Around the interval, so that nodes that started together do not stay in step.
+                let jittered = rng.random_range(interval - interval / 4..=interval + interval / 4);
+                self.next = Some(now + Duration::from_micros(jittered));
                 true
             }
             None => {
@@ -225,7 +229,8 @@ impl<A: Address> AntiEntropy<A> {
             return;
         }
         let queue = VecDeque::from([Range::ALL]);
-        self.exchange = Some(Exchange { peer: from.clone(), cut, token, queue, waiting: Vec::new(), between });
+        self.exchange =
+            Some(Exchange { peer: from.clone(), cut, token, queue, waiting: Vec::new(), parts: PARTS, between });
         self.pump(context);
     }
 
@@ -286,9 +291,11 @@ impl<A: Address> AntiEntropy<A> {
                 None => self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, estimate, range, context)),
             }
         } else if range.halves().is_some() {
-            let room = QUEUE.saturating_sub(exchange.queue.len());
+            let room = QUEUE.saturating_sub(exchange.queue.len()).min(exchange.parts);
             let parts = estimate.div_ceil(PER_RANGE).clamp(2, QUEUE as u64);
+            let before = exchange.queue.len();
             exchange.queue.extend(range.split(parts).take(room));
+            exchange.parts -= exchange.queue.len() - before;
         }
         self.pump(context);
     }
@@ -363,6 +370,8 @@ impl<A: Address> AntiEntropy<A> {
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
+            // An honest one is not after what this node agreed to; everything that ever ends would have ended by then.
+            || cut > cut_of(context.clock)
             || !context.replica.reaches_back_to(at, context.clock)
         {
             return;
