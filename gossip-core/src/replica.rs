@@ -124,9 +124,13 @@ impl<A: Address> Replica<A> {
 
     // Merging.
 
-    /// Takes an update in if it is news. The caller has admitted it: it is neither past its time nor from the future.
-    pub(crate) fn merge(&mut self, update: Update<A>) -> Merged<A> {
-        let key = self.hasher.key(&update);
+    /// Whether this very update is here.
+    pub(crate) fn holds(&self, key: KeyHash, update: &Update<A>) -> bool {
+        self.items.get(&key).is_some_and(|stored| stored.update == *update)
+    }
+
+    /// Takes an update of this key in if it is news. The caller has admitted it: it is neither past its time nor from the future.
+    pub(crate) fn merge(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         let until = match update.owner().map(|owner| self.ownership(owner)) {
             None => update.until(),
             Some(Ownership::Current(end)) => update.until().min(end),
@@ -188,7 +192,7 @@ impl<A: Address> Replica<A> {
             }
         }
         for update in self.parked.take(id, life) {
-            self.merge(update);
+            self.merge(self.hasher.key(&update), update);
         }
     }
 

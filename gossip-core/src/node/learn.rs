@@ -38,8 +38,13 @@ pub(super) enum Source {
 impl<A: Address> Node<A> {
     /// Takes an update in. Its key, if it was news.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
+        let key = self.replica.hasher.key(&update);
+        if self.replica.holds(key, &update) {
+            // The common case in a storm of rumors: it has to be cheap.
+            self.stats.updates_known += 1;
+            return None;
+        }
         let clock = self.clock.now(self.now);
-        let len = encoded_len(&update);
         // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
         if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
             self.stats.updates_expired += 1;
@@ -50,7 +55,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_ahead += 1;
             return None;
         }
-        if len > self.largest_update() {
+        if encoded_len(&update) > self.largest_update() {
             self.stats.updates_oversized += 1;
             return None;
         }
@@ -59,7 +64,7 @@ impl<A: Address> Node<A> {
         {
             return self.hear_of_myself(record, from);
         }
-        if self.is_full(&update) {
+        if self.is_full(key, &update) {
             self.stats.updates_full += 1;
             return None;
         }
@@ -72,7 +77,7 @@ impl<A: Address> Node<A> {
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge(update) else {
+        let Merged::News { key, old } = self.replica.merge(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };
@@ -110,13 +115,13 @@ impl<A: Address> Node<A> {
         Some(key)
     }
 
-    fn is_full(&self, update: &Update<A>) -> bool {
+    fn is_full(&self, key: KeyHash, update: &Update<A>) -> bool {
         let (members, others) = self.replica.counts();
         let (held, limit) = match update {
             Update::Member(_) => (members, self.config.limits.members),
             Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
         };
-        held >= limit && self.replica.get(self.replica.hasher.key(update)).is_none()
+        held >= limit && self.replica.get(key).is_none()
     }
 
     /// Makes what the replica holds of a key hot.

@@ -168,15 +168,28 @@ impl<'a> Population<'a> {
     /// The probability that the marked site hears nothing in the coming cycle. No line may be limited.
     pub(super) fn chance_to_escape(&self) -> f64 {
         let (others, fanout) = (f64::from(self.rules.nodes - 1), self.rules.fanout);
-        let infective = self.infective.len() as f64;
         let mut chance = 1.0;
         if self.rules.exchange.pushes() {
-            chance *= (1.0 - f64::from(fanout) / others).powf(infective);
+            chance *= power(1.0 - f64::from(fanout) / others, self.infective.len());
         }
         if self.rules.exchange.pulls() {
+            let infective = self.infective.len() as f64;
             // None of `fanout` different partners is infective.
             chance *= (0..fanout).map(|i| (1.0 - infective / (others - f64::from(i))).max(0.0)).product::<f64>();
         }
         chance
     }
+}
+
+/// By multiplication alone, which is the same on every machine; `powi` and `powf` are not.
+fn power(mut base: f64, mut exponent: usize) -> f64 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    product
 }

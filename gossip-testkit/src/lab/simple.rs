@@ -34,6 +34,20 @@ impl SimpleEpidemic {
     /// # Errors
     /// See [`check`](Self::check).
     pub fn run(&self, seed: u64) -> Result<Outcome, Impossible> {
+        self.watch(seed, |_| ())
+    }
+
+    /// One epidemic's course: how many sites know when it begins, and after each cycle.
+    ///
+    /// # Errors
+    /// See [`check`](Self::check).
+    pub fn course(&self, seed: u64) -> Result<Vec<u32>, Impossible> {
+        let mut course = vec![1];
+        self.watch(seed, |informed| course.push(informed))?;
+        Ok(course)
+    }
+
+    fn watch(&self, seed: u64, mut watch: impl FnMut(u32)) -> Result<Outcome, Impossible> {
         self.check()?;
         let rules = Rules {
             nodes: self.nodes,
@@ -48,6 +62,7 @@ impl SimpleEpidemic {
         let mut population = Population::new(&rules, false);
         while population.informed < self.nodes {
             population.cycle(&mut rng);
+            watch(population.informed);
         }
         Ok(Outcome::of(&population, self.nodes, population.time))
     }

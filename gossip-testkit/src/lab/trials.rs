@@ -1,6 +1,7 @@
 //! The same experiment many times over, on all processors, with one result whatever their number.
 
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -23,7 +24,7 @@ impl Estimate {
     pub fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
         let trials = values.len();
         let mean = values.clone().sum::<f64>() / trials as f64;
-        let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+        let squares: f64 = values.map(|value| (value - mean) * (value - mean)).sum();
         Self { mean, sd: (squares / trials.saturating_sub(1).max(1) as f64).sqrt(), trials }
     }
 
@@ -41,25 +42,32 @@ pub fn trials<T: Send>(
     done: &(impl Fn() + Sync + ?Sized),
     trial: impl Fn(u64) -> T + Sync,
 ) -> Vec<T> {
+    on_threads(thread::available_parallelism().map_or(1, NonZero::get), count, seed, done, trial)
+}
+
+fn on_threads<T: Send>(
+    threads: usize,
+    count: u32,
+    seed: u64,
+    done: &(impl Fn() + Sync + ?Sized),
+    trial: impl Fn(u64) -> T + Sync,
+) -> Vec<T> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let seeds: Vec<u64> = (0..count).map(|_| rng.next_u64()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut results = Vec::new();
-        while let Some((index, &seed)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, seeds.get(i)?)))
-        {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&seed) = seeds.get(index) else { return results };
             results.push((index, trial(seed)));
             done();
         }
-        results
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(seeds.len());
     let mut results = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let join =
-            |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
-        workers.into_iter().flat_map(join).collect::<Vec<_>>()
+        let results = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        results.flatten().collect::<Vec<_>>()
     });
     results.sort_unstable_by_key(|&(index, _)| index);
     results.into_iter().map(|(_, result)| result).collect()
@@ -71,16 +79,16 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_their_seeds_whoever_ran_them() {
-        let run = || {
-            trials(1_000, 5, &|| (), |seed| {
+        let run = |threads| {
+            on_threads(threads, 1_000, 5, &|| (), |seed| {
                 if seed % 7 == 0 {
                     thread::yield_now();
                 }
                 seed
             })
         };
-        let seeds = run();
-        assert_eq!(seeds, run());
+        let seeds = run(1);
+        assert!([2, 3, 16].into_iter().all(|threads| run(threads) == seeds));
         assert_eq!(seeds[..10], trials(10, 5, &|| (), |seed| seed), "more trials extend fewer");
         assert_ne!(seeds[0], trials(1, 6, &|| (), |seed| seed)[0]);
     }

@@ -59,7 +59,7 @@ impl Site {
         });
         let key = self.replica.hasher.key(&update);
         let len = encoded_len(&update) + 1;
-        self.replica.merge(update);
+        self.replica.absorb(update);
         self.heat(key, Subject::Data, len);
         HotKey::Fact(key)
     }
@@ -134,6 +134,14 @@ fn a_newly_learned_rumor_goes_on_after_the_relay_delay_together_with_what_turned
     let said = site.run(Duration::from_millis(3), &[1, 2, 3]);
     assert_eq!(said.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2, 3], "one message to each of the fanout");
     assert!(said.iter().all(|(_, message)| items(message).len() == 2));
+}
+
+#[test]
+fn the_second_round_follows_the_first_without_waiting_for_the_interval() {
+    let mut site = Site::new(Policy { interval: Duration::from_secs(60), ..policy() });
+    site.learn("a", 500);
+    let said = site.run(Duration::from_millis(10), &[1]);
+    assert_eq!(said.iter().map(|(_, message)| is_offer(message)).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]
@@ -306,10 +314,12 @@ fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
     site.rumors.feedback(&1, (number, 0, 1), &mut site.rng);
     assert_eq!(counter(&site), 2);
 
-    let mut without = Site::new(Policy { minimization: false, ..minimizing });
-    let key = without.learn("a", 4);
-    assert!(!without.rumors.both_knew(&key, 1, &mut without.rng));
-    assert_eq!(without.rumors.hot[&key].interest.counter(), 0);
+    assert!(site.rumors.minimizes());
+    for policy in
+        [Policy { minimization: false, ..minimizing.clone() }, Policy { exchange: Exchange::Push, ..minimizing }]
+    {
+        assert!(!Site::new(policy).rumors.minimizes());
+    }
 }
 
 #[test]
@@ -364,7 +374,7 @@ fn one_rumor_larger_than_a_round_does_not_block_the_others() {
     let keys: Vec<HotKey> = core::iter::from_fn(|| site.outbox.pop())
         .flat_map(|(_, _, intent)| if let Intent::Rumors { keys, .. } = intent { keys.to_vec() } else { vec![] })
         .collect();
-    assert_eq!(keys[..2], [large, small]);
+    assert_eq!(keys, [large, large, small], "its two prompt rounds, and the other's first");
     assert_eq!(site.rumors.worn_least(), [large], "and has later rounds of its own");
 }
 
@@ -438,7 +448,7 @@ fn a_rumor_whose_update_was_replaced_in_silence_cools() {
         unreachable!()
     };
     let stamp = Stamp { counter: 9, ..entry.stamp };
-    site.replica.merge(Update::Entry(Entry { stamp, ..entry }));
+    site.replica.absorb(Update::Entry(Entry { stamp, ..entry }));
     assert_eq!(site.run(Duration::from_millis(5), &[1]).len(), 0);
     assert_eq!(site.rumors.len(), 0);
 }

@@ -42,7 +42,7 @@ pub(crate) struct Nodes {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trials {
     /// How many runs the figures are the mean of
-    #[arg(long, value_name = "T", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "T", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) trials: u32,
 }
 

@@ -93,7 +93,7 @@ impl Picture {
                 .light_line_style(WHITE)
                 .draw()?;
             let law = (0..=200).map(|i| traffic * f64::from(i) / 200.0).map(|m| (m, (-m).exp()));
-            let law = law.filter(|&(_, s)| residue.contains(&s)).map(|(m, s)| (m, s));
+            let law = law.filter(|&(_, s)| residue.contains(&s));
             chart
                 .draw_series(DashedLineSeries::new(law, 6, 5, BLACK.mix(0.6).stroke_width(2)))?
                 .label("s = exp(−m)")

@@ -1,0 +1,114 @@
+//! A counter-example that can be read.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::time::Duration;
+
+use crate::check::Found;
+use crate::invariant::Violation;
+use crate::scenario::{Scenario, Seconds};
+
+/// An invariant that did not hold, and the smallest scenario that was found to show it.
+///
+/// `Display` prints, in this order: the invariant and the simulated time; the two views that differ, if that is the
+/// matter; the minimal scenario; the last lines of the trace; how to replay it. `Debug` is the same, so that `unwrap`,
+/// `?` in a test and both front ends print it readably.
+#[derive(Clone)]
+pub struct Failure(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    found: Found,
+    scenario: String,
+    one_line: String,
+    origin: Option<(String, u32)>,
+    trace: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new<C: Display>(
+        found: Found,
+        scenario: &Scenario<C>,
+        origin: Option<(&Scenario<C>, u32)>,
+        trace: Vec<String>,
+    ) -> Self {
+        Self(Box::new(Inner {
+            found,
+            scenario: scenario.to_string(),
+            one_line: format!("{scenario:?}"),
+            origin: origin.map(|(scenario, runs)| (format!("{scenario:?}"), runs)),
+            trace,
+        }))
+    }
+
+    /// The invariant that did not hold.
+    pub fn invariant(&self) -> &str {
+        self.0.found.invariant
+    }
+
+    /// When, in simulated time since the start.
+    pub fn at(&self) -> Duration {
+        self.0.found.at
+    }
+
+    /// What was wrong.
+    pub fn violation(&self) -> &Violation {
+        &self.0.found.violation
+    }
+
+    /// The smallest scenario found that fails like this, as text.
+    pub fn scenario(&self) -> &str {
+        &self.0.scenario
+    }
+
+    /// The last lines of what happened.
+    pub fn trace(&self) -> &[String] {
+        &self.0.trace
+    }
+}
+
+/// More lines of difference help nobody.
+const LINES: usize = 40;
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Inner { found, scenario, one_line, origin, trace } = &*self.0;
+        writeln!(f, "violated at {}: {}", Seconds(found.at), found.invariant)?;
+        writeln!(f, "  {}", found.violation.message)?;
+        if let Some([(left, a), (right, b)]) = found.violation.views.as_deref() {
+            writeln!(f, "\n- {left}\n+ {right}")?;
+            let lines = a.difference(b);
+            for line in lines.iter().take(LINES) {
+                writeln!(f, "{line}")?;
+            }
+            if lines.len() > LINES {
+                writeln!(f, "... and {} lines more", lines.len() - LINES)?;
+            }
+        }
+        match origin {
+            Some((_, runs)) => writeln!(f, "\nthe smallest scenario found, in {runs} runs:")?,
+            None => writeln!(f, "\nthe scenario, not minimised:")?,
+        }
+        for line in scenario.lines() {
+            writeln!(f, "  {line}")?;
+        }
+        writeln!(f, "\nthe last {} lines of its trace:", trace.len())?;
+        for line in trace {
+            writeln!(f, "  {line}")?;
+        }
+        let quoted = one_line.trim_end();
+        writeln!(f, "\nto replay: gossip_testkit::run::<M>(&r#\"{quoted}\"#.parse().unwrap())")?;
+        if let Some((origin, _)) = origin {
+            writeln!(f, "it came from: {}", origin.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl Debug for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl Error for Failure {}

@@ -1,0 +1,119 @@
+//! Agreement in the end: on what is held, and on who is there.
+
+use gossip_core::Status;
+
+use super::{Invariant, Violation, World};
+use crate::address::Addr;
+use crate::machine::{Machine, Membership};
+
+/// All live replicas that can reach each other hold the same items, within the bound.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    agreed: bool,
+}
+
+impl<M: Machine> Invariant<M> for Agreement {
+    fn name(&self) -> &'static str {
+        "convergence: all live replicas hold the same"
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        if !world.is_quiet() || (self.agreed && lasts(world)) {
+            return Ok(());
+        }
+        let different = difference(world);
+        self.agreed = different.is_none();
+        match different {
+            Some(((left, a), (right, b))) if world.now() >= world.deadline() => {
+                let cut = world.cut();
+                Err(Violation::between(
+                    format!("nodes {left} and {right} still hold different items at the end of the bound"),
+                    (format!("node {left}"), a.view(cut)),
+                    (format!("node {right}"), b.view(cut)),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn satisfied(&self) -> bool {
+        self.agreed
+    }
+}
+
+/// Whether datagrams are lost for ever, so that agreement once is all that can be asked.
+fn lasts<M: Machine>(world: &World<'_, M>) -> bool {
+    world.plan().lasting_loss().as_ppm() > 0
+}
+
+type Pair<'a, M> = ((Addr, &'a M), (Addr, &'a M));
+
+fn difference<'a, M: Machine>(world: &'a World<'_, M>) -> Option<Pair<'a, M>> {
+    let cut = world.cut();
+    for group in world.groups() {
+        let Some((&first, rest)) = group.split_first() else { continue };
+        let expected = first.1.fingerprint(cut);
+        if let Some(&other) = rest.iter().find(|(_, machine)| machine.fingerprint(cut) != expected) {
+            return Some((first, other));
+        }
+    }
+    None
+}
+
+/// Every live member is alive in every live view that it can reach; for machines with a failure detector, nobody else
+/// is.
+#[derive(Debug, Default)]
+pub struct NobodyBuried {
+    content: bool,
+}
+
+impl<M: Machine> Invariant<M> for NobodyBuried {
+    fn name(&self) -> &'static str {
+        "membership: every live member is alive in every live view, and nobody else"
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        if !world.is_quiet() || (self.content && lasts(world)) {
+            return Ok(());
+        }
+        let wrong = wrong(world);
+        self.content = wrong.is_none();
+        match wrong {
+            Some((who, of, status)) if world.now() >= world.deadline() => Err(Violation::new(match status {
+                Some(status) => format!("node {who} sees node {of} as {status} at the end of the bound"),
+                None => format!("node {who} does not know node {of} at the end of the bound"),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn satisfied(&self) -> bool {
+        self.content
+    }
+}
+
+fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>)> {
+    let membership = world.limits().membership;
+    if membership == Membership::None {
+        return None;
+    }
+    for group in world.groups() {
+        for &(who, machine) in &group {
+            for &of in world.nodes() {
+                let status = machine.opinion(of);
+                let alive = match status {
+                    Some(Status::Alive) => true,
+                    // Where datagrams are lost for ever, somebody is always suspected.
+                    Some(Status::Suspect) => lasts(world),
+                    _ => false,
+                };
+                let there = group.binary_search_by_key(&of, |&(node, _)| node).is_ok();
+                let found_out = membership == Membership::Detected && status == Some(Status::Alive);
+                if (there && !alive) || (!there && found_out) {
+                    return Some((who, of, status));
+                }
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,155 @@
+//! How a machine behaves towards its network and its driver.
+
+use std::time::Duration;
+
+use gossip_core::Instant;
+
+use super::{Invariant, Violation, World};
+use crate::address::Addr;
+use crate::machine::Machine;
+use crate::sim::Datagram;
+
+/// Every datagram is within the budget.
+#[derive(Debug)]
+pub struct DatagramBudget {
+    most: usize,
+}
+
+impl DatagramBudget {
+    /// None is larger than `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Self { most }
+    }
+}
+
+impl<M: Machine> Invariant<M> for DatagramBudget {
+    fn name(&self) -> &'static str {
+        "every datagram is within the budget"
+    }
+
+    fn sent(&mut self, datagram: &Datagram<'_>) -> Result<(), Violation> {
+        let (len, most) = (datagram.payload.len(), self.most);
+        if len <= most {
+            return Ok(());
+        }
+        let Datagram { from, to, label, .. } = datagram;
+        Err(Violation::new(format!("node {from} sent {to} {label} of {len} bytes, at most {most} are allowed")))
+    }
+}
+
+/// A machine that has not left has a deadline, and not one that is always past: a node that waits without a timer can
+/// fall silent for ever.
+#[derive(Debug, Default)]
+pub struct PendingDeadline {
+    /// Per node, since when and how often its deadline has been past after it was called.
+    past: Vec<(Instant, u32)>,
+}
+
+impl<M: Machine> Invariant<M> for PendingDeadline {
+    fn name(&self) -> &'static str {
+        "a deadline is pending in every state"
+    }
+
+    fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
+        let Some(machine) = world.machine(node) else { return Ok(()) };
+        let Some(deadline) = machine.poll_timeout() else {
+            if machine.has_left() {
+                return Ok(());
+            }
+            return Err(Violation::new(format!("node {node} has no deadline and has not left")));
+        };
+        if self.past.len() <= node.index() {
+            self.past.resize(node.index() + 1, (Instant::ORIGIN, 0));
+        }
+        let (since, times) = &mut self.past[node.index()];
+        if deadline > world.reading(node) {
+            *times = 0;
+        } else {
+            if *times == 0 {
+                *since = world.now();
+            }
+            *times += 1;
+            // A hundred wake-ups within ten milliseconds are a driver that spins.
+            if *times > 100 && world.now().since(*since) < Duration::from_millis(10) {
+                return Err(Violation::new(format!("node {node} has a deadline that is past whatever is done")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A machine holds no more than the nodes and the commands so far account for.
+#[derive(Debug)]
+pub struct BoundedMemory;
+
+impl<M: Machine> Invariant<M> for BoundedMemory {
+    fn name(&self) -> &'static str {
+        "memory is bounded"
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        let most = world.limits().held_per_item * (world.nodes().len() + world.commands() as usize);
+        for (node, machine) in world.live() {
+            if let Some(held) = machine.held()
+                && held > most
+            {
+                return Err(Violation::new(format!("node {node} holds {held} items, at most {most} are accounted for")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A cluster that agrees sends no more than it takes to find out that it does.
+#[derive(Debug, Default)]
+pub struct Silence {
+    before: Option<(Instant, u64, u64)>,
+}
+
+/// What is hot when the nodes first agree may cool for so many periods.
+const COOLING: u32 = 10;
+
+impl Silence {
+    fn sent<M: Machine>(world: &World<'_, M>) -> (u64, u64) {
+        world.live().map(|(node, _)| world.traffic(node)).fold((0, 0), |(datagrams, bytes), traffic| {
+            (datagrams + traffic.sent, bytes + traffic.bytes_sent)
+        })
+    }
+}
+
+impl<M: Machine> Invariant<M> for Silence {
+    fn name(&self) -> &'static str {
+        "silence when idle"
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        let settled = world.settled().is_some_and(|at| world.now().since(at) >= COOLING * world.limits().period);
+        if !settled {
+            self.before = None;
+        } else if self.before.is_none() {
+            let (datagrams, bytes) = Self::sent(world);
+            self.before = Some((world.now(), datagrams, bytes));
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        let (Some((since, datagrams, bytes)), Some(idle)) = (self.before, world.limits().idle) else { return Ok(()) };
+        let periods = world.now().since(since).as_secs_f64() / world.limits().period.as_secs_f64();
+        let (datagrams_now, bytes_now) = Self::sent(world);
+        let share = periods * world.live().count() as f64;
+        let (datagrams, bytes) = ((datagrams_now - datagrams) as f64 / share, (bytes_now - bytes) as f64 / share);
+        // A cluster with losses has to repeat things.
+        if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 {
+            return Ok(());
+        }
+        if datagrams > idle.datagrams || bytes > idle.bytes {
+            return Err(Violation::new(format!(
+                "with nothing to do, {datagrams:.2} datagrams and {bytes:.0} bytes per node and period are sent; \
+                 {:.2} and {:.0} are allowed",
+                idle.datagrams, idle.bytes
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! What no step may undo: versions, deaths, deliveries, incarnations, writes. Restarts without memory excepted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gossip_core::Instant;
+
+use super::{Invariant, Violation, World};
+use crate::address::Addr;
+use crate::machine::{Item, Machine, Note, Version, View};
+
+/// What a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
+#[derive(Debug)]
+pub struct NoStepBack;
+
+impl<M: Machine> Invariant<M> for NoStepBack {
+    fn name(&self) -> &'static str {
+        "versions never step back"
+    }
+
+    fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        let cut = world.cut_of(node);
+        for (key, old) in &before.items {
+            let lost = match after.items.get(key) {
+                Some(new) => new.version < old.version,
+                None => !old.bound && !old.is_past(cut),
+            };
+            if lost {
+                return Err(Violation::between(
+                    format!("node {node} held {key} = {old} and does not any more"),
+                    (format!("node {node} before"), before.clone()),
+                    (format!("node {node} after"), after.clone()),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Per node what it has known since it last lost its memory.
+#[derive(Debug, Default)]
+struct PerNode<T>(Vec<T>);
+
+impl<T: Default> PerNode<T> {
+    fn of(&mut self, node: Addr) -> &mut T {
+        if self.0.len() <= node.index() {
+            self.0.resize_with(node.index() + 1, T::default);
+        }
+        &mut self.0[node.index()]
+    }
+}
+
+/// What was deleted, or has expired, and was known here to be, does not come back.
+#[derive(Debug, Default)]
+pub struct NoResurrection {
+    gone: PerNode<BTreeMap<String, Version>>,
+}
+
+impl<M: Machine> Invariant<M> for NoResurrection {
+    fn name(&self) -> &'static str {
+        "no resurrection: what is deleted or expired stays gone"
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            self.gone.of(node).clear();
+        }
+    }
+
+    fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        let gone = self.gone.of(node);
+        for (key, item) in &after.items {
+            if item.body.is_none() {
+                let latest = gone.entry(key.clone()).or_insert(item.version);
+                *latest = (*latest).max(item.version);
+            } else if let Some(death) = gone.get(key)
+                && item.version <= *death
+            {
+                return Err(Violation::between(
+                    format!("node {node} knew that {key} was gone as of {death:?}, and has {item} again"),
+                    (format!("node {node} before"), before.clone()),
+                    (format!("node {node} after"), after.clone()),
+                ));
+            }
+        }
+        for (key, item) in &before.items {
+            if item.until.is_some() && !after.items.contains_key(key) {
+                let latest = gone.entry(key.clone()).or_insert(item.version);
+                *latest = (*latest).max(item.version);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a live node has held is held by all in the end, or something newer is.
+#[derive(Debug, Default)]
+pub struct NoLostWrite {
+    held: PerNode<BTreeMap<String, Item>>,
+}
+
+impl<M: Machine> Invariant<M> for NoLostWrite {
+    fn name(&self) -> &'static str {
+        "no lost write"
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            self.held.of(node).clear();
+        }
+    }
+
+    fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        let held = self.held.of(node);
+        for (key, item) in &after.items {
+            if before.items.get(key) != Some(item) && held.get(key).is_none_or(|old| old.version < item.version) {
+                held.insert(key.clone(), item.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        let cut = world.cut();
+        for group in world.groups() {
+            let Some(&(first, machine)) = group.first() else { continue };
+            // They agree by now: one speaks for all.
+            let view = machine.view(cut);
+            for &(node, _) in &group {
+                for (key, item) in self.held.of(node).iter() {
+                    let kept = view.items.get(key).is_some_and(|now| now.version >= item.version);
+                    if !kept && !item.bound && !item.is_past(cut) {
+                        let message = format!("node {node} has held {key} = {item}; node {first} and the others lack it");
+                        return Err(Violation::new(message));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A message to all is delivered at most once by each process.
+#[derive(Debug, Default)]
+pub struct DeliveredOnce {
+    delivered: PerNode<BTreeSet<u128>>,
+}
+
+impl<M: Machine> Invariant<M> for DeliveredOnce {
+    fn name(&self) -> &'static str {
+        "a message to all is delivered at most once"
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            self.delivered.of(node).clear();
+        }
+    }
+
+    fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
+        match M::note(event) {
+            Note::Delivered(id) if !self.delivered.of(node).insert(id) => {
+                Err(Violation::new(format!("node {node} delivers again: {event:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A process never goes back to a smaller incarnation of its own.
+#[derive(Debug, Default)]
+pub struct IncarnationsGrow {
+    latest: PerNode<u64>,
+}
+
+impl<M: Machine> Invariant<M> for IncarnationsGrow {
+    fn name(&self) -> &'static str {
+        "incarnations never step back"
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            *self.latest.of(node) = 0;
+        }
+    }
+
+    fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
+        let Some(incarnation) = world.machine(node).and_then(Machine::incarnation) else { return Ok(()) };
+        let latest = self.latest.of(node);
+        if incarnation < *latest {
+            let message = format!("node {node} was at incarnation {latest} and is at {incarnation}");
+            return Err(Violation::new(message));
+        }
+        *latest = incarnation;
+        Ok(())
+    }
+}

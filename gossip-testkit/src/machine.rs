@@ -1,0 +1,306 @@
+//! What can be simulated: a sans-IO protocol, in the shape of [`gossip_core::Node`].
+//!
+//! The simulator knows machines by this trait alone, so a node in somebody's own framing, or a protocol that has never
+//! heard of gossip, is checked by the same code.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip_core::{Input, Instant, Status};
+
+use crate::address::Addr;
+
+/// A sans-IO state machine: commands and bytes in; bytes, events and one deadline out.
+///
+/// Two machines that are given the same calls must answer the same: no ambient clock, no ambient randomness, no order
+/// that differs from run to run.
+pub trait Machine: Sized {
+    /// What all nodes of a cluster have in common.
+    type Config: Clone + fmt::Debug;
+    /// What its user can tell it: the workload of a scenario.
+    type Command: Clone + fmt::Debug;
+    /// What it tells its user.
+    type Event: fmt::Debug;
+    /// What survives a crash, if anything does: what a process would have on its disk.
+    type Memory;
+
+    /// What may be expected of it.
+    fn limits(config: &Self::Config) -> Limits;
+
+    /// A process starts. `memory` is what an earlier process of this node had left, if it restarts with memory.
+    fn boot(boot: &Boot<'_, Self::Config>, memory: Option<Self::Memory>) -> Self;
+
+    /// The process has crashed: what is left of it.
+    fn into_memory(self) -> Self::Memory;
+
+    /// Its user says something.
+    ///
+    /// # Errors
+    /// Why it was refused. That is counted and no failure.
+    fn command(&mut self, now: Instant, command: &Self::Command) -> Result<(), String>;
+
+    /// Time passes, or a datagram arrives.
+    ///
+    /// # Errors
+    /// Why the datagram was refused. That is counted and no failure.
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String>;
+
+    /// The next datagram it wants sent, written to the beginning of `buffer` (65,536 bytes).
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing>;
+
+    /// The next thing it tells its user.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// When it wants to be told that time has passed.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Its own logical clock, if it has one.
+    fn clock(&self, now: Instant) -> Instant {
+        now
+    }
+
+    /// What it holds, as of `cut`: what lives until `cut` or earlier is left out.
+    fn view(&self, cut: Instant) -> View;
+
+    /// Equal for machines whose [`view`](Self::view)s hold equal items, different (but for collisions) for others.
+    /// Called after every step when invariants are checked: override it if there is a cheap answer.
+    fn fingerprint(&self, cut: Instant) -> u64 {
+        self.view(cut).fingerprint()
+    }
+
+    /// How `of` seems to be, for machines that care.
+    fn opinion(&self, of: Addr) -> Option<Status> {
+        self.view(Instant::ORIGIN).members.get(&of).copied()
+    }
+
+    /// How often it has said that it is alive, for machines that count.
+    fn incarnation(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it has done its work and waits for nothing: it has left the cluster.
+    fn has_left(&self) -> bool {
+        false
+    }
+
+    /// Items and messages held altogether: at most [`Limits::held_per_item`] for each node and each command so far.
+    fn held(&self) -> Option<usize> {
+        None
+    }
+
+    /// What an event means, in terms that the invariants understand.
+    fn note(_event: &Self::Event) -> Note {
+        Note::Other
+    }
+}
+
+/// What a process knows when it starts.
+#[derive(Debug)]
+pub struct Boot<'a, C> {
+    /// Its own address.
+    pub addr: Addr,
+    /// Everybody's addresses, its own included, in ascending order.
+    pub nodes: &'a [Addr],
+    /// Whom to ask first.
+    pub seeds: &'a [Addr],
+    /// For its random choices: another one at every start.
+    pub seed: u64,
+    /// What all nodes have in common.
+    pub config: &'a C,
+    /// What its clock says.
+    pub now: Instant,
+}
+
+/// A datagram that a machine wants sent.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where to.
+    pub to: Addr,
+    /// Its length; the bytes are in the buffer.
+    pub len: usize,
+    /// What to call it in a trace.
+    pub label: &'static str,
+}
+
+/// What may be expected of a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// The largest datagram it may send.
+    pub max_datagram: usize,
+    /// Its protocol period: what the bound on convergence is counted in.
+    pub period: Duration,
+    /// How far off its clocks may be.
+    pub max_skew: Duration,
+    /// What it may send when it has nothing to do; none if it need not be silent.
+    pub idle: Option<Idle>,
+    /// What it knows of members.
+    pub membership: Membership,
+    /// What it may hold for each node and each command so far.
+    pub held_per_item: usize,
+}
+
+/// What a node may send per protocol period when there is nothing to do.
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct Idle {
+    /// Datagrams.
+    pub datagrams: f64,
+    /// Bytes.
+    pub bytes: f64,
+}
+
+/// What a machine knows of members.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Membership {
+    /// Nothing.
+    None,
+    /// Who has joined, but not who has crashed.
+    Joined,
+    /// Who is there: the crashed and the cut off are found out.
+    Detected,
+}
+
+/// What an event means.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A message to all was delivered. Two of one number at one process are a failure.
+    Delivered(u128),
+    /// A member is seen to be like this.
+    Member(Addr, Status),
+    /// Nothing that the invariants would understand.
+    Other,
+}
+
+/// The order of two items of one key: larger is newer. Equal versions are the same item.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version(pub [u64; 5]);
+
+impl From<u64> for Version {
+    fn from(version: u64) -> Self {
+        Self([version, 0, 0, 0, 0])
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.0.iter().rposition(|&part| part != 0).map_or(1, |last| last + 1);
+        for (i, part) in self.0[..used].iter().enumerate() {
+            write!(f, "{}{part}", if i == 0 { "v" } else { "." })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is held for one key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Item {
+    /// What people call the key, if that says more than the key itself.
+    pub name: Option<Arc<str>>,
+    /// Which.
+    pub version: Version,
+    /// When it is past its time, by the machine's logical clock.
+    pub until: Option<Instant>,
+    /// What it says; none if all it says is that the value was deleted.
+    pub body: Option<Arc<[u8]>>,
+    /// Whether it may vanish for other reasons than its time, as what a member owns does with the member.
+    pub bound: bool,
+}
+
+impl Item {
+    /// An item that stays.
+    pub fn new(version: impl Into<Version>, body: impl AsRef<[u8]>) -> Self {
+        Self { name: None, version: version.into(), until: None, body: Some(Arc::from(body.as_ref())), bound: false }
+    }
+
+    /// A death certificate.
+    pub fn deleted(version: impl Into<Version>) -> Self {
+        Self { name: None, version: version.into(), until: None, body: None, bound: false }
+    }
+
+    /// The same, for a time.
+    pub fn until(mut self, until: Instant) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// The same, but it may vanish before.
+    pub fn bound(mut self) -> Self {
+        self.bound = true;
+        self
+    }
+
+    /// Whether it is past its time at `cut`.
+    pub fn is_past(&self, cut: Instant) -> bool {
+        self.until.is_some_and(|until| until <= cut)
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name} ")?;
+        }
+        match &self.body {
+            Some(body) => write!(f, "\"{}\" {:?}", body.escape_ascii(), self.version)?,
+            None => write!(f, "deleted {:?}", self.version)?,
+        }
+        self.until.map_or(Ok(()), |until| write!(f, " until {until}"))
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a machine holds, in terms that can be compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// What all must agree on in the end, by key.
+    pub items: BTreeMap<String, Item>,
+    /// How the members seem to be. Itself included, if it cares at all.
+    pub members: BTreeMap<Addr, Status>,
+}
+
+impl View {
+    /// A digest of the items.
+    pub fn fingerprint(&self) -> u64 {
+        use std::hash::{Hash, Hasher};
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7669_6577, 0);
+        for (key, item) in &self.items {
+            hasher.write(key.as_bytes());
+            hasher.write_u8(0xff);
+            for part in item.version.0 {
+                hasher.write(&part.to_le_bytes());
+            }
+            hasher.write(&item.until.map_or(0, Instant::as_micros).to_le_bytes());
+            if let Some(body) = &item.body {
+                hasher.write(&(body.len() as u64 + 1).to_le_bytes());
+                hasher.write(body);
+            } else {
+                0u64.to_le_bytes().hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    /// What differs between the items of two views, a line each: `-` for this one's, `+` for the other's.
+    pub fn difference(&self, other: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let keys: std::collections::BTreeSet<_> = self.items.keys().chain(other.items.keys()).collect();
+        for key in keys {
+            let (mine, theirs) = (self.items.get(key), other.items.get(key));
+            if mine != theirs {
+                for (sign, item) in [('-', mine), ('+', theirs)] {
+                    match item {
+                        Some(item) => lines.push(format!("{sign} {key} = {item}")),
+                        None => lines.push(format!("{sign} {key}: nothing")),
+                    }
+                }
+            }
+        }
+        lines
+    }
+}

@@ -1,0 +1,363 @@
+//! [`gossip_core::Node`] as a machine, and the commands of its users.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Stamp, Status, Update};
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::address::Addr;
+use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
+use crate::plan::Chance;
+use crate::scenario::{Dice, Seconds, Workload};
+
+/// What the user of a [`Node`] does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Writes a shared entry, or its own; for ever, or for a time.
+    Put {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+        /// Whether it is the member's own.
+        own: bool,
+        /// How long it lives.
+        time_to_live: Option<Duration>,
+    },
+    /// Deletes a shared entry, or its own.
+    Delete {
+        /// The name.
+        name: String,
+        /// Whether it is the member's own.
+        own: bool,
+    },
+    /// Says something to all.
+    Broadcast(String),
+    /// Leaves the cluster.
+    Leave,
+    /// Joins it again.
+    Join,
+}
+
+impl Command {
+    /// Writes a shared entry.
+    pub fn put(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Put { name: name.into(), value: value.into(), own: false, time_to_live: None }
+    }
+
+    /// Deletes a shared entry.
+    pub fn delete(name: impl Into<String>) -> Self {
+        Self::Delete { name: name.into(), own: false }
+    }
+
+    /// Says something to all.
+    pub fn broadcast(payload: impl Into<String>) -> Self {
+        Self::Broadcast(payload.into())
+    }
+}
+
+fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    write!(f, " \"{}\"", text.escape_default())
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = |own: bool| if own { "-own" } else { "" };
+        match self {
+            Self::Put { name, value, own: is_own, time_to_live } => {
+                write!(f, "put{}", own(*is_own))?;
+                quote(f, name)?;
+                quote(f, value)?;
+                time_to_live.map_or(Ok(()), |time| write!(f, " for {}", Seconds(time)))
+            }
+            Self::Delete { name, own: is_own } => {
+                write!(f, "delete{}", own(*is_own))?;
+                quote(f, name)
+            }
+            Self::Broadcast(payload) => {
+                f.write_str("broadcast")?;
+                quote(f, payload)
+            }
+            Self::Leave => f.write_str("leave"),
+            Self::Join => f.write_str("join"),
+        }
+    }
+}
+
+/// A text that is no [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct ParseCommandError(&'static str);
+
+/// The text between two quotes, and what follows.
+fn unquote(text: &str) -> Result<(String, &str), ParseCommandError> {
+    const QUOTED: ParseCommandError = ParseCommandError("a text in double quotes");
+    let text = text.trim_start().strip_prefix('"').ok_or(QUOTED)?;
+    let mut out = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Ok((out, &text[at + 1..])),
+            '\\' => match chars.next().ok_or(QUOTED)?.1 {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                'u' => {
+                    let rest = &text[at + 2..];
+                    let (hex, _) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or(QUOTED)?;
+                    let escaped = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
+                    out.push(escaped.ok_or(ParseCommandError("an escaped character such as \\u{e9}"))?);
+                    chars.nth(hex.len() + 1);
+                }
+                other => out.push(other),
+            },
+            c => out.push(c),
+        }
+    }
+    Err(QUOTED)
+}
+
+impl FromStr for Command {
+    type Err = ParseCommandError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let (command, rest) = match verb {
+            "put" | "put-own" => {
+                let (name, rest) = unquote(rest)?;
+                let (value, rest) = unquote(rest)?;
+                let (time_to_live, rest) = match rest.trim_start().strip_prefix("for ") {
+                    Some(time) => (Some(crate::scenario::seconds(time.trim()).ok_or(ParseCommandError("a time such as 5s"))?), ""),
+                    None => (None, rest),
+                };
+                (Self::Put { name, value, own: verb == "put-own", time_to_live }, rest)
+            }
+            "delete" | "delete-own" => {
+                let (name, rest) = unquote(rest)?;
+                (Self::Delete { name, own: verb == "delete-own" }, rest)
+            }
+            "broadcast" => {
+                let (payload, rest) = unquote(rest)?;
+                (Self::Broadcast(payload), rest)
+            }
+            "leave" => (Self::Leave, rest),
+            "join" => (Self::Join, rest),
+            _ => return Err(ParseCommandError("put, put-own, delete, delete-own, broadcast, leave or join")),
+        };
+        if rest.trim().is_empty() { Ok(command) } else { Err(ParseCommandError("nothing more")) }
+    }
+}
+
+/// Few names, so that writes meet; now and then a value that fills a datagram.
+impl Workload for Command {
+    fn random(dice: &mut Dice) -> Self {
+        let name = format!("k{}", dice.within(0..=3));
+        let value = |dice: &mut Dice| {
+            let text = format!("{:x}", dice.bits() >> 40);
+            if dice.chance(Chance::percent(10)) { text.repeat(dice.within(1..=140) as usize) } else { text }
+        };
+        let own = dice.chance(Chance::percent(25));
+        match dice.within(0..=9) {
+            0..=4 => Self::Put { name, value: value(dice), own, time_to_live: None },
+            5..=6 => Self::Delete { name, own },
+            7 => {
+                let time_to_live = Some(Duration::from_secs(dice.within(20..=90)));
+                Self::Put { name, value: value(dice), own: false, time_to_live }
+            }
+            _ => Self::Broadcast(value(dice)),
+        }
+    }
+}
+
+/// The id of the node at an address: the same number.
+pub fn id_of(addr: Addr) -> NodeId {
+    NodeId::new(u64::from(addr.0))
+}
+
+/// The address of the node with an id.
+fn addr_of(id: NodeId) -> Addr {
+    Addr(id.get() as u32)
+}
+
+/// The memory is the whole node, as if its process had been stopped and gone on without its sockets' contents.
+impl Machine for Node<Addr> {
+    type Config = Config;
+    type Command = Command;
+    type Event = Event<Addr>;
+    type Memory = Self;
+
+    fn limits(config: &Config) -> Limits {
+        // A probe and its ack, and room for an exchange of summaries.
+        let exchanges = config.probe.period.as_secs_f64() / config.anti_entropy.interval.as_secs_f64();
+        let datagrams = 3.0 + 3.0 * exchanges;
+        Limits {
+            max_datagram: config.max_datagram,
+            period: config.probe.period,
+            max_skew: config.lifetimes.max_ahead / 2,
+            idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
+            membership: Membership::Detected,
+            held_per_item: 1,
+        }
+    }
+
+    fn boot(boot: &Boot<'_, Config>, memory: Option<Self>) -> Self {
+        let mut node = memory.unwrap_or_else(|| {
+            Self::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
+                .expect("the configuration of a simulation is checked by its author")
+        });
+        match boot.config.membership {
+            gossip_core::Membership::Probed => node.join(boot.now, boot.seeds.iter().copied()),
+            gossip_core::Membership::Given => node.set_peers(boot.now, boot.nodes.iter().copied()),
+        }
+        node
+    }
+
+    fn into_memory(self) -> Self {
+        self
+    }
+
+    fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
+        match command {
+            Command::Put { name, value, own, time_to_live } => {
+                let mut options = PutOptions::default();
+                (options.own, options.time_to_live) = (*own, *time_to_live);
+                self.put_with(now, name, value.as_bytes(), options).map(drop)
+            }
+            Command::Delete { name, own: false } => self.delete(now, name).map(drop),
+            Command::Delete { name, own: true } => self.delete_own(now, name).map(drop),
+            Command::Broadcast(payload) => self.broadcast(now, payload.as_bytes()).map(drop),
+            Command::Leave => {
+                self.leave(now);
+                Ok(())
+            }
+            Command::Join => {
+                self.join(now, []);
+                Ok(())
+            }
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        Self::handle(self, now, input).map_err(|error| error.to_string())
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        let transmit = Self::poll_transmit(self, buffer)?;
+        let label = match transmit.kind {
+            Kind::Ack => "ack",
+            Kind::Probe => "probe",
+            Kind::Rumor => "rumor",
+            Kind::AntiEntropy => "anti-entropy",
+            Kind::Bulk => "bulk",
+            _ => "datagram",
+        };
+        Some(Outgoing { to: transmit.to, len: transmit.len, label })
+    }
+
+    fn poll_event(&mut self) -> Option<Event<Addr>> {
+        Self::poll_event(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+
+    fn clock(&self, now: Instant) -> Instant {
+        Self::clock(self, now)
+    }
+
+    fn view(&self, cut: Instant) -> View {
+        View {
+            items: self.updates(cut).map(|update| item(&self.config().label, cut, update)).collect(),
+            members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
+        }
+    }
+
+    fn fingerprint(&self, cut: Instant) -> u64 {
+        self.reconciled(cut).fingerprint
+    }
+
+    fn opinion(&self, of: Addr) -> Option<Status> {
+        self.member(id_of(of)).map(|member| member.status)
+    }
+
+    fn incarnation(&self) -> Option<u64> {
+        self.member(self.id()).map(|member| member.incarnation)
+    }
+
+    fn has_left(&self) -> bool {
+        Self::has_left(self)
+    }
+
+    fn held(&self) -> Option<usize> {
+        Some(self.updates(Instant::ORIGIN).count())
+    }
+
+    fn note(event: &Event<Addr>) -> Note {
+        match event {
+            Event::Broadcast { id, .. } => {
+                let stamp = id.0;
+                let low = u64::from(stamp.counter) << 32 | stamp.node.get() & 0xffff_ffff;
+                Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
+            }
+            Event::Member { member, .. } => Note::Member(addr_of(member.id), member.status),
+            _ => Note::Other,
+        }
+    }
+}
+
+/// One key for an entry and for the certificate that it shrinks to, which knows the hash of its key alone.
+fn key_of(label: &str, owner: Option<NodeId>, name: &str) -> u128 {
+    let mut hasher = SipHasher24::new_with_keys(0x6974_656d, 0x6b65_7973);
+    hasher.write(label.as_bytes());
+    let keys = hasher.finish128();
+    let mut hasher = SipHasher24::new_with_keys(keys.h1, keys.h2);
+    hasher.write(&[1 + u8::from(owner.is_some())]);
+    if let Some(owner) = owner {
+        hasher.write(&owner.get().to_le_bytes());
+    }
+    hasher.write(name.as_bytes());
+    hasher.finish128().as_u128()
+}
+
+fn item(label: &str, cut: Instant, update: &Update<Addr>) -> (String, Item) {
+    let until = update.until().instant();
+    // Of two that are equal otherwise, the one that ends earlier wins.
+    let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
+    let stamped = |stamp: &Stamp| {
+        let life = update.owner().map_or(0, |owner| owner.life.as_micros());
+        [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
+    };
+    let (key, name, version, body) = match update {
+        Update::Member(record) => {
+            let body = format!("{:?} at {}", record.standing, record.address);
+            let version = [record.incarnation, record.standing as u64, earlier, 0, 0];
+            (format!("member {}", record.id), None, version, Some(Arc::from(body.as_bytes())))
+        }
+        Update::Entry(entry) => {
+            let owner = entry.owner.map(|owner| owner.id);
+            let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+            let name = format!("{}{whose}", entry.name.escape_default());
+            let key = format!("entry {:032x}", key_of(label, owner, &entry.name));
+            // What has expired is its own certificate.
+            let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
+            (key, Some(Arc::from(name)), stamped(&entry.stamp), value)
+        }
+        Update::Certificate(certificate) => {
+            // The hash of its key is printed, as the second word.
+            let text = update.to_string();
+            (format!("entry {}", text.split(' ').nth(1).unwrap_or_default()), None, stamped(&certificate.stamp), None)
+        }
+        Update::Broadcast(broadcast) => {
+            let version = [0, 0, 0, 0, earlier];
+            (format!("broadcast {}", broadcast.stamp), None, version, Some(broadcast.payload.clone()))
+        }
+    };
+    (key, Item { name, version: Version(version), until, body, bound: update.owner().is_some() })
+}

@@ -1,0 +1,154 @@
+//! A scenario: who is there, what its users do, what goes wrong. Plain data, printed as text that parses back.
+
+mod generate;
+mod parse;
+mod print;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::address::Addr;
+use crate::plan::{FaultPlan, Nodes};
+pub use generate::{Dice, Swarm, Workload};
+pub use parse::ParseError;
+pub(crate) use parse::seconds;
+pub(crate) use print::Seconds;
+
+/// Something that a node's user does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write<C> {
+    /// When, since the start.
+    pub at: Duration,
+    /// Whose user.
+    pub node: Addr,
+    /// What.
+    pub command: C,
+}
+
+/// A scenario for a machine whose commands are `C`.
+///
+/// Nodes start within the first protocol period and join through the first [`seeds`](Self::seeds) of them. `Display`
+/// prints a line for each thing, `Debug` all on one line; both parse back:
+///
+/// ```
+/// # use std::time::Duration;
+/// use gossip_testkit::{Command, FaultPlan, Scenario, Window};
+///
+/// let scenario = Scenario::new(5)
+///     .seed(42)
+///     .write(Duration::from_secs(3), 1, Command::put("greeting", "hello"))
+///     .plan(FaultPlan::new().loss(0.3, Window::secs(2, 10)).partition([0, 1], [2, 3, 4], Window::secs(4, 8)));
+/// let text = "\
+/// seed 42
+/// nodes 0-4
+/// seeds 2
+/// at 3s node 1: put \"greeting\" \"hello\"
+/// loss 30% on * -> * from 2s to 10s
+/// cut 0-1 <-> 2-4 from 4s to 8s
+/// ";
+/// assert_eq!(scenario.to_string(), text);
+/// assert_eq!(text.parse(), Ok(scenario));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Scenario<C> {
+    /// Where all randomness comes from, the machines' own included.
+    pub seed: u64,
+    /// Who is there, in ascending order. A minimised scenario keeps the numbers of those that remain.
+    pub nodes: Vec<Addr>,
+    /// Through how many of them, the first ones, everybody joins.
+    pub seeds: u32,
+    /// What users do, in order of time.
+    pub writes: Vec<Write<C>>,
+    /// What goes wrong.
+    pub plan: FaultPlan,
+}
+
+impl<C> Scenario<C> {
+    /// So many nodes, to which nothing happens.
+    pub fn new(nodes: u32) -> Self {
+        Self {
+            seed: 0,
+            nodes: (0..nodes).map(Addr).collect(),
+            seeds: nodes.min(2),
+            writes: Vec::new(),
+            plan: FaultPlan::new(),
+        }
+    }
+
+    /// With this seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Everybody joins through the first `seeds` nodes.
+    pub fn seeds(mut self, seeds: u32) -> Self {
+        self.seeds = seeds;
+        self
+    }
+
+    /// A node's user does something.
+    pub fn write(mut self, at: Duration, node: u32, command: C) -> Self {
+        self.writes.push(Write { at, node: Addr(node), command });
+        self.writes.sort_by_key(|write| write.at);
+        self
+    }
+
+    /// With this plan.
+    pub fn plan(mut self, plan: FaultPlan) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// When there is nothing to come any more that has an end, and what has none has begun.
+    pub fn quiet_at(&self) -> Duration {
+        let last_write = self.writes.iter().map(|write| write.at).max().unwrap_or_default();
+        self.plan.heals_at().max(last_write)
+    }
+
+    /// Through whom everybody joins.
+    pub(crate) fn seed_nodes(&self) -> Vec<Addr> {
+        self.nodes.iter().copied().take(self.seeds as usize).collect()
+    }
+}
+
+impl<C: Clone> Scenario<C> {
+    /// The same without one of its nodes.
+    pub(crate) fn without(&self, gone: Addr) -> Self {
+        Self {
+            seed: self.seed,
+            nodes: self.nodes.iter().copied().filter(|&node| node != gone).collect(),
+            seeds: self.seeds,
+            writes: self.writes.iter().filter(|write| write.node != gone).cloned().collect(),
+            plan: self.plan.without(gone),
+        }
+    }
+}
+
+/// Numbers as ranges: `0-4,7`.
+pub(crate) fn ranges(nodes: &[Addr]) -> String {
+    let mut text = String::new();
+    let mut rest = nodes;
+    while let [first, ..] = rest {
+        let run = rest.iter().zip(first.0..).take_while(|(node, number)| node.0 == *number).count();
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&first.to_string());
+        if run > 1 {
+            text.push_str(&format!("-{}", rest[run - 1]));
+        }
+        rest = &rest[run..];
+    }
+    text
+}
+
+impl Nodes {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::All => "*".to_owned(),
+            Self::These(these) => ranges(these),
+        }
+    }
+}

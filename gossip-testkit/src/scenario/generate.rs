@@ -1,0 +1,229 @@
+//! Random scenarios, swarm-style: each leaves out whole classes of faults (Groce et al., "Swarm Testing", 2012), because
+//! a fault that is always there hides what another one alone would show.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::{Scenario, Write};
+use crate::address::Addr;
+use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
+use crate::sim::below;
+
+/// Random choices, the same for one seed on every platform and in every version.
+#[derive(Debug, Clone)]
+pub struct Dice(Xoshiro256PlusPlus);
+
+impl Dice {
+    /// Dice that fall as `seed` says.
+    pub fn new(seed: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        rand::Rng::next_u64(&mut self.0)
+    }
+
+    /// A number within bounds, both included.
+    pub fn within(&mut self, bounds: RangeInclusive<u64>) -> u64 {
+        let (low, high) = bounds.into_inner();
+        low + below(self.bits(), (high - low).saturating_add(1))
+    }
+
+    /// Whether something of this probability happens.
+    pub fn chance(&mut self, chance: Chance) -> bool {
+        chance.comes_up(self.bits())
+    }
+
+    /// One of several; none of none.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        from.get(below(self.bits(), from.len() as u64) as usize)
+    }
+
+    fn half(&mut self) -> bool {
+        self.chance(Chance::percent(50))
+    }
+
+    /// A time within bounds in milliseconds, both included.
+    fn millis(&mut self, bounds: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.within(bounds))
+    }
+}
+
+/// A command that can be drawn at random.
+pub trait Workload: Sized {
+    /// One of the commands that a user may give at any time.
+    fn random(dice: &mut Dice) -> Self;
+}
+
+/// What random scenarios are like. The defaults are what the sweep uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swarm {
+    /// How many nodes.
+    pub nodes: RangeInclusive<u32>,
+    /// How many commands.
+    pub writes: RangeInclusive<u32>,
+    /// Within how long everything happens, in seconds: at least 5.
+    pub seconds: u32,
+    /// How far clocks may be off.
+    pub max_skew: Duration,
+    /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
+    pub classes: Vec<&'static str>,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        Self {
+            nodes: 2..=12,
+            writes: 1..=12,
+            seconds: 30,
+            max_skew: Duration::from_secs(5),
+            classes: vec!["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew"],
+        }
+    }
+}
+
+impl Swarm {
+    /// The scenario that belongs to a number.
+    pub fn scenario<C: Workload>(&self, number: u64) -> Scenario<C> {
+        let mut dice = Dice::new(number);
+        let nodes = dice.within(u64::from(*self.nodes.start())..=u64::from(*self.nodes.end())) as u32;
+        let mut scenario = Scenario::new(nodes).seed(number);
+        let end = u64::from(self.seconds.max(5)) * 1_000;
+        for _ in 0..dice.within(u64::from(*self.writes.start())..=u64::from(*self.writes.end())) {
+            let (at, node) = (dice.millis(0..=end), dice.within(0..=u64::from(nodes) - 1) as u32);
+            scenario.writes.push(Write { at, node: Addr(node), command: C::random(&mut dice) });
+        }
+        scenario.writes.sort_by_key(|write| write.at);
+        let mut draw = Draw { dice, nodes, end, max_skew: self.max_skew };
+        for class in &self.classes {
+            if draw.dice.half() {
+                continue;
+            }
+            for _ in 0..draw.dice.within(1..=3) {
+                scenario.plan.faults.extend(draw.fault(class));
+            }
+        }
+        apart(&mut scenario.plan);
+        scenario
+    }
+}
+
+/// Of faults that move one process or one clock, only those that do not overlap.
+fn apart(plan: &mut FaultPlan) {
+    let span = |fault: &Fault| match fault {
+        Fault::Crash { node, at, restart } => {
+            Some((0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at)))
+        }
+        Fault::Pause { node, during } => Some((0, *node, during.from, during.to.unwrap_or(Duration::MAX))),
+        Fault::Skew { node, during, .. } => Some((1, *node, during.from, during.to.unwrap_or(Duration::MAX))),
+        _ => None,
+    };
+    let mut kept: Vec<Fault> = Vec::new();
+    for fault in plan.faults.drain(..) {
+        let clash = span(&fault).is_some_and(|(what, node, from, to)| {
+            kept.iter().filter_map(span).any(|(w, n, f, t)| (w, n) == (what, node) && from <= t && f <= to)
+        });
+        if !clash {
+            kept.push(fault);
+        }
+    }
+    plan.faults = kept;
+}
+
+struct Draw {
+    dice: Dice,
+    nodes: u32,
+    end: u64,
+    max_skew: Duration,
+}
+
+impl Draw {
+    fn node(&mut self) -> Addr {
+        Addr(self.dice.within(0..=u64::from(self.nodes) - 1) as u32)
+    }
+
+    fn window(&mut self) -> Window {
+        let from = self.dice.within(0..=self.end - 1_000);
+        let to = self.dice.within(from + 100..=self.end);
+        Window::new(Duration::from_millis(from), Duration::from_millis(to))
+    }
+
+    /// Everything half of the time, else what leaves or reaches a few.
+    fn links(&mut self) -> Links {
+        match self.dice.within(0..=3) {
+            0 => Links { from: self.some(), to: Nodes::All },
+            1 => Links { from: Nodes::All, to: self.some() },
+            _ => Links::ALL,
+        }
+    }
+
+    fn some(&mut self) -> Nodes {
+        let some: Vec<_> = (0..self.nodes).filter(|_| self.dice.half()).map(Addr).collect();
+        if some.is_empty() { self.node().into() } else { some.into_iter().collect() }
+    }
+
+    /// Parts in two, neither empty unless there is but one node.
+    fn halves(&mut self) -> (Nodes, Nodes) {
+        let (mut one, mut other): (Vec<_>, Vec<_>) = (0..self.nodes).map(Addr).partition(|_| self.dice.half());
+        if one.is_empty() {
+            one.extend(other.pop());
+        }
+        if other.is_empty() {
+            other.extend(one.pop());
+        }
+        (one.into_iter().collect(), other.into_iter().collect())
+    }
+
+    fn percent(&mut self, bounds: RangeInclusive<u64>) -> Chance {
+        Chance::percent(self.dice.within(bounds) as u32)
+    }
+
+    fn fault(&mut self, class: &str) -> Option<Fault> {
+        let during = self.window();
+        Some(match class {
+            "loss" => Fault::Loss { on: self.links(), during, chance: self.percent(1..=60) },
+            "burst" => Fault::Burst {
+                on: self.links(),
+                during,
+                chance: self.percent(50..=100),
+                bad: self.dice.millis(50..=1_000),
+                good: self.dice.millis(200..=5_000),
+            },
+            "duplicate" => Fault::Duplicate { on: self.links(), during, chance: self.percent(1..=50) },
+            "delay" => Fault::Delay {
+                on: self.links(),
+                during,
+                chance: self.percent(5..=100),
+                by: self.dice.millis(1..=3_000),
+            },
+            "corrupt" => Fault::Corrupt { on: self.links(), during, chance: self.percent(1..=20) },
+            "cut" => {
+                let (from, to) = self.halves();
+                Fault::Cut { on: Links { from, to }, both_ways: self.dice.half(), during }
+            }
+            "crash" => self.crash(during),
+            "pause" => Fault::Pause { node: self.node(), during },
+            "skew" => {
+                let most = self.max_skew.as_micros() as u64 * 9 / 10;
+                let ahead = self.dice.within(0..=2 * most) as i64 - most as i64;
+                // With the tenth that is left over, a drift stays within the bound.
+                let drift = self.max_skew.as_micros() as u64 / 10 * 1_000 / self.end;
+                let drift = self.dice.within(0..=2 * drift) as i64 - drift as i64;
+                Fault::Skew { node: self.node(), during, offset: ahead, drift_ppm: drift as i32 }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Mostly with a restart. The first node always comes back: others may not have met except through it.
+    fn crash(&mut self, during: Window) -> Fault {
+        let node = self.node();
+        let back = node == Addr(0) || self.dice.within(0..=3) > 0;
+        let restart = during.to.filter(|_| back).map(|at| Restart { at, memory: self.dice.half() });
+        Fault::Crash { node, at: during.from, restart }
+    }
+}

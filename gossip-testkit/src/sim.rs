@@ -1,0 +1,496 @@
+//! The simulator: machines, a network and virtual time. Byte-exact: what travels are the datagrams themselves.
+//!
+//! Knows machines by their trait, and what is to happen by actions; knows no scenario and no invariant. Nothing that
+//! it does for one event takes longer in a larger cluster.
+
+mod action;
+mod clock;
+mod coin;
+mod counters;
+mod network;
+mod queue;
+mod trace;
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use gossip_core::{Input, Instant, Status};
+
+use crate::address::Addr;
+use crate::machine::{Boot, Limits, Machine, Note};
+pub(crate) use action::Action;
+use clock::Clock;
+pub(crate) use coin::{below, fold, log2};
+pub use counters::Counters;
+pub use network::{Datagram, Latency, Verdict};
+use network::{Cause, Network, damage};
+use queue::{Due, Queue};
+use trace::Trace;
+
+/// As much as any UDP datagram can hold.
+const BUFFER: usize = 65_536;
+/// What the socket buffer of a process that stands still holds, in datagrams.
+const BACKLOG: usize = 256;
+/// Up to so many nodes the order of arrivals is watched link by link.
+const WATCHED: usize = 64;
+
+/// Who watches a run from within.
+pub(crate) trait Watch<M: Machine> {
+    fn sent(&mut self, _datagram: &Datagram<'_>) {}
+    fn event(&mut self, _at: Instant, _node: Addr, _event: &M::Event) {}
+    fn started(&mut self, _node: Addr, _memory: bool) {}
+}
+
+impl<M: Machine> Watch<M> for () {}
+
+/// What a run is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) latency: Latency,
+    pub(crate) keyed: bool,
+}
+
+/// What a node has sent and received.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+    /// The largest one sent.
+    pub largest: usize,
+}
+
+/// A datagram that was lost, so that it can be lost again.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) from: Addr,
+    pub(crate) to: Addr,
+    pub(crate) content: u64,
+    pub(crate) occurrence: u32,
+}
+
+#[derive(Debug, Default)]
+struct Flight {
+    from: u32,
+    to: u32,
+    label: &'static str,
+    payload: Vec<u8>,
+}
+
+struct Slot<M: Machine> {
+    machine: Option<M>,
+    memory: Option<M::Memory>,
+    paused: bool,
+    backlog: VecDeque<u32>,
+    clock: Clock,
+    /// When the next wake-up in the queue comes; later ones are left there and ignored.
+    wake: Instant,
+    boots: u32,
+    traffic: Traffic,
+}
+
+/// What happened in a step.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Whose machine was called, if any was.
+    pub(crate) touched: Option<Addr>,
+}
+
+/// The simulator. See the [module](self).
+pub(crate) struct Simulator<M: Machine> {
+    config: M::Config,
+    limits: Limits,
+    seed: u64,
+    now: Instant,
+    queue: Queue,
+    slots: Vec<Slot<M>>,
+    present: Vec<Addr>,
+    seeds: Vec<Addr>,
+    network: Network,
+    flights: Vec<Flight>,
+    free: Vec<u32>,
+    actions: Vec<Option<Action<M::Command>>>,
+    buffer: Vec<u8>,
+    arrivals: Vec<u64>,
+    last_fault: Instant,
+    losses: Option<Vec<Lost>>,
+    pub(crate) trace: Trace,
+    pub(crate) counters: Counters,
+}
+
+impl<M: Machine> Simulator<M> {
+    /// Nobody has started yet.
+    pub(crate) fn new(config: M::Config, present: Vec<Addr>, seeds: Vec<Addr>, settings: &Settings) -> Self {
+        let slots = present.last().map_or(0, |last| last.index() + 1);
+        let mut simulator = Self {
+            limits: M::limits(&config),
+            config,
+            seed: settings.seed,
+            now: Instant::ORIGIN,
+            queue: Queue::default(),
+            slots: Vec::with_capacity(slots),
+            present,
+            seeds,
+            network: Network::new(settings.seed, settings.latency, settings.keyed),
+            flights: Vec::new(),
+            free: Vec::new(),
+            actions: Vec::new(),
+            buffer: vec![0; BUFFER],
+            arrivals: Vec::new(),
+            last_fault: Instant::ORIGIN,
+            losses: None,
+            trace: Trace::default(),
+            counters: Counters::default(),
+        };
+        simulator.grow(slots);
+        simulator
+    }
+
+    fn grow(&mut self, slots: usize) {
+        self.slots.resize_with(slots, || Slot {
+            machine: None,
+            memory: None,
+            paused: false,
+            backlog: VecDeque::new(),
+            clock: Clock::right(),
+            wake: Instant::MAX,
+            boots: 0,
+            traffic: Traffic::default(),
+        });
+        if slots <= WATCHED {
+            self.arrivals = vec![0; slots * slots];
+        } else {
+            self.arrivals = Vec::new();
+        }
+    }
+
+    /// One more node, not started yet.
+    pub(crate) fn add_node(&mut self) -> Addr {
+        let addr = Addr(u32::try_from(self.slots.len()).expect("fewer than 2^32 nodes fit into memory"));
+        self.grow(self.slots.len() + 1);
+        self.present.push(addr);
+        addr
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Every node that there ever was, in order.
+    pub(crate) fn present(&self) -> &[Addr] {
+        &self.present
+    }
+
+    pub(crate) fn set_seeds(&mut self, seeds: Vec<Addr>) {
+        self.seeds = seeds;
+    }
+
+    /// The machine of a node that runs, also if it stands still.
+    pub(crate) fn machine(&self, node: Addr) -> Option<&M> {
+        self.slots.get(node.index())?.machine.as_ref()
+    }
+
+    pub(crate) fn is_paused(&self, node: Addr) -> bool {
+        self.slots[node.index()].paused
+    }
+
+    /// How often this node has started.
+    pub(crate) fn boots(&self, node: Addr) -> u32 {
+        self.slots[node.index()].boots
+    }
+
+    /// What a node's clock says.
+    pub(crate) fn reading(&self, node: Addr) -> Instant {
+        self.slots[node.index()].clock.read(self.now)
+    }
+
+    pub(crate) fn traffic(&self, node: Addr) -> Traffic {
+        self.slots[node.index()].traffic
+    }
+
+    /// Nodes that run and have not left, in order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Addr, &M)> {
+        self.present.iter().filter_map(|&addr| Some((addr, self.machine(addr)?))).filter(|(_, m)| !m.has_left())
+    }
+
+    /// A cut at which all live machines can be compared: the latest of their clocks.
+    pub(crate) fn cut(&self) -> Instant {
+        self.live().map(|(addr, m)| m.clock(self.reading(addr))).max().unwrap_or(Instant::ORIGIN)
+    }
+
+    /// The last time that a datagram was lost because a scenario names it.
+    pub(crate) fn last_fault(&self) -> Instant {
+        self.last_fault
+    }
+
+    pub(crate) fn record_losses(&mut self) {
+        self.losses = Some(Vec::new());
+    }
+
+    pub(crate) fn take_losses(&mut self) -> Vec<Lost> {
+        self.losses.take().unwrap_or_default()
+    }
+
+    pub(crate) fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// Plans an action. At one time, in the order in which they were planned.
+    pub(crate) fn plan(&mut self, at: Instant, action: Action<M::Command>) {
+        let number = u32::try_from(self.actions.len()).expect("fewer than 2^32 actions fit into memory");
+        self.actions.push(Some(action));
+        self.queue.push(at.max(self.now), Due::Action(number));
+    }
+
+    /// The next event, if there is one until `until`; then time stands there.
+    pub(crate) fn step(&mut self, until: Instant, watch: &mut impl Watch<M>) -> Option<Step> {
+        let Some((at, due)) = self.queue.pop(until) else {
+            self.now = self.now.max(until);
+            return None;
+        };
+        self.now = at;
+        let touched = match due {
+            Due::Arrival(flight) => self.arrive(flight, watch),
+            Due::Wake(node) => self.wake(Addr(node), watch),
+            Due::Action(number) => {
+                let action = self.actions[number as usize].take().expect("an action is planned once");
+                self.act(action, watch)
+            }
+        };
+        Some(Step { touched })
+    }
+
+    /// Everything until `until`, with nobody watching.
+    pub(crate) fn run_until(&mut self, until: Instant, watch: &mut impl Watch<M>) {
+        while self.step(until, watch).is_some() {}
+    }
+
+    fn wake(&mut self, node: Addr, watch: &mut impl Watch<M>) -> Option<Addr> {
+        let slot = &mut self.slots[node.index()];
+        if slot.wake != self.now || slot.paused {
+            return None;
+        }
+        slot.wake = Instant::MAX;
+        let now = slot.clock.read(self.now);
+        let machine = slot.machine.as_mut()?;
+        // The deadline may have moved since this wake-up was put into the queue.
+        if machine.poll_timeout().is_some_and(|deadline| deadline > now) {
+            self.schedule(node);
+            return None;
+        }
+        self.trace.mix(self.now, [1, u64::from(node.0)]);
+        // A tick has nothing to refuse.
+        let _ = machine.handle(now, Input::Tick);
+        self.drain(node, watch);
+        Some(node)
+    }
+
+    fn arrive(&mut self, flight: u32, watch: &mut impl Watch<M>) -> Option<Addr> {
+        let to = Addr(self.flights[flight as usize].to);
+        let slot = &mut self.slots[to.index()];
+        let Some(machine) = &mut slot.machine else {
+            self.counters.to_nobody += 1;
+            self.free.push(flight);
+            return None;
+        };
+        if slot.paused {
+            if slot.backlog.len() < BACKLOG {
+                slot.backlog.push_back(flight);
+            } else {
+                self.counters.overflowed += 1;
+                self.free.push(flight);
+            }
+            return None;
+        }
+        let Flight { from, label, ref payload, .. } = self.flights[flight as usize];
+        self.counters.delivered += 1;
+        slot.traffic.received += 1;
+        slot.traffic.bytes_received += payload.len() as u64;
+        let now = slot.clock.read(self.now);
+        let result = machine.handle(now, Input::Datagram { from: &Addr(from), payload });
+        self.trace.mix(self.now, [2 + u64::from(result.is_err()), u64::from(from) << 32 | u64::from(to.0)]);
+        let length = payload.len();
+        self.trace.line(self.now, |line| match &result {
+            Ok(()) => write!(line, "{to} receives {label} from {from}, {length} bytes"),
+            Err(error) => write!(line, "{to} refuses {label} from {from}, {length} bytes: {error}"),
+        });
+        self.counters.refused += u64::from(result.is_err());
+        self.free.push(flight);
+        self.drain(to, watch);
+        Some(to)
+    }
+
+    /// Calls a machine out of turn.
+    pub(crate) fn call<R>(&mut self, node: Addr, watch: &mut impl Watch<M>, f: impl FnOnce(&mut M, Instant) -> R) -> Option<R> {
+        let slot = &mut self.slots[node.index()];
+        let now = slot.clock.read(self.now);
+        let result = f(slot.machine.as_mut()?, now);
+        if !slot.paused {
+            self.drain(node, watch);
+        }
+        Some(result)
+    }
+
+    /// Takes all that a machine has to say.
+    fn drain(&mut self, node: Addr, watch: &mut impl Watch<M>) {
+        while let Some(machine) = &mut self.slots[node.index()].machine {
+            let Some(outgoing) = machine.poll_transmit(&mut self.buffer) else { break };
+            self.send(node, outgoing.to, outgoing.len, outgoing.label, watch);
+        }
+        while let Some(event) = self.slots[node.index()].machine.as_mut().and_then(Machine::poll_event) {
+            self.count(M::note(&event));
+            let at = self.now;
+            self.trace.line(at, |line| write!(line, "{node} says {event:?}"));
+            watch.event(at, node, &event);
+        }
+        self.schedule(node);
+    }
+
+    fn count(&mut self, note: Note) {
+        let there = |addr: Addr| self.machine(addr).is_some_and(|m| !m.has_left());
+        match note {
+            Note::Delivered(_) => self.counters.deliveries += 1,
+            Note::Member(who, Status::Suspect) => {
+                self.counters.false_suspicions += u64::from(there(who));
+                self.counters.suspicions += 1;
+            }
+            Note::Member(who, Status::Dead) => {
+                self.counters.false_deaths += u64::from(there(who));
+                self.counters.deaths += 1;
+            }
+            Note::Member(..) | Note::Other => {}
+        }
+    }
+
+    /// Puts the next wake-up into the queue, unless one at least as early is there.
+    fn schedule(&mut self, node: Addr) {
+        let slot = &mut self.slots[node.index()];
+        let Some(deadline) = slot.machine.as_ref().and_then(Machine::poll_timeout) else { return };
+        if slot.paused {
+            return;
+        }
+        // Not at once, or a machine with a deadline in the past would stop time.
+        let at = slot.clock.when(deadline).max(self.now + Duration::from_micros(1));
+        if at < slot.wake {
+            slot.wake = at;
+            self.queue.push(at, Due::Wake(node.0));
+        }
+    }
+
+    fn send(&mut self, from: Addr, to: Addr, len: usize, label: &'static str, watch: &mut impl Watch<M>) {
+        let at = self.now;
+        let datagram = Datagram { at: at.since(Instant::ORIGIN), from, to, payload: &self.buffer[..len], label };
+        watch.sent(&datagram);
+        self.counters.datagrams += 1;
+        self.counters.bytes += len as u64;
+        let traffic = &mut self.slots[from.index()].traffic;
+        traffic.sent += 1;
+        traffic.bytes_sent += len as u64;
+        traffic.largest = traffic.largest.max(len);
+
+        let fate = self.network.judge(at, &datagram);
+        self.trace.mix(at, [fate.content, u64::from(from.0) << 32 | u64::from(to.0)]);
+        self.trace.line(at, |line| {
+            write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x} #{}", fate.content, fate.occurrence)?;
+            match fate.lost {
+                Some(Cause::Loss) => write!(line, ": LOST"),
+                Some(Cause::Burst) => write!(line, ": LOST in a burst"),
+                Some(Cause::Cut) => write!(line, ": LOST, cut"),
+                Some(Cause::Exact) => write!(line, ": LOST, as told"),
+                Some(Cause::Rule) => write!(line, ": LOST by a rule"),
+                None if fate.flip.is_some() => write!(line, ": DAMAGED"),
+                None if fate.copy.is_some() => write!(line, ": DUPLICATED"),
+                None => Ok(()),
+            }
+        });
+        if fate.lost.is_some() || fate.flip.is_some() {
+            let lost = Lost { from, to, content: fate.content, occurrence: fate.occurrence };
+            if let Some(losses) = &mut self.losses {
+                losses.push(lost);
+            }
+        }
+        match fate.lost {
+            Some(Cause::Loss) => self.counters.lost += 1,
+            Some(Cause::Burst) => self.counters.lost_in_burst += 1,
+            Some(Cause::Cut) => self.counters.blocked += 1,
+            Some(Cause::Rule) => self.counters.lost_by_rule += 1,
+            Some(Cause::Exact) => {
+                self.counters.lost_exactly += 1;
+                self.last_fault = at;
+            }
+            None => {}
+        }
+        if fate.lost.is_some() || to.index() >= self.slots.len() {
+            return;
+        }
+        self.counters.delayed += u64::from(fate.delayed);
+        self.fly(from, to, len, label, fate.latency, fate.flip);
+        if let Some(later) = fate.copy {
+            self.counters.duplicated += 1;
+            self.fly(from, to, len, label, later, None);
+        }
+    }
+
+    fn fly(&mut self, from: Addr, to: Addr, len: usize, label: &'static str, latency: u64, flip: Option<u64>) {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.flights.push(Flight::default());
+            u32::try_from(self.flights.len() - 1).expect("fewer than 2^32 datagrams fit into memory")
+        });
+        let flight = &mut self.flights[number as usize];
+        (flight.from, flight.to, flight.label) = (from.0, to.0, label);
+        flight.payload.clear();
+        flight.payload.extend_from_slice(&self.buffer[..len]);
+        if let Some(bits) = flip {
+            damage(&mut flight.payload, bits);
+            self.counters.corrupted += 1;
+        }
+        let at = self.now + Duration::from_micros(latency);
+        if !self.arrivals.is_empty() {
+            let last = &mut self.arrivals[from.index() * self.slots.len() + to.index()];
+            self.counters.reordered += u64::from(at.as_micros() < *last);
+            *last = (*last).max(at.as_micros());
+        }
+        self.queue.push(at, Due::Arrival(number));
+    }
+
+    fn boot(&mut self, node: Addr, memory: bool, watch: &mut impl Watch<M>) {
+        let slot = &mut self.slots[node.index()];
+        if slot.machine.is_some() {
+            return;
+        }
+        let memory = if memory { slot.memory.take() } else { None };
+        slot.boots += 1;
+        (slot.paused, slot.wake) = (false, Instant::MAX);
+        watch.started(node, memory.is_some());
+        let boot = Boot {
+            addr: node,
+            nodes: &self.present,
+            seeds: &self.seeds,
+            seed: fold([self.seed, u64::from(node.0), u64::from(slot.boots)]),
+            config: &self.config,
+            now: slot.clock.read(self.now),
+        };
+        slot.machine = Some(M::boot(&boot, memory));
+        self.drain(node, watch);
+    }
+
+    fn crash(&mut self, node: Addr) -> bool {
+        let slot = &mut self.slots[node.index()];
+        self.free.extend(slot.backlog.drain(..));
+        slot.paused = false;
+        let Some(machine) = slot.machine.take() else { return false };
+        slot.memory = Some(machine.into_memory());
+        true
+    }
+}

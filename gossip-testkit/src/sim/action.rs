@@ -1,0 +1,116 @@
+//! What is planned for a certain time: starts, commands and faults.
+
+use std::fmt::Write as _;
+
+use gossip_core::Instant;
+
+use super::{Simulator, Watch};
+use crate::address::Addr;
+use crate::machine::Machine;
+use crate::plan::Fault;
+
+/// Something planned.
+#[derive(Debug, Clone)]
+pub(crate) enum Action<C> {
+    /// A process starts, unless one runs.
+    Boot { node: Addr, memory: bool },
+    /// A process dies.
+    Crash(Addr),
+    /// A process stands still.
+    Pause(Addr),
+    /// It goes on.
+    Resume(Addr),
+    /// A clock is off and drifts from now on.
+    Skew { node: Addr, offset: i64, drift_ppm: i32 },
+    /// A user says something.
+    Command { node: Addr, command: C },
+    /// A fault of the network begins.
+    Begin { id: u32, fault: Fault },
+    /// It ends.
+    End { id: u32 },
+}
+
+impl<M: Machine> Simulator<M> {
+    pub(crate) fn act(&mut self, action: Action<M::Command>, watch: &mut impl Watch<M>) -> Option<Addr> {
+        let now = self.now;
+        match action {
+            Action::Boot { node, memory } => {
+                if self.boots(node) > 0 && self.machine(node).is_none() {
+                    let counters = &mut self.counters;
+                    *(if memory { &mut counters.restarts_with_memory } else { &mut counters.restarts_without_memory }) += 1;
+                }
+                let with = if memory { "with" } else { "without" };
+                self.trace.line(now, |line| write!(line, "{node} starts {with} memory"));
+                self.boot(node, memory, watch);
+                Some(node)
+            }
+            Action::Crash(node) => {
+                self.trace.line(now, |line| write!(line, "{node} crashes"));
+                let crashed = self.crash(node);
+                self.counters.crashes += u64::from(crashed);
+                None
+            }
+            Action::Pause(node) => {
+                self.trace.line(now, |line| write!(line, "{node} stands still"));
+                let slot = &mut self.slots[node.index()];
+                self.counters.pauses += u64::from(slot.machine.is_some() && !slot.paused);
+                slot.paused = slot.machine.is_some();
+                None
+            }
+            Action::Resume(node) => {
+                self.trace.line(now, |line| write!(line, "{node} goes on"));
+                self.resume(node, watch);
+                Some(node)
+            }
+            Action::Skew { node, offset, drift_ppm } => {
+                self.trace.line(now, |line| write!(line, "the clock of {node} is {offset} us off and drifts by {drift_ppm} ppm"));
+                self.slots[node.index()].clock.set(now, offset, drift_ppm);
+                self.counters.skews += u64::from(offset != 0 || drift_ppm != 0);
+                self.slots[node.index()].wake = Instant::MAX;
+                self.schedule(node);
+                None
+            }
+            Action::Command { node, command } => {
+                // Nobody can talk to a process that is not there or stands still.
+                if self.slots[node.index()].paused {
+                    self.counters.commands_refused += 1;
+                    return None;
+                }
+                let result = self.call(node, watch, |machine, now| machine.command(now, &command));
+                let done = matches!(result, Some(Ok(())));
+                *(if done { &mut self.counters.commands } else { &mut self.counters.commands_refused }) += 1;
+                self.trace.line(now, |line| match result {
+                    Some(Ok(())) => write!(line, "{node} did {command:?}"),
+                    Some(Err(error)) => write!(line, "{node} refused {command:?}: {error}"),
+                    None => write!(line, "{node} is not there for {command:?}"),
+                });
+                Some(node)
+            }
+            Action::Begin { id, fault } => {
+                self.trace.line(now, |line| write!(line, "begins: {fault}"));
+                self.counters.cuts += u64::from(matches!(fault, Fault::Cut { .. }));
+                self.network.begin(id, &fault);
+                None
+            }
+            Action::End { id } => {
+                self.network.end(id);
+                None
+            }
+        }
+    }
+
+    fn resume(&mut self, node: Addr, watch: &mut impl Watch<M>) {
+        let slot = &mut self.slots[node.index()];
+        if !slot.paused {
+            return;
+        }
+        slot.paused = false;
+        // First the socket is read, then time is looked at, as a driver would.
+        let backlog = std::mem::take(&mut slot.backlog);
+        for flight in backlog {
+            self.arrive(flight, watch);
+        }
+        self.slots[node.index()].wake = Instant::MAX;
+        self.schedule(node);
+    }
+}

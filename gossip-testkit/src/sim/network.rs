@@ -1,0 +1,282 @@
+//! The network: decides what becomes of each datagram. Knows no machine and no queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use gossip_core::Instant;
+use indexmap::IndexMap;
+
+use super::coin::{self, below, exponential, fold, mix};
+use crate::address::Addr;
+use crate::plan::{Fault, Links};
+
+/// How long datagrams are under way when nothing goes wrong: a fixed part and an exponential one.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Latency {
+    /// At least this.
+    pub base: Duration,
+    /// On average so much more.
+    pub mean: Duration,
+}
+
+/// A local network: 0.3 ms + exponential 0.7 ms.
+impl Default for Latency {
+    fn default() -> Self {
+        Self { base: Duration::from_micros(300), mean: Duration::from_micros(700) }
+    }
+}
+
+/// A datagram on its way into the network.
+#[derive(Debug, Copy, Clone)]
+pub struct Datagram<'a> {
+    /// Simulated time since the start.
+    pub at: Duration,
+    /// Its sender.
+    pub from: Addr,
+    /// Its receiver.
+    pub to: Addr,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// What its sender calls it.
+    pub label: &'static str,
+}
+
+/// What a rule of one's own does with a datagram.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Verdict {
+    /// Nothing.
+    #[default]
+    Pass,
+    /// It is lost.
+    Lose,
+    /// It comes so much later.
+    Delay(Duration),
+    /// It comes twice.
+    Duplicate,
+    /// A bit of it is flipped.
+    Corrupt,
+}
+
+/// Why a datagram did not arrive.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Loss,
+    Burst,
+    Cut,
+    Exact,
+    Rule,
+}
+
+/// What becomes of a datagram.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    pub(crate) lost: Option<Cause>,
+    /// Under way for so many microseconds.
+    pub(crate) latency: u64,
+    /// So long is a copy of it.
+    pub(crate) copy: Option<u64>,
+    pub(crate) delayed: bool,
+    /// Random bits that say which of its own are flipped.
+    pub(crate) flip: Option<u64>,
+    pub(crate) content: u64,
+    pub(crate) occurrence: u32,
+}
+
+/// Contents are hashes already.
+#[derive(Default)]
+pub(crate) struct Already(u64);
+
+impl Hasher for Already {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only 64-bit numbers are hashed");
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Where a link is in its succession of good and bad times.
+#[derive(Debug)]
+struct Weather {
+    bad: bool,
+    until: u64,
+    spell: u64,
+}
+
+struct Active {
+    fault: Fault,
+    /// Tells the coins of two faults apart; a function of the fault alone, so that it stays when others go.
+    salt: u64,
+    weather: BTreeMap<(Addr, Addr), Weather>,
+}
+
+type Rule = Box<dyn FnMut(&Datagram<'_>) -> Verdict>;
+
+/// The network. See the [module](self).
+pub(crate) struct Network {
+    seed: u64,
+    latency: Latency,
+    /// Whether coins are functions of the datagram; otherwise they are drawn, which is faster and needs no memory.
+    keyed: bool,
+    drawn: u64,
+    occurrences: IndexMap<u64, u32, BuildHasherDefault<Already>>,
+    active: Vec<(u32, Active)>,
+    exact: BTreeSet<(Addr, Addr, u64, u32)>,
+    rules: Vec<(u32, Rule)>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("seed", &self.seed).field("latency", &self.latency).finish_non_exhaustive()
+    }
+}
+
+const LATENCY: u64 = 1;
+const LOSS: u64 = 2;
+const DUPLICATE: u64 = 3;
+const COPY: u64 = 4;
+const DELAY: u64 = 5;
+const BY: u64 = 6;
+const CORRUPT: u64 = 7;
+const BITS: u64 = 8;
+const SPELL: u64 = 9;
+
+impl Network {
+    pub(crate) fn new(seed: u64, latency: Latency, keyed: bool) -> Self {
+        Self {
+            seed,
+            latency,
+            keyed,
+            drawn: fold([seed, 0]),
+            occurrences: IndexMap::default(),
+            active: Vec::new(),
+            exact: BTreeSet::new(),
+            rules: Vec::new(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, id: u32, fault: &Fault) {
+        if let Fault::LoseExactly { from, to, content, occurrence } = fault {
+            self.exact.insert((*from, *to, *content, *occurrence));
+        } else {
+            let salt = coin::content(fault.to_string().as_bytes());
+            self.active.push((id, Active { fault: fault.clone(), salt, weather: BTreeMap::new() }));
+        }
+    }
+
+    pub(crate) fn end(&mut self, id: u32) {
+        self.active.retain(|(other, _)| *other != id);
+    }
+
+    pub(crate) fn add_rule(&mut self, id: u32, rule: Rule) {
+        self.rules.push((id, rule));
+    }
+
+    pub(crate) fn remove_rule(&mut self, id: u32) {
+        self.rules.retain(|(other, _)| *other != id);
+    }
+
+    /// What becomes of this datagram.
+    pub(crate) fn judge(&mut self, now: Instant, datagram: &Datagram<'_>) -> Fate {
+        let Datagram { from, to, payload, .. } = *datagram;
+        let link = u64::from(from.0) << 32 | u64::from(to.0);
+        let content = coin::content(payload);
+        let mut fate = Fate { content, ..Fate::default() };
+        let key = if self.keyed {
+            let count = self.occurrences.entry(fold([link, content])).or_insert(0);
+            fate.occurrence = *count;
+            *count += 1;
+            fold([self.seed, link, content, u64::from(fate.occurrence)])
+        } else {
+            self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mix(self.drawn)
+        };
+        let Latency { base, mean } = self.latency;
+        let under_way = |coin: u64| {
+            base.as_micros() as u64 + (exponential(mix(key ^ coin)) * mean.as_micros() as f64 + 0.5) as u64
+        };
+        fate.latency = under_way(LATENCY);
+        if self.exact.contains(&(from, to, content, fate.occurrence)) {
+            fate.lost = Some(Cause::Exact);
+            return fate;
+        }
+        for (_, active) in &mut self.active {
+            let salt = active.salt;
+            let coin = |what: u64| fold([key, salt, what]);
+            match &active.fault {
+                Fault::Loss { on, chance, .. } if on.contains(from, to) && chance.comes_up(coin(LOSS)) => {
+                    fate.lost = fate.lost.or(Some(Cause::Loss));
+                }
+                Fault::Burst { on, chance, bad, good, .. } if on.contains(from, to) => {
+                    let weather = active.weather.entry((from, to)).or_insert(Weather { bad: true, until: 0, spell: 0 });
+                    weather.pass(now, fold([self.seed, link, salt]), *bad, *good);
+                    if weather.bad && chance.comes_up(coin(LOSS)) {
+                        fate.lost = fate.lost.or(Some(Cause::Burst));
+                    }
+                }
+                Fault::Cut { on, both_ways, .. } if cuts(on, *both_ways, from, to) => fate.lost = Some(Cause::Cut),
+                Fault::Duplicate { on, chance, .. } if on.contains(from, to) && chance.comes_up(coin(DUPLICATE)) => {
+                    fate.copy = Some(below(coin(COPY), 50_000));
+                }
+                Fault::Delay { on, chance, by, .. } if on.contains(from, to) && chance.comes_up(coin(DELAY)) => {
+                    fate.latency += below(coin(BY), by.as_micros() as u64);
+                    fate.delayed = true;
+                }
+                Fault::Corrupt { on, chance, .. } if on.contains(from, to) && chance.comes_up(coin(CORRUPT)) => {
+                    fate.flip = Some(coin(BITS));
+                }
+                _ => {}
+            }
+        }
+        for (_, rule) in &mut self.rules {
+            match rule(datagram) {
+                Verdict::Pass => {}
+                Verdict::Lose => fate.lost = fate.lost.or(Some(Cause::Rule)),
+                Verdict::Delay(by) => {
+                    fate.latency += by.as_micros() as u64;
+                    fate.delayed = true;
+                }
+                Verdict::Duplicate => fate.copy = Some(0),
+                Verdict::Corrupt => fate.flip = Some(mix(key ^ BITS)),
+            }
+        }
+        fate.copy = fate.copy.map(|later| later + under_way(COPY));
+        fate
+    }
+}
+
+fn cuts(on: &Links, both_ways: bool, from: Addr, to: Addr) -> bool {
+    on.contains(from, to) || (both_ways && on.contains(to, from))
+}
+
+impl Weather {
+    /// Goes through the spells until now. A link is in a good one when its fault begins: spells are drawn from time 0
+    /// and by their number, so they do not depend on what was sent.
+    fn pass(&mut self, now: Instant, key: u64, bad: Duration, good: Duration) {
+        while self.until <= now.as_micros() {
+            self.bad = !self.bad;
+            self.spell += 1;
+            let mean = if self.bad { bad } else { good };
+            let spell = exponential(fold([key, SPELL, self.spell])) * mean.as_micros() as f64;
+            // At least a millisecond, or a mean of nothing would never pass.
+            self.until += (spell as u64).max(1_000);
+        }
+    }
+}
+
+/// Flips one to four bits, chosen by random ones.
+pub(crate) fn damage(payload: &mut [u8], mut bits: u64) {
+    if payload.is_empty() {
+        return;
+    }
+    for _ in 0..=(bits & 3) {
+        bits = mix(bits);
+        let at = below(bits, payload.len() as u64 * 8) as usize;
+        payload[at / 8] ^= 1 << (at % 8);
+    }
+}

@@ -1,0 +1,3 @@
+//! The literature's claims, one test each, with the section it is from.
+
+mod demers;
