@@ -12,7 +12,9 @@ use crate::address::Addr;
 use crate::machine::{Limits, Machine};
 use crate::metrics::{Spread, Usage};
 use crate::plan::{Chance, Fault, Links, Nodes, Window};
-use crate::sim::{Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch, below, fold};
+use crate::sim::{
+    Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch, below, fold,
+};
 
 /// What a cluster is made with.
 #[derive(Debug, Clone)]
@@ -212,9 +214,7 @@ impl<M: Machine> Cluster<M> {
     /// # Panics
     /// If the node does not run.
     pub fn with<R>(&mut self, node: u32, f: impl FnOnce(&mut M, Instant) -> R) -> R {
-        self.simulator
-            .call(Addr(node), &mut self.eyes, f)
-            .unwrap_or_else(|| panic!("no process runs at node {node}"))
+        self.simulator.call(Addr(node), &mut self.eyes, f).unwrap_or_else(|| panic!("no process runs at node {node}"))
     }
 
     fn act(&mut self, action: Action<M::Command>) {

@@ -317,7 +317,8 @@ impl Fault {
             // A clock that jumps back stands still for its machine until it has caught up.
             Self::Skew { offset, during, drift_ppm, .. } => match during.to {
                 Some(to) => {
-                    let drift = (to.saturating_sub(during.from)).as_micros() as u64 * u64::from(drift_ppm.unsigned_abs());
+                    let drift =
+                        (to.saturating_sub(during.from)).as_micros() as u64 * u64::from(drift_ppm.unsigned_abs());
                     to + Duration::from_micros(offset.unsigned_abs() + drift / 1_000_000)
                 }
                 None => end,

@@ -14,11 +14,19 @@ fn random_scenarios_converge() {
     for number in from..from + cases {
         let scenario: Scenario<_> = Swarm::default().scenario(number);
         match checker.run(&scenario) {
-            Ok(report) => { total += report.counters; slowest = slowest.max(report.periods) }
-            Err(failure) => kinds.entry(failure.invariant().to_owned()).or_insert_with(Vec::new).push((number, failure.violation().message.clone())),
+            Ok(report) => {
+                total += report.counters;
+                slowest = slowest.max(report.periods)
+            }
+            Err(failure) => kinds
+                .entry(failure.invariant().to_owned())
+                .or_insert_with(Vec::new)
+                .push((number, failure.violation().message.clone())),
         }
     }
     println!("{total} slowest {slowest}");
-    for (kind, list) in &kinds { println!("{kind}: {} {:?}", list.len(), &list[..list.len().min(6)]); }
+    for (kind, list) in &kinds {
+        println!("{kind}: {} {:?}", list.len(), &list[..list.len().min(6)]);
+    }
     assert!(kinds.is_empty());
 }

@@ -129,7 +129,8 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
                 for (key, item) in self.held.of(node).iter() {
                     let kept = view.items.get(key).is_some_and(|now| now.version >= item.version);
                     if !kept && !item.bound && !item.is_past(cut) {
-                        let message = format!("node {node} has held {key} = {item}; node {first} and the others lack it");
+                        let message =
+                            format!("node {node} has held {key} = {item}; node {first} and the others lack it");
                         return Err(Violation::new(message));
                     }
                 }

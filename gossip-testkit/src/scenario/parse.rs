@@ -311,7 +311,8 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
                     }
                     cursor.advance(1);
                     cursor.skip_space();
-                    let command = cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
+                    let command =
+                        cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
                     cursor.advance(cursor.rest.len());
                     scenario.writes.push(Write { at, node, command });
                 }
