@@ -2,6 +2,7 @@
 
 mod contracts;
 mod hostile;
+mod lifetimes;
 mod stories;
 
 use std::string::String;
