@@ -308,6 +308,23 @@ impl Fault {
         }
     }
 
+    /// The same at another time.
+    pub(crate) fn with_window(&self, window: Window) -> Self {
+        let mut fault = self.clone();
+        match &mut fault {
+            Self::Loss { during, .. }
+            | Self::Burst { during, .. }
+            | Self::Duplicate { during, .. }
+            | Self::Delay { during, .. }
+            | Self::Corrupt { during, .. }
+            | Self::Cut { during, .. }
+            | Self::Pause { during, .. }
+            | Self::Skew { during, .. } => *during = window,
+            Self::Crash { .. } | Self::LoseExactly { .. } => {}
+        }
+        fault
+    }
+
     /// When it is over with all it brings about: for what never ends, when it began.
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
@@ -331,6 +348,11 @@ impl Fault {
     /// Whether it can be rewritten as single lost datagrams.
     pub(crate) fn loses(&self) -> bool {
         matches!(self, Self::Loss { .. } | Self::Burst { .. } | Self::Cut { .. } | Self::Corrupt { .. })
+    }
+
+    /// Whether what it does to a datagram is left to chance, or stands for more than one.
+    pub(crate) fn is_vague(&self) -> bool {
+        !matches!(self, Self::LoseExactly { .. })
     }
 
     /// What is left of it without a node.

@@ -145,14 +145,12 @@ impl<A: Address> AntiEntropy<A> {
         if self.next.is_some_and(|next| now < next) {
             return false;
         }
+        let eager = self.next.is_none() || self.eager > 0;
+        self.eager = self.eager.saturating_sub(u32::from(self.next.is_some()));
+        let interval = micros(if eager { self.patience.min(self.settings.interval) } else { self.settings.interval });
         // Around the interval, so that nodes that started together do not stay in step.
-        let interval = micros(self.settings.interval);
         let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
-        let begins = self.next.is_some();
-        let soon = !begins || self.eager > 0;
-        self.eager = self.eager.saturating_sub(u32::from(begins));
-        self.next = Some(now + if soon { jittered.min(self.patience) } else { jittered });
-        begins
+        self.next.replace(now + jittered).is_some()
     }
 
     /// Sends again what was not answered.

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
 use core::mem;
+use core::time::Duration;
 
 use indexmap::IndexMap;
 use rand::{Rng, RngExt};
@@ -25,6 +26,8 @@ use crate::wire::{Item, Message};
 const OUTSTANDING: usize = 64;
 /// A feedback has a bit for each item.
 const ITEMS: usize = 64;
+/// The second round of a rumor comes no sooner than this after its first.
+const SECOND_ROUND: Duration = Duration::from_millis(1);
 /// How many offers are remembered as asked for.
 const WANTED: usize = 4_096;
 /// What one contact of a round may carry, in bytes and in rumors: the rest has its turn in the next.
@@ -156,7 +159,7 @@ impl<A: Address> Rumors<A> {
         if self.next_round.is_none() {
             // A random phase, so that those who learned together do not speak together.
             let phase = rng.random_range(0..=micros(self.policy.interval));
-            self.next_round = Some(now + self.policy.relay_delay + core::time::Duration::from_micros(phase));
+            self.next_round = Some(now + self.policy.relay_delay + Duration::from_micros(phase));
         }
     }
 
@@ -232,7 +235,7 @@ impl<A: Address> Rumors<A> {
             }
             self.second = keys;
             let more = !self.fresh.is_empty() || !self.second.is_empty();
-            self.prompt_round = more.then(|| now + self.policy.relay_delay);
+            self.prompt_round = more.then(|| now + self.policy.relay_delay.max(SECOND_ROUND));
         }
         if regular {
             let pull = self.policy.exchange.pulls();
@@ -400,7 +403,7 @@ impl<A: Address> Rumors<A> {
     /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
         // One who is no longer infective here has nothing to move, and the larger counter.
-        let Some(hot) = self.hot.get(key) else { return false };
+        let Some(hot) = self.hot.get(key).filter(|_| self.minimizes()) else { return false };
         let spared = hot.interest.counter() < theirs;
         if hot.interest.moves(theirs) {
             self.contact(key, Contact::Useless, rng);

@@ -248,7 +248,7 @@ impl<A: Address> Node<A> {
         let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
         let record = Update::Member(Record { id, incarnation, life, standing, until, address });
         let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge(key, record) {
+        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
             self.heat(key);
             self.mail(key);
         }

@@ -77,7 +77,7 @@ impl<A: Address> Node<A> {
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge(key, update) else {
+        let Merged::News { key, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };

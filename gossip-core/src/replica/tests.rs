@@ -7,7 +7,6 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::{Merged, Range, Replica};
-use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::samples::{Sample, record, shrink, update};
@@ -17,13 +16,6 @@ const GRACE: Duration = Duration::from_secs(50);
 /// τ1 of these tests.
 const SHRINK: Duration = Duration::from_secs(10);
 
-impl<A: Address> Replica<A> {
-    /// Merges an update under its key.
-    pub(crate) fn absorb(&mut self, update: Update<A>) -> Merged<A> {
-        self.merge(self.hasher.key(&update), update)
-    }
-}
-
 fn replica() -> Replica<u16> {
     Replica::new("", GRACE, SHRINK, 1_000)
 }
@@ -31,7 +23,7 @@ fn replica() -> Replica<u16> {
 fn of(updates: impl IntoIterator<Item = Sample>) -> Replica<u16> {
     let mut replica = replica();
     for update in updates {
-        replica.absorb(update);
+        replica.merge(update);
     }
     replica
 }
@@ -202,7 +194,7 @@ proptest! {
         let mut times = times;
         times.sort_unstable();
         for (update, clock) in other.into_iter().zip(times) {
-            early.absorb(update);
+            early.merge(update);
             early.advance(secs(clock));
         }
         early.advance(secs(149));
@@ -240,7 +232,7 @@ proptest! {
         for update in updates {
             let key = replica.hasher.key(&update);
             let before = replica.get(key).cloned();
-            match replica.absorb(update.clone()) {
+            match replica.merge(update.clone()) {
                 Merged::News { key: named, old } => {
                     prop_assert_eq!((named, old), (key, before));
                     prop_assert_eq!(replica.get(key), Some(&update));
@@ -284,31 +276,31 @@ fn value(replica: &Replica<u16>, owner: Option<u64>, clock: u64) -> Option<Vec<u
 #[test]
 fn an_owned_entry_waits_for_its_owner_and_is_neither_visible_nor_reconciled() {
     let mut replica = replica();
-    assert_eq!(replica.absorb(entry(1, 5, 10, Some(b"x"))), Merged::Parked);
-    assert_eq!(replica.absorb(entry(1, 5, 10, Some(b"x"))), Merged::Known);
+    assert_eq!(replica.merge(entry(1, 5, 10, Some(b"x"))), Merged::Parked);
+    assert_eq!(replica.merge(entry(1, 5, 10, Some(b"x"))), Merged::Known);
     assert_eq!((value(&replica, Some(1), 10), replica.summary(secs(10)).0), (None, 0));
-    replica.absorb(alive(1, 5, 5));
+    replica.merge(alive(1, 5, 5));
     assert_eq!((value(&replica, Some(1), 10).as_deref(), replica.summary(secs(10)).0), (Some(&b"x"[..]), 2));
 }
 
 #[test]
 fn what_a_member_owned_goes_with_its_life() {
     let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"old"))]);
-    replica.absorb(alive(1, 9, 9));
+    replica.merge(alive(1, 9, 9));
     assert_eq!(value(&replica, Some(1), 10), None);
-    assert_eq!(replica.absorb(entry(1, 5, 11, Some(b"late"))), Merged::Outdated, "of the life before");
-    replica.absorb(entry(1, 9, 12, Some(b"new")));
+    assert_eq!(replica.merge(entry(1, 5, 11, Some(b"late"))), Merged::Outdated, "of the life before");
+    replica.merge(entry(1, 9, 12, Some(b"new")));
     assert_eq!(value(&replica, Some(1), 12).as_deref(), Some(&b"new"[..]));
 }
 
 #[test]
 fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() {
     let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"x"))]);
-    replica.absorb(dead(1, 5, 5, 100));
+    replica.merge(dead(1, 5, 5, 100));
     assert!(value(&replica, Some(1), 99).is_some() && value(&replica, Some(1), 100).is_none());
-    replica.absorb(alive(1, 6, 5));
+    replica.merge(alive(1, 6, 5));
     assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
-    replica.absorb(dead(1, 6, 5, 100));
+    replica.merge(dead(1, 6, 5, 100));
     assert_eq!(replica.advance(secs(150)), [NodeId::new(1)]);
     assert_eq!(replica.items.len(), 0);
 }
@@ -316,18 +308,18 @@ fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() 
 #[test]
 fn entries_of_several_lives_to_come_do_not_displace_one_another() {
     let mut replica = of([entry(1, 7, 12, Some(b"later")), entry(1, 5, 10, Some(b"sooner"))]);
-    replica.absorb(alive(1, 5, 5));
+    replica.merge(alive(1, 5, 5));
     assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"sooner"[..]));
-    replica.absorb(alive(1, 7, 7));
+    replica.merge(alive(1, 7, 7));
     assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"later"[..]));
 }
 
 #[test]
 fn a_twin_of_an_older_life_that_prevails_hides_the_younger_ones_entries_until_that_does() {
     let mut replica = of([alive(1, 9, 9), entry(1, 9, 10, Some(b"young"))]);
-    replica.absorb(alive(1, 10, 5));
+    replica.merge(alive(1, 10, 5));
     assert_eq!((value(&replica, Some(1), 20), replica.summary(secs(20)).0), (None, 1));
-    replica.absorb(alive(1, 11, 9));
+    replica.merge(alive(1, 11, 9));
     assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"young"[..]));
 }
 
@@ -335,17 +327,17 @@ fn a_twin_of_an_older_life_that_prevails_hides_the_younger_ones_entries_until_th
 fn the_oldest_that_wait_for_an_owner_go_when_there_are_too_many() {
     let mut replica: Replica<u16> = Replica::new("", GRACE, SHRINK, 3);
     for id in 1..=5 {
-        replica.absorb(entry(id, 5, 10, Some(b"x")));
+        replica.merge(entry(id, 5, 10, Some(b"x")));
     }
     assert_eq!((replica.parked.len(), replica.parked_dropped()), (3, 2));
     for id in 1..=5 {
-        replica.absorb(alive(id, 5, 5));
+        replica.merge(alive(id, 5, 5));
     }
     assert!(value(&replica, Some(1), 10).is_none() && value(&replica, Some(3), 10).is_some());
     // However often what waits is replaced or fetched, what is kept of its order is bounded.
     for round in 0..200 {
-        replica.absorb(entry(9, 1_000 + round, 10, Some(b"x")));
-        replica.absorb(alive(9, 1_000 + round, 1_000 + round));
+        replica.merge(entry(9, 1_000 + round, 10, Some(b"x")));
+        replica.merge(alive(9, 1_000 + round, 1_000 + round));
     }
     assert_eq!(replica.parked.len(), 0);
     check_indexes(&replica, secs(10));
@@ -363,12 +355,8 @@ fn a_value_that_expires_is_its_own_death_certificate() {
     replica.advance(secs(15));
     assert!(matches!(replica.get(replica.hasher.entry(None, "n")), Some(Update::Certificate(_))));
     assert_eq!(replica.summary(secs(20)), summary, "the same item in fewer bytes");
-    assert_eq!(replica.absorb(expiring(5)), Merged::Known);
-    assert_eq!(
-        replica.absorb(entry(1, 0, 1, Some(b"before"))),
-        Merged::Outdated,
-        "what it replaced does not come back"
-    );
+    assert_eq!(replica.merge(expiring(5)), Merged::Known);
+    assert_eq!(replica.merge(entry(1, 0, 1, Some(b"before"))), Merged::Outdated, "what it replaced does not come back");
     assert!(replica.take_touched().any(|(_, name)| &*name == "n"));
 }
 
@@ -381,8 +369,8 @@ fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
     replica.advance(secs(20));
     assert_eq!(replica.get(replica.hasher.entry(None, "n")), Some(&shrink(&deleted)));
     assert_eq!((replica.summary(secs(20)), replica.names.len()), (before, 0));
-    assert_eq!(replica.absorb(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
-    assert!(matches!(replica.absorb(entry(1, 0, 11, Some(b"z"))), Merged::News { .. }));
+    assert_eq!(replica.merge(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
+    assert!(matches!(replica.merge(entry(1, 0, 11, Some(b"z"))), Merged::News { .. }));
     assert_eq!(value(&replica, None, 20).as_deref(), Some(&b"z"[..]));
 }
 

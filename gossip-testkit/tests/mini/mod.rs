@@ -1,6 +1,6 @@
 //! A small gossip protocol with bugs that can be switched on: what the checker itself is tested with.
 //!
-//! Each node keeps a log of what it learned. Once a period it sends one peer, in turn, what that peer has not
+//! Each node keeps a log of what it learned. Once a period it sends three peers, in turn, what each has not
 //! acknowledged yet; what does not fit waits. Knows nothing of gossip-core but time.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
@@ -18,8 +18,9 @@ use gossip_testkit::{
 use siphasher::sip::SipHasher13;
 
 const BUDGET: usize = 512;
-const LONGEST: usize = 150;
+const LONGEST: usize = 200;
 const PERIOD: Duration = Duration::from_secs(1);
+const FANOUT: usize = 3;
 
 /// What can be wrong with it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -88,14 +89,15 @@ impl Workload for Command {
         match dice.within(0..=5) {
             0..=1 => Self::Put(key, 1),
             2 => Self::Put(key, LONGEST),
-            3 => Self::PutFor(key, dice.within(2..=20)),
+            3 => Self::PutFor(key, dice.within(2..=5)),
             4 if dice.chance(Chance::percent(50)) => Self::Delete(key),
             _ => Self::Broadcast,
         }
     }
 }
 
-/// `b` and the author's number for a broadcast, `k` and the number of the key for an entry.
+/// `b`, a time and the author for a broadcast; the same with `t` for what lives for a time, so that it never replaces
+/// anything; `k` and the number of the key for an entry.
 type Key = (u8, u64, u32);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +177,7 @@ impl Mini {
     fn delta(&mut self, to: Addr) {
         let Peer { acked, heard, .. } = self.peers[&to];
         // Who has been silent for long is asked whether it is there before it is sent anything.
-        let silent = self.latest.since(heard) > 4 * PERIOD * self.peers.len() as u32;
+        let silent = self.latest.since(heard) > 8 * PERIOD;
         let mut bytes = vec![b'd'];
         bytes.extend(self.boot.to_le_bytes());
         let mut sent = acked as usize;
@@ -296,7 +298,7 @@ impl Machine for Mini {
             max_datagram: BUDGET,
             period: PERIOD,
             max_skew: Duration::from_secs(5),
-            idle: Some(Idle { datagrams: 2.5, bytes: 80.0 }),
+            idle: Some(Idle { datagrams: 6.5, bytes: 80.0 * f64::from(FANOUT as u32) }),
             membership: Membership::None,
             held_per_item: 1,
         }
@@ -333,7 +335,7 @@ impl Machine for Mini {
                 self.write(now, (b'k', key.into(), 0), None, Some(vec![b'a' + self.me.0 as u8; length]));
             }
             Command::PutFor(key, seconds) => {
-                self.write(now, (b'k', key.into(), 0), Some(seconds * 1_000_000), Some(vec![b't']));
+                self.write(now, (b't', at, self.me.0), Some(seconds * 1_000_000), Some(vec![key]));
             }
             Command::Delete(key) => self.write(now, (b'k', key.into(), 0), None, None),
             Command::Broadcast => {
@@ -350,9 +352,11 @@ impl Machine for Mini {
         match input {
             Input::Datagram { from, payload } => self.receive(*from, payload).ok_or_else(|| "damaged".to_owned())?,
             _ if at >= self.next.as_micros() && !self.peers.is_empty() => {
-                self.turn += 1;
-                let to = *self.peers.keys().nth(self.turn % self.peers.len()).expect("not empty");
-                self.delta(to);
+                for _ in 0..FANOUT.min(self.peers.len()) {
+                    self.turn += 1;
+                    let to = *self.peers.keys().nth(self.turn % self.peers.len()).expect("not empty");
+                    self.delta(to);
+                }
                 self.next = self.latest + PERIOD;
             }
             _ if at >= self.next.as_micros() => self.next = self.latest + PERIOD,

@@ -59,7 +59,7 @@ impl Site {
         });
         let key = self.replica.hasher.key(&update);
         let len = encoded_len(&update) + 1;
-        self.replica.absorb(update);
+        self.replica.merge(update);
         self.heat(key, Subject::Data, len);
         HotKey::Fact(key)
     }
@@ -374,7 +374,7 @@ fn one_rumor_larger_than_a_round_does_not_block_the_others() {
     let keys: Vec<HotKey> = core::iter::from_fn(|| site.outbox.pop())
         .flat_map(|(_, _, intent)| if let Intent::Rumors { keys, .. } = intent { keys.to_vec() } else { vec![] })
         .collect();
-    assert_eq!(keys, [large, large, small], "its two prompt rounds, and the other's first");
+    assert_eq!(keys, [large, large, small], "its second round comes with the first of the next");
     assert_eq!(site.rumors.worn_least(), [large], "and has later rounds of its own");
 }
 
@@ -448,7 +448,7 @@ fn a_rumor_whose_update_was_replaced_in_silence_cools() {
         unreachable!()
     };
     let stamp = Stamp { counter: 9, ..entry.stamp };
-    site.replica.absorb(Update::Entry(Entry { stamp, ..entry }));
+    site.replica.merge(Update::Entry(Entry { stamp, ..entry }));
     assert_eq!(site.run(Duration::from_millis(5), &[1]).len(), 0);
     assert_eq!(site.rumors.len(), 0);
 }

@@ -39,7 +39,7 @@ impl Site {
             now: START,
         };
         for n in 1..=members {
-            site.replica.absorb(Update::Member(Record {
+            site.replica.merge(Update::Member(Record {
                 id: id(n),
                 incarnation: 1,
                 life: Instant::ORIGIN,
