@@ -168,7 +168,7 @@ impl<A: Address> Node<A> {
                 let now = self.now;
                 self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
             }
-            Message::Nack { seq } => self.prober.on_nack(seq),
+            Message::Nack { seq } => self.prober.on_nack(sender, seq),
             Message::Mail(Item::Update(update)) => {
                 self.learn(update, Source::Rumor, Some(from));
             }
@@ -263,7 +263,10 @@ impl<A: Address> Node<A> {
                 },
             };
             useful |= u64::from(news) << bit;
-            if minimizes && !news && let Some(key) = known {
+            if minimizes
+                && !news
+                && let Some(key) = known
+            {
                 spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
             }
         }

@@ -12,7 +12,7 @@ use crate::outbox::{HotKey, Intent, Kind};
 use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
-use crate::update::{KeyHash, Record, Standing, Update};
+use crate::update::{Certificate, Entry, KeyHash, Record, Standing, Update};
 use crate::wire::{Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
@@ -73,10 +73,11 @@ impl<A: Address> Node<A> {
         } else {
             None
         };
-        if let Update::Entry(entry) = &update {
-            self.clock.observe(entry.stamp.time, entry.stamp.counter);
+        // Shrunk certificates as well, or a later write here could be older than what it is to replace.
+        if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
+            self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge(key, update) else {
+        let Merged::News { key, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };
@@ -180,7 +181,7 @@ impl<A: Address> Node<A> {
     fn refute(&mut self, said: u64) {
         self.stats.refutations += 1;
         self.health.worse(1);
-        self.incarnation = self.incarnation.max(said) + 1;
+        self.incarnation = self.incarnation.max(said).saturating_add(1);
         self.publish_self(Standing::Alive);
     }
 
