@@ -169,7 +169,7 @@ settings! {
         interval: Duration,
         /// How long after it was learned an update goes on for the first time.
         relay_delay: Duration,
-        /// A rumor is sent at most `lambda · ⌈log2(n + 1)⌉` times, whatever was answered (`λ` in SWIM, section 4.1).
+        /// A rumor is sent at most `lambda · ⌈ln(n + 1)⌉` times, whatever was answered (`λ` in SWIM, section 4.1).
         lambda: u32,
         /// Whether only the smaller of two counters moves when both sides knew (push-pull only).
         minimization: bool,
@@ -254,7 +254,7 @@ impl Config {
                 relay_delay: Duration::from_millis(5),
                 lambda: 4,
                 minimization: false,
-                offer_above: 48,
+                offer_above: 32,
             },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {

@@ -37,6 +37,9 @@ const WINDOW: usize = 16;
 const QUEUE: usize = 1_024;
 /// Times that a sketch is sent again before its range is given up, until the next exchange.
 const TRIES: u32 = 3;
+/// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
+/// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
+const EAGER: u32 = 4;
 /// Peers whose answer to a summary is awaited.
 const ASKED: usize = 16;
 
@@ -100,6 +103,8 @@ pub(crate) struct AntiEntropy<A> {
     fruitless: VecDeque<Fruitless>,
     /// How long an answer is waited for: follows the round trips seen.
     patience: Duration,
+    /// How many exchanges are begun without waiting for the interval.
+    eager: u32,
 }
 
 impl<A: Address> AntiEntropy<A> {
@@ -117,6 +122,7 @@ impl<A: Address> AntiEntropy<A> {
             catch_up: None,
             fruitless: VecDeque::new(),
             patience,
+            eager: EAGER,
         }
     }
 
@@ -138,11 +144,13 @@ impl<A: Address> AntiEntropy<A> {
         match self.next {
             Some(next) if now < next => false,
             Some(_) => {
-                self.next = Some(now + jittered);
+                let soon = self.eager > 0;
+                self.eager = self.eager.saturating_sub(1);
+                self.next = Some(now + if soon { jittered.min(self.patience) } else { jittered });
                 true
             }
             None => {
-                self.next = Some(now + Duration::from_micros(rng.random_range(0..=interval)));
+                self.next = Some(now + jittered.min(self.patience));
                 false
             }
         }
@@ -174,6 +182,7 @@ impl<A: Address> AntiEntropy<A> {
             && !catch_up.ask_again(context)
         {
             self.catch_up = None;
+            self.eager = EAGER;
         }
     }
 
@@ -219,6 +228,9 @@ impl<A: Address> AntiEntropy<A> {
         if my_print == their_print || self.is_fruitless(between, context.now) {
             return;
         }
+        // Where one thing was missed there may be more, and with others.
+        let soon = context.now + self.settings.interval / 4;
+        self.next = self.next.map(|next| next.min(soon));
         let mode = self.settings.exchange;
         if mode.pulls() && nearly_all_missing(theirs.saturating_sub(mine), theirs) {
             self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, theirs, Range::ALL, context));
@@ -310,6 +322,7 @@ impl<A: Address> AntiEntropy<A> {
 
     /// An exchange that changes something changes a fingerprint: the same pair seen again, it did not.
     fn note_completed(&mut self, between: (u64, u64), now: Instant) {
+        self.eager = 0;
         // Losses make exchanges fruitless as well: the first few repetitions are free.
         const FREE: u32 = 3;
         const DOUBLINGS: u32 = 6;

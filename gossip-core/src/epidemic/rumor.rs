@@ -7,6 +7,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
+use core::mem;
 
 use indexmap::IndexMap;
 use rand::{Rng, RngExt};
@@ -14,7 +15,7 @@ use siphasher::sip::SipHasher13;
 
 use super::interest::{Contact, Interest};
 use crate::address::Address;
-use crate::config::Policy;
+use crate::config::{Exchange, Policy, Response};
 use crate::outbox::{HotKey, Intent, Kind, Outbox};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
@@ -77,7 +78,10 @@ pub(crate) struct Rumors<A> {
     born: u64,
     /// Hot, but not yet sent in a round.
     fresh: Vec<HotKey>,
-    first_round: Option<Instant>,
+    /// Sent in one round.
+    second: Vec<HotKey>,
+    /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
+    prompt_round: Option<Instant>,
     next_round: Option<Instant>,
     outstanding: VecDeque<Outstanding<A>>,
     number: u16,
@@ -95,7 +99,8 @@ impl<A: Address> Rumors<A> {
             order: [BTreeMap::new(), BTreeMap::new()],
             born: 0,
             fresh: Vec::new(),
-            first_round: None,
+            second: Vec::new(),
+            prompt_round: None,
             next_round: None,
             outstanding: VecDeque::new(),
             number: rng.random(),
@@ -141,7 +146,7 @@ impl<A: Address> Rumors<A> {
         self.order[subject as usize].insert((0, self.born), key);
         self.hot.insert(key, hot);
         self.fresh.push(key);
-        self.first_round.get_or_insert(now + self.policy.relay_delay);
+        self.prompt_round.get_or_insert(now + self.policy.relay_delay);
         if self.next_round.is_none() {
             // A random phase, so that those who learned together do not speak together.
             let phase = rng.random_range(0..=micros(self.policy.interval));
@@ -181,7 +186,7 @@ impl<A: Address> Rumors<A> {
 
     /// When the next round begins.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.first_round.into_iter().chain(self.next_round).min()
+        self.prompt_round.into_iter().chain(self.next_round).min()
     }
 
     /// How many partners the rounds that are due want.
@@ -197,17 +202,22 @@ impl<A: Address> Rumors<A> {
         }
     }
 
-    /// Holds the rounds that are due with these partners. What is fresh goes whole, in a round of its own.
+    /// Holds the rounds that are due with these partners. What is fresh goes whole, and a relay delay later it is
+    /// offered to others: together they reach nearly everybody before the first interval is over.
     pub(crate) fn hold_rounds(&mut self, now: Instant, partners: &[A], outbox: &mut Outbox<A>) {
         if partners.is_empty() {
             let later = now + self.policy.interval;
-            self.first_round = self.first_round.map(|at| at.max(later));
+            self.prompt_round = self.prompt_round.map(|at| at.max(later));
             self.next_round = self.next_round.map(|at| at.max(later));
             return;
         }
         let pushes = self.policy.exchange.pushes();
         let regular = self.next_round.is_some_and(|at| at <= now);
-        if regular || self.first_round.is_some_and(|at| at <= now) {
+        if self.prompt_round.is_some_and(|at| at <= now) {
+            let second = mem::take(&mut self.second);
+            if pushes && !second.is_empty() {
+                self.contact_all(partners, &second, false, false, outbox);
+            }
             let mut room = ROUND_BYTES;
             let mut keys = Vec::new();
             let mut taken = 0;
@@ -224,10 +234,12 @@ impl<A: Address> Rumors<A> {
                 taken += 1;
             }
             self.fresh.drain(..taken);
-            self.first_round = (!self.fresh.is_empty()).then(|| now + self.policy.relay_delay);
             if pushes && !keys.is_empty() {
                 self.contact_all(partners, &keys, true, false, outbox);
             }
+            self.second = keys;
+            let more = !self.fresh.is_empty() || !self.second.is_empty();
+            self.prompt_round = more.then(|| now + self.policy.relay_delay);
         }
         if regular {
             let pull = self.policy.exchange.pulls();
@@ -313,7 +325,7 @@ impl<A: Address> Rumors<A> {
         }
         self.number = self.number.wrapping_add(1);
         let number = self.number;
-        let feedback = self.policy.response == crate::config::Response::Feedback;
+        let feedback = self.policy.response == Response::Feedback;
         for Sent { key, .. } in &sent {
             if !feedback {
                 self.contact(key, Contact::Unknown, rng);
@@ -358,18 +370,20 @@ impl<A: Address> Rumors<A> {
                 wanted.extend(offered);
             }
             let same = self.hot.get(&key).is_some_and(|hot| hot.born == born);
-            if same && self.policy.response == crate::config::Response::Feedback && spared >> bit & 1 == 0 {
+            if same && self.policy.response == Response::Feedback && spared >> bit & 1 == 0 {
                 self.contact(&key, if useful { Contact::Useful } else { Contact::Useless }, rng);
             }
         }
         wanted
     }
 
+    /// Whether both counters are compared where both sides knew.
+    pub(crate) fn minimizes(&self) -> bool {
+        self.policy.minimization && self.policy.exchange == Exchange::PushPull
+    }
+
     /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
-        if !self.policy.minimization || self.policy.exchange != crate::config::Exchange::PushPull {
-            return false;
-        }
         // One who is no longer infective here has nothing to move, and the larger counter.
         let Some(hot) = self.hot.get(key) else { return false };
         let spared = hot.interest.counter() < theirs;

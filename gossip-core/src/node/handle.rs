@@ -238,22 +238,33 @@ impl<A: Address> Node<A> {
     ) {
         let (mut useful, mut spared) = (0_u64, 0_u64);
         let some = !items.is_empty();
+        let minimizes = self.rumors.minimizes();
         for (bit, (counter, item)) in items.into_iter().enumerate() {
-            let (key, news) = match item {
+            let mut known = None;
+            let news = match item {
                 Item::Update(update) => {
-                    let key = HotKey::Fact(self.replica.hasher.key(&update));
-                    (Some(key), self.learn(update, Source::Rumor, Some(from)).is_some())
+                    known = minimizes.then(|| HotKey::Fact(self.replica.hasher.key(&update)));
+                    self.learn(update, Source::Rumor, Some(from)).is_some()
                 }
                 Item::Suspicion(suspicion) => {
-                    (Some(HotKey::Opinion(suspicion)), self.on_suspicion(suspicion, Some(from)))
+                    known = Some(HotKey::Opinion(suspicion));
+                    self.on_suspicion(suspicion, Some(from))
                 }
                 Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => (Some(HotKey::Fact(key)), false),
-                    None => (None, self.rumors.wants(self.now, hash)),
+                    Some(key) => {
+                        known = Some(HotKey::Fact(key));
+                        false
+                    }
+                    None if self.rumors.wants(self.now, hash) => true,
+                    None => {
+                        // It is on its way from somebody else: this contact was neither useful nor useless.
+                        spared |= 1 << bit;
+                        false
+                    }
                 },
             };
             useful |= u64::from(news) << bit;
-            if !news && let Some(key) = key {
+            if minimizes && !news && let Some(key) = known {
                 spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
             }
         }

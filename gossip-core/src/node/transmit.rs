@@ -42,7 +42,8 @@ impl<A: Address> Node<A> {
                 // What it was about is gone.
                 continue;
             }
-            if kind != Kind::Bulk {
+            // Not on what is rumor mongering already: its rounds and answers would carry the hot list a second time.
+            if !matches!(kind, Kind::Rumor | Kind::Bulk) {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
@@ -65,8 +66,9 @@ impl<A: Address> Node<A> {
     }
 
     fn max_sends(&self) -> u32 {
-        let n = self.members.len() + 2;
-        self.config.rumor.lambda * (n.ilog2() + 1)
+        // ⌈ln(n + 1)⌉, at most one more than that.
+        let bits = (self.members.len() + 2).ilog2() + 1;
+        self.config.rumor.lambda * (bits * 6_931).div_ceil(10_000)
     }
 
     fn ride_along(&mut self, writer: &mut Writer<'_>) {

@@ -61,7 +61,8 @@ pub(crate) enum Message<A> {
         number: u16,
         /// It was news; of an offer: send it.
         useful: u64,
-        /// It was known, and the smaller counter is not the asker's (minimization).
+        /// It says nothing of interest: it was offered and is on its way from another, or it was known and the smaller
+        /// counter is not the asker's (minimization).
         spared: u64,
     },
     /// What I hold, in short.
