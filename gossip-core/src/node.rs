@@ -141,6 +141,10 @@ pub struct Stats {
     pub broadcasts_dropped: u64,
     /// Anti-entropy exchanges begun here.
     pub exchanges: u64,
+    /// Members probed: one in every protocol period.
+    pub probes: u64,
+    /// Probes that nobody answered within their period, neither directly nor through others.
+    pub probes_failed: u64,
     /// Members suspected here.
     pub suspicions: u64,
     /// Members declared dead here.
@@ -417,6 +421,7 @@ impl<A: Address> Node<A> {
     /// What was counted so far.
     pub fn stats(&self) -> Stats {
         Stats {
+            probes: self.prober.begun(),
             outbox_dropped: self.outbox.dropped(),
             hot_dropped: self.rumors.dropped(),
             parked_dropped: self.replica.parked_dropped(),

@@ -103,6 +103,7 @@ impl<A: Address> Node<A> {
         let Self { prober, health, members, replica, outbox, rng, .. } = self;
         let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
         if let Some(silent) = prober.tick(health, &mut context) {
+            self.stats.probes_failed += 1;
             self.suspect(silent);
         }
         while let Some(id) = self.suspicions.pop_ended(self.now) {
