@@ -59,7 +59,11 @@ mod section_5_slow_members {
             for node in 0..SLOW as usize {
                 if turns[node] <= now {
                     still[node] = !still[node];
-                    if still[node] { cluster.pause(node as u32) } else { cluster.resume(node as u32) }
+                    if still[node] {
+                        cluster.pause(node as u32)
+                    } else {
+                        cluster.resume(node as u32)
+                    }
                     turns[node] = now + if still[node] { millis(100, 16_000) } else { millis(100, 4_000) };
                 }
             }
@@ -81,9 +85,8 @@ mod section_5_slow_members {
             .map(|(id, times)| times.iter().filter(|at| early(id, at)).count())
             .sum();
         // One that all took for dead before it crashed is not seen to die again.
-        let first = |(id, crash): (&NodeId, &Duration)| {
-            Some(*deaths.get(id)?.iter().filter(|at| *at >= crash).min()? - *crash)
-        };
+        let first =
+            |(id, crash): (&NodeId, &Duration)| Some(*deaths.get(id)?.iter().filter(|at| *at >= crash).min()? - *crash);
         let first: Vec<_> = crashed.iter().filter_map(first).collect();
         println!("{first:?}");
         (false_deaths, first.iter().sum::<Duration>() / first.len() as u32)
