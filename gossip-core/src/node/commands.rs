@@ -252,6 +252,7 @@ impl<A: Address> Node<A> {
             self.heat(key);
             self.mail(key);
         }
+        self.note_touched();
     }
 
     pub(super) fn tick_leaving(&mut self) {

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::learn::Source;
+use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -76,14 +76,12 @@ impl<A: Address> Node<A> {
         let clock = self.clock.now(self.now);
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             for id in self.replica.advance(clock) {
-                if self.members.forget(id).is_some() {
+                if let Some(seen) = self.members.forget(id) {
                     self.suspicions.end(id);
-                    self.events.reaped(id);
+                    self.events.member(id, Some(seen.status), false);
                 }
             }
-            for (owner, name) in self.replica.take_touched() {
-                self.events.entry(owner, name);
-            }
+            self.note_touched();
         }
         if self.config.membership == Membership::Probed && self.phase == Phase::Running {
             self.tick_swim();
@@ -202,6 +200,8 @@ impl<A: Address> Node<A> {
                 anti_entropy.on_summary(from, (cut, count, fingerprint), token, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                // What this exchange repairs here is as much news as what one begun here does.
+                self.reheats = REHEATS;
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }
