@@ -286,6 +286,11 @@ impl<A: Address> Replica<A> {
         }
     }
 
+    /// What a member owns.
+    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = &Update<A>> {
+        self.owned.range((id, KeyHash::MIN)..=(id, KeyHash::MAX)).filter_map(|(_, key)| self.get(*key))
+    }
+
     /// An entry that has a value at `clock`.
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
         self.visible(self.hasher.entry(owner, name), clock)

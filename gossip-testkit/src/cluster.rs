@@ -94,7 +94,10 @@ impl<M: Machine> Watch<M> for Eyes<M::Event> {
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Handle(u32);
 
-/// A cluster in virtual time. See the [module](self).
+/// A cluster in virtual time, to tell stories with and to measure.
+///
+/// What happens is said line by line, as it happens; nothing but time moves it. For properties of random scenarios there
+/// is [`check`](crate::check()).
 pub struct Cluster<M: Machine = Node<Addr>> {
     simulator: Simulator<M>,
     eyes: Eyes<M::Event>,

@@ -263,6 +263,8 @@ pub enum Fault {
         offset: i64,
         /// By how many microseconds a second it drifts away.
         drift_ppm: i32,
+        /// Whether it is meant to be further off than the machine allows; otherwise that is refused.
+        beyond: bool,
     },
     /// One datagram is lost, known by its content. What the minimiser makes of the others.
     LoseExactly {
@@ -332,17 +334,17 @@ impl Fault {
             Self::Delay { by, .. } => end + *by,
             Self::Duplicate { .. } => end + Duration::from_millis(50),
             // A clock that jumps back stands still for its machine until it has caught up.
-            Self::Skew { offset, during, drift_ppm, .. } => match during.to {
-                Some(to) => {
-                    let drift =
-                        (to.saturating_sub(during.from)).as_micros() as u64 * u64::from(drift_ppm.unsigned_abs());
-                    to + Duration::from_micros(offset.unsigned_abs() + drift / 1_000_000)
-                }
-                None => end,
-            },
+            Self::Skew { during: Window { to: Some(_), .. }, .. } => end + self.clock_error(),
             Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at.max(*at)),
             _ => end,
         }
+    }
+
+    /// How far off a clock gets. One that drifts for ever is looked at for an hour.
+    pub(crate) fn clock_error(&self) -> Duration {
+        let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
+        let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
+        Duration::from_micros(offset.unsigned_abs()) + time * drift_ppm.unsigned_abs() / 1_000_000
     }
 
     /// Whether it can be rewritten as single lost datagrams.
@@ -451,7 +453,12 @@ impl FaultPlan {
 
     /// A clock is off by so many microseconds.
     pub fn skew(self, node: u32, offset: i64, drift_ppm: i32, during: Window) -> Self {
-        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm })
+        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm, beyond: false })
+    }
+
+    /// A clock is off by so many microseconds, more than the machine allows.
+    pub fn skew_beyond(self, node: u32, offset: i64, during: Window) -> Self {
+        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm: 0, beyond: true })
     }
 
     /// When everything that ends is over, and what does not has begun.

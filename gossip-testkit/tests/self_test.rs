@@ -107,6 +107,39 @@ fn a_broadcast_delivered_twice_is_one_write() {
 }
 
 #[test]
+fn a_state_without_a_timer_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::NoTimer, within: 2, invariant: "a deadline", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_deadline_that_stays_past_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::Spins, within: 2, invariant: "a deadline", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_hoard_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::Hoards, within: 2, invariant: "memory", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_refused() {
+    for (text, expected) in [
+        ("nodes 0-1\nskew 0 by 6s drift 0ppm from 1s to 9s", "`skew 0 by 6s drift 0ppm from 1s to 9s` is further off"),
+        ("nodes 0-1\nskew 0 by 5s drift 1000ppm from 1s on", "does not say `beyond`"),
+    ] {
+        let failure = Checker::<Mini>::new(Config::default()).run(&text.parse().unwrap()).expect_err(text);
+        assert!(failure.violation().message.contains(expected), "{failure}");
+    }
+    let unknown = Scenario::new(2).write(std::time::Duration::ZERO, 7, Command::Broadcast);
+    assert!(Checker::<Mini>::new(Config::default()).run(&unknown).is_err());
+    let meant = "nodes 0-1\nskew 0 by 6s drift 0ppm beyond from 1s to 9s".parse().unwrap();
+    Checker::<Mini>::new(Config::default()).run(&meant).unwrap();
+}
+
+#[test]
 fn without_a_bug_nothing_is_found() {
     let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
     assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");

@@ -92,6 +92,7 @@ pub(crate) struct Rumors<A> {
     number: u16,
     /// Offers that were asked for, until when nobody else is asked.
     wanted: BTreeMap<u64, Instant>,
+    next_prune: Instant,
     dropped: u64,
 }
 
@@ -110,6 +111,7 @@ impl<A: Address> Rumors<A> {
             outstanding: VecDeque::new(),
             number: rng.random(),
             wanted: BTreeMap::new(),
+            next_prune: Instant::ORIGIN,
             dropped: 0,
         }
     }
@@ -416,8 +418,9 @@ impl<A: Address> Rumors<A> {
         if self.wanted.get(&hash).is_some_and(|until| now < *until) {
             return false;
         }
-        if self.wanted.len() >= WANTED {
+        if self.wanted.len() >= WANTED && now >= self.next_prune {
             self.wanted.retain(|_, until| now < *until);
+            self.next_prune = now + self.policy.interval;
         }
         if self.wanted.len() < WANTED {
             self.wanted.insert(hash, now + self.policy.interval);
@@ -440,16 +443,20 @@ impl<A: Address> Rumors<A> {
     ) {
         // How many rumors that do not fit are passed over before the datagram counts as full.
         const MISFITS: usize = 4;
-        let shares = if self.order[Subject::Data as usize].is_empty() { [room, 0] } else { [room - room / 3, room] };
+        let [membership, data] = &self.order;
+        let reserved = if data.is_empty() { 0 } else { room / 3 };
         let mut left = room;
         let mut sent = Vec::new();
         let mut stale = Vec::new();
-        for (order, share) in self.order.iter().zip(shares) {
+        for (order, share) in [(membership, room - reserved), (data, room), (membership, room)] {
             let mut share = share.min(left);
             let mut misfits = 0;
             for key in order.values() {
                 let Some(hot) = self.hot.get(key) else { continue };
                 let len = hot.len + 1;
+                if sent.contains(key) {
+                    continue;
+                }
                 if len > share {
                     misfits += 1;
                     if misfits > MISFITS {

@@ -222,10 +222,12 @@ impl<A: Address> Node<A> {
         self.replica.hasher.member(self.id)
     }
 
-    /// When a death or departure of now is forgotten: counted from the hour, so that many who declare it agree.
+    /// When a death or departure of now is forgotten: counted from the hour (or what is short beside `reap_after`), so
+    /// that many who declare it agree, and not in the past already.
     pub(super) fn reaped_at(&self) -> Until {
-        let hour = self.clock.now(self.now).floor_to(Duration::from_secs(3_600));
-        Until::at(hour + self.config.lifetimes.reap_after)
+        let reap_after = self.config.lifetimes.reap_after;
+        let unit = Duration::from_secs(3_600).min(reap_after / 2);
+        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
     }
 
     /// Begins a life: the first, or after a departure the next.
@@ -250,6 +252,7 @@ impl<A: Address> Node<A> {
             self.heat(key);
             self.mail(key);
         }
+        self.note_touched();
     }
 
     pub(super) fn tick_leaving(&mut self) {

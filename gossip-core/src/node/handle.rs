@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::learn::Source;
+use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -77,14 +77,12 @@ impl<A: Address> Node<A> {
         let clock = self.clock.now(self.now);
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             for id in self.replica.advance(clock) {
-                if self.members.forget(id).is_some() {
+                if let Some(seen) = self.members.forget(id) {
                     self.suspicions.end(id);
-                    self.events.reaped(id);
+                    self.events.member(id, Some(seen.status), false);
                 }
             }
-            for (owner, name) in self.replica.take_touched() {
-                self.events.entry(owner, name);
-            }
+            self.note_touched();
         }
         if self.config.membership == Membership::Probed && self.phase == Phase::Running {
             self.tick_swim();
@@ -104,6 +102,7 @@ impl<A: Address> Node<A> {
         let Self { prober, health, members, replica, outbox, rng, .. } = self;
         let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
         if let Some(silent) = prober.tick(health, &mut context) {
+            self.stats.probes_failed += 1;
             self.suspect(silent);
         }
         while let Some(id) = self.suspicions.pop_ended(self.now) {
@@ -202,6 +201,8 @@ impl<A: Address> Node<A> {
                 anti_entropy.on_summary(from, summary, token, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                // What this exchange repairs here is as much news as what one begun here does.
+                self.reheats = REHEATS;
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }

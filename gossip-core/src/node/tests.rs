@@ -2,6 +2,7 @@
 
 mod contracts;
 mod hostile;
+mod lifetimes;
 mod reconcile;
 mod stories;
 

@@ -64,12 +64,13 @@ pub(crate) struct Prober<A> {
     probe: Option<Probe<A>>,
     relays: VecDeque<Relay<A>>,
     seq: u32,
+    begun: u64,
 }
 
 impl<A: Address> Prober<A> {
     /// Begins at a random point of the first period: nodes that start together do not probe together.
     pub(crate) fn new(settings: config::Probe, rng: &mut impl Rng) -> Self {
-        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random() }
+        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random(), begun: 0 }
     }
 
     /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
@@ -78,6 +79,11 @@ impl<A: Address> Prober<A> {
             self.probe.iter().filter(|probe| !probe.acked && probe.asked.is_none()).map(|probe| probe.timeout);
         let nacks = self.relays.iter().filter_map(|relay| relay.nack);
         self.period.into_iter().chain(timeout).chain(nacks).min()
+    }
+
+    /// How many probes have begun so far.
+    pub(crate) const fn begun(&self) -> u64 {
+        self.begun
     }
 
     fn next_seq(&mut self) -> u32 {
@@ -139,6 +145,7 @@ impl<A: Address> Prober<A> {
         let Some(record) = context.replica.member(target) else { return };
         let address = record.address.clone();
         let seq = self.next_seq();
+        self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
         self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: Vec::new(), acked: false });

@@ -241,7 +241,9 @@ fn is_sound<A: Address>(update: &Update<A>) -> bool {
                 && mortal == (entry.until != Until::NEVER)
                 && (entry.expires == Until::NEVER || entry.expires <= entry.until)
         }
-        Update::Certificate(certificate) => certificate.until != Until::NEVER,
+        Update::Certificate(certificate) => {
+            certificate.until != Until::NEVER && certificate.key.is_entry(certificate.owner.is_some())
+        }
         Update::Broadcast(broadcast) => broadcast.until != Until::NEVER,
     }
 }

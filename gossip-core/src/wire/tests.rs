@@ -11,7 +11,7 @@ use crate::config::Exchange;
 use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
-use crate::update::{Broadcast, Entry, MAX_NAME, Record, Stamp, Standing, Until, Update};
+use crate::update::{Broadcast, Certificate, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update};
 
 type Said = Message<u16>;
 
@@ -301,6 +301,18 @@ fn what_no_node_says_is_malformed() {
         Said::Mail(Item::Update(Update::Member(Record { id, incarnation: 1, life, standing, until, address: 1 })))
     };
     assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));
+    let hasher = ItemHasher::new("test");
+    let certificate = |key, until| {
+        let certificate = Certificate { key, owner: None, stamp, until, digest: 0 };
+        Said::Mail(Item::Update(Update::Certificate(certificate)))
+    };
+    assert!(!refused(&certificate(hasher.entry(None, "n"), ten)));
+    assert!(refused(&certificate(hasher.entry(None, "n"), Until::NEVER)));
+    assert!(refused(&certificate(hasher.member(NodeId::new(1)), ten)), "no certificate takes a member's place");
+    assert!(
+        refused(&certificate(hasher.broadcast(&stamp), ten))
+            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), ten))
+    );
     let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
     assert!(refused(&Said::Mail(Item::Update(Update::Broadcast(broadcast)))));
     let rumor = |items| Said::Rumor { number: 1, feedback: true, pull: false, items: vec![(0, Item::Offer(1)); items] };

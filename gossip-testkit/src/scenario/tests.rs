@@ -44,6 +44,7 @@ fn every_fault_survives_printing_with_odd_values() {
             .fault(Fault::Loss { on, during, chance: Chance::percent(50) })
             .pause(0, during)
             .skew(0, -1, -5, during)
+            .skew_beyond(2, 1 << 40, during)
             .skew(1, i64::from(i32::MAX), i32::MAX, during);
     }
     back(&Scenario::new(4).seed(u64::MAX).seeds(0).plan(plan));

@@ -41,6 +41,12 @@ pub(crate) enum Bug {
     OverBudget,
     /// A message to all is delivered whenever it arrives.
     DeliveredTwice,
+    /// Once it has been acknowledged it waits to be spoken to.
+    NoTimer,
+    /// Its next deadline is always past.
+    Spins,
+    /// Acknowledgements are kept.
+    Hoards,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -130,6 +136,7 @@ pub(crate) struct Mini {
     next: Instant,
     outbox: Vec<(Addr, &'static str, Vec<u8>)>,
     delivered: Vec<u128>,
+    acks: usize,
 }
 
 impl Mini {
@@ -222,6 +229,7 @@ impl Mini {
         if body[0] == b'a' {
             // It acknowledges what this process sent, not what an earlier one did.
             if take_u64(&mut rest)? == self.boot {
+                self.acks += 1;
                 self.heard(from, boot, Some(seq));
             }
             return Some(());
@@ -317,6 +325,7 @@ impl Machine for Mini {
             next: Instant::ORIGIN,
             outbox: Vec::new(),
             delivered: Vec::new(),
+            acks: 0,
         });
         mini.now(boot.now);
         mini.next = mini.latest;
@@ -376,7 +385,11 @@ impl Machine for Mini {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.next)
+        match self.bug {
+            Some(Bug::NoTimer) if self.acks > 0 => None,
+            Some(Bug::Spins) if self.acks > 0 => Some(Instant::ORIGIN),
+            _ => Some(self.next),
+        }
     }
 
     fn clock(&self, now: Instant) -> Instant {
@@ -388,13 +401,14 @@ impl Machine for Mini {
             let version = Version([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { name: None, version, until, body, bound: false })
+            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }
 
     fn held(&self) -> Option<usize> {
-        Some(self.items.len() + self.outbox.len())
+        let hoard = if self.bug == Some(Bug::Hoards) { self.acks } else { 0 };
+        Some(self.items.len() + self.outbox.len() + hoard)
     }
 
     fn note(event: &u128) -> Note {

@@ -165,6 +165,11 @@ impl<A: Address> CatchUp<A> {
         self.missing.is_empty() || self.stale_pages > STALE_PAGES
     }
 
+    #[cfg(test)]
+    pub(super) fn pieces(&self) -> usize {
+        self.missing.len()
+    }
+
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.received, self.expected.max(self.received))
     }

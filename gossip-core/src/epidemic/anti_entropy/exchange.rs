@@ -24,7 +24,7 @@ const SURENESS: u64 = 15;
 /// Ranges that may wait to be sketched: what is divided a second time.
 const QUEUE: usize = 1_024;
 /// Sketches that an exchange may consist of, whatever is answered.
-const SKETCHES: u64 = 65_536;
+const SKETCHES: u64 = 16_384;
 /// What a sketch has in any case, and for twenty differences more: decodes a number that is Poisson distributed about
 /// the expected one, nineteen times out of twenty.
 const CELLS_AT_LEAST: u64 = 12;

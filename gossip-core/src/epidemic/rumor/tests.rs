@@ -137,6 +137,14 @@ fn a_newly_learned_rumor_goes_on_after_the_relay_delay_together_with_what_turned
 }
 
 #[test]
+fn the_second_round_follows_the_first_without_waiting_for_the_interval() {
+    let mut site = Site::new(Policy { interval: Duration::from_secs(60), ..policy() });
+    site.learn("a", 500);
+    let said = site.run(Duration::from_millis(10), &[1]);
+    assert_eq!(said.iter().map(|(_, message)| is_offer(message)).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
 fn later_rounds_keep_the_interval_until_interest_is_lost() {
     let mut site = Site::new(policy());
     site.learn("a", 4);
@@ -306,10 +314,12 @@ fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
     site.rumors.feedback(&1, (number, 0, 1), &mut site.rng);
     assert_eq!(counter(&site), 2);
 
-    let mut without = Site::new(Policy { minimization: false, ..minimizing });
-    let key = without.learn("a", 4);
-    assert!(!without.rumors.both_knew(&key, 1, &mut without.rng));
-    assert_eq!(without.rumors.hot[&key].interest.counter(), 0);
+    assert!(site.rumors.minimizes());
+    for policy in
+        [Policy { minimization: false, ..minimizing.clone() }, Policy { exchange: Exchange::Push, ..minimizing }]
+    {
+        assert!(!Site::new(policy).rumors.minimizes());
+    }
 }
 
 #[test]
