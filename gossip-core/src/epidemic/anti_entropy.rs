@@ -85,6 +85,14 @@ pub(crate) struct Progress {
     pub(crate) done: bool,
 }
 
+/// A peer whose sketches showed what this node lacks, and which was asked for it.
+#[derive(Debug)]
+struct Giver<A> {
+    peer: A,
+    first_asked: Instant,
+    asked: Instant,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct AntiEntropy<A> {
@@ -97,6 +105,7 @@ pub(crate) struct AntiEntropy<A> {
     /// Who was told a summary, and when.
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
+    giver: Option<Giver<A>>,
     catch_up: Option<CatchUp<A>>,
     /// What the application was not told yet, and what it was told last.
     news: Option<Progress>,
@@ -122,6 +131,7 @@ impl<A: Address> AntiEntropy<A> {
             buckets: Buckets::new(),
             asked: VecDeque::new(),
             exchange: None,
+            giver: None,
             catch_up: None,
             news: None,
             told: 0,
@@ -213,7 +223,7 @@ impl<A: Address> AntiEntropy<A> {
             // With this peer, this is how long it takes.
             self.patience = (4 * context.now.since(asked)).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         }
-        if self.exchange.is_some() {
+        if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return;
         }
         let (mine, my_print) = context.replica.summary(instant(cut));
@@ -380,7 +390,8 @@ impl<A: Address> AntiEntropy<A> {
         difference.subtract(sketch);
         if let Ok(difference) = difference.decode() {
             let found = (difference.ours.len() + difference.theirs.len()) as u64;
-            let want = if mode.pushes() { Prefixes::of(&difference.theirs) } else { Prefixes::default() };
+            let want = if mode.pushes() { self.wanted(from, &difference.theirs, context.now) } else { Vec::new() };
+            let want = Prefixes::of(&want);
             context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want });
             if mode.pulls() {
                 self.send_items(from, difference.ours, context);
@@ -399,6 +410,26 @@ impl<A: Address> AntiEntropy<A> {
             Message::Split { range, count: mine, estimate }
         };
         context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
+    }
+
+    /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
+    fn wanted(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
+        if lacking.is_empty() || self.exchange.is_some() || self.giver_now(now).is_some_and(|giver| giver != from) {
+            return Vec::new();
+        }
+        match &mut self.giver {
+            Some(giver) if giver.peer == *from && now.since(giver.asked) < self.settings.interval => giver.asked = now,
+            _ => self.giver = Some(Giver { peer: from.clone(), first_asked: now, asked: now }),
+        }
+        lacking.to_vec()
+    }
+
+    /// Who was asked just now for what this node lacks. One that goes on and on keeps the others waiting no longer than
+    /// an interval.
+    fn giver_now(&self, now: Instant) -> Option<&A> {
+        let giver = self.giver.as_ref()?;
+        let asked = now.since(giver.asked) < self.patience && now.since(giver.first_asked) < self.settings.interval;
+        asked.then_some(&giver.peer)
     }
 
     /// Sends what a peer lacks, but for what is on its way to it anyhow, and no more than it may be sent.
@@ -507,6 +538,12 @@ impl<A: Address> AntiEntropy<A> {
     /// An update from a peer was refused: there will be a difference that no exchange settles.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
+    }
+
+    /// Whom pages are pulled from.
+    #[cfg(test)]
+    pub(crate) fn source(&self) -> Option<&A> {
+        self.catch_up.as_ref().map(|catch_up| &catch_up.peer)
     }
 
     /// Whether nothing is under way.
