@@ -329,3 +329,8 @@ pub(crate) mod bytes {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

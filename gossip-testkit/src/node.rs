@@ -132,7 +132,9 @@ impl FromStr for Command {
                 let (name, rest) = unquote(rest)?;
                 let (value, rest) = unquote(rest)?;
                 let (time_to_live, rest) = match rest.trim_start().strip_prefix("for ") {
-                    Some(time) => (Some(crate::scenario::seconds(time.trim()).ok_or(ParseCommandError("a time such as 5s"))?), ""),
+                    Some(time) => {
+                        (Some(crate::scenario::seconds(time.trim()).ok_or(ParseCommandError("a time such as 5s"))?), "")
+                    }
                     None => (None, rest),
                 };
                 (Self::Put { name, value, own: verb == "put-own", time_to_live }, rest)

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::learn::Source;
+use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -76,14 +76,12 @@ impl<A: Address> Node<A> {
         let clock = self.clock.now(self.now);
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             for id in self.replica.advance(clock) {
-                if self.members.forget(id).is_some() {
+                if let Some(seen) = self.members.forget(id) {
                     self.suspicions.end(id);
-                    self.events.reaped(id);
+                    self.events.member(id, Some(seen.status), false);
                 }
             }
-            for (owner, name) in self.replica.take_touched() {
-                self.events.entry(owner, name);
-            }
+            self.note_touched();
         }
         if self.config.membership == Membership::Probed && self.phase == Phase::Running {
             self.tick_swim();
@@ -103,6 +101,7 @@ impl<A: Address> Node<A> {
         let Self { prober, health, members, replica, outbox, rng, .. } = self;
         let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
         if let Some(silent) = prober.tick(health, &mut context) {
+            self.stats.probes_failed += 1;
             self.suspect(silent);
         }
         while let Some(id) = self.suspicions.pop_ended(self.now) {
@@ -168,7 +167,7 @@ impl<A: Address> Node<A> {
                 let now = self.now;
                 self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
             }
-            Message::Nack { seq } => self.prober.on_nack(seq),
+            Message::Nack { seq } => self.prober.on_nack(sender, seq),
             Message::Mail(Item::Update(update)) => {
                 self.learn(update, Source::Rumor, Some(from));
             }
@@ -201,6 +200,8 @@ impl<A: Address> Node<A> {
                 anti_entropy.on_summary(from, (cut, count, fingerprint), token, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                // What this exchange repairs here is as much news as what one begun here does.
+                self.reheats = REHEATS;
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }
@@ -237,22 +238,36 @@ impl<A: Address> Node<A> {
     ) {
         let (mut useful, mut spared) = (0_u64, 0_u64);
         let some = !items.is_empty();
+        let minimizes = self.rumors.minimizes();
         for (bit, (counter, item)) in items.into_iter().enumerate() {
-            let (key, news) = match item {
+            let mut known = None;
+            let news = match item {
                 Item::Update(update) => {
-                    let key = HotKey::Fact(self.replica.hasher.key(&update));
-                    (Some(key), self.learn(update, Source::Rumor, Some(from)).is_some())
+                    known = minimizes.then(|| HotKey::Fact(self.replica.hasher.key(&update)));
+                    self.learn(update, Source::Rumor, Some(from)).is_some()
                 }
                 Item::Suspicion(suspicion) => {
-                    (Some(HotKey::Opinion(suspicion)), self.on_suspicion(suspicion, Some(from)))
+                    known = Some(HotKey::Opinion(suspicion));
+                    self.on_suspicion(suspicion, Some(from))
                 }
                 Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => (Some(HotKey::Fact(key)), false),
-                    None => (None, self.rumors.wants(self.now, hash)),
+                    Some(key) => {
+                        known = Some(HotKey::Fact(key));
+                        false
+                    }
+                    None if self.rumors.wants(self.now, hash) => true,
+                    None => {
+                        // It is on its way from somebody else: this contact was neither useful nor useless.
+                        spared |= 1 << bit;
+                        false
+                    }
                 },
             };
             useful |= u64::from(news) << bit;
-            if !news && let Some(key) = key {
+            if minimizes
+                && !news
+                && let Some(key) = known
+            {
                 spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
             }
         }

@@ -42,7 +42,8 @@ impl<A: Address> Node<A> {
                 // What it was about is gone.
                 continue;
             }
-            if kind != Kind::Bulk {
+            // Not on what is rumor mongering already: its rounds and answers would carry the hot list a second time.
+            if !matches!(kind, Kind::Rumor | Kind::Bulk) {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();

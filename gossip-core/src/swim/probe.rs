@@ -1,6 +1,7 @@
 //! Probing (SWIM, sections 3.1 and 4.3): ping one member in every protocol period, and through others if it is silent.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -37,9 +38,10 @@ struct Probe<A> {
     seq: u32,
     /// When others are asked.
     timeout: Instant,
-    /// How many were; none before the time-out.
-    asked: Option<u32>,
-    nacks: u32,
+    /// Who was; none before the time-out.
+    asked: Option<Vec<NodeId>>,
+    /// Of those, who said that they tried.
+    nacks: Vec<NodeId>,
     acked: bool,
 }
 
@@ -62,20 +64,26 @@ pub(crate) struct Prober<A> {
     probe: Option<Probe<A>>,
     relays: VecDeque<Relay<A>>,
     seq: u32,
+    begun: u64,
 }
 
 impl<A: Address> Prober<A> {
     /// Begins at a random point of the first period: nodes that start together do not probe together.
     pub(crate) fn new(settings: config::Probe, rng: &mut impl Rng) -> Self {
-        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random() }
+        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random(), begun: 0 }
     }
 
-    /// When there is something to do. Every state has one, whether or not there is anybody to probe.
+    /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
     pub(crate) fn due(&self) -> Option<Instant> {
         let timeout =
             self.probe.iter().filter(|probe| !probe.acked && probe.asked.is_none()).map(|probe| probe.timeout);
         let nacks = self.relays.iter().filter_map(|relay| relay.nack);
         self.period.into_iter().chain(timeout).chain(nacks).min()
+    }
+
+    /// How many probes have begun so far.
+    pub(crate) const fn begun(&self) -> u64 {
+        self.begun
     }
 
     fn next_seq(&mut self) -> u32 {
@@ -126,9 +134,9 @@ impl<A: Address> Prober<A> {
             return None;
         }
         // Those asked who did not even say that they tried: perhaps it is this node that hears nothing.
-        let missed =
-            if self.settings.nack { probe.asked.map_or(0, |asked| asked.saturating_sub(probe.nacks)) } else { 0 };
-        health.worse(1 + missed);
+        let asked = probe.asked.map_or(0, |asked| asked.len());
+        let missed = if self.settings.nack { asked - probe.nacks.len() } else { 0 };
+        health.worse(u32::try_from(1 + missed).unwrap_or(u32::MAX));
         Some(probe.target)
     }
 
@@ -137,9 +145,10 @@ impl<A: Address> Prober<A> {
         let Some(record) = context.replica.member(target) else { return };
         let address = record.address.clone();
         let seq = self.next_seq();
+        self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
-        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: 0, acked: false });
+        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: Vec::new(), acked: false });
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
@@ -162,11 +171,11 @@ impl<A: Address> Prober<A> {
         }
         let wanted = self.settings.indirect as usize;
         let others = context.members.random(wanted + 1, context.rng).filter(|id| *id != probe.target).take(wanted);
-        let mut asked = 0;
+        let mut asked = Vec::new();
         for record in others.filter_map(|id| context.replica.member(id)) {
             let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
             context.outbox.message(Kind::Probe, record.address.clone(), request);
-            asked += 1;
+            asked.push(record.id);
         }
         probe.asked = Some(asked);
     }
@@ -182,7 +191,7 @@ impl<A: Address> Prober<A> {
             && probe.seq == seq
             && !probe.acked
             // From the target itself, or through one of those who were asked: another node at its address is not it.
-            && (sender == probe.target || probe.asked.is_some_and(|asked| asked > 0))
+            && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
             health.better();
@@ -193,11 +202,13 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    pub(crate) fn on_nack(&mut self, seq: u32) {
+    pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
         if let Some(probe) = &mut self.probe
             && probe.seq == seq
+            && probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender))
+            && !probe.nacks.contains(&sender)
         {
-            probe.nacks += 1;
+            probe.nacks.push(sender);
         }
     }
 

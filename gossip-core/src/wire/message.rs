@@ -61,7 +61,8 @@ pub(crate) enum Message<A> {
         number: u16,
         /// It was news; of an offer: send it.
         useful: u64,
-        /// It was known, and the smaller counter is not the asker's (minimization).
+        /// It says nothing of interest: it was offered and is on its way from another, or it was known and the smaller
+        /// counter is not the asker's (minimization).
         spared: u64,
     },
     /// What I hold, in short.
@@ -222,10 +223,14 @@ fn is_sound<A: Address>(update: &Update<A>) -> bool {
             // What is deleted or expires ends; what lives for ever does not.
             let mortal = entry.value.is_none() || entry.expires != Until::NEVER;
             entry.name.len() <= MAX_NAME
+                // Not part of a certificate's digest: two that differ in nothing else would be one item.
+                && (entry.value.is_some() || entry.expires == Until::NEVER)
                 && mortal == (entry.until != Until::NEVER)
                 && (entry.expires == Until::NEVER || entry.expires <= entry.until)
         }
-        Update::Certificate(certificate) => certificate.until != Until::NEVER,
+        Update::Certificate(certificate) => {
+            certificate.until != Until::NEVER && certificate.key.is_entry(certificate.owner.is_some())
+        }
         Update::Broadcast(broadcast) => broadcast.until != Until::NEVER,
     }
 }

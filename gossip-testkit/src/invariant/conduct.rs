@@ -93,7 +93,9 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
             if let Some(held) = machine.held()
                 && held > most
             {
-                return Err(Violation::new(format!("node {node} holds {held} items, at most {most} are accounted for")));
+                return Err(Violation::new(format!(
+                    "node {node} holds {held} items, at most {most} are accounted for"
+                )));
             }
         }
         Ok(())
@@ -111,9 +113,10 @@ const COOLING: u32 = 10;
 
 impl Silence {
     fn sent<M: Machine>(world: &World<'_, M>) -> (u64, u64) {
-        world.live().map(|(node, _)| world.traffic(node)).fold((0, 0), |(datagrams, bytes), traffic| {
-            (datagrams + traffic.sent, bytes + traffic.bytes_sent)
-        })
+        world
+            .live()
+            .map(|(node, _)| world.traffic(node))
+            .fold((0, 0), |(datagrams, bytes), traffic| (datagrams + traffic.sent, bytes + traffic.bytes_sent))
     }
 }
 

@@ -1,3 +1,5 @@
 //! The literature's claims, one test each, with the section it is from.
 
 mod demers;
+mod lifeguard;
+mod swim;
