@@ -106,7 +106,10 @@ fn every_option_does_something() {
     assert_eq!(largest(IDLE), largest(&format!("{IDLE} --keys 100")), "what is at rest does not tell what it holds");
     let heap = |line: &str| number(&objects(line)[0], "heap_bytes_per_member");
     assert_ne!(heap(IDLE), heap(&format!("{IDLE} --keys 100")));
-    assert_ne!(number(&objects(IDLE)[0], "bytes_per_node_s"), number(&objects(&IDLE.replace("5 -", "6 -"))[0], "bytes_per_node_s"));
+    assert_ne!(
+        number(&objects(IDLE)[0], "bytes_per_node_s"),
+        number(&objects(&IDLE.replace("5 -", "6 -"))[0], "bytes_per_node_s")
+    );
 }
 
 #[test]
@@ -180,7 +183,8 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
 
 #[test]
 fn a_replay_shows_what_happened() {
-    let line = scenario("fine.txt", "seed 3\nnodes 0-2\nat 2s node 1: put \"a\" \"b\"\nloss 20% on * -> * from 1s to 5s\n");
+    let line =
+        scenario("fine.txt", "seed 3\nnodes 0-2\nat 2s node 1: put \"a\" \"b\"\nloss 20% on * -> * from 1s to 5s\n");
     let text = out(&line);
     for told in ["0 starts", "sends probe to", "LOST", "did Put", "converged after"] {
         assert!(text.contains(told), "{told}:\n{text}");
@@ -199,7 +203,8 @@ fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "));
-    let printed: String = text.lines().skip_while(|line| !line.starts_with("# violated")).map(|l| format!("{l}\n")).collect();
+    let printed: String =
+        text.lines().skip_while(|line| !line.starts_with("# violated")).map(|l| format!("{l}\n")).collect();
     assert!(printed.contains("\nloss 100% on * -> * from 0s\n"), "{text}");
     let again = sim(&scenario("again.txt", &printed));
     assert_eq!((again.status.code(), again.stdout), (Some(1), text.into_bytes()));

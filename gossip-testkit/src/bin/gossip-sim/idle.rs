@@ -7,7 +7,7 @@ use gossip_testkit::Latency;
 use gossip_testkit::lab::real::{Idle, Log, Rest};
 use serde::Serialize;
 
-use crate::arguments::{Cluster, Svg};
+use crate::arguments::Svg;
 use crate::chart::{Axis, Chart, Legend, round_up};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
@@ -21,12 +21,13 @@ const SOME_KEYS: u32 = 1_000;
 /// A converged cluster at rest: traffic, processor time, memory
 ///
 /// Processor time is that of some of the nodes, each run alone with everything that it received. Memory is what a node
-/// holds more than one that has the same entries and knows nobody, per member. The picture shows bytes against the
+/// has allocated more than one of a pair with the same entries, per member more. The picture shows bytes against the
 /// size of the cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    nodes: Cluster,
+    /// How many nodes there are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=100_000))]
+    nodes: u32,
     /// How many entries everybody holds
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=4_000_000))]
     keys: u32,
@@ -49,7 +50,7 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let idle = Idle {
-            nodes: self.nodes.nodes,
+            nodes: self.nodes,
             keys: self.keys,
             time: Duration::from_secs(self.seconds),
             config: Config::lan(),
@@ -59,6 +60,7 @@ impl Arguments {
         let progress = Progress::new(idle.pulses() * (1 + 2 * sizes.len() as u64));
         let pulse = || progress.step();
         let rest = idle.run(seed, &pulse)?;
+        let pair = Idle { nodes: 2, time: Duration::from_secs(1), ..idle.clone() }.run(seed, &pulse)?;
         let mut curves = Vec::new();
         for keys in [0, if idle.keys == 0 { SOME_KEYS } else { idle.keys }] {
             let mut points = Vec::new();
@@ -76,7 +78,7 @@ impl Arguments {
             datagrams_per_node_s: rest.usage.datagrams_per_node_second(),
             largest_datagram: rest.largest,
             cpu_us_per_node_s: mean(rest.logs.iter().map(|log| processor_time(log, &rest) * 1e6 / self.seconds as f64)),
-            heap_bytes_per_member: mean(rest.logs.iter().map(|log| heap(log, &rest) / f64::from(idle.nodes - 1))),
+            heap_bytes_per_member: (heap(&rest) - heap(&pair)) / f64::from(idle.nodes - 2),
         };
         output.object(&row)?;
         output.table(
@@ -113,8 +115,8 @@ fn processor_time(log: &Log, rest: &Rest) -> f64 {
     (0..REPEATS).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
-/// Bytes that a node has allocated because of the others.
-fn heap(log: &Log, rest: &Rest) -> f64 {
+/// Bytes that a node has allocated at the end, the mean of several.
+fn heap(rest: &Rest) -> f64 {
     let allocated = |log: &Log| {
         let mut node = None;
         let info = allocation_counter::measure(|| {
@@ -124,7 +126,7 @@ fn heap(log: &Log, rest: &Rest) -> f64 {
         });
         info.bytes_current as f64
     };
-    allocated(log) - allocated(&log.alone())
+    mean(rest.logs.iter().map(allocated))
 }
 
 /// 1, 2, 5, 10 … up to the size asked for.

@@ -61,7 +61,9 @@ impl Idle {
     /// # Errors
     /// A cluster that does not come to rest.
     pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Restless> {
-        let logged: Vec<_> = (1..=LOGGED).map(|i| Addr(self.nodes * i / LOGGED - 1)).collect();
+        // The first is the seed, and like no other.
+        let mut logged: Vec<_> = (1..=LOGGED).map(|i| Addr((self.nodes * i / LOGGED).max(2) - 1)).collect();
+        logged.dedup();
         let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(self.config.clone()) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         self.put(&mut cluster);

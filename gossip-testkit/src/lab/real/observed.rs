@@ -130,12 +130,6 @@ impl Log {
         replay.drain();
         replay
     }
-
-    /// The same life without the others: only what the user did. It holds the same data and knows nobody.
-    pub fn alone(&self) -> Self {
-        let calls = self.calls.iter().filter(|(_, call)| matches!(call, Call::Command(_))).cloned().collect();
-        Self { calls, ..self.clone() }
-    }
 }
 
 impl Replay<'_> {

@@ -160,7 +160,8 @@ fn update_size(node: &Node<Addr>) -> u64 {
         Update::Entry(entry) => Some(entry.stamp),
         _ => None,
     };
-    let newest = node.updates(gossip_core::Instant::ORIGIN).filter(|update| newest(update).is_some()).max_by_key(newest);
+    let newest =
+        node.updates(gossip_core::Instant::ORIGIN).filter(|update| newest(update).is_some()).max_by_key(newest);
     newest.map_or(0, |update| {
         let size = postcard::serialize_with_flavor(update, postcard::ser_flavors::Size::default());
         size.expect("an update that was written has an encoding") as u64
