@@ -102,6 +102,12 @@ impl Spread {
         Ok(Course::of(self.nodes, clusters.into_iter().collect::<Result<_, _>>()?))
     }
 
+    /// After so many rounds a rumor is told by nobody who learned it before.
+    fn rounds(&self) -> u32 {
+        let most = self.config.rumor.lambda * (self.nodes.ilog2() + 2);
+        most.div_ceil(self.config.rumor.fanout) + 2
+    }
+
     fn cluster(&self, seed: u64, pulse: Pulse<'_>) -> Result<Cost, Restless> {
         let mut cluster = at_rest(self, seed, pulse)?;
         let rest = cluster.measure(10 * cluster.limits().period);
@@ -118,10 +124,8 @@ impl Spread {
                 pulse();
                 all(&sightings)
             });
-            // Until nobody tells it any more.
-            cluster.run_until(PATIENCE, self.config.rumor.interval, |cluster| {
-                cluster.live().all(|(_, node)| node.node().hot_rumors() == 0)
-            });
+            // Until nobody tells it any more; suspicions, where datagrams are lost, are told for ever.
+            cluster.run_for(self.rounds() * self.config.rumor.interval);
             cost.puts.push(sightings.times(number));
             let (after, time) = (*cluster.counters(), cluster.now().since(start).as_secs_f64());
             cost.bytes += (after.bytes - before.bytes) as f64 - rest_bytes * nodes * time;
