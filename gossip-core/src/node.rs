@@ -137,6 +137,8 @@ pub struct Stats {
     pub hot_dropped: u64,
     /// Owned entries of unknown members dropped because there were too many.
     pub parked_dropped: u64,
+    /// Events on members and entries that the application did not fetch before there were too many.
+    pub events_dropped: u64,
     /// Broadcasts the application did not fetch in time.
     pub broadcasts_dropped: u64,
     /// Anti-entropy exchanges begun here.
@@ -249,7 +251,7 @@ impl<A: Address> Node<A> {
             suspicions: Suspicions::new(config.probe.clone()),
             health: Health::new(config.probe.max_health),
             outbox: Outbox::new(config.limits.outbox),
-            events: Events::new(config.limits.undelivered),
+            events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
             id,
             address,
             config,
@@ -279,13 +281,12 @@ impl<A: Address> Node<A> {
     pub fn poll_event(&mut self) -> Option<Event<A>> {
         loop {
             return Some(match self.events.pop()? {
-                Pending::Member { id, was, moved } => {
-                    let Some(member) = self.member(id).filter(|member| moved || was != Some(member.status)) else {
-                        continue;
-                    };
-                    Event::Member { was, member }
-                }
-                Pending::Reaped(id) => Event::Reaped { id },
+                Pending::Member { id, was, moved } => match (self.member(id), was) {
+                    (Some(member), _) if moved || was != Some(member.status) => Event::Member { was, member },
+                    (None, Some(_)) => Event::Reaped { id },
+                    // It is as it was, or came and went unseen.
+                    _ => continue,
+                },
                 Pending::Entry(owner, name) => {
                     let entry = self.replica.entry(owner, &name, self.clock.now(self.now));
                     let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
@@ -425,6 +426,7 @@ impl<A: Address> Node<A> {
             outbox_dropped: self.outbox.dropped(),
             hot_dropped: self.rumors.dropped(),
             parked_dropped: self.replica.parked_dropped(),
+            events_dropped: self.events.dropped(),
             broadcasts_dropped: self.events.broadcasts_dropped(),
             ..self.stats.clone()
         }

@@ -129,8 +129,13 @@ impl<A: Address> Replica<A> {
         self.items.get(&key).is_some_and(|stored| stored.update == *update)
     }
 
-    /// Takes an update of this key in if it is news. The caller has admitted it: it is neither past its time nor from the future.
-    pub(crate) fn merge(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
+    /// Takes an update in if it is news. The caller has admitted it: it is neither past its time nor from the future.
+    pub(crate) fn merge(&mut self, update: Update<A>) -> Merged<A> {
+        self.merge_keyed(self.hasher.key(&update), update)
+    }
+
+    /// [`merge`](Self::merge), where the hash of the update's key is at hand.
+    pub(crate) fn merge_keyed(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         let until = match update.owner().map(|owner| self.ownership(owner)) {
             None => update.until(),
             Some(Ownership::Current(end)) => update.until().min(end),
@@ -178,9 +183,13 @@ impl<A: Address> Replica<A> {
     fn follow_owner(&mut self, id: NodeId, life: Instant, until: Until) {
         for key in self.owned_by(id) {
             let Some(stored) = self.items.get(&key) else { continue };
-            let same_life = stored.update.owner().is_some_and(|owner| owner.life == life);
-            if !same_life {
-                self.remove(key);
+            let Some(owner) = stored.update.owner() else { continue };
+            if owner.life != life {
+                let removed = self.remove(key);
+                // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
+                if let Some(update) = removed.filter(|_| life < owner.life) {
+                    self.parked.insert(key, update);
+                }
             } else if stored.until != stored.update.until().min(until) {
                 let update = stored.update.clone();
                 let until = update.until().min(until);
@@ -188,7 +197,7 @@ impl<A: Address> Replica<A> {
             }
         }
         for update in self.parked.take(id, life) {
-            self.merge(self.hasher.key(&update), update);
+            self.merge(update);
         }
     }
 
@@ -275,6 +284,11 @@ impl<A: Address> Replica<A> {
             Update::Member(record) => Some(record),
             Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
         }
+    }
+
+    /// What a member owns.
+    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = &Update<A>> {
+        self.owned.range((id, KeyHash::MIN)..=(id, KeyHash::MAX)).filter_map(|(_, key)| self.get(*key))
     }
 
     /// An entry that has a value at `clock`.

@@ -189,6 +189,11 @@ impl<M: Machine> Checker<M> {
     }
 
     pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
+        if let Err(message) = scenario.fits(&M::limits(&self.config)) {
+            let violation = Violation::new(message);
+            let found = Found { invariant: "the scenario is one that makes sense", at: Duration::ZERO, violation };
+            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
+        }
         let mut simulator = self.prepare(scenario);
         match keep {
             Keep::Nothing => {}
@@ -291,7 +296,7 @@ pub(crate) fn plan<M: Machine>(simulator: &mut Simulator<M>, id: u32, fault: &Fa
                 simulator.plan(at(to), Action::Resume(*node));
             }
         }
-        Fault::Skew { node, during, offset, drift_ppm } => {
+        Fault::Skew { node, during, offset, drift_ppm, .. } => {
             simulator.plan(at(during.from), Action::Skew { node: *node, offset: *offset, drift_ppm: *drift_ppm });
             if let Some(to) = during.to {
                 simulator.plan(at(to), Action::Skew { node: *node, offset: 0, drift_ppm: 0 });

@@ -12,7 +12,9 @@ use crate::address::Addr;
 use crate::machine::{Limits, Machine};
 use crate::metrics::{Spread, Usage};
 use crate::plan::{Chance, Fault, Links, Nodes, Window};
-use crate::sim::{Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch, below, fold};
+use crate::sim::{
+    Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch, below, fold,
+};
 
 /// What a cluster is made with.
 #[derive(Debug, Clone)]
@@ -92,7 +94,10 @@ impl<M: Machine> Watch<M> for Eyes<M::Event> {
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Handle(u32);
 
-/// A cluster in virtual time. See the [module](self).
+/// A cluster in virtual time, to tell stories with and to measure.
+///
+/// What happens is said line by line, as it happens; nothing but time moves it. For properties of random scenarios there
+/// is [`check`](crate::check()).
 pub struct Cluster<M: Machine = Node<Addr>> {
     simulator: Simulator<M>,
     eyes: Eyes<M::Event>,
@@ -212,9 +217,7 @@ impl<M: Machine> Cluster<M> {
     /// # Panics
     /// If the node does not run.
     pub fn with<R>(&mut self, node: u32, f: impl FnOnce(&mut M, Instant) -> R) -> R {
-        self.simulator
-            .call(Addr(node), &mut self.eyes, f)
-            .unwrap_or_else(|| panic!("no process runs at node {node}"))
+        self.simulator.call(Addr(node), &mut self.eyes, f).unwrap_or_else(|| panic!("no process runs at node {node}"))
     }
 
     fn act(&mut self, action: Action<M::Command>) {
@@ -351,18 +354,20 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    /// When each live node first satisfies `knows`, until all do or `within` has passed. Costs nothing for the nodes
-    /// that do nothing: each is asked when it was called.
+    /// When each node first satisfies `knows`, until all do or `within` has passed. Those that run now or have not
+    /// started yet count. Costs nothing for the nodes that do nothing: each is asked when it was called.
     pub fn spread(&mut self, within: Duration, mut knows: impl FnMut(&M) -> bool) -> Spread {
         let start = self.now();
         let mut spread = Spread::new(self.nodes().len());
         let mut missing = 0;
-        for (node, machine) in self.live() {
-            if knows(machine) {
-                spread.note(node, Duration::ZERO);
-            } else {
-                spread.expect(node);
-                missing += 1;
+        for &node in self.nodes() {
+            match self.simulator.machine(node) {
+                Some(machine) if knows(machine) => spread.note(node, Duration::ZERO),
+                None if self.simulator.boots(node) > 0 => {}
+                _ => {
+                    spread.expect(node);
+                    missing += 1;
+                }
             }
         }
         while missing > 0
@@ -394,15 +399,25 @@ impl<M: Machine> Cluster<M> {
 
     // What should be true.
 
-    /// Whether all live nodes hold the same items.
+    fn all_started(&self) -> bool {
+        self.nodes().iter().all(|&node| self.simulator.boots(node) > 0)
+    }
+
+    /// Whether every node has started and all live ones hold the same items.
     pub fn agrees(&self) -> bool {
+        if !self.all_started() {
+            return false;
+        }
         let cut = self.simulator.cut();
         let mut prints = self.live().map(|(_, machine)| machine.fingerprint(cut));
         prints.next().is_none_or(|first| prints.all(|other| other == first))
     }
 
-    /// Whether every live node sees every live node alive. (Nodes times nodes are looked at.)
+    /// Whether every node has started and every live one sees every live one alive. (Nodes times nodes are looked at.)
     pub fn sees_all(&self) -> bool {
+        if !self.all_started() {
+            return false;
+        }
         let alive = |machine: &M, of| machine.opinion(of) == Some(Status::Alive);
         self.live().all(|(_, machine)| self.live().all(|(of, _)| alive(machine, of)))
     }

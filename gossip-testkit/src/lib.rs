@@ -1,9 +1,88 @@
 //! Property-based convergence checks for gossip protocols under arbitrary message loss.
+//!
+//! You have a gossip node in a transport, a framing or a configuration of your own; or a protocol that has nothing to
+//! do with ours. Does it converge, whatever the network does? Ten lines ask that of a thousand scenarios in which
+//! datagrams are lost, one by one and in bursts, duplicated, delayed, reordered and damaged, networks are cut one way and
+//! both ways, processes crash, restart with and without their memory and stand still, and clocks are wrong:
+//!
+//! ```
+//! use gossip_core::Node;
+//! use gossip_testkit::{Addr, Command, Scenario, check};
+//! use proptest::prelude::*;
+//!
+//! proptest! {
+//! #   #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() })]
+//!     # /*
+//!     #[test]
+//!     # */
+//!     fn nodes_agree_whatever_happens(scenario: Scenario<Command>) {
+//!         check::<Node<Addr>>(&scenario)?;
+//!     }
+//! }
+//! # nodes_agree_whatever_happens();
+//! ```
+//!
+//! quickcheck takes the same property as `fn(Scenario<Command>) -> Result<Report, Failure>`, and [`sweep`] needs neither.
+//!
+//! # What is checked
+//!
+//! *For every scenario whose faults end by some time, every invariant holds at every step, and within
+//! 8·log2 n + 90 protocol periods after the last fault and the last write all live replicas hold the same, which is the
+//! join of all writes still held by somebody, and every live member is alive in every live view.* What those
+//! [invariants](invariant) are, they say themselves: no version steps back, nothing deleted comes back, a broadcast is
+//! delivered once, no datagram is over the budget, a deadline is always pending, an idle cluster is silent, and more.
+//! [`Checker::invariant`] adds your own.
+//!
+//! # What a failure looks like
+//!
+//! The first scenario that fails is made small: faults, writes and nodes that are not needed are left out, and what loses
+//! datagrams by chance becomes the list of the datagrams that had to be lost. A protocol that tells everybody everything
+//! once (`examples/failing.rs`) fails like this:
+//!
+//! ```text
+#![doc = include_str!("../examples/failing.txt")]
+//! ```
+//!
+//! The scenario is text that parses back: paste it into a test, and it is a regression test for ever.
+//!
+//! # What there is
+//!
+//! - [`Machine`]: what can be checked. [`gossip_core::Node`] can; [`Framed`] puts a framing of yours around it
+//!   (`examples/framing.rs`); sixty lines of another protocol are enough (`examples/counter.rs`).
+//! - [`Scenario`] and [`FaultPlan`]: plain data with builders, printed as text. [`Swarm`] draws them at random.
+//! - [`run`], [`check`](check()), [`sweep`]; [`Checker`] for everything they choose for you.
+//! - [`Cluster`]: stories told line by line, and measurements:
+//!
+//! ```
+//! # use std::time::Duration;
+//! use gossip_testkit::{Cluster, Command};
+//!
+//! let mut cluster = Cluster::<gossip_core::Node<_>>::new(6, 42);
+//! cluster.run_rounds(5);
+//! cluster.partition([0, 1], [2, 3, 4, 5]);
+//! cluster.command(0, &Command::put("leader", "zero"))?;
+//! cluster.command(5, &Command::put("leader", "five"))?;
+//! cluster.run_for(Duration::from_secs(60));
+//! assert!(!cluster.agrees());
+//! cluster.heal();
+//! cluster.assert_converges_within(Duration::from_secs(30));
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! Time is virtual and everything random has a seed: a run is the same, byte for byte, on every machine.
+//! ([`Report::trace`] is its hash.) On one core the simulator carries about a million datagrams per second.
+//!
+//! # Features
+//!
+//! `proptest` and `quickcheck`, both on: `Arbitrary` for [`Scenario`], each usable alone; with neither there is
+//! [`sweep`]. `cli`: the binary `gossip-sim`.
 
 mod address;
 mod check;
 mod cluster;
 mod failure;
+mod framed;
+mod front;
 pub mod invariant;
 pub mod lab;
 mod machine;
@@ -18,6 +97,8 @@ pub use address::Addr;
 pub use check::{Checker, Report, check, run};
 pub use cluster::{Cluster, ClusterBuilder, Handle};
 pub use failure::Failure;
+pub use framed::{Framed, Framing};
+pub use front::{Sweep, sweep};
 pub use machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
 pub use metrics::{Spread, Usage};
 pub use node::{Command, ParseCommandError, id_of};

@@ -1,14 +1,21 @@
 //! From a scenario that fails to a small one that fails in the same way.
 //!
 //! Delta debugging (Zeller and Hildebrandt, 2002): first on faults, writes and nodes as they are; then what loses
-//! datagrams by chance is rewritten as the list of those it lost, known by content, and that list is made smaller.
-//! Knows scenarios and whether they fail; nothing of what is wrong with them.
+//! datagrams is rewritten as the list of those it lost, known by content, and that list is made smaller. A list stands
+//! in the way of leaving out nodes (their peers would send other datagrams), so chance is made certain first: a cut
+//! does not care what is sent. Knows scenarios and whether they fail; nothing of what is wrong with them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::address::Addr;
 use crate::check::{Checker, Found, Keep};
 use crate::machine::Machine;
-use crate::plan::Fault;
+use crate::plan::{Fault, Window};
 use crate::scenario::Scenario;
 
+/// Windows shorter than this say no more.
+const SHORTEST: Duration = Duration::from_millis(20);
 /// Lists of lost datagrams longer than this are not worth the runs.
 const MOST_LOSSES: usize = 20_000;
 
@@ -19,6 +26,11 @@ struct Search<'a, M: Machine> {
     most: u32,
 }
 
+/// Fewer nodes make other random choices, and the right ones may be rare: so many seeds are tried.
+const SEEDS: u64 = 8;
+/// A list of lost datagrams may have so many more lines than what it stands for.
+const LINES: usize = 4;
+
 /// The smallest scenario found, and after how many runs.
 pub(crate) fn minimise<M: Machine>(
     checker: &Checker<M>,
@@ -27,10 +39,14 @@ pub(crate) fn minimise<M: Machine>(
     most: u32,
 ) -> (Scenario<M::Command>, u32) {
     let mut search = Search { checker, invariant, runs: 0, most };
-    let mut smallest = search.reduce(scenario.clone());
-    if let Some(exact) = search.concretise(&smallest) {
-        // What can be told by single datagrams is told by them, even if it takes more lines.
-        smallest = search.reduce(exact);
+    let mut smallest = scenario.clone();
+    // What is left out first decides what can be left out later: both ways are gone, half of the runs for each.
+    for (nodes_first, most) in [(false, most / 2), (true, most)] {
+        search.most = most;
+        let found = search.descend(scenario.clone(), nodes_first);
+        if size(&found) < size(&smallest) {
+            smallest = found;
+        }
     }
     (smallest, search.runs)
 }
@@ -47,10 +63,27 @@ impl<M: Machine> Search<'_, M> {
         )
     }
 
+    fn descend(&mut self, scenario: Scenario<M::Command>, nodes_first: bool) -> Scenario<M::Command> {
+        let mut smallest = self.reduce(scenario, nodes_first);
+        self.make_certain(&mut smallest);
+        smallest = self.reduce(smallest, nodes_first);
+        if let Some(exact) = self.concretise(&smallest) {
+            let exact = self.reduce(exact, nodes_first);
+            // Single datagrams tell more, unless there are many of them.
+            if exact.plan.faults.len() <= smallest.plan.faults.len() + LINES {
+                smallest = exact;
+            }
+        }
+        smallest
+    }
+
     /// Faults, then writes, then nodes, until nothing more can go.
-    fn reduce(&mut self, mut scenario: Scenario<M::Command>) -> Scenario<M::Command> {
+    fn reduce(&mut self, mut scenario: Scenario<M::Command>, nodes_first: bool) -> Scenario<M::Command> {
         loop {
             let before = size(&scenario);
+            if nodes_first {
+                self.fewer_nodes(&mut scenario);
+            }
             let faults = std::mem::take(&mut scenario.plan.faults);
             scenario.plan.faults = ddmin(faults, |faults| {
                 let mut candidate = scenario.clone();
@@ -63,14 +96,7 @@ impl<M: Machine> Search<'_, M> {
                 candidate.writes = writes.to_vec();
                 self.fails(&candidate)
             });
-            for node in scenario.nodes.clone().into_iter().rev() {
-                if scenario.nodes.len() > 1 {
-                    let candidate = scenario.without(node);
-                    if self.fails(&candidate) {
-                        scenario = candidate;
-                    }
-                }
-            }
+            self.fewer_nodes(&mut scenario);
             self.simplify(&mut scenario);
             if size(&scenario) == before || self.runs >= self.most {
                 return scenario;
@@ -78,12 +104,88 @@ impl<M: Machine> Search<'_, M> {
         }
     }
 
-    /// A crash without a restart says less than one with.
+    fn fewer_nodes(&mut self, scenario: &mut Scenario<M::Command>) {
+        ddmin(scenario.nodes.clone(), |nodes| {
+            if nodes.is_empty() || nodes.len() >= scenario.nodes.len() {
+                return false;
+            }
+            let gone = scenario.nodes.iter().filter(|node| !nodes.contains(node));
+            let candidate = gone.fold(scenario.clone(), |candidate, &node| candidate.without(node));
+            let found = self.fails_with_some_seed(&candidate);
+            found.map(|candidate| *scenario = candidate).is_some()
+        });
+    }
+
+    /// The scenario with the first seed that makes it fail.
+    fn fails_with_some_seed(&mut self, scenario: &Scenario<M::Command>) -> Option<Scenario<M::Command>> {
+        // Datagrams known by content are not those of another seed.
+        let exact = scenario.plan.faults.iter().any(|fault| matches!(fault, Fault::LoseExactly { .. }));
+        (0..if exact { 1 } else { SEEDS }).find_map(|more| {
+            let mut candidate = scenario.clone();
+            candidate.seed = scenario.seed.wrapping_add(more);
+            self.fails(&candidate).then_some(candidate)
+        })
+    }
+
+    /// Losses by chance as cuts, and windows as short as they can be.
+    fn make_certain(&mut self, scenario: &mut Scenario<M::Command>) {
+        for at in 0..scenario.plan.faults.len() {
+            if let Fault::Loss { on, during, .. }
+            | Fault::Burst { on, during, .. }
+            | Fault::Corrupt { on, during, .. } = &scenario.plan.faults[at]
+            {
+                let cut = Fault::Cut { on: on.clone(), both_ways: false, during: *during };
+                self.replace(scenario, at, cut);
+            }
+            while let Some(window) = scenario.plan.faults[at].window()
+                && let Some(to) = window.to
+                && to.saturating_sub(window.from) > SHORTEST
+            {
+                let part = (to - window.from) / 3;
+                let shorter = [Window::new(window.from + part, to), Window::new(window.from, to - part)];
+                let shortened = shorter.into_iter().any(|window| {
+                    let fault = scenario.plan.faults[at].with_window(window);
+                    self.replace(scenario, at, fault)
+                });
+                if !shortened {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, scenario: &mut Scenario<M::Command>, at: usize, fault: Fault) -> bool {
+        let mut candidate = scenario.clone();
+        candidate.plan.faults[at] = fault;
+        let fails = self.fails(&candidate);
+        if fails {
+            *scenario = candidate;
+        }
+        fails
+    }
+
+    /// A crash without a restart says less than one with; one writer less than two, one time less than two.
     fn simplify(&mut self, scenario: &mut Scenario<M::Command>) {
         for at in 0..scenario.plan.faults.len() {
             if let Fault::Crash { node, at: when, restart: Some(_) } = scenario.plan.faults[at] {
+                self.replace(scenario, at, Fault::Crash { node, at: when, restart: None });
+            }
+        }
+        for from in writers(scenario) {
+            for to in writers(scenario).into_iter().filter(|&to| to < from) {
                 let mut candidate = scenario.clone();
-                candidate.plan.faults[at] = Fault::Crash { node, at: when, restart: None };
+                candidate.writes.iter_mut().filter(|write| write.node == from).for_each(|write| write.node = to);
+                if let Some(candidate) = self.fails_with_some_seed(&candidate) {
+                    *scenario = candidate;
+                    break;
+                }
+            }
+        }
+        for at in 1..scenario.writes.len() {
+            let earlier = scenario.writes[at - 1].at;
+            if scenario.writes[at].at != earlier {
+                let mut candidate = scenario.clone();
+                candidate.writes[at].at = earlier;
                 if self.fails(&candidate) {
                     *scenario = candidate;
                 }
@@ -114,8 +216,15 @@ impl<M: Machine> Search<'_, M> {
     }
 }
 
-fn size<C>(scenario: &Scenario<C>) -> (usize, usize, usize) {
-    (scenario.plan.faults.len(), scenario.writes.len(), scenario.nodes.len())
+/// What a reader has to read; then what there is to understand.
+fn size<C>(scenario: &Scenario<C>) -> (usize, usize) {
+    let lines = scenario.plan.faults.len() + scenario.writes.len() + scenario.nodes.len();
+    let times = scenario.writes.windows(2).filter(|pair| pair[0].at != pair[1].at).count();
+    (lines, writers(scenario).len() + times + scenario.plan.faults.iter().filter(|fault| fault.is_vague()).count())
+}
+
+fn writers<C>(scenario: &Scenario<C>) -> BTreeSet<Addr> {
+    scenario.writes.iter().map(|write| write.node).collect()
 }
 
 /// A part of `items` of which `fails` holds and no element of which can be left out, given that it holds of all.

@@ -263,6 +263,8 @@ pub enum Fault {
         offset: i64,
         /// By how many microseconds a second it drifts away.
         drift_ppm: i32,
+        /// Whether it is meant to be further off than the machine allows; otherwise that is refused.
+        beyond: bool,
     },
     /// One datagram is lost, known by its content. What the minimiser makes of the others.
     LoseExactly {
@@ -308,6 +310,23 @@ impl Fault {
         }
     }
 
+    /// The same at another time.
+    pub(crate) fn with_window(&self, window: Window) -> Self {
+        let mut fault = self.clone();
+        match &mut fault {
+            Self::Loss { during, .. }
+            | Self::Burst { during, .. }
+            | Self::Duplicate { during, .. }
+            | Self::Delay { during, .. }
+            | Self::Corrupt { during, .. }
+            | Self::Cut { during, .. }
+            | Self::Pause { during, .. }
+            | Self::Skew { during, .. } => *during = window,
+            Self::Crash { .. } | Self::LoseExactly { .. } => {}
+        }
+        fault
+    }
+
     /// When it is over with all it brings about: for what never ends, when it began.
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
@@ -315,21 +334,27 @@ impl Fault {
             Self::Delay { by, .. } => end + *by,
             Self::Duplicate { .. } => end + Duration::from_millis(50),
             // A clock that jumps back stands still for its machine until it has caught up.
-            Self::Skew { offset, during, drift_ppm, .. } => match during.to {
-                Some(to) => {
-                    let drift = (to.saturating_sub(during.from)).as_micros() as u64 * u64::from(drift_ppm.unsigned_abs());
-                    to + Duration::from_micros(offset.unsigned_abs() + drift / 1_000_000)
-                }
-                None => end,
-            },
+            Self::Skew { during: Window { to: Some(_), .. }, .. } => end + self.clock_error(),
             Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at.max(*at)),
             _ => end,
         }
     }
 
+    /// How far off a clock gets. One that drifts for ever is looked at for an hour.
+    pub(crate) fn clock_error(&self) -> Duration {
+        let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
+        let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
+        Duration::from_micros(offset.unsigned_abs()) + time * drift_ppm.unsigned_abs() / 1_000_000
+    }
+
     /// Whether it can be rewritten as single lost datagrams.
     pub(crate) fn loses(&self) -> bool {
         matches!(self, Self::Loss { .. } | Self::Burst { .. } | Self::Cut { .. } | Self::Corrupt { .. })
+    }
+
+    /// Whether what it does to a datagram is left to chance, or stands for more than one.
+    pub(crate) fn is_vague(&self) -> bool {
+        !matches!(self, Self::LoseExactly { .. })
     }
 
     /// What is left of it without a node.
@@ -428,7 +453,12 @@ impl FaultPlan {
 
     /// A clock is off by so many microseconds.
     pub fn skew(self, node: u32, offset: i64, drift_ppm: i32, during: Window) -> Self {
-        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm })
+        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm, beyond: false })
+    }
+
+    /// A clock is off by so many microseconds, more than the machine allows.
+    pub fn skew_beyond(self, node: u32, offset: i64, during: Window) -> Self {
+        self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm: 0, beyond: true })
     }
 
     /// When everything that ends is over, and what does not has begun.

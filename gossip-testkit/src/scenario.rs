@@ -9,7 +9,8 @@ mod tests;
 use std::time::Duration;
 
 use crate::address::Addr;
-use crate::plan::{FaultPlan, Nodes};
+use crate::machine::Limits;
+use crate::plan::{Fault, FaultPlan, Nodes};
 pub use generate::{Dice, Swarm, Workload};
 pub use parse::ParseError;
 pub(crate) use parse::seconds;
@@ -105,6 +106,39 @@ impl<C> Scenario<C> {
     pub fn quiet_at(&self) -> Duration {
         let last_write = self.writes.iter().map(|write| write.at).max().unwrap_or_default();
         self.plan.heals_at().max(last_write)
+    }
+
+    /// Whether all nodes that it speaks of are there.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let present = |node: Addr| self.nodes.binary_search(&node).is_ok();
+        for write in &self.writes {
+            if !present(write.node) {
+                return Err(format!("there is no node {} to be written at", write.node));
+            }
+        }
+        for fault in &self.plan.faults {
+            if let Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } = fault
+                && !present(*node)
+            {
+                return Err(format!("there is no node {node} for `{fault}`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it stays within what a machine allows.
+    pub(crate) fn fits(&self, limits: &Limits) -> Result<(), String> {
+        self.check()?;
+        let too_far = |fault: &&Fault| {
+            !matches!(fault, Fault::Skew { beyond: true, .. }) && fault.clock_error() > limits.max_skew
+        };
+        match self.plan.faults.iter().find(too_far) {
+            Some(fault) => Err(format!(
+                "`{fault}` is further off than the {:?} that the machine allows, and does not say `beyond`",
+                limits.max_skew
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Through whom everybody joins.

@@ -23,8 +23,8 @@ pub(crate) use action::Action;
 use clock::Clock;
 pub(crate) use coin::{below, fold, log2};
 pub use counters::Counters;
-pub use network::{Datagram, Latency, Verdict};
 use network::{Cause, Network, damage};
+pub use network::{Datagram, Latency, Verdict};
 use queue::{Due, Queue};
 use trace::Trace;
 
@@ -332,7 +332,12 @@ impl<M: Machine> Simulator<M> {
     }
 
     /// Calls a machine out of turn.
-    pub(crate) fn call<R>(&mut self, node: Addr, watch: &mut impl Watch<M>, f: impl FnOnce(&mut M, Instant) -> R) -> Option<R> {
+    pub(crate) fn call<R>(
+        &mut self,
+        node: Addr,
+        watch: &mut impl Watch<M>,
+        f: impl FnOnce(&mut M, Instant) -> R,
+    ) -> Option<R> {
         let slot = &mut self.slots[node.index()];
         let now = slot.clock.read(self.now);
         let result = f(slot.machine.as_mut()?, now);

@@ -52,7 +52,6 @@ async fn run(options: &Options) -> Result<(), Failure> {
     for number in 1..options.nodes {
         nodes.push(start(options, number, Some(nodes[0].address())).await?);
     }
-    let alive = |node: &Gossip| node.members().iter().filter(|member| member.status == Status::Alive).count();
     cluster.all(&nodes, "know all", |node| alive(node) == options.nodes).await?;
     cluster.end("all know all", "");
 
@@ -92,8 +91,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let back = |node: &Gossip| {
         let member = node.member(id(last));
         member.is_some_and(|member| member.status == Status::Alive && member.address == address)
+            && alive(node) == options.nodes
     };
-    restart.all(&nodes, "see it alive at its new address", back).await?;
+    restart.all(&nodes, "see it alive at its new address, and all others", back).await?;
     restart.end("all see it alive, on another port", "");
 
     let leave = Stage::begin(options, "leave");
@@ -101,6 +101,11 @@ async fn run(options: &Options) -> Result<(), Failure> {
     leave.all(&nodes[..last], "see that it left", |node| sees(node, last) == Some(Status::Left)).await?;
     leave.end("all others see that it left", "");
     Ok(())
+}
+
+/// How many members `node` sees alive, itself included.
+fn alive(node: &Gossip) -> usize {
+    node.members().iter().filter(|member| member.status == Status::Alive).count()
 }
 
 /// How `node` sees the one with this number.

@@ -121,9 +121,8 @@ impl Options {
         let seed = self.seed.map_or_else(getrandom::u64, Ok)?;
         let clock = Clock::start();
         let mut node = Node::new(id, address, config, seed)?;
-        if !seeds.is_empty() {
-            node.join(clock.now(), seeds);
-        }
+        // Also without seeds: from here on it is alive, and sees itself so.
+        node.join(clock.now(), seeds);
         let shared = Arc::new(Shared::new(node, clock, self.events));
         let task = driver::drive(Ending(Arc::clone(&shared)), transport);
         runtime::spawn(task.instrument(tracing::info_span!("gossip", node = %id))).map_err(SpawnError::Runtime)?;

@@ -9,9 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use gossip_core::{
-    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, Stamp, Status, WriteError,
-};
+use gossip_core::{Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, Stamp, WriteError};
 
 use crate::error::{LeaveError, Stopped, TaskError};
 use crate::events::Events;
@@ -181,7 +179,7 @@ impl<A: Address> Gossip<A> {
 
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
-        Stats { node: self.inspect(|node| node.stats().clone()), driver: self.shared().count(|counters| *counters) }
+        Stats { node: self.inspect(Node::stats), driver: self.shared().count(|counters| *counters) }
     }
 
     /// The node's time: microseconds of UNIX time, never backwards.
@@ -216,13 +214,12 @@ impl<A: Address> Gossip<A> {
         Ok(value.expect("the condition was true when it was last looked at"))
     }
 
-    /// Waits until this node sees at least `count` members alive, itself included.
+    /// Waits until this node sees at least `count` members alive or suspected, itself included.
     ///
     /// # Errors
     /// [`Stopped`]: the node has stopped before.
     pub async fn wait_members(&self, count: usize) -> Result<(), Stopped> {
-        let alive = |node: &Node<A>| node.members().filter(|member| member.status == Status::Alive).count();
-        self.wait_until(|gossip| gossip.inspect(alive) >= count).await
+        self.wait_until(|gossip| gossip.inspect(Node::live_members) >= count).await
     }
 
     /// Waits until a condition is true. It is looked at now and after whatever an event or a call may have changed;

@@ -5,7 +5,7 @@ mod common;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::gossip::core::{Config, NodeId, Status};
 use common::gossip::{Builder, DriverStats, Gossip, Memory, Network, Over, TaskError, Transport, over};
@@ -112,7 +112,7 @@ fn an_idle_node_sleeps() {
         let counted = during(&first, millis(2_000)).await;
         // Ten periods of 200 ms: probes, acks and a summary now and then.
         assert!((5..300).contains(&counted.turns), "{counted:?}");
-        assert!(counted.timers_set <= counted.turns, "{counted:?}");
+        assert!((5..150).contains(&counted.timers_set), "{counted:?}");
     });
 }
 
@@ -123,15 +123,12 @@ fn garbage_neither_sets_timers_nor_keeps_a_node_from_its_work() {
         let (first, second) = pair(&network).await;
         let attacker = network.attach(3).unwrap();
         let before = second.stats();
-        let end = Instant::now() + millis(1_000);
-        let mut written = 0;
-        while Instant::now() < end {
+        for round in 0..400 {
             for length in 0..200 {
                 attacker.send(&2, &[length; 200][..usize::from(length)]).unwrap();
             }
-            if written < 10 {
-                first.put(&format!("key/{written}"), b"value").unwrap();
-                written += 1;
+            if round % 40 == 0 {
+                first.put(&format!("key/{round}"), b"value").unwrap();
             }
             runtime::sleep(millis(1)).await;
         }
@@ -140,9 +137,10 @@ fn garbage_neither_sets_timers_nor_keeps_a_node_from_its_work() {
         let refused = after.node.datagrams_malformed + after.node.datagrams_foreign
             - before.node.datagrams_malformed
             - before.node.datagrams_foreign;
-        assert!(refused > 10_000, "{refused}");
+        assert!(refused > 40_000, "{refused}");
         let timers = after.driver.timers_set - before.driver.timers_set;
-        assert!(timers < refused / 10, "{timers} timers for {refused} datagrams that changed nothing");
+        // What it took in at once it flushed at once, 64 or fewer at a time: so more often than this.
+        assert!(timers < 400, "{timers} timers for {refused} datagrams that changed nothing");
         assert_eq!(second.members().iter().filter(|member| member.status == Status::Alive).count(), 2);
         assert_eq!(first.members().iter().filter(|member| member.status == Status::Alive).count(), 2);
     });

@@ -66,7 +66,6 @@ fn a_flood_of_garbage_neither_drowns_a_node_nor_its_members() {
         let refused = stats.node.datagrams_malformed + stats.node.datagrams_foreign;
         eprintln!("{sent} datagrams in {SECONDS} s, {refused} refused; a value took {there:?} there and {back:?} back");
         assert!(refused > 10_000, "it was no flood");
-        assert!(stats.driver.timers_set < refused / 10, "{stats:?}");
         for events in &mut events {
             while let Some(Some(event)) = events.next().now_or_never() {
                 if let Event::Member { member, .. } = event.unwrap() {

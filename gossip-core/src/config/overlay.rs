@@ -110,7 +110,8 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let micros = micros(self.0);
         // Every number is a multiple of one microsecond, so a unit is always found.
-        let (unit, scale) = UNITS.iter().find(|(_, scale)| micros != 0 && micros.is_multiple_of(*scale)).unwrap_or(&UNITS[3]);
+        let (unit, scale) =
+            UNITS.iter().find(|(_, scale)| micros != 0 && micros.is_multiple_of(*scale)).unwrap_or(&UNITS[3]);
         serializer.collect_str(&format_args!("{}{unit}", micros / scale))
     }
 }

@@ -35,6 +35,8 @@ const PER_RANGE: u64 = 40;
 const WINDOW: usize = 16;
 /// Ranges that an exchange may still have before it.
 const QUEUE: usize = 1_024;
+/// Ranges that an exchange may be divided into in all: no answers of a peer's make it go on for ever.
+const PARTS: usize = 16 * QUEUE;
 /// Times that a sketch is sent again before its range is given up, until the next exchange.
 const TRIES: u32 = 3;
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
@@ -70,6 +72,8 @@ struct Exchange<A> {
     token: u32,
     queue: VecDeque<Range>,
     waiting: Vec<Waiting>,
+    /// How many ranges it may still be divided into.
+    parts: usize,
     /// Both fingerprints at its beginning.
     between: (u64, u64),
 }
@@ -138,22 +142,15 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Whether an exchange is to be begun now; sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
-        let interval = micros(self.settings.interval);
+        if self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        let eager = self.next.is_none() || self.eager > 0;
+        self.eager = self.eager.saturating_sub(u32::from(self.next.is_some()));
+        let interval = micros(if eager { self.patience.min(self.settings.interval) } else { self.settings.interval });
         // Around the interval, so that nodes that started together do not stay in step.
         let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
-        match self.next {
-            Some(next) if now < next => false,
-            Some(_) => {
-                let soon = self.eager > 0;
-                self.eager = self.eager.saturating_sub(1);
-                self.next = Some(now + if soon { jittered.min(self.patience) } else { jittered });
-                true
-            }
-            None => {
-                self.next = Some(now + jittered.min(self.patience));
-                false
-            }
-        }
+        self.next.replace(now + jittered).is_some()
     }
 
     /// Sends again what was not answered.
@@ -237,7 +234,8 @@ impl<A: Address> AntiEntropy<A> {
             return;
         }
         let queue = VecDeque::from([Range::ALL]);
-        self.exchange = Some(Exchange { peer: from.clone(), cut, token, queue, waiting: Vec::new(), between });
+        self.exchange =
+            Some(Exchange { peer: from.clone(), cut, token, queue, waiting: Vec::new(), parts: PARTS, between });
         self.pump(context);
     }
 
@@ -298,9 +296,11 @@ impl<A: Address> AntiEntropy<A> {
                 None => self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, estimate, range, context)),
             }
         } else if range.halves().is_some() {
-            let room = QUEUE.saturating_sub(exchange.queue.len());
+            let room = QUEUE.saturating_sub(exchange.queue.len()).min(exchange.parts);
             let parts = estimate.div_ceil(PER_RANGE).clamp(2, QUEUE as u64);
+            let before = exchange.queue.len();
             exchange.queue.extend(range.split(parts).take(room));
+            exchange.parts -= exchange.queue.len() - before;
         }
         self.pump(context);
     }
@@ -376,6 +376,8 @@ impl<A: Address> AntiEntropy<A> {
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
+            // An honest one is not after what this node agreed to; everything that ever ends would have ended by then.
+            || cut > cut_of(context.clock)
             || !context.replica.reaches_back_to(at, context.clock)
         {
             return;

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
 use core::mem;
+use core::time::Duration;
 
 use indexmap::IndexMap;
 use rand::{Rng, RngExt};
@@ -25,6 +26,8 @@ use crate::wire::{Item, Message};
 const OUTSTANDING: usize = 64;
 /// A feedback has a bit for each item.
 const ITEMS: usize = 64;
+/// The second round of a rumor comes no sooner than this after its first.
+const SECOND_ROUND: Duration = Duration::from_millis(1);
 /// How many offers are remembered as asked for.
 const WANTED: usize = 4_096;
 /// What one contact of a round may carry, in bytes and in rumors: the rest has its turn in the next.
@@ -46,6 +49,8 @@ struct Hot {
     /// How many bytes it takes in a rumor message.
     len: usize,
     interest: Interest,
+    /// Whether it has had the first round, in which it goes whole.
+    introduced: bool,
     sends: u32,
     /// Tells apart rumors sent equally often, and a rumor from its successor.
     born: u64,
@@ -76,8 +81,8 @@ pub(crate) struct Rumors<A> {
     /// The hot ones by how often they were sent, per subject.
     order: [BTreeMap<(u32, u64), HotKey>; 2],
     born: u64,
-    /// Hot, but not yet sent in a round.
-    fresh: Vec<HotKey>,
+    /// Hot, but not yet in a round; some cooled or heated anew since, told by when they were born.
+    fresh: Vec<(u64, HotKey)>,
     /// Sent in one round.
     second: Vec<HotKey>,
     /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
@@ -87,6 +92,7 @@ pub(crate) struct Rumors<A> {
     number: u16,
     /// Offers that were asked for, until when nobody else is asked.
     wanted: BTreeMap<u64, Instant>,
+    next_prune: Instant,
     dropped: u64,
 }
 
@@ -105,6 +111,7 @@ impl<A: Address> Rumors<A> {
             outstanding: VecDeque::new(),
             number: rng.random(),
             wanted: BTreeMap::new(),
+            next_prune: Instant::ORIGIN,
             dropped: 0,
         }
     }
@@ -142,15 +149,19 @@ impl<A: Address> Rumors<A> {
             }
         }
         self.born += 1;
-        let hot = Hot { subject, hash, len, interest: Interest::new(), sends: 0, born: self.born };
+        let hot = Hot { subject, hash, len, interest: Interest::new(), introduced: false, sends: 0, born: self.born };
         self.order[subject as usize].insert((0, self.born), key);
         self.hot.insert(key, hot);
-        self.fresh.push(key);
+        if self.fresh.len() >= 2 * self.limit {
+            // Nobody to tell, and written again and again.
+            self.fresh.retain(|(born, key)| self.hot.get(key).is_some_and(|hot| hot.born == *born));
+        }
+        self.fresh.push((self.born, key));
         self.prompt_round.get_or_insert(now + self.policy.relay_delay);
         if self.next_round.is_none() {
             // A random phase, so that those who learned together do not speak together.
             let phase = rng.random_range(0..=micros(self.policy.interval));
-            self.next_round = Some(now + self.policy.relay_delay + core::time::Duration::from_micros(phase));
+            self.next_round = Some(now + self.policy.relay_delay + Duration::from_micros(phase));
         }
     }
 
@@ -213,43 +224,51 @@ impl<A: Address> Rumors<A> {
         }
         let pushes = self.policy.exchange.pushes();
         let regular = self.next_round.is_some_and(|at| at <= now);
+        // Before the fresh ones have had their round, or they would have two at once.
+        let worn = if pushes && regular { self.worn_least() } else { Vec::new() };
         if self.prompt_round.is_some_and(|at| at <= now) {
             let second = mem::take(&mut self.second);
             if pushes && !second.is_empty() {
                 self.contact_all(partners, &second, false, false, outbox);
             }
-            let mut room = ROUND_BYTES;
-            let mut keys = Vec::new();
-            let mut taken = 0;
-            for key in &self.fresh {
-                let Some(hot) = self.hot.get(key) else {
-                    taken += 1;
-                    continue;
-                };
-                if hot.len > room || keys.len() >= ROUND_RUMORS {
-                    break;
-                }
-                room -= hot.len;
-                keys.push(*key);
-                taken += 1;
-            }
-            self.fresh.drain(..taken);
+            let keys = self.introduce();
             if pushes && !keys.is_empty() {
                 self.contact_all(partners, &keys, true, false, outbox);
             }
             self.second = keys;
             let more = !self.fresh.is_empty() || !self.second.is_empty();
-            self.prompt_round = more.then(|| now + self.policy.relay_delay);
+            self.prompt_round = more.then(|| now + self.policy.relay_delay.max(SECOND_ROUND));
         }
         if regular {
             let pull = self.policy.exchange.pulls();
-            let keys = if pushes { self.worn_least() } else { Vec::new() };
-            if pull || !keys.is_empty() {
-                self.contact_all(partners, &keys, false, pull, outbox);
+            if pull || !worn.is_empty() {
+                self.contact_all(partners, &worn, false, pull, outbox);
             }
             // A late round is held once, not once for every one that was missed.
             self.next_round = (pull || !self.hot.is_empty()).then(|| now + self.policy.interval);
         }
+    }
+
+    /// What goes out for the first time: as much of what is fresh as a contact may carry, but at least one.
+    fn introduce(&mut self) -> Vec<HotKey> {
+        let mut room = ROUND_BYTES;
+        let mut keys = Vec::new();
+        let mut taken = 0;
+        for (born, key) in &self.fresh {
+            if let Some(hot) = self.hot.get_mut(key)
+                && hot.born == *born
+            {
+                if !keys.is_empty() && (hot.len > room || keys.len() >= ROUND_RUMORS) {
+                    break;
+                }
+                room = room.saturating_sub(hot.len);
+                hot.introduced = true;
+                keys.push(*key);
+            }
+            taken += 1;
+        }
+        self.fresh.drain(..taken);
+        keys
     }
 
     fn contact_all(&self, partners: &[A], keys: &[HotKey], bodies: bool, pull: bool, outbox: &mut Outbox<A>) {
@@ -262,17 +281,18 @@ impl<A: Address> Rumors<A> {
     /// What is hot and has had its first round, least-sent first, as much as a contact may carry.
     fn worn_least(&self) -> Vec<HotKey> {
         let mut room = ROUND_BYTES;
-        let keys = self.order.iter().flat_map(|order| order.iter());
-        keys.filter(|((sends, _), _)| *sends > 0)
-            .map(|(_, key)| *key)
-            .take(ROUND_RUMORS)
-            .take_while(|key| {
-                let len = self.hot.get(key).map_or(0, |hot| hot.len.min(self.policy.offer_above));
-                let fits = len <= room;
-                room = room.saturating_sub(len);
-                fits
-            })
-            .collect()
+        let mut keys = Vec::new();
+        for key in self.order.iter().flat_map(|order| order.values()) {
+            let Some(hot) = self.hot.get(key).filter(|hot| hot.introduced) else { continue };
+            let len = hot.len.min(self.policy.offer_above);
+            // One that is larger than a round has one of its own.
+            if !keys.is_empty() && (len > room || keys.len() >= ROUND_RUMORS) {
+                break;
+            }
+            room = room.saturating_sub(len);
+            keys.push(*key);
+        }
+        keys
     }
 
     /// Answers one who asked what is hot here.
@@ -385,7 +405,7 @@ impl<A: Address> Rumors<A> {
     /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
         // One who is no longer infective here has nothing to move, and the larger counter.
-        let Some(hot) = self.hot.get(key) else { return false };
+        let Some(hot) = self.hot.get(key).filter(|_| self.minimizes()) else { return false };
         let spared = hot.interest.counter() < theirs;
         if hot.interest.moves(theirs) {
             self.contact(key, Contact::Useless, rng);
@@ -398,8 +418,9 @@ impl<A: Address> Rumors<A> {
         if self.wanted.get(&hash).is_some_and(|until| now < *until) {
             return false;
         }
-        if self.wanted.len() >= WANTED {
+        if self.wanted.len() >= WANTED && now >= self.next_prune {
             self.wanted.retain(|_, until| now < *until);
+            self.next_prune = now + self.policy.interval;
         }
         if self.wanted.len() < WANTED {
             self.wanted.insert(hash, now + self.policy.interval);
@@ -422,16 +443,20 @@ impl<A: Address> Rumors<A> {
     ) {
         // How many rumors that do not fit are passed over before the datagram counts as full.
         const MISFITS: usize = 4;
-        let shares = if self.order[Subject::Data as usize].is_empty() { [room, 0] } else { [room - room / 3, room] };
+        let [membership, data] = &self.order;
+        let reserved = if data.is_empty() { 0 } else { room / 3 };
         let mut left = room;
         let mut sent = Vec::new();
         let mut stale = Vec::new();
-        for (order, share) in self.order.iter().zip(shares) {
+        for (order, share) in [(membership, room - reserved), (data, room), (membership, room)] {
             let mut share = share.min(left);
             let mut misfits = 0;
             for key in order.values() {
                 let Some(hot) = self.hot.get(key) else { continue };
                 let len = hot.len + 1;
+                if sent.contains(key) {
+                    continue;
+                }
                 if len > share {
                     misfits += 1;
                     if misfits > MISFITS {

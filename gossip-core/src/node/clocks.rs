@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// How many peers are listened to.
 const PEERS: usize = 8;
 
+/// How many it takes: one or two may be wrong themselves.
+const QUORUM: usize = 3;
+
 /// How far the last distinct peers' clocks were ahead.
 #[derive(Debug, Default)]
 pub(super) struct PeerClocks {
@@ -38,6 +41,9 @@ impl PeerClocks {
         let was_right = self.behind.is_zero();
         let mut ahead: Vec<Duration> = self.last.iter().map(|(_, ahead)| *ahead).collect();
         ahead.sort_unstable();
+        if ahead.len() < QUORUM {
+            return None;
+        }
         let median = ahead[(ahead.len() - 1) / 2];
         self.behind = if median > bound { median } else { Duration::ZERO };
         (was_right && !self.behind.is_zero()).then(|| now + self.behind)

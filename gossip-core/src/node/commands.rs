@@ -51,7 +51,7 @@ impl<A: Address> Node<A> {
         if address != self.address {
             self.address = address;
             if self.phase == Phase::Running {
-                self.incarnation += 1;
+                self.incarnation = self.incarnation.saturating_add(1);
                 self.publish_self(Standing::Alive);
             }
         }
@@ -203,7 +203,8 @@ impl<A: Address> Node<A> {
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
         let (size, len, largest) = (body_len(&update), encoded_len(&update), self.largest_update());
         if len > largest {
-            return Err(WriteError::TooLarge { size, largest: (largest + size).saturating_sub(len) });
+            let frame = len - size - encoded_len(&size);
+            return Err(WriteError::TooLarge { size, largest: largest_body(largest.saturating_sub(frame)) });
         }
         self.clock.observe(stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
@@ -221,17 +222,20 @@ impl<A: Address> Node<A> {
         self.replica.hasher.member(self.id)
     }
 
-    /// When a death or departure of now is forgotten: counted from the hour, so that many who declare it agree.
+    /// When a death or departure of now is forgotten: counted from the hour (or what is short beside `reap_after`), so
+    /// that many who declare it agree, and not in the past already.
     pub(super) fn reaped_at(&self) -> Until {
-        let hour = self.clock.now(self.now).floor_to(Duration::from_secs(3_600));
-        Until::at(hour + self.config.lifetimes.reap_after)
+        let reap_after = self.config.lifetimes.reap_after;
+        let unit = Duration::from_secs(3_600).min(reap_after / 2);
+        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
     }
 
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
-        self.life = self.now.max(Instant::from_micros(self.life.as_micros() + u64::from(self.incarnation > 0)));
-        self.incarnation = self.life.as_micros().max(self.incarnation + 1);
+        let next = self.life.as_micros().saturating_add(u64::from(self.incarnation > 0));
+        self.life = self.now.max(Instant::from_micros(next));
+        self.incarnation = self.life.as_micros().max(self.incarnation.saturating_add(1));
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);
         self.anti_entropy.begins(self.now, &mut self.rng);
@@ -244,10 +248,11 @@ impl<A: Address> Node<A> {
         let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
         let record = Update::Member(Record { id, incarnation, life, standing, until, address });
         let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge(key, record) {
+        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
             self.heat(key);
             self.mail(key);
         }
+        self.note_touched();
     }
 
     pub(super) fn tick_leaving(&mut self) {
@@ -260,6 +265,11 @@ impl<A: Address> Node<A> {
             self.events.left();
         }
     }
+}
+
+/// The largest body that fits into `room` bytes together with its length.
+fn largest_body(room: usize) -> usize {
+    (room.saturating_sub(3)..=room).rev().find(|size| size + encoded_len(size) <= room).unwrap_or(0)
 }
 
 fn body_len<A>(update: &Update<A>) -> usize {

@@ -13,7 +13,6 @@ use crate::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pending<A> {
     Member { id: NodeId, was: Option<Status>, moved: bool },
-    Reaped(NodeId),
     Entry(Option<NodeId>, Arc<str>),
     Broadcast(BroadcastId, Arc<[u8]>),
     Isolated(bool),
@@ -25,7 +24,6 @@ pub(super) enum Pending<A> {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Member(NodeId),
-    Reaped(NodeId),
     Entry(Option<NodeId>, Arc<str>),
 }
 
@@ -38,6 +36,9 @@ pub(super) struct Events<A> {
     broadcasts: VecDeque<(BroadcastId, Arc<[u8]>)>,
     undelivered: usize,
     broadcasts_dropped: u64,
+    /// How many members and entries may wait together.
+    limit: usize,
+    dropped: u64,
     isolated: Option<bool>,
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
@@ -45,7 +46,7 @@ pub(super) struct Events<A> {
 }
 
 impl<A> Events<A> {
-    pub(super) const fn new(undelivered: usize) -> Self {
+    pub(super) const fn new(limit: usize, undelivered: usize) -> Self {
         Self {
             order: VecDeque::new(),
             members: BTreeMap::new(),
@@ -53,6 +54,8 @@ impl<A> Events<A> {
             broadcasts: VecDeque::new(),
             undelivered,
             broadcasts_dropped: 0,
+            limit,
+            dropped: 0,
             isolated: None,
             conflict: None,
             clock_wrong: None,
@@ -60,25 +63,32 @@ impl<A> Events<A> {
         }
     }
 
-    /// A member is seen in another way than before, or has moved.
+    /// Keeps the order of coming, and the bound: what is forgotten here as well was never polled for very long.
+    fn queue(&mut self, place: Place) {
+        if self.order.len() == self.limit {
+            match self.order.pop_front() {
+                Some(Place::Member(id)) => drop(self.members.remove(&id)),
+                Some(Place::Entry(owner, name)) => drop(self.entries.remove(&(owner, name))),
+                None => {}
+            }
+            self.dropped += 1;
+        }
+        self.order.push_back(place);
+    }
+
+    /// A member is seen in another way than before, has moved, or is forgotten.
     pub(super) fn member(&mut self, id: NodeId, was: Option<Status>, moved: bool) {
         if let Some((_, has_moved)) = self.members.get_mut(&id) {
             *has_moved |= moved;
         } else {
             self.members.insert(id, (was, moved));
-            self.order.push_back(Place::Member(id));
+            self.queue(Place::Member(id));
         }
-    }
-
-    pub(super) fn reaped(&mut self, id: NodeId) {
-        self.members.remove(&id);
-        self.order.retain(|place| *place != Place::Member(id) && *place != Place::Reaped(id));
-        self.order.push_back(Place::Reaped(id));
     }
 
     pub(super) fn entry(&mut self, owner: Option<NodeId>, name: Arc<str>) {
         if self.entries.insert((owner, name.clone())) {
-            self.order.push_back(Place::Entry(owner, name));
+            self.queue(Place::Entry(owner, name));
         }
     }
 
@@ -107,6 +117,10 @@ impl<A> Events<A> {
         self.left = true;
     }
 
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     pub(super) const fn broadcasts_dropped(&self) -> u64 {
         self.broadcasts_dropped
     }
@@ -127,7 +141,6 @@ impl<A> Events<A> {
                 let (was, moved) = self.members.remove(&id).unwrap_or_default();
                 return Some(Pending::Member { id, was, moved });
             }
-            Some(Place::Reaped(id)) => return Some(Pending::Reaped(id)),
             Some(Place::Entry(owner, name)) => {
                 self.entries.remove(&(owner, name.clone()));
                 return Some(Pending::Entry(owner, name));

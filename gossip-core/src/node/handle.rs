@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::learn::Source;
+use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -76,14 +76,12 @@ impl<A: Address> Node<A> {
         let clock = self.clock.now(self.now);
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             for id in self.replica.advance(clock) {
-                if self.members.forget(id).is_some() {
+                if let Some(seen) = self.members.forget(id) {
                     self.suspicions.end(id);
-                    self.events.reaped(id);
+                    self.events.member(id, Some(seen.status), false);
                 }
             }
-            for (owner, name) in self.replica.take_touched() {
-                self.events.entry(owner, name);
-            }
+            self.note_touched();
         }
         if self.config.membership == Membership::Probed && self.phase == Phase::Running {
             self.tick_swim();
@@ -169,7 +167,7 @@ impl<A: Address> Node<A> {
                 let now = self.now;
                 self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
             }
-            Message::Nack { seq } => self.prober.on_nack(seq),
+            Message::Nack { seq } => self.prober.on_nack(sender, seq),
             Message::Mail(Item::Update(update)) => {
                 self.learn(update, Source::Rumor, Some(from));
             }
@@ -202,6 +200,8 @@ impl<A: Address> Node<A> {
                 anti_entropy.on_summary(from, (cut, count, fingerprint), token, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                // What this exchange repairs here is as much news as what one begun here does.
+                self.reheats = REHEATS;
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }
@@ -264,7 +264,10 @@ impl<A: Address> Node<A> {
                 },
             };
             useful |= u64::from(news) << bit;
-            if minimizes && !news && let Some(key) = known {
+            if minimizes
+                && !news
+                && let Some(key) = known
+            {
                 spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
             }
         }

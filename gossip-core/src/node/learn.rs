@@ -1,5 +1,6 @@
 //! What a node makes of an update, wherever it comes from, and of what is said about members.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Node, Phase};
@@ -12,7 +13,7 @@ use crate::outbox::{HotKey, Intent, Kind};
 use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
-use crate::update::{KeyHash, Record, Standing, Update};
+use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
 use crate::wire::{Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
@@ -73,10 +74,11 @@ impl<A: Address> Node<A> {
         } else {
             None
         };
-        if let Update::Entry(entry) = &update {
-            self.clock.observe(entry.stamp.time, entry.stamp.counter);
+        // Shrunk certificates as well, or a later write here could be older than what it is to replace.
+        if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
+            self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge(key, update) else {
+        let Merged::News { key, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };
@@ -108,10 +110,15 @@ impl<A: Address> Node<A> {
         if about_member {
             self.see_record(key, from);
         }
+        self.note_touched();
+        Some(key)
+    }
+
+    /// Entries have changed: the application is to know.
+    pub(super) fn note_touched(&mut self) {
         for (owner, name) in self.replica.take_touched() {
             self.events.entry(owner, name);
         }
-        Some(key)
     }
 
     fn is_full(&self, key: KeyHash, update: &Update<A>) -> bool {
@@ -148,6 +155,9 @@ impl<A: Address> Node<A> {
         if twin && !self.may_contradict(record) {
             return None;
         }
+        if record.life > self.life {
+            self.outlive(record.life);
+        }
         self.refute(record.incarnation);
         if let Some(from) = from {
             // Who said it is told at once, and is perhaps on the other side of a partition.
@@ -155,6 +165,24 @@ impl<A: Address> Node<A> {
             self.bridge(from);
         }
         None
+    }
+
+    /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
+    /// grow, so that everywhere the same entries die with them. What this process owns goes along.
+    fn outlive(&mut self, life: Instant) {
+        let own: Vec<Update<A>> = self.replica.owned(self.id).cloned().collect();
+        self.life = Instant::from_micros(life.as_micros().saturating_add(1));
+        let owner = Some(Owner { id: self.id, life: self.life });
+        self.incarnation = self.incarnation.max(self.life.as_micros());
+        self.publish_self(Standing::Alive);
+        for update in own {
+            let update = match update {
+                Update::Entry(entry) => Update::Entry(Entry { owner, ..entry }),
+                Update::Certificate(certificate) => Update::Certificate(Certificate { owner, ..certificate }),
+                Update::Member(_) | Update::Broadcast(_) => continue,
+            };
+            self.learn(update, Source::Own, None);
+        }
     }
 
     /// Whether to contradict one who claims this node's id: at once the first time, ever more rarely after that, or
@@ -180,7 +208,7 @@ impl<A: Address> Node<A> {
     fn refute(&mut self, said: u64) {
         self.stats.refutations += 1;
         self.health.worse(1);
-        self.incarnation = self.incarnation.max(said) + 1;
+        self.incarnation = self.incarnation.max(said).saturating_add(1);
         self.publish_self(Standing::Alive);
     }
 

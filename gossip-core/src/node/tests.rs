@@ -1,15 +1,24 @@
 //! Contracts of the node's face; whole clusters are tested in the testkit.
 
 mod contracts;
+mod hostile;
+mod lifetimes;
 mod stories;
 
+use std::string::String;
+use std::vec;
 use std::vec::Vec;
 
 use core::time::Duration;
 
+use super::Stats;
+use crate::outbox::Kind;
+use crate::update::{Entry, Record, Stamp, Standing, Until, Update};
+use crate::wire::{HEADER, Header, Item, Message, Suspicion, TRAILER, Writer};
 use crate::{Config, Event, Input, Instant, Node, NodeId};
 
 pub(super) const START: Instant = Instant::from_secs(1_700_000_000);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Nodes whose datagrams arrive at once, unless `lose` says otherwise. Addresses are positions.
 pub(super) struct Net {
@@ -84,4 +93,81 @@ impl Net {
     pub(super) fn events(&mut self, at: usize) -> Vec<Event<u32>> {
         core::iter::from_fn(|| self.nodes[at].poll_event()).collect()
     }
+}
+
+/// A datagram of somebody's, sealed, with anything in it.
+pub(super) fn sealed_as(node: &Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
+    let header = Header { sender: NodeId::new(sender), incarnation: START.as_micros(), clock: START };
+    let mut bytes = vec![0; HEADER];
+    bytes.extend(body);
+    bytes.extend([0; TRAILER]);
+    node.envelope.seal(&header, &mut bytes, body.len());
+    bytes
+}
+
+pub(super) fn datagram(node: &Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
+    let mut body = vec![0; 1_162];
+    let mut writer = Writer::new(&mut body);
+    assert!(messages.iter().all(|message| writer.push(message)));
+    let used = writer.used();
+    sealed_as(node, 900, &body[..used])
+}
+
+pub(super) fn hear(node: &mut Node<u32>, now: Instant, messages: &[Message<u32>]) {
+    let payload = datagram(node, messages);
+    node.handle(now, Input::Datagram { from: &900, payload: &payload }).unwrap();
+}
+
+pub(super) fn tick(node: &mut Node<u32>, now: Instant) {
+    node.handle(now, Input::Tick).unwrap();
+}
+
+/// Everything about a node but what it has counted.
+pub(super) fn state(node: &mut Node<u32>) -> (String, Stats) {
+    let stats = core::mem::take(&mut node.stats);
+    let state = std::format!("{node:?}");
+    node.stats = stats.clone();
+    (state, stats)
+}
+
+pub(super) fn counted(stats: &Stats) -> u64 {
+    stats.datagrams_malformed + stats.datagrams_foreign + stats.datagrams_after_leaving
+}
+
+/// All datagrams that wait, with where they go.
+pub(super) fn transmits(node: &mut Node<u32>) -> Vec<(u32, Kind, Vec<u8>)> {
+    let mut buffer = [0; 1_200];
+    let mut out = Vec::new();
+    while let Some(transmit) = node.poll_transmit(&mut buffer) {
+        assert!(transmit.len <= 1_200);
+        out.push((transmit.to, transmit.kind, buffer[..transmit.len].to_vec()));
+    }
+    out
+}
+
+pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
+    let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
+    let (expires, until) = (Until::NEVER, Until::NEVER);
+    Update::Entry(Entry { owner: None, name: name.into(), stamp, expires, until, value: Some(value.into()) })
+}
+
+pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {
+    let until = if standing == Standing::Alive { Until::NEVER } else { Until::at(START + 3_600 * SECOND) };
+    let life = START - SECOND;
+    Record { id: NodeId::new(id), incarnation: life.as_micros(), life, standing, until, address: 4_000 }
+}
+
+pub(super) fn suspicion(about: u64) -> Suspicion {
+    Suspicion { about: NodeId::new(about), incarnation: START.as_micros(), accuser: NodeId::new(900) }
+}
+
+/// A node that has met others and has written something.
+pub(super) fn met() -> Node<u32> {
+    let mut net = Net::joined(4, &Config::lan());
+    net.nodes[1].put(net.now, "a", &[7; 300]).unwrap();
+    net.nodes[1].put_own(net.now, "b", b"own").unwrap();
+    net.run(SECOND);
+    let mut node = net.nodes.swap_remove(1);
+    transmits(&mut node);
+    node
 }

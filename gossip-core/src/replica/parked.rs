@@ -9,7 +9,8 @@ use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{KeyHash, Update};
 
-type Place = (NodeId, KeyHash);
+/// Whose, of which life, and what: lives to come do not displace one another, or it would matter which came first.
+type Place = (NodeId, Instant, KeyHash);
 
 #[derive(Debug)]
 pub(super) struct Parked<A> {
@@ -26,7 +27,7 @@ impl<A: Address> Parked<A> {
     }
 
     fn place(key: KeyHash, update: &Update<A>) -> Option<Place> {
-        update.owner().map(|owner| (owner.id, key))
+        update.owner().map(|owner| (owner.id, owner.life, key))
     }
 
     pub(super) fn get(&self, key: KeyHash, update: &Update<A>) -> Option<&Update<A>> {
@@ -54,10 +55,8 @@ impl<A: Address> Parked<A> {
 
     /// Takes out what a member wrote in this life, and drops what it wrote in earlier ones.
     pub(super) fn take(&mut self, owner: NodeId, life: Instant) -> Vec<Update<A>> {
-        let of_owner = (owner, KeyHash::MIN)..=(owner, KeyHash::MAX);
-        let settled = |update: &Update<A>| update.owner().is_some_and(|owner| owner.life <= life);
-        let places: Vec<Place> =
-            self.updates.range(of_owner).filter(|(_, update)| settled(update)).map(|(place, _)| *place).collect();
+        let settled = (owner, Instant::ORIGIN, KeyHash::MIN)..=(owner, life, KeyHash::MAX);
+        let places: Vec<Place> = self.updates.range(settled).map(|(place, _)| *place).collect();
         places.iter().filter_map(|place| self.updates.remove(place)).collect()
     }
 

@@ -1,1 +1,388 @@
+use std::collections::BTreeMap;
+use std::string::String;
+use std::vec::Vec;
 
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Merged, Range, Replica};
+use crate::id::NodeId;
+use crate::time::Instant;
+use crate::update::samples::{Sample, record, shrink, update};
+use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update};
+
+const GRACE: Duration = Duration::from_secs(50);
+/// τ1 of these tests.
+const SHRINK: Duration = Duration::from_secs(10);
+
+fn replica() -> Replica<u16> {
+    Replica::new("", GRACE, SHRINK, 1_000)
+}
+
+fn of(updates: impl IntoIterator<Item = Sample>) -> Replica<u16> {
+    let mut replica = replica();
+    for update in updates {
+        replica.merge(update);
+    }
+    replica
+}
+
+fn secs(secs: u64) -> Instant {
+    Instant::from_secs(secs)
+}
+
+/// A visible value: whose, its name, what it is.
+type Value = (Option<NodeId>, String, Vec<u8>);
+
+/// What can be seen of a replica at a cut: the hashes of the set, and every visible value.
+fn seen(replica: &Replica<u16>, cut: Instant) -> (Vec<u64>, Vec<Value>) {
+    let hashes = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
+    let visible = replica.entries_from("".into(), cut).filter_map(|entry| {
+        let owner = entry.owner.map(|owner| owner.id);
+        Some((owner, String::from(&*entry.name), entry.value.as_ref()?.to_vec()))
+    });
+    (hashes, visible.collect())
+}
+
+/// The join of a set of updates as its definition has it: no order of arrival, no index.
+#[derive(Default)]
+struct Model(Vec<Sample>);
+
+impl Model {
+    fn newest(&self) -> BTreeMap<KeyHash, &Sample> {
+        let hasher = ItemHasher::new("");
+        let mut newest = BTreeMap::<KeyHash, &Sample>::new();
+        let mut take = |update| {
+            let held = newest.entry(hasher.key(update)).or_insert(update);
+            if Sample::order(update, held, &hasher).is_gt() {
+                *held = update;
+            }
+        };
+        let (records, others): (Vec<&Sample>, Vec<&Sample>) =
+            self.0.iter().partition(|update| matches!(update, Update::Member(_)));
+        records.iter().copied().for_each(&mut take);
+        let lives: Vec<Owner> = newest
+            .values()
+            .filter_map(|update| match update {
+                Update::Member(record) => Some(Owner { id: record.id, life: record.life }),
+                _ => None,
+            })
+            .collect();
+        let mut take = |update| {
+            let held = newest.entry(hasher.key(update)).or_insert(update);
+            if Sample::order(update, held, &hasher).is_gt() {
+                *held = update;
+            }
+        };
+        let current = |update: &&Sample| update.owner().is_none_or(|owner| lives.contains(&owner));
+        others.into_iter().filter(current).for_each(&mut take);
+        newest
+    }
+
+    fn set(&self, cut: Instant) -> Vec<u64> {
+        let hasher = ItemHasher::new("");
+        let newest = self.newest();
+        let owner_lives = |update: &Sample| {
+            update.owner().is_none_or(|owner| {
+                newest.get(&hasher.member(owner.id)).is_some_and(|record| record.until().is_after(cut))
+            })
+        };
+        let mut hashes: Vec<u64> = newest
+            .iter()
+            .filter(|(_, update)| update.until().is_after(cut) && owner_lives(update))
+            .map(|(key, update)| hasher.item(*key, update))
+            .collect();
+        hashes.sort_unstable();
+        hashes
+    }
+}
+
+/// The indexes against what they index.
+fn check_indexes(replica: &Replica<u16>, cut: Instant) {
+    let hasher = &replica.hasher;
+    assert_eq!(replica.items.len(), replica.hashes.len());
+    let mut members = 0;
+    for (key, stored) in &replica.items {
+        assert_eq!(hasher.item(*key, &stored.update), stored.hash);
+        assert_eq!(replica.key_of(stored.hash), Some(*key));
+        assert_eq!(replica.ending.contains(&(stored.until.instant().unwrap_or(Instant::MAX), *key)), {
+            stored.until != Until::NEVER
+        });
+        if let Some(owner) = stored.update.owner() {
+            assert!(replica.owned.contains(&(owner.id, *key)));
+            assert_eq!(replica.member(owner.id).map(|record| record.life), Some(owner.life));
+        }
+        match &stored.update {
+            Update::Member(_) => members += 1,
+            Update::Entry(entry) => {
+                assert_eq!(replica.names.get(&(entry.name.clone(), entry.owner.map(|owner| owner.id))), Some(key));
+                let at = replica.shrinks_at(entry);
+                assert!(at.is_none_or(|at| replica.shrinking.contains(&(at, *key))));
+            }
+            Update::Certificate(_) | Update::Broadcast(_) => {}
+        }
+    }
+    assert_eq!(replica.counts(), (members, replica.items.len() - members + replica.parked.len()));
+    let ending = replica.items.values().filter(|stored| stored.until != Until::NEVER).count();
+    assert_eq!(replica.ending.len(), ending);
+    let names = replica.items.values().filter(|stored| matches!(stored.update, Update::Entry(_))).count();
+    assert_eq!(replica.names.len(), names);
+    let owned = replica.items.values().filter(|stored| stored.update.owner().is_some()).count();
+    assert_eq!(replica.owned.len(), owned);
+    let (count, _) = replica.summary(cut);
+    assert_eq!(count, replica.in_range(Range::ALL, cut).count() as u64);
+    assert_eq!(count, replica.count(Range::ALL, cut));
+    for range in Range::ALL.split(5) {
+        let hashes: Vec<u64> = replica.in_range(range, cut).map(|(hash, _)| hash).collect();
+        let mut sketch = replica.sketch(range, 40, cut);
+        hashes.iter().for_each(|hash| sketch.remove(*hash));
+        assert_eq!(sketch, crate::sketch::Sketch::new(40), "a sketch is of the set at the cut");
+    }
+}
+
+/// Updates, and the same in another order with some of them twice.
+fn shuffled() -> impl Strategy<Value = (Vec<Sample>, Vec<Sample>)> {
+    proptest::collection::vec(update(), 0..60).prop_flat_map(|updates| {
+        let twice = proptest::sample::subsequence(updates.clone(), 0..=updates.len());
+        let other = twice.prop_flat_map({
+            let updates = updates.clone();
+            move |again| Just([updates.clone(), again].concat()).prop_shuffle()
+        });
+        (Just(updates), other)
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_multiplicity_give_one_replica((updates, other) in shuffled(), cut in 0_u64..110) {
+        let (first, second) = (of(updates.clone()), of(other));
+        let cut = secs(cut);
+        prop_assert_eq!(first.summary(cut), second.summary(cut));
+        prop_assert_eq!(seen(&first, cut), seen(&second, cut));
+        prop_assert_eq!(seen(&first, cut).0, Model(updates).set(cut), "and it is the join");
+        check_indexes(&first, cut);
+        check_indexes(&second, cut);
+    }
+
+    #[test]
+    fn merging_is_associative(
+        (parts, cut) in (proptest::array::uniform3(proptest::collection::vec(update(), 0..20)), 0_u64..110)
+    ) {
+        // A replica sends what is in its reconciled set: that of two, to a third.
+        let [a, b, c] = parts;
+        let (start, cut) = (Instant::ORIGIN, secs(cut));
+        let sent = |replica: &Replica<u16>| -> Vec<Sample> {
+            replica.in_range(Range::ALL, start).map(|(_, update)| update.clone()).collect()
+        };
+        // What waits for its owner is not sent: the owners are known to all.
+        let owners: Vec<Sample> = [1, 2, 3].map(|id| alive(id, 9, 3)).to_vec();
+        let with = |updates: &[Vec<Sample>]| of([owners.clone(), updates.concat()].concat());
+        let left = of([sent(&with(&[a.clone(), b.clone()])), c.clone()].concat());
+        let right = of([owners.clone(), a, sent(&with(&[b, c]))].concat());
+        prop_assert_eq!(seen(&left, cut), seen(&right, cut));
+    }
+
+    #[test]
+    fn time_that_passes_in_between_changes_nothing_that_is_agreed_on(
+        (updates, other) in shuffled(),
+        times in proptest::collection::vec(0_u64..150, 120),
+        cut in 100_u64..110,
+    ) {
+        // The latest clock is within the grace of every end: certificates shrink, nothing is forgotten.
+        let (mut early, mut late) = (replica(), of(updates));
+        let mut times = times;
+        times.sort_unstable();
+        for (update, clock) in other.into_iter().zip(times) {
+            early.merge(update);
+            early.advance(secs(clock));
+        }
+        early.advance(secs(149));
+        late.advance(secs(149));
+        prop_assert_eq!(early.summary(secs(cut)), late.summary(secs(cut)));
+        prop_assert_eq!(seen(&early, secs(cut)), seen(&late, secs(cut)));
+        check_indexes(&early, secs(cut));
+    }
+
+    #[test]
+    fn after_the_grace_nothing_is_left_of_what_has_ended((updates, _) in shuffled()) {
+        let mut replica = of(updates.clone());
+        let forgotten = replica.advance(secs(200));
+        check_indexes(&replica, secs(200));
+        let everlasting = Model(updates).set(secs(200));
+        prop_assert_eq!(seen(&replica, Instant::ORIGIN).0, everlasting);
+        prop_assert!(forgotten.iter().all(|id| replica.member(*id).is_none()));
+        prop_assert!(replica.next_due().is_none_or(|due| due > secs(200)), "nothing is due for ever");
+    }
+
+    #[test]
+    fn what_is_due_is_done_when_it_is_due((updates, _) in shuffled()) {
+        let mut replica = of(updates);
+        let mut last = Instant::ORIGIN;
+        while let Some(due) = replica.next_due() {
+            prop_assert!(due > last, "{due} again");
+            replica.advance(due);
+            last = due;
+        }
+    }
+
+    #[test]
+    fn news_names_what_it_replaced(updates in proptest::collection::vec(record(), 1..30)) {
+        let mut replica = replica();
+        for update in updates {
+            let key = replica.hasher.key(&update);
+            let before = replica.get(key).cloned();
+            match replica.merge(update.clone()) {
+                Merged::News { key: named, old } => {
+                    prop_assert_eq!((named, old), (key, before));
+                    prop_assert_eq!(replica.get(key), Some(&update));
+                }
+                Merged::Known => prop_assert_eq!(before, Some(update)),
+                Merged::Outdated => prop_assert!(before.is_some()),
+                Merged::Parked => prop_assert!(false, "records wait for nobody"),
+            }
+        }
+    }
+}
+
+fn alive(id: u64, incarnation: u64, life: u64) -> Sample {
+    Update::Member(Record {
+        id: NodeId::new(id),
+        incarnation,
+        life: Instant::from_micros(life),
+        standing: Standing::Alive,
+        until: Until::NEVER,
+        address: 7,
+    })
+}
+
+fn dead(id: u64, incarnation: u64, life: u64, until: u64) -> Sample {
+    let Update::Member(record) = alive(id, incarnation, life) else { unreachable!() };
+    Update::Member(Record { standing: Standing::Dead, until: Until::at(secs(until)), ..record })
+}
+
+/// An entry of a life of a member's; shared if the life is 0.
+fn entry(id: u64, life: u64, at: u64, value: Option<&[u8]>) -> Sample {
+    let owner = (life > 0).then(|| Owner { id: NodeId::new(id), life: Instant::from_micros(life) });
+    let stamp = Stamp { time: secs(at), counter: 0, node: NodeId::new(id) };
+    let until = if value.is_some() { Until::NEVER } else { Until::at(secs(at + 100)) };
+    Update::Entry(Entry { owner, name: "n".into(), stamp, expires: Until::NEVER, until, value: value.map(Into::into) })
+}
+
+fn value(replica: &Replica<u16>, owner: Option<u64>, clock: u64) -> Option<Vec<u8>> {
+    replica.entry(owner.map(NodeId::new), "n", secs(clock))?.value.as_ref().map(|value| value.to_vec())
+}
+
+#[test]
+fn an_owned_entry_waits_for_its_owner_and_is_neither_visible_nor_reconciled() {
+    let mut replica = replica();
+    assert_eq!(replica.merge(entry(1, 5, 10, Some(b"x"))), Merged::Parked);
+    assert_eq!(replica.merge(entry(1, 5, 10, Some(b"x"))), Merged::Known);
+    assert_eq!((value(&replica, Some(1), 10), replica.summary(secs(10)).0), (None, 0));
+    replica.merge(alive(1, 5, 5));
+    assert_eq!((value(&replica, Some(1), 10).as_deref(), replica.summary(secs(10)).0), (Some(&b"x"[..]), 2));
+}
+
+#[test]
+fn what_a_member_owned_goes_with_its_life() {
+    let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"old"))]);
+    replica.merge(alive(1, 9, 9));
+    assert_eq!(value(&replica, Some(1), 10), None);
+    assert_eq!(replica.merge(entry(1, 5, 11, Some(b"late"))), Merged::Outdated, "of the life before");
+    replica.merge(entry(1, 9, 12, Some(b"new")));
+    assert_eq!(value(&replica, Some(1), 12).as_deref(), Some(&b"new"[..]));
+}
+
+#[test]
+fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() {
+    let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"x"))]);
+    replica.merge(dead(1, 5, 5, 100));
+    assert!(value(&replica, Some(1), 99).is_some() && value(&replica, Some(1), 100).is_none());
+    replica.merge(alive(1, 6, 5));
+    assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
+    replica.merge(dead(1, 6, 5, 100));
+    assert_eq!(replica.advance(secs(150)), [NodeId::new(1)]);
+    assert_eq!(replica.items.len(), 0);
+}
+
+#[test]
+fn entries_of_several_lives_to_come_do_not_displace_one_another() {
+    let mut replica = of([entry(1, 7, 12, Some(b"later")), entry(1, 5, 10, Some(b"sooner"))]);
+    replica.merge(alive(1, 5, 5));
+    assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"sooner"[..]));
+    replica.merge(alive(1, 7, 7));
+    assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"later"[..]));
+}
+
+#[test]
+fn a_twin_of_an_older_life_that_prevails_hides_the_younger_ones_entries_until_that_does() {
+    let mut replica = of([alive(1, 9, 9), entry(1, 9, 10, Some(b"young"))]);
+    replica.merge(alive(1, 10, 5));
+    assert_eq!((value(&replica, Some(1), 20), replica.summary(secs(20)).0), (None, 1));
+    replica.merge(alive(1, 11, 9));
+    assert_eq!(value(&replica, Some(1), 20).as_deref(), Some(&b"young"[..]));
+}
+
+#[test]
+fn the_oldest_that_wait_for_an_owner_go_when_there_are_too_many() {
+    let mut replica: Replica<u16> = Replica::new("", GRACE, SHRINK, 3);
+    for id in 1..=5 {
+        replica.merge(entry(id, 5, 10, Some(b"x")));
+    }
+    assert_eq!((replica.parked.len(), replica.parked_dropped()), (3, 2));
+    for id in 1..=5 {
+        replica.merge(alive(id, 5, 5));
+    }
+    assert!(value(&replica, Some(1), 10).is_none() && value(&replica, Some(3), 10).is_some());
+    // However often what waits is replaced or fetched, what is kept of its order is bounded.
+    for round in 0..200 {
+        replica.merge(entry(9, 1_000 + round, 10, Some(b"x")));
+        replica.merge(alive(9, 1_000 + round, 1_000 + round));
+    }
+    assert_eq!(replica.parked.len(), 0);
+    check_indexes(&replica, secs(10));
+}
+
+#[test]
+fn a_value_that_expires_is_its_own_death_certificate() {
+    let expiring = |at: u64| {
+        let Update::Entry(entry) = entry(1, 0, at, Some(b"x")) else { unreachable!() };
+        Update::Entry(Entry { expires: Until::at(secs(at + 10)), until: Until::at(secs(at + 110)), ..entry })
+    };
+    let mut replica = of([entry(1, 0, 1, Some(b"before")), expiring(5)]);
+    let summary = replica.summary(secs(20));
+    assert!(value(&replica, None, 14).is_some() && value(&replica, None, 15).is_none());
+    replica.advance(secs(15));
+    assert!(matches!(replica.get(replica.hasher.entry(None, "n")), Some(Update::Certificate(_))));
+    assert_eq!(replica.summary(secs(20)), summary, "the same item in fewer bytes");
+    assert_eq!(replica.merge(expiring(5)), Merged::Known);
+    assert_eq!(replica.merge(entry(1, 0, 1, Some(b"before"))), Merged::Outdated, "what it replaced does not come back");
+    assert!(replica.take_touched().any(|(_, name)| &*name == "n"));
+}
+
+#[test]
+fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
+    let deleted = entry(1, 0, 10, None);
+    let mut replica = of([entry(1, 0, 5, Some(b"x")), deleted.clone()]);
+    let before = replica.summary(secs(20));
+    assert_eq!(replica.next_due(), Some(secs(20)));
+    replica.advance(secs(20));
+    assert_eq!(replica.get(replica.hasher.entry(None, "n")), Some(&shrink(&deleted)));
+    assert_eq!((replica.summary(secs(20)), replica.names.len()), (before, 0));
+    assert_eq!(replica.merge(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
+    assert!(matches!(replica.merge(entry(1, 0, 11, Some(b"z"))), Merged::News { .. }));
+    assert_eq!(value(&replica, None, 20).as_deref(), Some(&b"z"[..]));
+}
+
+#[test]
+fn an_older_cut_sees_what_has_ended_since() {
+    let mut replica = of([entry(1, 0, 10, None)]);
+    let before = replica.summary(secs(109));
+    assert_eq!((before.0, replica.summary(secs(110)).0), (1, 0));
+    replica.advance(secs(159));
+    assert_eq!(replica.summary(secs(109)), before, "kept for the grace");
+    assert!(replica.reaches_back_to(secs(109), secs(159)));
+    replica.advance(secs(160));
+    assert_eq!(replica.items.len(), 0);
+    assert!(!replica.reaches_back_to(secs(109), secs(160)));
+}

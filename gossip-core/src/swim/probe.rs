@@ -1,6 +1,7 @@
 //! Probing (SWIM, sections 3.1 and 4.3): ping one member in every protocol period, and through others if it is silent.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -37,9 +38,10 @@ struct Probe<A> {
     seq: u32,
     /// When others are asked.
     timeout: Instant,
-    /// How many were; none before the time-out.
-    asked: Option<u32>,
-    nacks: u32,
+    /// Who was; none before the time-out.
+    asked: Option<Vec<NodeId>>,
+    /// Of those, who said that they tried.
+    nacks: Vec<NodeId>,
     acked: bool,
 }
 
@@ -50,8 +52,10 @@ struct Relay<A> {
     target: NodeId,
     requester: A,
     their_seq: u32,
-    /// When the requester is told that nothing was heard; none if it was, or the target has answered.
+    /// When the requester is told that nothing was heard; none if it was.
     nack: Option<Instant>,
+    /// When the requester has stopped listening.
+    until: Instant,
 }
 
 /// See the [module](self).
@@ -71,7 +75,7 @@ impl<A: Address> Prober<A> {
         Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random(), begun: 0 }
     }
 
-    /// When there is something to do. Every state has one, whether or not there is anybody to probe.
+    /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
     pub(crate) fn due(&self) -> Option<Instant> {
         let timeout =
             self.probe.iter().filter(|probe| !probe.acked && probe.asked.is_none()).map(|probe| probe.timeout);
@@ -92,6 +96,9 @@ impl<A: Address> Prober<A> {
     /// Does what is due. A member that did not answer within its period is returned, once.
     pub(crate) fn tick<R: Rng>(&mut self, health: &mut Health, context: &mut Context<'_, A, R>) -> Option<NodeId> {
         let now = context.now;
+        while self.relays.front().is_some_and(|relay| relay.until <= now) {
+            self.relays.pop_front();
+        }
         for relay in &mut self.relays {
             if relay.nack.is_some_and(|at| at <= now) {
                 relay.nack = None;
@@ -132,9 +139,9 @@ impl<A: Address> Prober<A> {
             return None;
         }
         // Those asked who did not even say that they tried: perhaps it is this node that hears nothing.
-        let missed =
-            if self.settings.nack { probe.asked.map_or(0, |asked| asked.saturating_sub(probe.nacks)) } else { 0 };
-        health.worse(1 + missed);
+        let asked = probe.asked.map_or(0, |asked| asked.len());
+        let missed = if self.settings.nack { asked - probe.nacks.len() } else { 0 };
+        health.worse(u32::try_from(1 + missed).unwrap_or(u32::MAX));
         Some(probe.target)
     }
 
@@ -146,7 +153,7 @@ impl<A: Address> Prober<A> {
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
-        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: 0, acked: false });
+        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: Vec::new(), acked: false });
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
@@ -169,11 +176,11 @@ impl<A: Address> Prober<A> {
         }
         let wanted = self.settings.indirect as usize;
         let others = context.members.random(wanted + 1, context.rng).filter(|id| *id != probe.target).take(wanted);
-        let mut asked = 0;
+        let mut asked = Vec::new();
         for record in others.filter_map(|id| context.replica.member(id)) {
             let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
             context.outbox.message(Kind::Probe, record.address.clone(), request);
-            asked += 1;
+            asked.push(record.id);
         }
         probe.asked = Some(asked);
     }
@@ -189,7 +196,7 @@ impl<A: Address> Prober<A> {
             && probe.seq == seq
             && !probe.acked
             // From the target itself, or through one of those who were asked: another node at its address is not it.
-            && (sender == probe.target || probe.asked.is_some_and(|asked| asked > 0))
+            && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
             health.better();
@@ -200,11 +207,13 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    pub(crate) fn on_nack(&mut self, seq: u32) {
+    pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
         if let Some(probe) = &mut self.probe
             && probe.seq == seq
+            && probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender))
+            && !probe.nacks.contains(&sender)
         {
-            probe.nacks += 1;
+            probe.nacks.push(sender);
         }
     }
 
@@ -223,7 +232,8 @@ impl<A: Address> Prober<A> {
         }
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
-        self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack });
+        let until = now + self.settings.period;
+        self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack, until });
     }
 
     /// The transport says that nobody can be reached there: no need to wait for the time-out.

@@ -11,14 +11,29 @@ use super::{Certificate, Entry, Stamp, Update};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::id::NodeId;
 
-/// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it.
+/// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it. Its
+/// first two bits say what kind of key it is, so that a certificate cannot take the place of anything but an entry.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyHash(u128);
 
 impl KeyHash {
     pub(crate) const MIN: Self = Self(0);
     pub(crate) const MAX: Self = Self(u128::MAX);
+
+    const fn new(kind: u8, hash: u128) -> Self {
+        Self((kind as u128) << 126 | hash >> 2)
+    }
+
+    /// Whether it is the key of an entry, owned or shared.
+    pub(crate) const fn is_entry(self, owned: bool) -> bool {
+        self.0 >> 126 == if owned { OWNED } else { SHARED } as u128
+    }
 }
+
+const MEMBER: u8 = 0;
+const SHARED: u8 = 1;
+const OWNED: u8 = 2;
+const BROADCAST: u8 = 3;
 
 impl Serialize for KeyHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,19 +77,23 @@ impl ItemHasher {
     }
 
     pub(crate) fn member(&self, id: NodeId) -> KeyHash {
-        KeyHash(self.wide(0, &[&id.get().to_le_bytes()]))
+        // On every datagram's path: the id itself tells keys apart, and half a hash spreads them.
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write_u64(id.get().to_le());
+        KeyHash::new(MEMBER, u128::from(id.get()) << 64 | u128::from(hasher.finish()))
     }
 
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str) -> KeyHash {
-        KeyHash(match owner {
-            None => self.wide(1, &[name.as_bytes()]),
-            Some(owner) => self.wide(2, &[&owner.get().to_le_bytes(), name.as_bytes()]),
-        })
+        match owner {
+            None => KeyHash::new(SHARED, self.wide(SHARED, &[name.as_bytes()])),
+            Some(owner) => KeyHash::new(OWNED, self.wide(OWNED, &[&owner.get().to_le_bytes(), name.as_bytes()])),
+        }
     }
 
     pub(crate) fn broadcast(&self, stamp: &Stamp) -> KeyHash {
         let (time, counter, node) = (stamp.time.as_micros(), stamp.counter, stamp.node.get());
-        KeyHash(self.wide(3, &[&time.to_le_bytes(), &counter.to_le_bytes(), &node.to_le_bytes()]))
+        let parts: [&[u8]; 3] = [&time.to_le_bytes(), &counter.to_le_bytes(), &node.to_le_bytes()];
+        KeyHash::new(BROADCAST, self.wide(BROADCAST, &parts))
     }
 
     pub(crate) fn key<A>(&self, update: &Update<A>) -> KeyHash {

@@ -223,10 +223,14 @@ fn is_sound<A: Address>(update: &Update<A>) -> bool {
             // What is deleted or expires ends; what lives for ever does not.
             let mortal = entry.value.is_none() || entry.expires != Until::NEVER;
             entry.name.len() <= MAX_NAME
+                // Not part of a certificate's digest: two that differ in nothing else would be one item.
+                && (entry.value.is_some() || entry.expires == Until::NEVER)
                 && mortal == (entry.until != Until::NEVER)
                 && (entry.expires == Until::NEVER || entry.expires <= entry.until)
         }
-        Update::Certificate(certificate) => certificate.until != Until::NEVER,
+        Update::Certificate(certificate) => {
+            certificate.until != Until::NEVER && certificate.key.is_entry(certificate.owner.is_some())
+        }
         Update::Broadcast(broadcast) => broadcast.until != Until::NEVER,
     }
 }

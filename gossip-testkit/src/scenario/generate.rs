@@ -213,7 +213,7 @@ impl Draw {
                 // With the tenth that is left over, a drift stays within the bound.
                 let drift = self.max_skew.as_micros() as u64 / 10 * 1_000 / self.end;
                 let drift = self.dice.within(0..=2 * drift) as i64 - drift as i64;
-                Fault::Skew { node: self.node(), during, offset: ahead, drift_ppm: drift as i32 }
+                Fault::Skew { node: self.node(), during, offset: ahead, drift_ppm: drift as i32, beyond: false }
             }
             _ => return None,
         })

@@ -230,7 +230,11 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             })?;
             cursor.expect("drift")?;
             let drift_ppm = cursor.value("a drift such as `200ppm`", |word| word.strip_suffix("ppm")?.parse().ok())?;
-            Fault::Skew { node, during: cursor.window()?, offset, drift_ppm }
+            let beyond = cursor.peek() == "beyond";
+            if beyond {
+                cursor.expect("beyond")?;
+            }
+            Fault::Skew { node, during: cursor.window()?, offset, drift_ppm, beyond }
         }
         "lose" => {
             let from = cursor.node()?;
@@ -311,7 +315,8 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
                     }
                     cursor.advance(1);
                     cursor.skip_space();
-                    let command = cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
+                    let command =
+                        cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
                     cursor.advance(cursor.rest.len());
                     scenario.writes.push(Write { at, node, command });
                 }
@@ -328,25 +333,5 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
         scenario.seeds = seeds.unwrap_or_else(|| scenario.nodes.len().min(2) as u32);
         scenario.check().or_else(|message| last.error(message))?;
         Ok(scenario)
-    }
-}
-
-impl<C> Scenario<C> {
-    /// Whether all nodes that it speaks of are there.
-    fn check(&self) -> Result<(), String> {
-        let present = |node: Addr| self.nodes.binary_search(&node).is_ok();
-        for write in &self.writes {
-            if !present(write.node) {
-                return Err(format!("there is no node {} to be written at", write.node));
-            }
-        }
-        for fault in &self.plan.faults {
-            if let Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } = fault
-                && !present(*node)
-            {
-                return Err(format!("there is no node {node} for `{fault}`"));
-            }
-        }
-        Ok(())
     }
 }

@@ -77,10 +77,11 @@ impl Display for Fault {
                 })
             }
             Self::Pause { node, during } => write!(f, "pause {node} {during}"),
-            Self::Skew { node, during, offset, drift_ppm } => {
+            Self::Skew { node, during, offset, drift_ppm, beyond } => {
+                let beyond = if *beyond { " beyond" } else { "" };
                 let sign = if *offset < 0 { "-" } else { "" };
                 let offset = Seconds(Duration::from_micros(offset.unsigned_abs()));
-                write!(f, "skew {node} by {sign}{offset} drift {drift_ppm}ppm {during}")
+                write!(f, "skew {node} by {sign}{offset} drift {drift_ppm}ppm{beyond} {during}")
             }
             Self::LoseExactly { from, to, content, occurrence } => {
                 write!(f, "lose {from} -> {to} {content:016x} #{occurrence}")

@@ -1,1 +1,122 @@
 //! Text and back.
+
+use std::time::Duration;
+
+use super::{Scenario, Swarm};
+use crate::address::Addr;
+use crate::node::Command;
+use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Window};
+
+type Sample = Scenario<Command>;
+
+fn back(scenario: &Sample) {
+    let (lines, line) = (scenario.to_string(), format!("{scenario:?}"));
+    assert_eq!(lines.parse::<Sample>().as_ref(), Ok(scenario), "{lines}");
+    assert_eq!(line.parse::<Sample>().as_ref(), Ok(scenario), "{line}");
+    assert!(!line.contains('\n'));
+}
+
+#[test]
+fn random_scenarios_survive_printing() {
+    for number in 0..5_000 {
+        back(&Swarm::default().scenario(number));
+    }
+}
+
+#[test]
+fn every_fault_survives_printing_with_odd_values() {
+    let micros = Duration::from_micros;
+    let windows = [Window::new(micros(1), micros(1_000_001)), Window::since(micros(1_234_500))];
+    let mut plan = FaultPlan::new()
+        .crash(3, micros(5))
+        .restart(1, micros(5), micros(500_000), true)
+        .restart(2, micros(5), micros(500_000), false)
+        .fault(Fault::LoseExactly { from: Addr(0), to: Addr(3), content: 0xfedc_ba98, occurrence: 7 });
+    for during in windows {
+        let on = Links::new([3, 0, 1], 2);
+        plan = plan
+            .loss(Chance::ppm(1), during)
+            .burst(Chance::ppm(999_999), micros(1), micros(2), during)
+            .duplicate(Chance::ALWAYS, during)
+            .delay(Chance::ppm(123_456), micros(7), during)
+            .corrupt(Chance::ppm(0), during)
+            .one_way(.., Nodes::from([0, 2, 3]), during)
+            .fault(Fault::Loss { on, during, chance: Chance::percent(50) })
+            .pause(0, during)
+            .skew(0, -1, -5, during)
+            .skew_beyond(2, 1 << 40, during)
+            .skew(1, i64::from(i32::MAX), i32::MAX, during);
+    }
+    back(&Scenario::new(4).seed(u64::MAX).seeds(0).plan(plan));
+}
+
+#[test]
+fn every_command_survives_printing_with_odd_texts() {
+    let mut scenario = Scenario::new(1);
+    for text in
+        ["", "plain", "two words", "; semicolon", "\"quoted\" \\", "line\nbreak\ttab\r", "é \u{1f600} \u{0}", "#"]
+    {
+        for (own, time_to_live) in [(false, None), (true, Some(Duration::from_millis(1_500)))] {
+            let (name, value) = (text.to_owned(), text.to_owned());
+            scenario = scenario.write(Duration::ZERO, 0, Command::Put { name, value, own, time_to_live });
+            scenario = scenario.write(Duration::ZERO, 0, Command::Delete { name: text.to_owned(), own });
+        }
+        scenario = scenario.write(Duration::ZERO, 0, Command::broadcast(text));
+    }
+    back(&scenario.write(Duration::ZERO, 0, Command::Leave).write(Duration::ZERO, 0, Command::Join));
+}
+
+#[test]
+fn what_does_not_parse_is_named_by_line_and_column() {
+    for (text, expected) in [
+        ("", "line 1, column 1: expected a line `nodes`, found the end"),
+        (
+            "nodes 0-3\nloss 130% on * -> * from 1s to 2s",
+            "line 2, column 6: expected a probability such as `30%`, found `130%`",
+        ),
+        ("nodes 0-3; seed x", "line 1, column 17: expected a number, found `x`"),
+        ("nodes 3-0", "line 1, column 7: expected nodes such as `0-4,7`, found `3-0`"),
+        ("nodes 0-1\n\n  storm", "line 3, column 3: `storm` begins no statement"),
+        (
+            "nodes 0-1\nat 1s node 0: sing",
+            "line 2, column 15: expected put, put-own, delete, delete-own, broadcast, leave or join",
+        ),
+        ("nodes 0-1\nat 1s node 0 put", "line 2, column 13: expected `:` and a command"),
+        ("nodes 0-1\nat 1s node 7: leave", "line 2, column 1: there is no node 7 to be written at"),
+        ("nodes 0-1\npause 9 from 1s on", "line 2, column 1: there is no node 9 for `pause 9 from 1s on`"),
+        ("nodes 0-1\npause 1 from 1s", "line 2, column 16: expected `to` and a time, or `on`"),
+        ("nodes 0-1\npause 1 from 1s to 2s later", "line 2, column 23: expected the end, found `later`"),
+        ("nodes 0-1\ncut 0 to 1 from 1s on", "line 2, column 7: expected `->` or `<->`, found `to`"),
+        ("nodes 0-1\ncrash 1", "line 2, column 8: expected `at`, found the end"),
+        ("nodes 0-1\nlose 0 -> 1 12 #0", "line 2, column 13: expected 16 hex digits, found `12`"),
+        (
+            "nodes 0-1\nskew 0 by é drift 0ppm from 0s on",
+            "line 2, column 11: expected a time such as `-1.5s`, found `é`",
+        ),
+    ] {
+        let error = text.parse::<Sample>().expect_err(text);
+        assert_eq!(error.to_string(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn damaged_texts_are_refused_without_a_panic_or_read_as_something_that_prints() {
+    let mut refused = 0;
+    for number in 0..2_000 {
+        let mut text = format!("{:?}", Swarm::default().scenario::<Command>(number)).into_bytes();
+        let mut dice = super::Dice::new(number);
+        for _ in 0..dice.within(1..=4) {
+            let at = dice.within(0..=text.len() as u64 - 1) as usize;
+            match dice.within(0..=2) {
+                0 => text[at] = dice.within(32..=126) as u8,
+                1 => drop(text.remove(at)),
+                _ => text.insert(at, b"0-;:#\" \\"[dice.within(0..=7) as usize]),
+            }
+        }
+        match String::from_utf8_lossy(&text).parse::<Sample>() {
+            Ok(scenario) => back(&scenario),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
+}

@@ -37,7 +37,11 @@ impl<M: Machine> Simulator<M> {
             Action::Boot { node, memory } => {
                 if self.boots(node) > 0 && self.machine(node).is_none() {
                     let counters = &mut self.counters;
-                    *(if memory { &mut counters.restarts_with_memory } else { &mut counters.restarts_without_memory }) += 1;
+                    *(if memory {
+                        &mut counters.restarts_with_memory
+                    } else {
+                        &mut counters.restarts_without_memory
+                    }) += 1;
                 }
                 let with = if memory { "with" } else { "without" };
                 self.trace.line(now, |line| write!(line, "{node} starts {with} memory"));
@@ -63,7 +67,9 @@ impl<M: Machine> Simulator<M> {
                 Some(node)
             }
             Action::Skew { node, offset, drift_ppm } => {
-                self.trace.line(now, |line| write!(line, "the clock of {node} is {offset} us off and drifts by {drift_ppm} ppm"));
+                self.trace.line(now, |line| {
+                    write!(line, "the clock of {node} is {offset} us off and drifts by {drift_ppm} ppm")
+                });
                 self.slots[node.index()].clock.set(now, offset, drift_ppm);
                 self.counters.skews += u64::from(offset != 0 || drift_ppm != 0);
                 self.slots[node.index()].wake = Instant::MAX;

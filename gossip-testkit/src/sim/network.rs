@@ -197,9 +197,8 @@ impl Network {
             mix(self.drawn)
         };
         let Latency { base, mean } = self.latency;
-        let under_way = |coin: u64| {
-            base.as_micros() as u64 + (exponential(mix(key ^ coin)) * mean.as_micros() as f64 + 0.5) as u64
-        };
+        let under_way =
+            |coin: u64| base.as_micros() as u64 + (exponential(mix(key ^ coin)) * mean.as_micros() as f64 + 0.5) as u64;
         fate.latency = under_way(LATENCY);
         if self.exact.contains(&(from, to, content, fate.occurrence)) {
             fate.lost = Some(Cause::Exact);

@@ -1,6 +1,6 @@
 //! A small gossip protocol with bugs that can be switched on: what the checker itself is tested with.
 //!
-//! Each node keeps a log of what it learned. Once a period it sends one peer, in turn, what that peer has not
+//! Each node keeps a log of what it learned. Once a period it sends three peers, in turn, what each has not
 //! acknowledged yet; what does not fit waits. Knows nothing of gossip-core but time.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
@@ -18,8 +18,9 @@ use gossip_testkit::{
 use siphasher::sip::SipHasher13;
 
 const BUDGET: usize = 512;
-const LONGEST: usize = 150;
+const LONGEST: usize = 200;
 const PERIOD: Duration = Duration::from_secs(1);
+const FANOUT: usize = 3;
 
 /// What can be wrong with it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub(crate) enum Bug {
     OverBudget,
     /// A message to all is delivered whenever it arrives.
     DeliveredTwice,
+    /// Once it has been acknowledged it waits to be spoken to.
+    NoTimer,
+    /// Its next deadline is always past.
+    Spins,
+    /// Acknowledgements are kept.
+    Hoards,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,14 +95,15 @@ impl Workload for Command {
         match dice.within(0..=5) {
             0..=1 => Self::Put(key, 1),
             2 => Self::Put(key, LONGEST),
-            3 => Self::PutFor(key, dice.within(2..=20)),
+            3 => Self::PutFor(key, dice.within(2..=5)),
             4 if dice.chance(Chance::percent(50)) => Self::Delete(key),
             _ => Self::Broadcast,
         }
     }
 }
 
-/// `b` and the author's number for a broadcast, `k` and the number of the key for an entry.
+/// `b`, a time and the author for a broadcast; the same with `t` for what lives for a time, so that it never replaces
+/// anything; `k` and the number of the key for an entry.
 type Key = (u8, u64, u32);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +136,7 @@ pub(crate) struct Mini {
     next: Instant,
     outbox: Vec<(Addr, &'static str, Vec<u8>)>,
     delivered: Vec<u128>,
+    acks: usize,
 }
 
 impl Mini {
@@ -175,7 +184,7 @@ impl Mini {
     fn delta(&mut self, to: Addr) {
         let Peer { acked, heard, .. } = self.peers[&to];
         // Who has been silent for long is asked whether it is there before it is sent anything.
-        let silent = self.latest.since(heard) > 4 * PERIOD * self.peers.len() as u32;
+        let silent = self.latest.since(heard) > 8 * PERIOD;
         let mut bytes = vec![b'd'];
         bytes.extend(self.boot.to_le_bytes());
         let mut sent = acked as usize;
@@ -220,6 +229,7 @@ impl Mini {
         if body[0] == b'a' {
             // It acknowledges what this process sent, not what an earlier one did.
             if take_u64(&mut rest)? == self.boot {
+                self.acks += 1;
                 self.heard(from, boot, Some(seq));
             }
             return Some(());
@@ -296,7 +306,7 @@ impl Machine for Mini {
             max_datagram: BUDGET,
             period: PERIOD,
             max_skew: Duration::from_secs(5),
-            idle: Some(Idle { datagrams: 2.5, bytes: 80.0 }),
+            idle: Some(Idle { datagrams: 6.5, bytes: 80.0 * f64::from(FANOUT as u32) }),
             membership: Membership::None,
             held_per_item: 1,
         }
@@ -315,6 +325,7 @@ impl Machine for Mini {
             next: Instant::ORIGIN,
             outbox: Vec::new(),
             delivered: Vec::new(),
+            acks: 0,
         });
         mini.now(boot.now);
         mini.next = mini.latest;
@@ -333,7 +344,7 @@ impl Machine for Mini {
                 self.write(now, (b'k', key.into(), 0), None, Some(vec![b'a' + self.me.0 as u8; length]));
             }
             Command::PutFor(key, seconds) => {
-                self.write(now, (b'k', key.into(), 0), Some(seconds * 1_000_000), Some(vec![b't']));
+                self.write(now, (b't', at, self.me.0), Some(seconds * 1_000_000), Some(vec![key]));
             }
             Command::Delete(key) => self.write(now, (b'k', key.into(), 0), None, None),
             Command::Broadcast => {
@@ -350,9 +361,11 @@ impl Machine for Mini {
         match input {
             Input::Datagram { from, payload } => self.receive(*from, payload).ok_or_else(|| "damaged".to_owned())?,
             _ if at >= self.next.as_micros() && !self.peers.is_empty() => {
-                self.turn += 1;
-                let to = *self.peers.keys().nth(self.turn % self.peers.len()).expect("not empty");
-                self.delta(to);
+                for _ in 0..FANOUT.min(self.peers.len()) {
+                    self.turn += 1;
+                    let to = *self.peers.keys().nth(self.turn % self.peers.len()).expect("not empty");
+                    self.delta(to);
+                }
                 self.next = self.latest + PERIOD;
             }
             _ if at >= self.next.as_micros() => self.next = self.latest + PERIOD,
@@ -372,7 +385,11 @@ impl Machine for Mini {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.next)
+        match self.bug {
+            Some(Bug::NoTimer) if self.acks > 0 => None,
+            Some(Bug::Spins) if self.acks > 0 => Some(Instant::ORIGIN),
+            _ => Some(self.next),
+        }
     }
 
     fn clock(&self, now: Instant) -> Instant {
@@ -384,13 +401,14 @@ impl Machine for Mini {
             let version = Version([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { name: None, version, until, body, bound: false })
+            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }
 
     fn held(&self) -> Option<usize> {
-        Some(self.items.len() + self.outbox.len())
+        let hoard = if self.bug == Some(Bug::Hoards) { self.acks } else { 0 };
+        Some(self.items.len() + self.outbox.len() + hoard)
     }
 
     fn note(event: &u128) -> Note {

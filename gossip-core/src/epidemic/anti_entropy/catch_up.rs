@@ -19,6 +19,8 @@ pub(super) const WINDOW: u8 = 32;
 const RANGES: usize = 8;
 /// Times that a pull is repeated without any page having come.
 const TRIES: u32 = 8;
+/// Pieces that what is missing may fall into: honest pages come nearly in order and leave few.
+const PIECES: usize = 1_024;
 
 /// What is being fetched from whom.
 #[derive(Debug)]
@@ -83,13 +85,20 @@ impl<A: Address> CatchUp<A> {
         last: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
+        // A page of something else is no reason to go on waiting.
+        if !self.missing.iter().any(|range| range.first() <= covered.last() && covered.first() <= range.last()) {
+            return None;
+        }
         let trip = (self.fresh && self.tries == 0).then(|| context.now.since(self.asked));
         self.fresh = false;
         self.tries = 0;
         self.asked = context.now;
         self.received += items as u64;
-        let parts = self.missing.iter().flat_map(|range| without(*range, covered));
-        self.missing = parts.collect();
+        let parts: VecDeque<Range> = self.missing.iter().flat_map(|range| without(*range, covered)).collect();
+        // Otherwise it is as if the page had not come: it will be asked for again.
+        if parts.len() <= PIECES.max(self.missing.len()) {
+            self.missing = parts;
+        }
         if last && !self.missing.is_empty() {
             self.ask(context);
         }
@@ -98,6 +107,11 @@ impl<A: Address> CatchUp<A> {
 
     pub(super) fn is_done(&self) -> bool {
         self.missing.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn pieces(&self) -> usize {
+        self.missing.len()
     }
 
     pub(super) fn progress(&self) -> (u64, u64) {

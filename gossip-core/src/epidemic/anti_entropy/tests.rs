@@ -1,1 +1,531 @@
+use std::vec;
+use std::vec::Vec;
 
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::*;
+use crate::id::NodeId;
+use crate::update::{Entry, Stamp, Until, Update};
+use crate::wire::encoded_len;
+
+const NOW: Instant = Instant::from_secs(1_700_000_000);
+const ROOM: usize = 1_162;
+/// The two sites' addresses, which are their positions.
+const BOTH: [u16; 2] = [0, 1];
+
+struct Site {
+    anti_entropy: AntiEntropy<u16>,
+    replica: Replica<u16>,
+    outbox: Outbox<u16>,
+    now: Instant,
+    /// Whether it takes in what it is sent.
+    admits: bool,
+}
+
+fn update(n: u64) -> Update<u16> {
+    Update::Entry(Entry {
+        owner: None,
+        name: std::format!("key-{n}").as_str().into(),
+        stamp: Stamp { time: NOW - Duration::from_secs(100), counter: 0, node: NodeId::new(1) },
+        expires: Until::NEVER,
+        until: Until::NEVER,
+        value: Some([7; 30].into()),
+    })
+}
+
+impl Site {
+    fn new(exchange: Mode, holds: impl IntoIterator<Item = u64>) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let settings = config::AntiEntropy { exchange, interval: Duration::from_secs(5) };
+        let mut site = Self {
+            anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500), &mut rng),
+            replica: Replica::new("", Duration::from_secs(30), Duration::from_secs(3_600), 0),
+            outbox: Outbox::new(100_000),
+            now: NOW,
+            admits: true,
+        };
+        for n in holds {
+            site.replica.merge(update(n));
+        }
+        site
+    }
+
+    fn parts(&mut self) -> (&mut AntiEntropy<u16>, Context<'_, u16>) {
+        let Self { anti_entropy, replica, outbox, now, .. } = self;
+        (anti_entropy, Context { now: *now, clock: *now, replica, outbox })
+    }
+
+    fn begin(&mut self, to: u16) {
+        let (anti_entropy, mut context) = self.parts();
+        anti_entropy.begin(&to, &mut context);
+    }
+
+    fn retry(&mut self) {
+        let (anti_entropy, mut context) = self.parts();
+        anti_entropy.retry(&mut context);
+    }
+
+    fn admit(&mut self, updates: Vec<Update<u16>>) {
+        for update in updates {
+            if self.admits {
+                self.replica.merge(update);
+            }
+        }
+    }
+
+    /// What the node does with a message.
+    fn hear(&mut self, from: u16, message: Message<u16>) {
+        let from = &from;
+        match message {
+            Message::Updates(updates) => self.admit(updates),
+            Message::Page { range, last, updates } => {
+                let items = updates.len();
+                self.admit(updates);
+                let (anti_entropy, mut context) = self.parts();
+                anti_entropy.on_page(from, range, items, last, &mut context);
+            }
+            message => {
+                let (anti_entropy, mut context) = self.parts();
+                let context = &mut context;
+                match message {
+                    Message::Summary { cut, count, fingerprint, token, .. } => {
+                        anti_entropy.on_summary(from, (cut, count, fingerprint), token, context);
+                    }
+                    Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
+                        anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, context);
+                    }
+                    Message::Split { range, estimate } => anti_entropy.on_split(from, range, estimate, context),
+                    Message::Decoded { range, want } => anti_entropy.on_decoded(from, range, want, context),
+                    Message::Want { token, hashes } => anti_entropy.on_want(from, token, hashes, context),
+                    Message::Pull { cut, token, window, ranges } => {
+                        anti_entropy.on_pull(from, cut, token, (window, ranges), context);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    /// What waits in the outbox, as messages that fit a datagram.
+    fn said(&mut self) -> Vec<Message<u16>> {
+        let mut said = Vec::new();
+        while let Some((_, _, intent)) = self.outbox.pop() {
+            match intent {
+                Intent::Message(message) => said.push(message),
+                Intent::Items { hashes, .. } => {
+                    let updates: Vec<_> =
+                        hashes.iter().filter_map(|hash| self.replica.by_hash(*hash).cloned()).collect();
+                    said.extend(updates.chunks(15).map(|some| Message::Updates(some.to_vec())));
+                }
+                Intent::Pages { cut, mut ranges, mut window } => {
+                    while window > 0 && !ranges.is_empty() {
+                        said.push(compose_page(&self.replica, cut, &mut ranges, &mut window, ROOM).unwrap());
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(said.iter().all(|message| encoded_len(message) <= ROOM));
+        said
+    }
+
+    fn holds(&self) -> u64 {
+        self.replica.summary(self.now).0
+    }
+
+    fn is_idle(&self) -> bool {
+        self.anti_entropy.exchange.is_none() && self.anti_entropy.catch_up.is_none()
+    }
+}
+
+/// Two sites, and which of the messages between them (counted) are lost.
+struct Pair {
+    sites: [Site; 2],
+    lost: fn(u32) -> bool,
+    messages: u32,
+}
+
+impl Pair {
+    fn new(exchange: Mode, first: impl IntoIterator<Item = u64>, second: impl IntoIterator<Item = u64>) -> Self {
+        let sites = [Site::new(exchange, first), Site::new(exchange, second)];
+        Self { sites, lost: |_| false, messages: 0 }
+    }
+
+    /// Lets the sites speak until they are silent.
+    fn speak(&mut self) {
+        let mut silent = false;
+        while !silent {
+            silent = true;
+            for from in BOTH {
+                for message in self.sites[usize::from(from)].said() {
+                    silent = false;
+                    self.messages += 1;
+                    if !(self.lost)(self.messages) {
+                        self.sites[usize::from(1 - from)].hear(from, message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An exchange that the first begins, with all its retries.
+    fn exchange(&mut self) {
+        self.sites[0].begin(1);
+        self.speak();
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        for _ in 0..1_000 {
+            let due = self.sites.iter().filter_map(|site| site.anti_entropy.due()).min();
+            let Some(due) = due else { return };
+            for site in &mut self.sites {
+                assert!(due >= site.now, "due in the past");
+                site.now = due;
+                site.retry();
+            }
+            self.speak();
+        }
+        panic!("an exchange that never ends");
+    }
+
+    fn later(&mut self, time: Duration) {
+        self.sites.iter_mut().for_each(|site| site.now += time);
+    }
+
+    fn agree(&self) -> bool {
+        let now = self.sites[0].now;
+        self.sites[0].replica.summary(now) == self.sites[1].replica.summary(now)
+    }
+}
+
+#[test]
+fn equal_replicas_are_silent_after_one_summary() {
+    let mut pair = Pair::new(Mode::PushPull, 0..500, 0..500);
+    pair.exchange();
+    assert_eq!(pair.messages, 1);
+}
+
+/// So many that only the first and only the second holds: by a sketch, by splitting, by pulling.
+const DIFFERENCES: [(u64, u64); 6] = [(3, 2), (0, 5), (5, 0), (150, 200), (0, 2_000), (2_000, 0)];
+
+fn differing(mode: Mode, (first, second): (u64, u64)) -> Pair {
+    let both = 0..if first + second >= 2_000 { 10 } else { 1_500 };
+    Pair::new(mode, both.clone().chain(10_000..10_000 + first), both.chain(20_000..20_000 + second))
+}
+
+#[test]
+fn with_push_and_pull_both_sides_hold_everything_in_the_end() {
+    for difference in DIFFERENCES {
+        let mut pair = differing(Mode::PushPull, difference);
+        pair.exchange();
+        if !pair.agree() {
+            // One that pulled all it lacked has not yet shown what it holds: the next exchange does.
+            pair.exchange();
+        }
+        assert!(pair.agree() && pair.sites.iter().all(Site::is_idle), "{difference:?}");
+    }
+}
+
+#[test]
+fn push_moves_only_from_who_begins() {
+    for difference in DIFFERENCES {
+        let mut pair = differing(Mode::Push, difference);
+        let held = pair.sites.each_ref().map(Site::holds);
+        pair.exchange();
+        pair.exchange();
+        assert_eq!(pair.sites[0].holds(), held[0], "{difference:?}: learns nothing");
+        assert_eq!(pair.sites[1].holds(), held[1] + difference.0, "{difference:?}");
+        assert!(pair.sites.iter().all(Site::is_idle));
+    }
+}
+
+#[test]
+fn pull_moves_only_to_who_begins() {
+    for difference in DIFFERENCES {
+        let mut pair = differing(Mode::Pull, difference);
+        let held = pair.sites.each_ref().map(Site::holds);
+        pair.exchange();
+        assert_eq!(pair.sites[1].holds(), held[1], "{difference:?}: learns nothing");
+        assert_eq!(pair.sites[0].holds(), held[0] + difference.1, "{difference:?}");
+        assert!(pair.sites.iter().all(Site::is_idle));
+    }
+}
+
+#[test]
+fn what_is_lost_is_asked_for_again() {
+    for difference in DIFFERENCES {
+        let mut pair = differing(Mode::PushPull, difference);
+        pair.lost = |n| n.wrapping_mul(2_654_435_761) >> 30 == 0;
+        for _ in 0..30 {
+            pair.exchange();
+            pair.later(Duration::from_secs(400));
+        }
+        assert!(pair.agree(), "{difference:?}");
+    }
+}
+
+#[test]
+fn an_exchange_with_one_who_falls_silent_ends() {
+    for difference in DIFFERENCES {
+        for silence in [1, 2, 3, 4, 6, 10] {
+            let mut pair = differing(Mode::PushPull, difference);
+            pair.sites[0].begin(1);
+            for _ in 0..silence {
+                for from in BOTH {
+                    for message in pair.sites[usize::from(from)].said() {
+                        pair.sites[usize::from(1 - from)].hear(from, message);
+                    }
+                }
+            }
+            pair.lost = |_| true;
+            pair.wait();
+            assert!(pair.sites.iter().all(Site::is_idle), "{difference:?} after {silence}");
+            pair.lost = |_| false;
+            pair.later(Duration::from_secs(400));
+            pair.exchange();
+            pair.later(Duration::from_secs(400));
+            pair.exchange();
+            assert!(pair.agree(), "and the next does its work");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_doubles_the_wait_for_that_pair_of_sets() {
+    let mut pair = differing(Mode::PushPull, (5, 5));
+    pair.sites.iter_mut().for_each(|site| site.admits = false);
+    let mut talks = Vec::new();
+    for _ in 0..200 {
+        let before = pair.messages;
+        pair.exchange();
+        talks.push(pair.messages - before > 2);
+        pair.later(Duration::from_secs(5));
+    }
+    let count = |range: core::ops::Range<usize>| talks[range].iter().filter(|talks| **talks).count();
+    assert!(count(0..4) >= 3, "the first repetitions are free");
+    assert!(count(0..100) < 15 && count(100..200) <= 3, "{} {}", count(0..100), count(100..200));
+    pair.sites.iter_mut().for_each(|site| site.admits = true);
+    pair.sites[0].replica.merge(update(77_777));
+    pair.exchange();
+    assert!(pair.agree(), "another pair of sets does not wait");
+}
+
+#[test]
+fn one_who_does_not_show_its_token_gets_nothing() {
+    let mut site = Site::new(Mode::PushPull, 0..100);
+    let cut = cut_of(NOW);
+    let ask = |token| {
+        let tokens = Tokens { mine: 0, yours: token };
+        let hashes =
+            Site::new(Mode::PushPull, 0..100).replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
+        vec![
+            Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL] },
+            Message::Want { token, hashes: Hashes(hashes) },
+            Message::Sketch {
+                cut,
+                range: Range::ALL,
+                count: 0,
+                exchange: Mode::PushPull,
+                tokens,
+                sketch: Sketch::new(30),
+            },
+        ]
+    };
+    let token = site.anti_entropy.tokenizer.token(&5_u16, NOW);
+    for message in ask(token.wrapping_add(1)).into_iter().chain(ask(0)) {
+        site.hear(5, message);
+        assert_eq!(site.said(), []);
+    }
+    for message in ask(token) {
+        site.hear(6, message.clone());
+        assert_eq!(site.said(), [], "another's token");
+        let what = std::format!("{message:?}");
+        site.hear(5, message);
+        assert!(!site.said().is_empty(), "{what}");
+    }
+    site.now += Duration::from_secs(299);
+    site.hear(5, ask(token).remove(0));
+    assert!(!site.said().is_empty());
+    site.now += Duration::from_secs(601);
+    for message in ask(token) {
+        site.hear(5, message);
+        assert_eq!(site.said(), [], "out of date");
+    }
+}
+
+#[test]
+fn answers_that_were_not_asked_for_are_ignored() {
+    let mut site = Site::new(Mode::PushPull, 0..100);
+    let hashes: Vec<u64> = site.replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
+    let (cut, exchange) = (cut_of(NOW), Mode::PushPull);
+    site.hear(5, Message::Summary { cut, count: 1, fingerprint: 1, exchange, token: Some(1) });
+    site.hear(5, Message::Split { range: Range::ALL, estimate: 1_000 });
+    site.hear(5, Message::Decoded { range: Range::ALL, want: Hashes(hashes) });
+    site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![] });
+    assert!(site.said().is_empty() && site.is_idle());
+}
+
+#[test]
+fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
+    let mut site = Site::new(Mode::PushPull, 0..100);
+    let (count, fingerprint, exchange) = (1, 1, Mode::PushPull);
+    let cut = cut_of(NOW - Duration::from_secs(31));
+    site.hear(5, Message::Summary { cut, count, fingerprint, exchange, token: None });
+    assert_eq!(site.said(), []);
+    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, exchange, token: None });
+    assert!(
+        matches!(site.said()[..], [Message::Summary { cut, token: Some(_), .. }] if cut == cut_of(NOW)),
+        "of two cuts the smaller"
+    );
+}
+
+/// A site in an exchange with address 1, which has its token.
+fn exchanging() -> (Site, u32) {
+    let mut site = Site::new(Mode::PushPull, 0..100);
+    site.begin(1);
+    site.said();
+    let cut = cut_of(NOW);
+    site.hear(1, Message::Summary { cut, count: 101, fingerprint: 1, exchange: Mode::PushPull, token: Some(9) });
+    let Some(Message::Sketch { tokens, .. }) = site.said().pop() else { panic!() };
+    (site, tokens.mine)
+}
+
+#[test]
+fn one_who_says_for_ever_that_nothing_decodes_is_given_up() {
+    let (mut site, _) = exchanging();
+    let mut ranges = vec![Range::ALL];
+    let mut sketches = 0;
+    while let Some(range) = ranges.pop() {
+        // Few enough that they are split, not pulled, and once as many as can be said.
+        let estimate = if sketches == 5 { u64::MAX } else { 1 };
+        site.hear(1, Message::Split { range, estimate });
+        ranges.extend(
+            site.said()
+                .into_iter()
+                .filter_map(|message| if let Message::Sketch { range, .. } = message { Some(range) } else { None }),
+        );
+        sketches += 1;
+        assert!(sketches < 100_000);
+    }
+    let mut pair_time = 0;
+    while let Some(due) = site.anti_entropy.due() {
+        site.now = due;
+        site.retry();
+        site.said();
+        pair_time += 1;
+        assert!(pair_time < 100);
+    }
+    assert!(site.is_idle());
+}
+
+fn catching_up() -> Site {
+    let mut site = Site::new(Mode::PushPull, 0..10);
+    site.begin(1);
+    site.said();
+    let cut = cut_of(NOW);
+    site.hear(1, Message::Summary { cut, count: 10_000, fingerprint: 1, exchange: Mode::PushPull, token: Some(9) });
+    assert!(matches!(&site.said()[..], [Message::Pull { token: 9, ranges, .. }] if ranges[..] == [Range::ALL]));
+    assert_eq!(site.anti_entropy.progress(), Some((0, 10_000)));
+    site
+}
+
+fn page(first: u64, last: u64, end: bool) -> Message<u16> {
+    Message::Page { range: Range::new(first, last).unwrap(), last: end, updates: vec![] }
+}
+
+#[test]
+fn what_did_not_arrive_of_a_pull_is_asked_for_again() {
+    let mut site = catching_up();
+    site.hear(1, page(0, 99, false));
+    site.hear(1, page(200, 299, true));
+    let said = site.said();
+    let rest = [Range::new(100, 199).unwrap(), Range::new(300, u64::MAX).unwrap()];
+    assert!(matches!(&said[..], [Message::Pull { ranges, .. }] if ranges[..] == rest), "{said:?}");
+    site.hear(1, page(100, u64::MAX, true));
+    assert!(matches!(&site.said()[..], [Message::Summary { .. }]), "then: what does the other lack?");
+    assert!(site.is_idle());
+}
+
+#[test]
+fn pages_of_something_else_do_not_keep_a_catch_up_waiting() {
+    let mut site = catching_up();
+    site.hear(1, page(0, u64::MAX - 10, false));
+    let mut waits = 0;
+    while let Some(due) = site.anti_entropy.due() {
+        site.hear(1, page(5, 9, true));
+        site.hear(7, page(0, u64::MAX, true));
+        site.now = due;
+        site.retry();
+        site.said();
+        waits += 1;
+        assert!(waits < 50, "for ever");
+    }
+    assert!(site.is_idle());
+}
+
+#[test]
+fn pages_that_cut_what_is_missing_into_ever_smaller_pieces_cost_bounded_memory() {
+    let mut site = catching_up();
+    for n in 0..5_000 {
+        site.hear(1, page(n * 1_000, n * 1_000, false));
+    }
+    let (anti_entropy, _) = site.parts();
+    assert!(anti_entropy.catch_up.as_ref().is_some_and(|catch_up| catch_up.pieces() <= 1_024));
+    site.hear(1, page(0, u64::MAX, true));
+    assert!(site.is_idle(), "and it still ends");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn pages_cover_what_was_asked_for_once(
+        items in 0_u64..200,
+        room in 150_usize..1_500,
+        mut window in 1_u8..40,
+        parts in 1_u64..6,
+    ) {
+        let site = Site::new(Mode::PushPull, 0..items);
+        let mut ranges: VecDeque<Range> = Range::ALL.split(parts).collect();
+        let mut next = Some(0);
+        let mut hashes = Vec::new();
+        while window > 0 && !ranges.is_empty() {
+            let page = compose_page(&site.replica, NOW, &mut ranges, &mut window, room).unwrap();
+            prop_assert!(encoded_len(&page) <= room);
+            let Message::Page { range, last, updates } = page else { panic!() };
+            prop_assert_eq!(Some(range.first()), next, "in order, without gaps");
+            next = range.last().checked_add(1);
+            prop_assert_eq!(last, window == 0 || ranges.is_empty());
+            let expected: Vec<_> = site.replica.in_range(range, NOW).map(|(_, update)| update.clone()).collect();
+            prop_assert_eq!(&updates, &expected, "everything that is in it");
+            hashes.extend(updates);
+        }
+        prop_assert!(next.is_some() || hashes.len() as u64 == items);
+    }
+}
+
+#[test]
+fn exchanges_begin_around_the_interval_and_a_late_one_once() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut site = Site::new(Mode::PushPull, []);
+    assert!(!site.anti_entropy.begins(NOW, &mut rng));
+    let mut last = site.anti_entropy.due().unwrap();
+    assert!(last <= NOW + Duration::from_millis(625), "a newcomer does not wait for an interval");
+    for n in 0..100 {
+        assert!(!site.anti_entropy.begins(last - Duration::from_micros(1), &mut rng));
+        assert!(site.anti_entropy.begins(last, &mut rng));
+        let next = site.anti_entropy.due().unwrap();
+        let apart = next.since(last);
+        let around = Duration::from_millis(3_750)..=Duration::from_millis(6_250);
+        assert!(
+            if n < EAGER { apart <= Duration::from_millis(625) } else { around.contains(&apart) },
+            "{n}: {apart:?}"
+        );
+        last = next;
+    }
+    let late = last + Duration::from_secs(1_000);
+    assert!(site.anti_entropy.begins(late, &mut rng) && !site.anti_entropy.begins(late, &mut rng));
+}

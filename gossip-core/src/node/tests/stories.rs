@@ -118,3 +118,19 @@ fn one_who_leaves_before_it_knows_anybody_tells_its_seed() {
     assert!(net.nodes[3].has_left());
     assert!((0..3).all(|at| net.nodes[at].member(id).unwrap().status == Status::Left));
 }
+
+#[test]
+fn what_a_node_owns_survives_that_its_clock_was_set_back_before_it_started() {
+    let mut net = Net::joined(3, &Config::lan());
+    net.run(20 * SECOND);
+    // The same id again, with a clock that is ten seconds behind its first process'.
+    net.nodes[2] = super::node(2, Config::lan());
+    let (behind, id) = (START - 10 * SECOND, net.nodes[2].id());
+    net.nodes[2].join(behind, [0]);
+    net.nodes[2].put_own(behind, "role", b"db").unwrap();
+    net.run(10 * SECOND);
+    assert!(net.agree());
+    assert!(net.nodes.iter().all(|node| node.get_own(id, "role").is_some()));
+    let life = net.nodes[0].member(id).unwrap().life;
+    assert!(net.nodes.iter().all(|node| node.member(id).unwrap().life == life) && life > START);
+}

@@ -1,1 +1,321 @@
+use std::vec::Vec;
 
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::*;
+use crate::config::{Config, Probe as Settings};
+use crate::outbox::Intent;
+use crate::update::{Record, Standing, Until, Update};
+
+const START: Instant = Instant::from_secs(1_000);
+const OWN: NodeId = NodeId::new(99);
+
+fn settings() -> Settings {
+    Config::lan().probe
+}
+
+/// A prober among members 1, 2, …, whose addresses are their numbers.
+struct Site {
+    prober: Prober<u16>,
+    members: Members,
+    replica: Replica<u16>,
+    outbox: Outbox<u16>,
+    health: Health,
+    rng: Xoshiro256PlusPlus,
+    now: Instant,
+}
+
+impl Site {
+    fn new(members: u16, settings: Settings) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let mut site = Self {
+            health: Health::new(settings.max_health),
+            prober: Prober::new(settings, &mut rng),
+            members: Members::default(),
+            replica: Replica::new("", Duration::ZERO, Duration::ZERO, 0),
+            outbox: Outbox::new(100),
+            rng,
+            now: START,
+        };
+        for n in 1..=members {
+            site.replica.merge(Update::Member(Record {
+                id: id(n),
+                incarnation: 1,
+                life: Instant::ORIGIN,
+                standing: Standing::Alive,
+                until: Until::NEVER,
+                address: n,
+            }));
+            site.members.see(id(n), Status::Alive, 1, &mut site.rng);
+        }
+        site
+    }
+
+    fn tick(&mut self) -> Option<NodeId> {
+        let Self { prober, members, replica, outbox, health, rng, now } = self;
+        let mut context = Context { now: *now, own: OWN, members, replica, outbox, rng };
+        prober.tick(health, &mut context)
+    }
+
+    /// Moves to the next thing that is due.
+    fn next(&mut self) -> Option<NodeId> {
+        // Nothing is due before the first tick.
+        let due = self.prober.due().unwrap_or(self.now);
+        assert!(due >= self.now, "nothing is due in the past");
+        self.now = due;
+        self.tick()
+    }
+
+    fn said(&mut self) -> Vec<(u16, Message<u16>)> {
+        core::iter::from_fn(|| self.outbox.pop())
+            .map(|(_, to, intent)| if let Intent::Message(message) = intent { (to, message) } else { panic!() })
+            .collect()
+    }
+
+    /// Goes on until a ping is under way: to whom, with which number.
+    fn ping(&mut self) -> (u16, u32) {
+        loop {
+            self.next();
+            if let [(to, Message::Ping { seq }), ..] = self.said()[..] {
+                return (to, seq);
+            }
+        }
+    }
+
+    /// A ping under way that nobody has answered, and those who were asked to try.
+    fn asked(&mut self) -> (u16, u32, Vec<u16>) {
+        let (target, seq) = self.ping();
+        self.next();
+        let asked = self.said();
+        for (to, message) in &asked {
+            assert_eq!(*message, Message::PingReq { seq, target: id(target), address: target });
+            assert_ne!(*to, target);
+        }
+        (target, seq, asked.into_iter().map(|(to, _)| to).collect())
+    }
+
+    fn ack(&mut self, sender: u16, seq: u32) {
+        self.prober.on_ack(id(sender), seq, &mut self.health, &mut self.outbox);
+    }
+}
+
+fn id(n: u16) -> NodeId {
+    NodeId::new(u64::from(n))
+}
+
+#[test]
+fn one_member_is_pinged_in_every_period_and_one_that_answers_is_not_suspected() {
+    let mut site = Site::new(5, settings());
+    let mut last = None;
+    for _ in 0..20 {
+        let (target, seq) = site.ping();
+        assert!(last.is_none_or(|last| site.now == last + settings().period), "{}", site.now);
+        last = Some(site.now);
+        site.ack(target, seq);
+        assert_eq!(site.health.value(), 0);
+        assert_eq!(site.prober.due(), Some(site.now + settings().period), "and nothing in between");
+    }
+}
+
+#[test]
+fn the_first_period_begins_at_random_or_in_step() {
+    let mut random = Site::new(1, settings());
+    random.tick();
+    assert!(random.prober.due().is_some_and(|due| due >= START && due < START + settings().period));
+    let mut aligned = Site::new(1, Settings { random_phase: false, ..settings() });
+    aligned.now = START + Duration::from_millis(300);
+    aligned.tick();
+    assert_eq!(aligned.prober.due(), Some(START + Duration::from_secs(1)));
+    aligned.next();
+    assert_eq!(aligned.prober.due(), Some(START + Duration::from_millis(1_500)), "its time-out");
+}
+
+#[test]
+fn after_the_time_out_others_are_asked_and_after_the_period_the_silent_one_is_suspected() {
+    let mut site = Site::new(10, settings());
+    let (target, _, asked) = site.asked();
+    assert_eq!(asked.len(), 3);
+    let began = site.now - settings().timeout;
+    assert_eq!(site.next(), Some(id(target)));
+    assert_eq!(site.now, began + settings().period);
+}
+
+#[test]
+fn with_nobody_to_ask_it_is_suspected_all_the_same() {
+    let mut site = Site::new(1, settings());
+    site.ping();
+    assert_eq!(site.next(), None);
+    assert!(site.said().is_empty());
+    assert_eq!(site.next(), Some(id(1)));
+    let mut alone = Site::new(0, settings());
+    for _ in 0..5 {
+        assert_eq!(alone.next(), None);
+    }
+}
+
+#[test]
+fn an_ack_through_another_counts() {
+    let mut site = Site::new(10, settings());
+    let (_, seq, asked) = site.asked();
+    site.ack(asked[1], seq);
+    assert_eq!(site.next(), None);
+    assert_eq!(site.health.value(), 0);
+}
+
+#[test]
+fn another_node_that_answers_at_the_targets_address_is_not_the_target() {
+    let mut site = Site::new(10, settings());
+    let (target, seq) = site.ping();
+    site.ack(77, seq);
+    site.next();
+    let asked: Vec<u16> = site.said().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(asked.len(), 3, "it is looked for on");
+    assert!(!asked.contains(&77));
+    site.ack(77, seq);
+    assert_eq!(site.next(), Some(id(target)), "nor is it after others were asked");
+}
+
+#[test]
+fn a_late_ack_of_an_earlier_ping_is_none_of_this_one() {
+    let mut site = Site::new(3, settings());
+    let (target, seq) = site.ping();
+    site.ack(target, seq.wrapping_sub(1));
+    site.next();
+    site.said();
+    assert_eq!(site.next(), Some(id(target)));
+}
+
+#[test]
+fn one_who_is_asked_pings_the_target_and_passes_its_ack_on() {
+    let mut site = Site::new(2, settings());
+    site.prober.on_ping_req(site.now, &8, 1_234, (id(2), &2), &mut site.outbox);
+    let said = site.said();
+    let [(2, Message::Ping { seq })] = said[..] else { panic!("{said:?}") };
+    site.ack(1, seq);
+    assert!(site.said().is_empty(), "another one's ack is not passed on");
+    site.ack(2, seq);
+    assert_eq!(site.said(), [(8, Message::Ack { seq: 1_234 })]);
+    site.ack(2, seq);
+    assert!(site.said().is_empty(), "once");
+}
+
+#[test]
+fn one_who_is_asked_says_so_before_the_asker_stops_listening_if_the_target_is_silent() {
+    let mut site = Site::new(0, settings());
+    site.tick();
+    site.prober.on_ping_req(site.now, &8, 1_234, (id(2), &2), &mut site.outbox);
+    let said = site.said();
+    let [(2, Message::Ping { seq })] = said[..] else { panic!("{said:?}") };
+    site.now = START + settings().timeout * 4 / 5;
+    assert!(site.prober.due().is_some_and(|due| due <= site.now), "80 % of the time-out");
+    site.tick();
+    assert_eq!(site.said(), [(8, Message::Nack { seq: 1_234 })]);
+    site.tick();
+    assert!(site.said().is_empty(), "once");
+    site.ack(2, seq);
+    assert_eq!(site.said(), [(8, Message::Ack { seq: 1_234 })], "a late ack is better than none");
+}
+
+#[test]
+fn without_nacks_nobody_waits_to_send_one() {
+    let mut site = Site::new(0, Settings { nack: false, ..settings() });
+    site.prober.on_ping_req(site.now, &8, 1, (id(2), &2), &mut site.outbox);
+    assert_eq!(site.prober.due(), None);
+}
+
+#[test]
+fn a_flood_of_requests_is_bounded() {
+    let mut site = Site::new(0, settings());
+    for seq in 0..10_000 {
+        site.prober.on_ping_req(site.now, &8, seq, (id(2), &2), &mut site.outbox);
+    }
+    assert!(site.prober.relays.len() <= RELAYS);
+}
+
+#[test]
+fn every_nack_that_is_missing_is_held_against_this_node() {
+    // Lifeguard, section IV-A: +1 for the failed probe, +1 for every missed nack.
+    let mut site = Site::new(10, settings());
+    let (_, seq, asked) = site.asked();
+    site.prober.on_nack(id(asked[0]), seq);
+    site.next();
+    assert_eq!(site.health.value(), 1 + 2);
+
+    let mut site = Site::new(10, settings());
+    let (_, seq, asked) = site.asked();
+    for _ in 0..3 {
+        site.prober.on_nack(id(asked[0]), seq);
+        site.prober.on_nack(id(77), seq);
+    }
+    site.next();
+    assert_eq!(site.health.value(), 1 + 2, "each of those asked counts once, and nobody else");
+
+    let mut site = Site::new(10, Settings { nack: false, ..settings() });
+    site.asked();
+    site.next();
+    assert_eq!(site.health.value(), 1);
+}
+
+#[test]
+fn bad_health_stretches_time_out_and_period_and_an_ack_improves_it() {
+    let mut site = Site::new(10, settings());
+    site.health.worse(2);
+    let (target, seq) = site.ping();
+    let timeout = site.prober.probe.as_ref().unwrap().timeout;
+    assert_eq!(timeout, site.now + 3 * settings().timeout);
+    assert_eq!(site.prober.period, Some(site.now + 3 * settings().period));
+    site.ack(target, seq);
+    assert_eq!(site.health.value(), 1);
+    site.health.worse(1_000);
+    assert_eq!(site.health.value(), 8, "bounded");
+}
+
+#[test]
+fn a_bound_of_zero_switches_the_health_multiplier_off() {
+    let mut site = Site::new(3, Settings { max_health: 0, ..settings() });
+    for _ in 0..20 {
+        site.next();
+    }
+    assert_eq!(site.health.value(), 0);
+}
+
+#[test]
+fn a_hint_that_nobody_can_be_reached_ends_the_wait_and_no_more() {
+    let mut site = Site::new(10, settings());
+    let (target, _) = site.ping();
+    site.prober.on_unreachable(&(target + 100), site.now);
+    assert_eq!(site.prober.due(), Some(site.now + settings().timeout), "another address");
+    site.prober.on_unreachable(&target, site.now);
+    assert_eq!(site.prober.due(), Some(site.now));
+    assert_eq!(site.tick(), None, "it is not suspected for that");
+    assert_eq!(site.said().len(), 3, "others are asked at once");
+    site.prober.on_unreachable(&target, site.now);
+    site.tick();
+    assert!(site.said().is_empty() && site.prober.due().is_some_and(|due| due > site.now));
+}
+
+#[test]
+fn a_suspect_is_told_with_its_ping() {
+    for buddy in [true, false] {
+        let mut site = Site::new(1, Settings { buddy, ..settings() });
+        site.members.see(id(1), Status::Suspect, 5, &mut site.rng);
+        site.tick();
+        site.next();
+        let said = site.said();
+        let suspicion = Suspicion { about: id(1), incarnation: 5, accuser: OWN };
+        let told = said.contains(&(1, Message::Mail(Item::Suspicion(suspicion))));
+        assert_eq!(told, buddy, "{said:?}");
+    }
+}
+
+#[test]
+fn a_tick_that_is_late_begins_one_period() {
+    let mut site = Site::new(10, settings());
+    site.ping();
+    site.now += Duration::from_secs(100);
+    assert!(site.tick().is_some());
+    let pings = site.said();
+    assert_eq!(pings.len(), 1, "{pings:?}");
+    assert!(site.prober.due().is_some_and(|due| due > site.now));
+}

@@ -1,0 +1,176 @@
+//! What a node makes of bytes that no honest node sends: no panic, no change, bounded cost.
+
+use std::string::ToString;
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::outbox::Intent;
+use crate::replica::Range;
+use crate::sketch::Sketch;
+use crate::wire::{Hashes, Suspicion, Tokens};
+
+// `handle` never panics on any bytes; on `Err` nothing changed but a counter.
+
+/// A node that has heard a datagram that is refused is the same as before, but for one count.
+fn assert_refused(node: &mut Node<u32>, payload: &[u8]) {
+    let before = state(node);
+    let later = START + 100 * SECOND;
+    assert!(node.handle(later, Input::Datagram { from: &1, payload }).is_err());
+    let after = state(node);
+    assert!(before.0 == after.0, "the node has changed");
+    assert_eq!(counted(&after.1), counted(&before.1) + 1, "exactly one counter");
+}
+
+#[test]
+fn on_an_error_nothing_changes_but_a_counter() {
+    let mut node = met();
+    let good = datagram(&node, &[Message::Mail(Item::Update(entry("x", b"1"))), Message::Ping { seq: 1 }]);
+    for end in 0..good.len() {
+        assert_refused(&mut node, &good[..end]);
+    }
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert_refused(&mut node, &bad);
+    }
+    let half = [datagram(&node, &[Message::Mail(Item::Update(entry("x", b"1")))])[HEADER..].to_vec(), vec![0xff]];
+    let half = sealed_as(&node, 900, &half.concat());
+    assert_refused(&mut node, &half);
+    assert_refused(&mut node, &vec![0; 70_000]);
+    assert_eq!(node.get("x"), None);
+}
+
+#[test]
+fn an_error_does_not_begin_a_nodes_life() {
+    let mut node = node(1, Config::lan());
+    assert_refused(&mut node, b"junk");
+    assert_eq!(node.poll_timeout(), Some(Instant::ORIGIN));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_sealed_bytes_panic(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 60)) {
+        let mut node = met();
+        for body in bodies {
+            let payload = sealed_as(&node, 900, &body);
+            let before = state(&mut node);
+            let result = node.handle(START + 30 * SECOND, Input::Datagram { from: &900, payload: &payload });
+            if result.is_err() {
+                prop_assert!(state(&mut node).0 == before.0);
+            }
+        }
+        transmits(&mut node);
+        tick(&mut node, START + 60 * SECOND);
+        transmits(&mut node);
+    }
+
+    #[test]
+    fn a_key_may_be_any_text_of_up_to_255_bytes(name in ".{0,80}", value in proptest::collection::vec(any::<u8>(), 0..100)) {
+        prop_assume!(name.len() <= 255);
+        let mut net = Net::joined(2, &Config::lan());
+        net.nodes[0].put(net.now, &name, &value).unwrap();
+        net.nodes[0].put_own(net.now, &name, &value).unwrap();
+        net.run(SECOND);
+        prop_assert!(net.nodes[1].get(&name).as_deref() == Some(&value[..]));
+        prop_assert!(net.nodes[1].get_own(net.nodes[0].id(), &name).as_deref() == Some(&value[..]));
+        prop_assert!(net.nodes[1].entries(&name).any(|(found, _)| *found == name));
+    }
+}
+
+/// Well-formed messages that no honest node sends, or not so.
+fn hostile() -> Vec<Vec<Message<u32>>> {
+    let tokens = Tokens { mine: 0, yours: 0 };
+    let cells = |count: u64| {
+        let exchange = crate::Exchange::PushPull;
+        let sketch = Sketch::new(80);
+        Message::Sketch { cut: u32::MAX, range: Range::ALL, count, exchange, tokens, sketch }
+    };
+    let summary = |cut, token| {
+        let (count, fingerprint, exchange) = (u64::MAX, u64::MAX, crate::Exchange::PushPull);
+        Message::Summary { cut, count, fingerprint, exchange, token }
+    };
+    let point = Range::new(u64::MAX, u64::MAX).unwrap();
+    let offers = vec![(u8::MAX, Item::Offer(7)); 64];
+    let far = |standing| Update::Member(Record { incarnation: u64::MAX, life: Instant::MAX, ..record(2, standing) });
+    vec![
+        vec![Message::Ping { seq: 1 }; 500],
+        vec![Message::Ack { seq: 1 }; 500],
+        vec![Message::Nack { seq: 1 }; 500],
+        vec![Message::PingReq { seq: 1, target: NodeId::new(2), address: u32::MAX }; 60],
+        vec![Message::Rumor { number: 1, feedback: true, pull: true, items: offers }],
+        vec![Message::Rumor { number: 1, feedback: true, pull: true, items: vec![] }; 200],
+        vec![Message::Feedback { number: 1, useful: u64::MAX, spared: u64::MAX }; 50],
+        vec![summary(u32::MAX, None), summary(0, None), summary(1_700_000_020, Some(1)), summary(u32::MAX, Some(1))],
+        vec![cells(u64::MAX)],
+        vec![cells(0)],
+        vec![Message::Split { range: Range::ALL, estimate: u64::MAX }; 50],
+        vec![Message::Split { range: point, estimate: u64::MAX }],
+        vec![Message::Decoded { range: Range::ALL, want: Hashes(vec![7; 130]) }],
+        vec![Message::Want { token: 0, hashes: Hashes(vec![7; 130]) }],
+        vec![Message::Pull { cut: u32::MAX, token: 0, window: u8::MAX, ranges: vec![Range::ALL; 300] }],
+        vec![Message::Page { range: point, last: true, updates: vec![] }; 50],
+        vec![Message::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) }))],
+        vec![Message::Mail(Item::Suspicion(suspicion(77)))],
+        [Standing::Alive, Standing::Dead, Standing::Left].map(|s| Message::Mail(Item::Update(far(s)))).to_vec(),
+    ]
+}
+
+#[test]
+fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
+    let config = Config { limits: crate::Limits { outbox: 32, ..Config::lan().limits }, ..Config::lan() };
+    let mut net = Net::joined(3, &config);
+    let mut victim = net.nodes.swap_remove(1);
+    for round in 0..20 {
+        for messages in hostile() {
+            hear(&mut victim, net.now, &messages);
+        }
+        tick(&mut victim, net.now + round * Duration::from_millis(100));
+    }
+    let waiting = core::iter::from_fn(|| victim.outbox.pop()).count();
+    assert!(waiting <= 5 * 33, "{waiting}");
+    assert!(victim.stats().outbox_dropped > 0, "what was dropped is counted");
+    assert_eq!(victim.live_members(), 3, "nobody was buried by that");
+}
+
+#[test]
+fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
+    let mut node = met();
+    for n in 0..200_u32 {
+        node.put(node.now, &n.to_string(), &[1; 200]).unwrap();
+    }
+    transmits(&mut node);
+    // The token, as the node gives it to everybody who asks.
+    let summary = Message::Summary {
+        cut: 1_700_000_021,
+        count: 1,
+        fingerprint: 1,
+        exchange: crate::Exchange::PushPull,
+        token: None,
+    };
+    let now = node.now;
+    hear(&mut node, now, &[summary]);
+    let Some((_, _, Intent::Message(Message::Summary { token: Some(token), cut, .. }))) =
+        core::iter::from_fn(|| node.outbox.pop()).find(|(kind, ..)| *kind == Kind::AntiEntropy)
+    else {
+        panic!("an unequal summary is answered with a token")
+    };
+    for window in [0, 1, 255] {
+        let pull = Message::Pull { cut, token, window, ranges: vec![Range::ALL; 300] };
+        (0..3).for_each(|_| hear(&mut node, now, core::slice::from_ref(&pull)));
+        let pages = transmits(&mut node).iter().filter(|(_, kind, _)| *kind == Kind::Bulk).count();
+        assert!(pages <= 32, "one pull at a time: {pages}");
+    }
+    let tokens = Tokens { mine: 0, yours: token };
+    for (cells, count) in [(0, 0), (1, u64::MAX), (80, u64::MAX), (80, 0)] {
+        let (range, exchange, sketch) = (Range::ALL, crate::Exchange::PushPull, Sketch::new(cells));
+        hear(&mut node, now, &[Message::Sketch { cut, range, count, exchange, tokens, sketch }]);
+        assert!(transmits(&mut node).len() <= 4);
+    }
+    hear(&mut node, now, &[Message::Want { token, hashes: Hashes(vec![3; 130]) }]);
+    assert!(transmits(&mut node).len() <= 1, "what is not here is not sent");
+}

@@ -1,0 +1,83 @@
+//! Updates of a small world, for property tests: few keys, lives, stamps and ends, so that they meet.
+
+use alloc::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Broadcast, Certificate, Entry, ItemHasher, Owner, Record, Stamp, Standing, Until, Update};
+use crate::id::NodeId;
+use crate::time::Instant;
+
+pub(crate) type Sample = Update<u16>;
+
+/// The end of a certificate, a death or a broadcast.
+fn end() -> impl Strategy<Value = Until> {
+    (100_u64..104).prop_map(|secs| Until::at(Instant::from_secs(secs)))
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (1_u64..4, 0_u32..2, 1_u64..3).prop_map(|(secs, counter, node)| Stamp {
+        time: Instant::from_secs(secs),
+        counter,
+        node: NodeId::new(node),
+    })
+}
+
+fn owner() -> impl Strategy<Value = Owner> {
+    (1_u64..4, 1_u64..4).prop_map(|(id, life)| Owner { id: NodeId::new(id), life: Instant::from_micros(life) })
+}
+
+/// Twins among them: one incarnation and standing, two addresses. A life never falls while incarnations rise.
+pub(crate) fn record() -> impl Strategy<Value = Sample> {
+    let standing = prop_oneof![Just(Standing::Alive), Just(Standing::Dead), Just(Standing::Left)];
+    (1_u64..4, 1_u64..9, standing, end(), 0_u16..2).prop_map(|(id, incarnation, standing, end, address)| {
+        Update::Member(Record {
+            id: NodeId::new(id),
+            incarnation,
+            life: Instant::from_micros(1 + incarnation / 3),
+            standing,
+            until: if standing == Standing::Alive { Until::NEVER } else { end },
+            address,
+        })
+    })
+}
+
+/// What is written, what expires, what was deleted; the last two also as what is left of them.
+pub(crate) fn entry() -> impl Strategy<Value = Sample> {
+    let name = prop_oneof![Just("a"), Just("b"), Just("ä")];
+    let body = (0_u8..3, 0_u8..2, 20_u64..23, end());
+    (proptest::option::of(owner()), name, stamp(), body, any::<bool>()).prop_map(
+        |(owner, name, stamp, body, shrunk)| {
+            let (kind, value, secs, end) = body;
+            let value: Option<Arc<[u8]>> = (kind < 2).then(|| Arc::from([value]));
+            let expires = if kind == 1 { Until::at(Instant::from_secs(secs)) } else { Until::NEVER };
+            let until = if kind == 0 { Until::NEVER } else { end };
+            let entry = Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value });
+            if shrunk && kind > 0 { shrink(&entry) } else { entry }
+        },
+    )
+}
+
+pub(crate) fn broadcast() -> impl Strategy<Value = Sample> {
+    (stamp(), end(), 0_u8..2).prop_map(|(stamp, until, payload)| {
+        Update::Broadcast(Broadcast { stamp, until, payload: Arc::from([payload]) })
+    })
+}
+
+/// Any update of the small world.
+pub(crate) fn update() -> impl Strategy<Value = Sample> {
+    prop_oneof![2 => record(), 4 => entry(), 1 => broadcast()]
+}
+
+/// What is left of an entry after τ1.
+pub(crate) fn shrink(entry: &Sample) -> Sample {
+    let hasher = ItemHasher::new("");
+    let Update::Entry(Entry { owner, stamp, until, .. }) = entry else { return entry.clone() };
+    Update::Certificate(Certificate {
+        key: hasher.key(entry),
+        owner: *owner,
+        stamp: *stamp,
+        until: *until,
+        digest: hasher.digest(entry),
+    })
+}

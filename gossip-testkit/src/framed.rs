@@ -1,0 +1,126 @@
+//! A machine in somebody's own framing: encryption, compression, an envelope of another protocol.
+
+use gossip_core::{Input, Instant, Status};
+
+use crate::address::Addr;
+use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
+
+/// What is put around a machine's datagrams on their way out, and taken off on their way in. A process makes its own
+/// when it starts, so it may keep state: counters, keys, a window against replays.
+pub trait Framing: Default {
+    /// By how many bytes a datagram grows at most.
+    const OVERHEAD: usize;
+
+    /// Appends to `frame` what is sent in place of `payload`.
+    fn seal(&mut self, from: Addr, to: Addr, payload: &[u8], frame: &mut Vec<u8>);
+
+    /// Appends to `payload` what was sealed.
+    ///
+    /// # Errors
+    /// Why the frame is refused.
+    fn open(&mut self, from: Addr, to: Addr, frame: &[u8], payload: &mut Vec<u8>) -> Result<(), String>;
+}
+
+/// A machine `M` whose datagrams travel in the frames of `F`. The invariants see the machine inside: what they look at
+/// is what it holds; only its datagrams are the framed ones.
+#[derive(Debug)]
+pub struct Framed<M, F> {
+    inner: M,
+    framing: F,
+    addr: Addr,
+    buffer: Vec<u8>,
+}
+
+impl<M, F> Framed<M, F> {
+    /// The machine inside.
+    pub const fn inner(&self) -> &M {
+        &self.inner
+    }
+}
+
+impl<M: Machine, F: Framing> Machine for Framed<M, F> {
+    type Config = M::Config;
+    type Command = M::Command;
+    type Event = M::Event;
+    type Memory = M::Memory;
+
+    fn limits(config: &M::Config) -> Limits {
+        let mut limits = M::limits(config);
+        limits.max_datagram += F::OVERHEAD;
+        if let Some(idle) = &mut limits.idle {
+            idle.bytes += idle.datagrams * F::OVERHEAD as f64;
+        }
+        limits
+    }
+
+    fn boot(boot: &Boot<'_, M::Config>, memory: Option<M::Memory>) -> Self {
+        Self { inner: M::boot(boot, memory), framing: F::default(), addr: boot.addr, buffer: Vec::new() }
+    }
+
+    fn into_memory(self) -> M::Memory {
+        self.inner.into_memory()
+    }
+
+    fn command(&mut self, now: Instant, command: &M::Command) -> Result<(), String> {
+        self.inner.command(now, command)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        match input {
+            Input::Datagram { from, payload } => {
+                self.buffer.clear();
+                self.framing.open(*from, self.addr, payload, &mut self.buffer)?;
+                self.inner.handle(now, Input::Datagram { from, payload: &self.buffer })
+            }
+            other => self.inner.handle(now, other),
+        }
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        let outgoing = self.inner.poll_transmit(buffer)?;
+        self.buffer.clear();
+        self.framing.seal(self.addr, outgoing.to, &buffer[..outgoing.len], &mut self.buffer);
+        buffer[..self.buffer.len()].copy_from_slice(&self.buffer);
+        Some(Outgoing { len: self.buffer.len(), ..outgoing })
+    }
+
+    fn poll_event(&mut self) -> Option<M::Event> {
+        self.inner.poll_event()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.inner.poll_timeout()
+    }
+
+    fn clock(&self, now: Instant) -> Instant {
+        self.inner.clock(now)
+    }
+
+    fn view(&self, cut: Instant) -> View {
+        self.inner.view(cut)
+    }
+
+    fn fingerprint(&self, cut: Instant) -> u64 {
+        self.inner.fingerprint(cut)
+    }
+
+    fn opinion(&self, of: Addr) -> Option<Status> {
+        self.inner.opinion(of)
+    }
+
+    fn incarnation(&self) -> Option<u64> {
+        self.inner.incarnation()
+    }
+
+    fn has_left(&self) -> bool {
+        self.inner.has_left()
+    }
+
+    fn held(&self) -> Option<usize> {
+        self.inner.held()
+    }
+
+    fn note(event: &M::Event) -> Note {
+        M::note(event)
+    }
+}

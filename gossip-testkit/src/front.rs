@@ -1,0 +1,100 @@
+//! Ways in: proptest, quickcheck, and a plain loop. All over one minimiser; their own values do not shrink, or every
+//! candidate of the one would be minimised again by the other.
+
+use std::fmt::{self, Display};
+use std::ops::Range;
+
+use crate::check::Checker;
+use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::scenario::{Swarm, Workload};
+use crate::sim::Counters;
+
+/// What a sweep has seen.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Sweep {
+    /// Scenarios run.
+    pub cases: u64,
+    /// What happened in them, counted. A sweep in which a class of faults did not happen has shown nothing about it.
+    pub counters: Counters,
+    /// The longest that a scenario took to converge, in protocol periods.
+    pub slowest: u64,
+}
+
+impl Display for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cases, counters, slowest } = self;
+        write!(f, "{cases} scenarios, the slowest converged after {slowest} periods; {counters}")
+    }
+}
+
+impl<M: Machine<Command: Workload + Display>> Checker<M> {
+    /// Checks the scenarios with these numbers.
+    ///
+    /// # Errors
+    /// The first failure, minimised.
+    pub fn sweep(&self, swarm: &Swarm, numbers: Range<u64>) -> Result<Sweep, Failure> {
+        let mut sweep = Sweep::default();
+        for number in numbers {
+            let report = self.check(&swarm.scenario(number))?;
+            sweep.cases += 1;
+            sweep.counters += report.counters;
+            sweep.slowest = sweep.slowest.max(report.periods);
+        }
+        Ok(sweep)
+    }
+}
+
+/// Checks the first `cases` random scenarios.
+///
+/// # Errors
+/// The first failure, minimised.
+pub fn sweep<M>(cases: u64) -> Result<Sweep, Failure>
+where
+    M: Machine<Config: Default, Command: Workload + Display>,
+{
+    Checker::<M>::default().sweep(&Swarm::default(), 0..cases)
+}
+
+#[cfg(feature = "proptest")]
+mod with_proptest {
+    use std::fmt::Display;
+
+    use proptest::arbitrary::{Arbitrary, any};
+    use proptest::strategy::{BoxedStrategy, Strategy};
+
+    use crate::scenario::{Scenario, Swarm, Workload};
+
+    impl<C: Workload + Display + Clone + 'static> Arbitrary for Scenario<C> {
+        type Parameters = Swarm;
+        type Strategy = BoxedStrategy<Self>;
+
+        fn arbitrary_with(swarm: Swarm) -> BoxedStrategy<Self> {
+            any::<u64>().no_shrink().prop_map(move |number| swarm.scenario(number)).boxed()
+        }
+    }
+}
+
+#[cfg(feature = "quickcheck")]
+mod with_quickcheck {
+    use std::fmt::Display;
+
+    use quickcheck::{Arbitrary, Gen, TestResult, Testable};
+
+    use crate::check::Report;
+    use crate::scenario::{Scenario, Swarm, Workload};
+
+    impl<C: Workload + Display + Clone + 'static> Arbitrary for Scenario<C> {
+        fn arbitrary(g: &mut Gen) -> Self {
+            Swarm::default().scenario(u64::arbitrary(g))
+        }
+    }
+
+    /// A property may end in `check::<M>(&scenario)`.
+    impl Testable for Report {
+        fn result(&self, _: &mut Gen) -> TestResult {
+            TestResult::passed()
+        }
+    }
+}

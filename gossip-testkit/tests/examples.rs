@@ -1,0 +1,10 @@
+//! What the documentation shows is what the example prints.
+
+#[path = "../examples/failing.rs"]
+mod failing;
+
+#[test]
+fn the_failure_in_the_documentation_is_the_one_that_is_found() {
+    let shown = include_str!("../examples/failing.txt");
+    assert_eq!(failing::report().trim_end(), shown.trim_end());
+}

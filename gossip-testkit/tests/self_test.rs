@@ -1,0 +1,176 @@
+//! A checker that was never seen failing is not trusted: bugs are planted, each is found within so many scenarios, and
+//! the scenario shrinks to the smallest that is known.
+
+mod mini;
+
+use gossip_testkit::{Addr, Checker, Failure, Fault, Scenario, Swarm};
+use mini::{Bug, Command, Config, Mini};
+
+/// A bug, where it must be found, and how small the scenario must get.
+struct Planted {
+    bug: Bug,
+    /// Within so many scenarios.
+    within: u64,
+    /// The beginning of the invariant's name.
+    invariant: &'static str,
+    nodes: usize,
+    writes: usize,
+    faults: usize,
+}
+
+impl Planted {
+    /// Looks at random scenarios until one fails, and minimises that.
+    fn find(&self) -> (Failure, Scenario<Command>) {
+        let checker = Checker::<Mini>::new(Config { bug: Some(self.bug) });
+        let failing = (0..self.within).find(|&number| checker.run(&Swarm::default().scenario(number)).is_err());
+        let number = failing.unwrap_or_else(|| panic!("not found in {} scenarios", self.within));
+        let failure = checker.check(&Swarm::default().scenario(number)).expect_err("it failed just now");
+        let minimal: Scenario<Command> = failure.scenario().parse().expect("scenarios are printed as they are read");
+
+        let again = checker.run(&minimal).expect_err("the minimal scenario fails, too");
+        assert_eq!((again.invariant(), again.at()), (failure.invariant(), failure.at()));
+        assert!(failure.invariant().starts_with(self.invariant), "{failure}");
+        let sound = Checker::<Mini>::new(Config { bug: None });
+        assert!(sound.run(&minimal).is_ok(), "it is the bug that the minimal scenario shows: {failure}");
+
+        let size = (minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len());
+        assert_eq!(size, (self.nodes, self.writes, self.faults), "nodes, writes, faults: {failure}");
+        (failure, minimal)
+    }
+}
+
+#[test]
+fn a_watermark_that_moves_when_it_is_sent_is_one_lost_datagram() {
+    let (_, minimal) =
+        Planted { bug: Bug::LostDeltaWatermark, within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 1 }
+            .find();
+    let writer = minimal.writes[0].node;
+    assert!(matches!(minimal.plan.faults[0], Fault::LoseExactly { from, .. } if from == writer));
+}
+
+#[test]
+fn a_merge_that_takes_the_older_is_two_writes() {
+    let planted = Planted { bug: Bug::OlderWins, within: 10, invariant: "versions", nodes: 2, writes: 2, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_merge_that_forgets_is_as_many_writes_as_it_can_hold_and_one() {
+    let planted =
+        Planted { bug: Bug::ForgettingMerge, within: 5, invariant: "versions", nodes: 1, writes: 4, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn equal_versions_of_unequal_bodies_are_two_writes_in_one_second() {
+    let (failure, minimal) =
+        Planted { bug: Bug::EqualVersions, within: 20, invariant: "convergence", nodes: 2, writes: 2, faults: 0 }
+            .find();
+    assert_ne!(minimal.writes[0].node, minimal.writes[1].node);
+    let [(_, left), (_, right)] = failure.violation().views.as_deref().expect("convergence shows two views");
+    assert_eq!(left.difference(right).len(), 2, "one key, a line for each");
+}
+
+#[test]
+fn expiry_counted_from_receipt_is_one_write_that_comes_back() {
+    // With fewer nodes the writer is among the first that the others send it to: it has it still.
+    let planted = Planted {
+        bug: Bug::ExpiryFromReceipt,
+        within: 10,
+        invariant: "no resurrection",
+        nodes: 8,
+        writes: 1,
+        faults: 0,
+    };
+    planted.find();
+}
+
+#[test]
+fn a_rumor_that_never_cools_is_one_write() {
+    // What is allowed is allowed for three peers.
+    let planted = Planted { bug: Bug::NeverCools, within: 5, invariant: "silence", nodes: 4, writes: 1, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_datagram_over_the_budget_is_a_few_writes_that_travel_together() {
+    let planted =
+        Planted { bug: Bug::OverBudget, within: 20, invariant: "every datagram", nodes: 2, writes: 3, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_broadcast_delivered_twice_is_one_write() {
+    let planted =
+        Planted { bug: Bug::DeliveredTwice, within: 5, invariant: "a message to all", nodes: 2, writes: 1, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_state_without_a_timer_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::NoTimer, within: 2, invariant: "a deadline", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_deadline_that_stays_past_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::Spins, within: 2, invariant: "a deadline", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_hoard_is_a_cluster_to_which_nothing_happens() {
+    let planted = Planted { bug: Bug::Hoards, within: 2, invariant: "memory", nodes: 2, writes: 0, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_refused() {
+    for (text, expected) in [
+        ("nodes 0-1\nskew 0 by 6s drift 0ppm from 1s to 9s", "`skew 0 by 6s drift 0ppm from 1s to 9s` is further off"),
+        ("nodes 0-1\nskew 0 by 5s drift 1000ppm from 1s on", "does not say `beyond`"),
+    ] {
+        let failure = Checker::<Mini>::new(Config::default()).run(&text.parse().unwrap()).expect_err(text);
+        assert!(failure.violation().message.contains(expected), "{failure}");
+    }
+    let unknown = Scenario::new(2).write(std::time::Duration::ZERO, 7, Command::Broadcast);
+    assert!(Checker::<Mini>::new(Config::default()).run(&unknown).is_err());
+    let meant = "nodes 0-1\nskew 0 by 6s drift 0ppm beyond from 1s to 9s".parse().unwrap();
+    Checker::<Mini>::new(Config::default()).run(&meant).unwrap();
+}
+
+#[test]
+fn without_a_bug_nothing_is_found() {
+    let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
+    assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");
+}
+
+#[test]
+fn a_failure_prints_what_it_promises_in_that_order() {
+    let checker = Checker::<Mini>::new(Config { bug: Some(Bug::EqualVersions) });
+    let mut scenario = Scenario::new(2).seed(1);
+    for node in [0, 1] {
+        scenario.writes.push(gossip_testkit::Write {
+            at: std::time::Duration::from_secs(3),
+            node: Addr(node),
+            command: Command::Put(0, 1 + node as usize),
+        });
+    }
+    let text = checker.check(&scenario).expect_err("both wrote at the same time").to_string();
+    let parts = [
+        "violated at",
+        "- node 0\n+ node 1\n- k0.0 = \"a\"",
+        "+ k0.0 = \"bb\"",
+        "the smallest scenario found",
+        "nodes 0-1",
+        "at 3s node 0: put 0 1",
+        "the last 20 lines of its trace:",
+        "1 receives ack from 0, 29 bytes",
+        "to replay: gossip_testkit::run",
+    ];
+    let mut rest = text.as_str();
+    for part in parts {
+        let (_, after) = rest.split_once(part).unwrap_or_else(|| panic!("{part:?} comes next in\n{text}"));
+        rest = after;
+    }
+}
