@@ -226,7 +226,7 @@ fn pictures_have_axes_legend_and_curves() {
     for (command, labels) in [
         (SPREAD, ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
         ("idle --nodes 12 --seconds 5", ["nodes", "bytes sent per node and second", "1000 entries"]),
-        (DETECT, ["time since the crash (s)", "detections until then (%)", "crashes that all have seen"]),
+        (DETECT, ["time since the crash (s)", "crashes that all have seen (%)", "with Lifeguard"]),
     ] {
         let file = temporary(&format!("{}.svg", labels[0]));
         let line = [command.split_whitespace().collect(), vec!["--svg", file.to_str().expect("UTF-8")]].concat();

@@ -21,7 +21,7 @@ pub(crate) struct Axis {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Legend {
     LowerRight,
-    UpperRight,
+    UpperLeft,
 }
 
 /// A chart whose vertical axis is linear.
@@ -83,7 +83,7 @@ impl Chart {
         }
         let position = match self.legend {
             Legend::LowerRight => SeriesLabelPosition::LowerRight,
-            Legend::UpperRight => SeriesLabelPosition::UpperRight,
+            Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
         };
         chart
             .configure_series_labels()
