@@ -94,6 +94,36 @@ pub enum WriteError {
     Left,
 }
 
+/// The caller is at fault: a typed value was not written, nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TypedError {
+    /// The value has no encoding.
+    #[error("the value of {name:?} cannot be encoded: {reason}")]
+    Encode {
+        /// The entry's name.
+        name: &'static str,
+        /// Why, in postcard's words.
+        reason: String,
+    },
+    /// The node refused to write it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Whoever wrote the entry is at fault: its bytes are no value of the type that is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {length} bytes of {name:?} are not of the type that is expected: {reason}")]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// The entry's name; with a prefix, that.
+    pub name: &'static str,
+    /// How many bytes it has.
+    pub length: usize,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
 /// The configuration is at fault: no node was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

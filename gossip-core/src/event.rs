@@ -102,6 +102,16 @@ pub enum Event<A> {
         /// What it says.
         payload: Arc<[u8]>,
     },
+    /// This node lacks nearly all that a peer holds, and fetches it: how far that has come, now and then.
+    CatchUp {
+        /// Items that have come.
+        received: u64,
+        /// Items that are expected, about.
+        expected: u64,
+        /// Whether this is the end of it. Had the peers fallen silent, `received` is less than `expected`, and
+        /// the next exchanges see to the rest.
+        done: bool,
+    },
     /// This node hears from nobody (`true`), or does again.
     Isolated(bool),
     /// Another live node has this node's id.

@@ -1,4 +1,68 @@
-//! Gossip as a sans-IO state machine.
+//! Gossip as a sans-IO state machine: membership, health, metadata, data and messages, spread by random peers.
+//!
+//! A [`Node`] owns no socket, no clock, no thread and no randomness. You bring the datagrams and the time, it brings the
+//! protocol. `gossip-tokio` and `gossip-async-std` are such drivers; this is all that a driver does:
+//!
+//! ```no_run
+//! use std::net::{SocketAddr, UdpSocket};
+//! use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//!
+//! use gossip_core::{Config, Input, Instant, Node, NodeId};
+//!
+//! fn now() -> Instant {
+//!     Instant::from_micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64)
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let socket = UdpSocket::bind("127.0.0.1:7000")?;
+//!     let seeds: [SocketAddr; 1] = ["127.0.0.1:7001".parse()?];
+//!     let mut buffer = [0; 1_500];
+//!     let mut node = Node::new(NodeId::from_name("db-1"), socket.local_addr()?, Config::lan(), std::process::id().into())?;
+//!     node.join(now(), seeds); // they are tried until one answers
+//!     node.put(now(), "config/limit", b"10")?;
+//!     loop {
+//!         // 1. Send what is to be sent. A datagram that gets lost is no harm.
+//!         while let Some(transmit) = node.poll_transmit(&mut buffer) {
+//!             let _ = socket.send_to(&buffer[..transmit.len], transmit.to);
+//!         }
+//!         // 2. See what has happened.
+//!         while let Some(event) = node.poll_event() {
+//!             println!("{event:?}");
+//!         }
+//!         // 3. Wait for a datagram, but not beyond the one deadline that the node has.
+//!         let Some(deadline) = node.poll_timeout() else { return Ok(()) }; // it has left
+//!         socket.set_read_timeout(Some(deadline.since(now()).max(Duration::from_millis(1))))?;
+//!         // 4. Tell the node what came, or that time has passed. What it refuses it has counted.
+//!         let _ = match socket.recv_from(&mut buffer) {
+//!             Ok((length, from)) => node.handle(now(), Input::Datagram { from: &from, payload: &buffer[..length] }),
+//!             Err(_) => node.handle(now(), Input::Tick),
+//!         };
+//!     }
+//! }
+//! ```
+//!
+//! The order of the steps does not matter, and nothing has to be drained before the next input.
+//!
+//! # One idea
+//!
+//! Everything that spreads is an [`Update`]: a key, a version that is totally ordered for that key, and a body. A
+//! replica holds the newest update of each key, so loss, duplication and reordering cannot hurt it. Three mechanisms of
+//! Demers et al. (1987) carry updates and know nothing of what they mean: **direct mail** at once, best effort; **rumor
+//! mongering** while an update is hot; **anti-entropy**, which repairs whatever was lost at a cost that follows the
+//! difference. The failure detector (SWIM with Lifeguard) and the application are merely producers of updates.
+//!
+//! # What to know before using it
+//!
+//! - Entries are last-writer-wins by hybrid logical clock. For more, let each member write its own entry under one name
+//!   ([`Node::put_own`]) and fold [`Node::entries_named`]: counters, sets and other CRDTs.
+//! - What is deleted stays deleted, unless two groups are cut apart for longer than a death certificate is kept
+//!   ([`Lifetimes::certificate`]).
+//! - There is no unicast, no ordering between keys, no compare-and-set.
+//! - Whoever can send datagrams to a node of your cluster can write to it: datagrams are checked for damage, not
+//!   encrypted.
+//!
+//! `#![no_std]` with `alloc`, no unsafe code; the same seed and the same calls give the same bytes on every platform.
+
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
@@ -20,6 +84,7 @@ mod sketch;
 mod swim;
 mod time;
 mod update;
+mod value;
 mod wire;
 
 pub use address::{Address, MAX_ADDRESS};
@@ -27,13 +92,14 @@ pub use config::{
     AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, LossOfInterest, Mail, Membership, Policy, Probe,
     Response,
 };
-pub use error::{ConfigError, DatagramError, WriteError};
+pub use error::{ConfigError, DatagramError, DecodeError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
 pub use node::{Input, Node, PutOptions, Reconciled, Stats, Transmit};
 pub use outbox::Kind;
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+pub use value::Typed;
 
 /// Rumor mongering (Demers et al., section 1.4): its settings, and the decision whether a site stays infective, for
 /// those who want to measure it alone.

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::address::{Address, MAX_ADDRESS};
 use crate::config::{Config, Membership};
-use crate::epidemic::anti_entropy::{self, AntiEntropy};
+use crate::epidemic::anti_entropy::{self, AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
 use crate::error::ConfigError;
 use crate::event::{Change, Event, Member, Status};
@@ -279,6 +279,9 @@ impl<A: Address> Node<A> {
 
     /// What has changed, if anything has.
     pub fn poll_event(&mut self) -> Option<Event<A>> {
+        if let Some(Progress { received, expected, done }) = self.anti_entropy.take_news() {
+            return Some(Event::CatchUp { received, expected, done });
+        }
         loop {
             return Some(match self.events.pop()? {
                 Pending::Member { id, was, moved } => match (self.member(id), was) {

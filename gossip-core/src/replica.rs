@@ -353,6 +353,11 @@ impl<A: Address> Replica<A> {
         sketch
     }
 
+    /// The hashes of all that is stored, within a range.
+    pub(crate) fn hashes_in(&self, range: Range) -> impl Iterator<Item = u64> {
+        self.hashes.iter_range(range).map(|(hash, _)| hash)
+    }
+
     /// The set at `cut`, within a range, by hash.
     pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, &Update<A>)> {
         self.hashes.iter_range(range).filter_map(move |(hash, key)| {

@@ -153,7 +153,7 @@ pub struct Broadcast {
     pub payload: Arc<[u8]>,
 }
 
-/// What spreads. See the [module](self).
+/// What spreads: about a member, a named value, a message to all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub enum Update<A> {

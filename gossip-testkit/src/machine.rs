@@ -195,8 +195,6 @@ impl fmt::Debug for Version {
 /// What is held for one key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Item {
-    /// What people call the key, if that says more than the key itself.
-    pub name: Option<Arc<str>>,
     /// Which.
     pub version: Version,
     /// When it is past its time, by the machine's logical clock.
@@ -210,12 +208,12 @@ pub struct Item {
 impl Item {
     /// An item that stays.
     pub fn new(version: impl Into<Version>, body: impl AsRef<[u8]>) -> Self {
-        Self { name: None, version: version.into(), until: None, body: Some(Arc::from(body.as_ref())), bound: false }
+        Self { version: version.into(), until: None, body: Some(Arc::from(body.as_ref())), bound: false }
     }
 
     /// A death certificate.
     pub fn deleted(version: impl Into<Version>) -> Self {
-        Self { name: None, version: version.into(), until: None, body: None, bound: false }
+        Self { version: version.into(), until: None, body: None, bound: false }
     }
 
     /// The same, for a time.
@@ -238,9 +236,6 @@ impl Item {
 
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(name) = &self.name {
-            write!(f, "{name} ")?;
-        }
         match &self.body {
             Some(body) => write!(f, "\"{}\" {:?}", body.escape_ascii(), self.version)?,
             None => write!(f, "deleted {:?}", self.version)?,

@@ -1,13 +1,11 @@
 //! [`gossip_core::Node`] as a machine, and the commands of its users.
 
 use std::fmt;
-use std::hash::Hasher;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Stamp, Status, Update};
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
@@ -276,7 +274,7 @@ impl Machine for Node<Addr> {
 
     fn view(&self, cut: Instant) -> View {
         View {
-            items: self.updates(cut).map(|update| item(&self.config().label, cut, update)).collect(),
+            items: self.updates(cut).map(|update| item(cut, update)).collect(),
             members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
         }
     }
@@ -314,52 +312,42 @@ impl Machine for Node<Addr> {
     }
 }
 
-/// One key for an entry and for the certificate that it shrinks to, which knows the hash of its key alone.
-fn key_of(label: &str, owner: Option<NodeId>, name: &str) -> u128 {
-    let mut hasher = SipHasher24::new_with_keys(0x6974_656d, 0x6b65_7973);
-    hasher.write(label.as_bytes());
-    let keys = hasher.finish128();
-    let mut hasher = SipHasher24::new_with_keys(keys.h1, keys.h2);
-    hasher.write(&[1 + u8::from(owner.is_some())]);
-    if let Some(owner) = owner {
-        hasher.write(&owner.get().to_le_bytes());
-    }
-    hasher.write(name.as_bytes());
-    hasher.finish128().as_u128()
-}
-
-fn item(label: &str, cut: Instant, update: &Update<Addr>) -> (String, Item) {
-    let until = update.until().instant();
+/// An update as an item. A deleted entry may vanish: it shrinks to a certificate, which knows but a hash of its name.
+/// That what is gone stays gone is checked all the same, against what each node has seen.
+fn item(cut: Instant, update: &Update<Addr>) -> (String, Item) {
+    let mut until = update.until().instant();
+    let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
     let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
     let stamped = |stamp: &Stamp| {
         let life = update.owner().map_or(0, |owner| owner.life.as_micros());
         [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
     };
-    let (key, name, version, body) = match update {
+    let (key, version, body) = match update {
         Update::Member(record) => {
             let body = format!("{:?} at {}", record.standing, record.address);
             let version = [record.incarnation, record.standing as u64, earlier, 0, 0];
-            (format!("member {}", record.id), None, version, Some(Arc::from(body.as_bytes())))
+            (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let owner = entry.owner.map(|owner| owner.id);
-            let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
-            let name = format!("{}{whose}", entry.name.escape_default());
-            let key = format!("entry {:032x}", key_of(label, owner, &entry.name));
-            // What has expired is its own certificate.
+            let whose = entry.owner.map_or_else(String::new, |owner| format!(" of {}", owner.id));
             let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
-            (key, Some(Arc::from(name)), stamped(&entry.stamp), value)
+            match (&value, entry.expires.instant()) {
+                (Some(_), Some(expires)) => until = Some(expires),
+                (Some(_), None) => {}
+                // What has expired is its own certificate.
+                (None, _) => bound = true,
+            }
+            (format!("entry \"{}\"{whose}", entry.name.escape_default()), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
-            // The hash of its key is printed, as the second word.
-            let text = update.to_string();
-            (format!("entry {}", text.split(' ').nth(1).unwrap_or_default()), None, stamped(&certificate.stamp), None)
+            bound = true;
+            (format!("certificate {}", certificate.stamp), stamped(&certificate.stamp), None)
         }
         Update::Broadcast(broadcast) => {
             let version = [0, 0, 0, 0, earlier];
-            (format!("broadcast {}", broadcast.stamp), None, version, Some(broadcast.payload.clone()))
+            (format!("broadcast {}", broadcast.stamp), version, Some(broadcast.payload.clone()))
         }
     };
-    (key, Item { name, version: Version(version), until, body, bound: update.owner().is_some() })
+    (key, Item { version: Version(version), until, body, bound })
 }

@@ -66,3 +66,8 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Resu
 pub(crate) async fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host(name).await?.collect())
 }
+
+/// The project's README is code that compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -6,7 +6,10 @@
 //!
 //! Knows items by their hashes. Must not know what an update means, nor who the members are.
 
+mod bucket;
 mod catch_up;
+mod exchange;
+mod fruitless;
 mod token;
 
 use alloc::collections::VecDeque;
@@ -21,29 +24,30 @@ use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::{Instant, micros};
-use crate::wire::{Hashes, Message, Tokens};
+use crate::update::Update;
+use crate::wire::{Message, Prefixes, Tokens, encoded_len};
 
+use bucket::Buckets;
 use catch_up::CatchUp;
 pub(crate) use catch_up::compose_page;
+use exchange::{Exchange, Part, Retry, cells_for};
+use fruitless::Fruitless;
 use token::Tokenizer;
 
-/// Cells of the sketch that begins an exchange: what decodes some ten differences.
-const FIRST_CELLS: usize = 32;
-/// Differences that a full sketch is expected to decode.
-const PER_RANGE: u64 = 40;
-/// Sketches that may wait for an answer.
-const WINDOW: usize = 16;
-/// Ranges that an exchange may still have before it.
-const QUEUE: usize = 1_024;
-/// Ranges that an exchange may be divided into in all: no answers of a peer's make it go on for ever.
-const PARTS: usize = 16 * QUEUE;
-/// Times that a sketch is sent again before its range is given up, until the next exchange.
-const TRIES: u32 = 3;
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
 /// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
 const EAGER: u32 = 4;
 /// Peers whose answer to a summary is awaited.
 const ASKED: usize = 16;
+/// The shortest wait for an answer: a busy peer is not asked twice.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
+/// The longest.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
+/// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// Items that may begin alike in what is wanted: more than two in a million do not, by accident.
+const ALIKE: usize = 4;
 
 /// What an exchange works with.
 pub(crate) struct Context<'a, A> {
@@ -63,34 +67,22 @@ fn instant(cut: u32) -> Instant {
     Instant::from_secs(u64::from(cut))
 }
 
-/// An exchange begun here that found a difference.
-#[derive(Debug)]
-struct Exchange<A> {
-    peer: A,
-    cut: u32,
-    /// What shows the peer that this address receives.
-    token: u32,
-    queue: VecDeque<Range>,
-    waiting: Vec<Waiting>,
-    /// How many ranges it may still be divided into.
-    parts: usize,
-    /// Both fingerprints at its beginning.
-    between: (u64, u64),
+/// What a summary says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) cut: u32,
+    pub(crate) count: u64,
+    pub(crate) fingerprint: u64,
+    /// Whether its sender could not take in what it was sent.
+    pub(crate) partial: bool,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    range: Range,
-    sent: Instant,
-    tries: u32,
-}
-
-/// A pair of fingerprints whose exchange was completed and yet changed neither side: what is refused stays refused.
-#[derive(Debug)]
-struct Fruitless {
-    between: (u64, u64),
-    times: u32,
-    until: Instant,
+/// How far catching up has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) received: u64,
+    pub(crate) expected: u64,
+    pub(crate) done: bool,
 }
 
 /// See the [module](self).
@@ -101,10 +93,15 @@ pub(crate) struct AntiEntropy<A> {
     most_cells: usize,
     next: Option<Instant>,
     tokenizer: Tokenizer,
-    asked: VecDeque<A>,
+    buckets: Buckets<A>,
+    /// Who was told a summary, and when.
+    asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
     catch_up: Option<CatchUp<A>>,
-    fruitless: VecDeque<Fruitless>,
+    /// What the application was not told yet, and what it was told last.
+    news: Option<Progress>,
+    told: u64,
+    fruitless: Fruitless,
     /// How long an answer is waited for: follows the round trips seen.
     patience: Duration,
     /// How many exchanges are begun without waiting for the interval.
@@ -117,14 +114,17 @@ impl<A: Address> AntiEntropy<A> {
         // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
         const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
         Self {
+            fruitless: Fruitless::new(settings.interval),
             settings,
             most_cells: ((room - HEAD) / 13).min(CELLS),
             next: None,
             tokenizer: Tokenizer::new(rng),
+            buckets: Buckets::new(),
             asked: VecDeque::new(),
             exchange: None,
             catch_up: None,
-            fruitless: VecDeque::new(),
+            news: None,
+            told: 0,
             patience,
             eager: EAGER,
         }
@@ -134,9 +134,8 @@ impl<A: Address> AntiEntropy<A> {
 
     /// When there is something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let retries =
-            self.exchange.iter().flat_map(|exchange| &exchange.waiting).map(|waiting| waiting.sent + self.patience);
-        let pull = self.catch_up.as_ref().map(|catch_up| catch_up.asked + self.patience);
+        let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
+        let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
         self.next.into_iter().chain(retries).chain(pull).min()
     }
 
@@ -155,37 +154,37 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Sends again what was not answered.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
-        let (now, patience) = (context.now, self.patience);
         if let Some(exchange) = &mut self.exchange {
-            let mut again = Vec::new();
-            exchange.waiting.retain_mut(|waiting| {
-                if now < waiting.sent + patience {
-                    return true;
+            let reaches = context.replica.reaches_back_to(instant(exchange.cut), context.clock);
+            match exchange.retry(context.now, self.patience) {
+                Retry::Again(parts) if reaches => {
+                    for part in parts {
+                        self.send_sketch(part, context);
+                    }
+                    self.pump(context);
                 }
-                waiting.tries += 1;
-                waiting.sent = now;
-                if waiting.tries < TRIES {
-                    again.push(waiting.range);
+                Retry::Again(_) | Retry::Gone => {
+                    self.exchange = None;
+                    self.eager = EAGER;
                 }
-                waiting.tries < TRIES
-            });
-            for range in again {
-                self.send_sketch(range, context);
             }
-            self.pump(context);
         }
         if let Some(catch_up) = &mut self.catch_up
-            && now >= catch_up.asked + patience
-            && !catch_up.ask_again(context)
+            && context.now >= catch_up.due(self.patience)
         {
-            self.catch_up = None;
-            self.eager = EAGER;
+            let goes_on = catch_up.ask_again(context);
+            if catch_up.is_orphaned() {
+                self.eager = EAGER;
+            }
+            if !goes_on {
+                self.end_catch_up();
+            }
         }
     }
 
     fn answered_after(&mut self, time: Duration) {
-        // An eighth of the way towards four round trips, and never so short that a busy peer is asked twice.
-        let towards = (4 * time).clamp(Duration::from_millis(20), Duration::from_secs(10));
+        // An eighth of the way towards four round trips.
+        let towards = (4 * time).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         self.patience = (self.patience * 7 + towards) / 8;
     }
 
@@ -193,74 +192,76 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Begins an exchange: tells a peer in short what is held here.
     pub(crate) fn begin(&mut self, to: &A, context: &mut Context<'_, A>) {
+        self.asked.retain(|(asked, _)| asked != to);
         if self.asked.len() == ASKED {
             self.asked.pop_front();
         }
-        self.asked.push_back(to.clone());
-        let summary = self.summary(cut_of(context.clock), None, context.replica);
+        self.asked.push_back((to.clone(), context.now));
+        let summary = self.summary(cut_of(context.clock), None, context);
         context.outbox.message(Kind::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: u32, token: Option<u32>, replica: &Replica<A>) -> Message<A> {
-        let (count, fingerprint) = replica.summary(instant(cut));
-        Message::Summary { cut, count, fingerprint, exchange: self.settings.exchange, token }
+    fn summary(&self, cut: u32, token: Option<u32>, context: &Context<'_, A>) -> Message<A> {
+        let (count, fingerprint) = context.replica.summary(instant(cut));
+        Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), token }
     }
 
     /// The peer holds something else: finds out what.
-    fn proceed(
-        &mut self,
-        from: &A,
-        cut: u32,
-        (theirs, their_print): (u64, u64),
-        token: u32,
-        context: &mut Context<'_, A>,
-    ) {
-        let Some(at) = self.asked.iter().position(|asked| asked == from) else { return };
-        self.asked.remove(at);
-        if self.exchange.is_some() || self.catch_up.is_some() {
+    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, token: u32, context: &mut Context<'_, A>) {
+        let Some(at) = self.asked.iter().position(|(asked, _)| asked == from) else { return };
+        if let Some((_, asked)) = self.asked.remove(at) {
+            // With this peer, this is how long it takes.
+            self.patience = (4 * context.now.since(asked)).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
+        }
+        if self.exchange.is_some() {
             return;
         }
         let (mine, my_print) = context.replica.summary(instant(cut));
-        let between = (my_print, their_print);
-        if my_print == their_print || self.is_fruitless(between, context.now) {
+        let between = (my_print, theirs.fingerprint);
+        if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
             return;
         }
         // Where one thing was missed there may be more, and with others.
         let soon = context.now + self.settings.interval / 4;
         self.next = self.next.map(|next| next.min(soon));
-        let mode = self.settings.exchange;
-        if mode.pulls() && nearly_all_missing(theirs.saturating_sub(mine), theirs) {
-            self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, theirs, Range::ALL, context));
-            return;
+        let pulls = self.settings.exchange.pulls();
+        match &mut self.catch_up {
+            Some(catch_up) if catch_up.is_orphaned() && pulls && theirs.count > mine => {
+                catch_up.resume(from.clone(), (cut, token), context);
+            }
+            Some(_) => {}
+            None if pulls && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) => {
+                self.catch_up(from, (cut, token), Range::ALL, theirs.count, context);
+            }
+            None => {
+                let peer = from.clone();
+                self.exchange = Some(Exchange::new(peer, cut, token, between, self.most_cells, context.now));
+                self.pump(context);
+            }
         }
-        let queue = VecDeque::from([Range::ALL]);
-        self.exchange =
-            Some(Exchange { peer: from.clone(), cut, token, queue, waiting: Vec::new(), parts: PARTS, between });
-        self.pump(context);
     }
 
     /// Keeps the window of unanswered sketches full; ends the exchange when nothing is left.
     fn pump(&mut self, context: &mut Context<'_, A>) {
-        while let Some(exchange) = &mut self.exchange {
-            if exchange.waiting.len() >= WINDOW {
-                return;
+        let Some(exchange) = &mut self.exchange else { return };
+        let mut parts = Vec::new();
+        while let Some(part) = exchange.next(context.now) {
+            parts.push(part);
+        }
+        if exchange.is_done() {
+            if exchange.is_complete() {
+                self.fruitless.note_completed(exchange.between, context.now);
             }
-            let Some(range) = exchange.queue.pop_front() else {
-                if exchange.waiting.is_empty() {
-                    let between = exchange.between;
-                    self.exchange = None;
-                    self.note_completed(between, context.now);
-                }
-                return;
-            };
-            exchange.waiting.push(Waiting { range, sent: context.now, tries: 0 });
-            self.send_sketch(range, context);
+            self.eager = 0;
+            self.exchange = None;
+        }
+        for part in parts {
+            self.send_sketch(part, context);
         }
     }
 
-    fn send_sketch(&self, range: Range, context: &mut Context<'_, A>) {
+    fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
         let Some(Exchange { peer, cut, token, .. }) = &self.exchange else { return };
-        let cells = if range == Range::ALL { FIRST_CELLS.min(self.most_cells) } else { self.most_cells };
         let at = instant(*cut);
         let message = Message::Sketch {
             cut: *cut,
@@ -268,99 +269,91 @@ impl<A: Address> AntiEntropy<A> {
             count: context.replica.count(range, at),
             exchange: self.settings.exchange,
             tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
-            sketch: context.replica.sketch(range, cells, at),
+            sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), at),
         };
         context.outbox.message(Kind::AntiEntropy, peer.clone(), message);
     }
 
     /// The answer to one of the sketches that wait, if it is one.
-    fn answer(&mut self, from: &A, range: Range, now: Instant) -> Option<&mut Exchange<A>> {
+    fn answer(&mut self, from: &A, range: Range, found: u64, now: Instant) -> Option<(&mut Exchange<A>, Part)> {
         let exchange = self.exchange.as_mut().filter(|exchange| exchange.peer == *from)?;
-        let at = exchange.waiting.iter().position(|waiting| waiting.range == range)?;
-        let Waiting { sent, tries, .. } = exchange.waiting.swap_remove(at);
-        if tries == 0 {
-            self.answered_after(now.since(sent));
+        let (part, trip) = exchange.answer(range, found, now)?;
+        if let Some(trip) = trip {
+            self.answered_after(trip);
         }
-        self.exchange.as_mut()
+        Some((self.exchange.as_mut()?, part))
     }
 
-    /// The responder could not decode a sketch.
-    pub(crate) fn on_split(&mut self, from: &A, range: Range, estimate: u64, context: &mut Context<'_, A>) {
+    /// The responder could not decode a sketch: the range differs by about `estimate`, it holds `theirs` there.
+    pub(crate) fn on_split(
+        &mut self,
+        from: &A,
+        range: Range,
+        (theirs, estimate): (u64, u64),
+        context: &mut Context<'_, A>,
+    ) {
         let mode = self.settings.exchange;
-        let Some(exchange) = self.answer(from, range, context.now) else { return };
-        let mine = context.replica.count(range, instant(exchange.cut));
-        if mode.pulls() && nearly_all_missing(estimate, mine.saturating_add(estimate)) {
-            let (cut, token) = (exchange.cut, exchange.token);
-            match &mut self.catch_up {
-                Some(catch_up) => catch_up.add(from, range),
-                None => self.catch_up = Some(CatchUp::begin(from.clone(), cut, token, estimate, range, context)),
-            }
-        } else if range.halves().is_some() {
-            let room = QUEUE.saturating_sub(exchange.queue.len()).min(exchange.parts);
-            let parts = estimate.div_ceil(PER_RANGE).clamp(2, QUEUE as u64);
-            let before = exchange.queue.len();
-            exchange.queue.extend(range.split(parts).take(room));
-            exchange.parts -= exchange.queue.len() - before;
+        let Some((exchange, part)) = self.answer(from, range, estimate, context.now) else { return };
+        let (cut, token) = (exchange.cut, exchange.token);
+        let mine = context.replica.count(range, instant(cut));
+        let both = theirs.saturating_add(mine).saturating_sub(estimate) / 2;
+        if mode.pulls() && theirs > mine && is_cheaper_whole(both, estimate) {
+            exchange.leave_out();
+            self.catch_up(from, (cut, token), range, theirs, context);
+        } else if (mode.pulls() && theirs > 0) || (mode.pushes() && mine > 0) {
+            exchange.divide(part, estimate);
         }
         self.pump(context);
     }
 
-    /// The responder decoded a sketch, and wants these of ours.
-    pub(crate) fn on_decoded(&mut self, from: &A, range: Range, want: Hashes, context: &mut Context<'_, A>) {
-        if self.answer(from, range, context.now).is_none() {
+    /// The responder decoded a sketch, found so many differences, and wants these of ours.
+    pub(crate) fn on_decoded(
+        &mut self,
+        from: &A,
+        range: Range,
+        found: u64,
+        want: &Prefixes,
+        context: &mut Context<'_, A>,
+    ) {
+        if self.answer(from, range, found, context.now).is_none() {
             return;
         }
-        if self.settings.exchange.pushes() && !want.0.is_empty() {
-            context.outbox.push(Kind::Bulk, from.clone(), Intent::Items { hashes: want.0, mail: false, next: 0 });
+        if self.settings.exchange.pushes() {
+            let items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
+            self.send_items(from, items, context);
         }
         self.pump(context);
-    }
-
-    fn is_fruitless(&self, between: (u64, u64), now: Instant) -> bool {
-        self.fruitless.iter().any(|fruitless| fruitless.between == between && now < fruitless.until)
-    }
-
-    /// An exchange that changes something changes a fingerprint: the same pair seen again, it did not.
-    fn note_completed(&mut self, between: (u64, u64), now: Instant) {
-        self.eager = 0;
-        // Losses make exchanges fruitless as well: the first few repetitions are free.
-        const FREE: u32 = 3;
-        const DOUBLINGS: u32 = 6;
-        let times = match self.fruitless.iter().position(|fruitless| fruitless.between == between) {
-            Some(at) => self.fruitless.remove(at).map_or(0, |fruitless| fruitless.times) + 1,
-            None => 0,
-        };
-        let wait =
-            if times < FREE { Duration::ZERO } else { self.settings.interval * (1 << (times - FREE).min(DOUBLINGS)) };
-        if self.fruitless.len() == ASKED {
-            self.fruitless.pop_front();
-        }
-        self.fruitless.push_back(Fruitless { between, times, until: now + wait });
     }
 
     // The responder.
 
     /// A peer says what it holds in short: to begin an exchange, or (with a token) to answer one begun here.
-    pub(crate) fn on_summary(
-        &mut self,
-        from: &A,
-        (cut, count, fingerprint): (u32, u64, u64),
-        token: Option<u32>,
-        context: &mut Context<'_, A>,
-    ) {
-        let cut = cut.min(cut_of(context.clock));
+    pub(crate) fn on_summary(&mut self, from: &A, theirs: Summary, token: Option<u32>, context: &mut Context<'_, A>) {
+        let cut = theirs.cut.min(cut_of(context.clock));
         if !context.replica.reaches_back_to(instant(cut), context.clock) {
             return;
         }
-        match token {
-            Some(token) => self.proceed(from, cut, (count, fingerprint), token, context),
-            None if context.replica.summary(instant(cut)) == (count, fingerprint) => {}
-            None => {
-                let token = self.tokenizer.token(from, context.now);
-                let answer = self.summary(cut, Some(token), context.replica);
-                context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
-            }
+        if let Some(token) = token {
+            self.proceed(from, cut, theirs, token, context);
+            return;
         }
+        let (count, fingerprint) = context.replica.summary(instant(cut));
+        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, theirs, context) {
+            return;
+        }
+        let answer = self.summary(cut, Some(self.tokenizer.token(from, context.now)), context);
+        context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
+    }
+
+    /// Whether to be silent: one exchange at a time (Demers' connection limit), or what is missing is fetched twice.
+    fn is_busy(&self, from: &A, theirs: Summary, context: &Context<'_, A>) -> bool {
+        let crossing = || {
+            // Where both have asked at the same time, one goes on.
+            let asked = self.asked.iter().find(|(asked, _)| asked == from);
+            asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience)
+                && context.replica.summary(instant(theirs.cut)).1 < theirs.fingerprint
+        };
+        self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
     }
 
     /// A peer sends coded symbols of what it holds in a range.
@@ -376,87 +369,157 @@ impl<A: Address> AntiEntropy<A> {
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
-            // An honest one is not after what this node agreed to; everything that ever ends would have ended by then.
+            // An honest one is not after what this node agreed to; all that ever ends would have ended by then.
             || cut > cut_of(context.clock)
             || !context.replica.reaches_back_to(at, context.clock)
+            || self.buckets.take(from, 1, context.now) == 0
         {
             return;
         }
         let mut difference = context.replica.sketch(range, sketch.len(), at);
         difference.subtract(sketch);
         if let Ok(difference) = difference.decode() {
-            let want = if mode.pushes() { difference.theirs } else { Vec::new() };
-            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, want: Hashes(want) });
-            if mode.pulls() && !difference.ours.is_empty() {
-                context.outbox.push(
-                    Kind::Bulk,
-                    from.clone(),
-                    Intent::Items { hashes: difference.ours, mail: false, next: 0 },
-                );
+            let found = (difference.ours.len() + difference.theirs.len()) as u64;
+            let want = if mode.pushes() { Prefixes::of(&difference.theirs) } else { Prefixes::default() };
+            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want });
+            if mode.pulls() {
+                self.send_items(from, difference.ours, context);
             }
             return;
         }
         let mine = context.replica.count(range, at);
         let apart = i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(count).unwrap_or(i64::MAX));
         let estimate = difference.estimate(apart).min(mine.saturating_add(count));
-        let behind = mode.pushes() && count > mine && nearly_all_missing(estimate, count);
-        if behind && self.catch_up.is_none() {
-            self.catch_up = Some(CatchUp::begin(from.clone(), cut, tokens.mine, count, range, context));
-        }
-        let answer = if behind && !mode.pulls() {
-            Message::Decoded { range, want: Hashes::default() }
+        let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
+        let answer = if mode.pushes() && count > mine && is_cheaper_whole(both, estimate) {
+            // This side lacks nearly all: it fetches that itself, and sees to the rest after that.
+            self.catch_up(from, (cut, tokens.mine), range, count, context);
+            Message::Decoded { range, found: estimate, want: Prefixes::default() }
         } else {
-            Message::Split { range, estimate }
+            Message::Split { range, count: mine, estimate }
         };
         context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
     }
 
-    /// A peer asks for items by their hashes.
-    pub(crate) fn on_want(&self, from: &A, token: u32, want: Hashes, context: &mut Context<'_, A>) {
-        if self.tokenizer.proves(from, token, context.now) && !want.0.is_empty() {
-            context.outbox.push(Kind::Bulk, from.clone(), Intent::Items { hashes: want.0, mail: false, next: 0 });
+    /// Sends what a peer lacks, but for what is on its way to it anyhow, and no more than it may be sent.
+    fn send_items(&mut self, to: &A, mut hashes: Vec<u64>, context: &mut Context<'_, A>) {
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut bytes = 0;
+        hashes.retain(|hash| {
+            let Some(update) = context.replica.by_hash(*hash) else { return false };
+            let young = context.clock.since(update.written()) < ON_ITS_WAY;
+            let sent = matches!(update, Update::Member(_)) || !young;
+            let before = bytes / 1_024;
+            bytes += if sent { encoded_len(update) } else { 0 };
+            let units = (bytes / 1_024 - before) as u32;
+            sent && self.buckets.take(to, units, context.now) == units
+        });
+        if !hashes.is_empty() {
+            context.outbox.push(Kind::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
         }
     }
 
     /// A peer asks for all that is held in some ranges.
     pub(crate) fn on_pull(
-        &self,
+        &mut self,
         from: &A,
         cut: u32,
         token: u32,
         (window, ranges): (u8, Vec<Range>),
         context: &mut Context<'_, A>,
     ) {
-        if self.tokenizer.proves(from, token, context.now) && !ranges.is_empty() {
+        if ranges.is_empty() || !self.tokenizer.proves(from, token, context.now) {
+            return;
+        }
+        let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;
+        if window > 0 {
             context.outbox.drop_pages(from);
-            let (cut, window) = (instant(cut), window.min(catch_up::WINDOW));
-            context.outbox.push(Kind::Bulk, from.clone(), Intent::Pages { cut, ranges: ranges.into(), window });
+            let pages = Intent::Pages { cut: instant(cut), ranges: ranges.into(), window };
+            context.outbox.push(Kind::Bulk, from.clone(), pages);
         }
     }
 
-    /// A page has come, and its updates were taken in: `true` if it belongs to what is being caught up with.
-    pub(crate) fn on_page(&mut self, from: &A, range: Range, items: usize, last: bool, context: &mut Context<'_, A>) {
+    // Catching up.
+
+    /// Fetches a range whole, where the peer holds so many items.
+    fn catch_up(&mut self, from: &A, proof: (u32, u32), range: Range, theirs: u64, context: &mut Context<'_, A>) {
+        match &mut self.catch_up {
+            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
+            Some(catch_up) => {
+                // What is not to be had from the same peer is found missing by the next exchange.
+                catch_up.add(from, range, theirs);
+            }
+            None => {
+                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
+                self.told = 0;
+                self.news = self.progress_now(false);
+            }
+        }
+    }
+
+    /// A page has come, and its updates were taken in: so many items, so many of them new.
+    pub(crate) fn on_page(
+        &mut self,
+        from: &A,
+        range: Range,
+        items: (usize, usize),
+        last: bool,
+        context: &mut Context<'_, A>,
+    ) {
         let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
         if let Some(time) = catch_up.on_page(range, items, last, context) {
             self.answered_after(time);
         }
         if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
-            self.catch_up = None;
+            self.end_catch_up();
             // What the peer lacks has not been looked at yet.
             self.begin(from, context);
+        } else if let Some(progress) = self.progress_now(false)
+            // A hundred events of a long way, not one for each page.
+            && progress.received - self.told > progress.expected / 100
+        {
+            self.told = progress.received;
+            self.news = Some(progress);
         }
+    }
+
+    fn end_catch_up(&mut self) {
+        self.news = self.progress_now(true);
+        self.catch_up = None;
+    }
+
+    fn progress_now(&self, done: bool) -> Option<Progress> {
+        let (received, expected) = self.progress()?;
+        Some(Progress { received, expected, done })
     }
 
     /// Whether pages are being pulled, and how far that has come: items received, items expected.
     pub(crate) fn progress(&self) -> Option<(u64, u64)> {
         self.catch_up.as_ref().map(CatchUp::progress)
     }
+
+    /// How far that has come, if the application was not told.
+    pub(crate) const fn take_news(&mut self) -> Option<Progress> {
+        self.news.take()
+    }
+
+    /// An update from a peer was refused: there will be a difference that no exchange settles.
+    pub(crate) fn note_refused(&mut self, now: Instant) {
+        self.fruitless.note_refused(now);
+    }
+
+    /// Whether nothing is under way.
+    #[cfg(test)]
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.exchange.is_none() && self.catch_up.is_none()
+    }
 }
 
-/// Whether to fetch a range whole is cheaper than to find out what is missing: a difference costs some two cells of 13
-/// bytes, an item that is there already some eight times as little as one that is not.
-fn nearly_all_missing(difference: u64, items: u64) -> bool {
-    difference.saturating_mul(26) > items.saturating_mul(8)
+/// Whether to fetch a range whole is cheaper than to find out what is missing: an item that both hold is fetched in
+/// vain, at some hundred bytes, a difference takes some forty to find out.
+fn is_cheaper_whole(both: u64, difference: u64) -> bool {
+    both.saturating_mul(100) < difference.saturating_mul(40)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
+use crate::epidemic::anti_entropy::Summary;
 use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, Kind};
@@ -189,15 +190,15 @@ impl<A: Address> Node<A> {
             }
             Message::Page { range, last, updates } => {
                 let items = updates.len();
-                for update in updates {
-                    self.learn(update, Source::CatchUp, Some(from));
-                }
+                let news = updates.into_iter().filter_map(|update| self.learn(update, Source::CatchUp, Some(from)));
+                let items = (items, news.count());
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_page(from, range, items, last, &mut context);
             }
-            Message::Summary { cut, count, fingerprint, exchange: _, token } => {
+            Message::Summary { cut, count, fingerprint, partial, token } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_summary(from, (cut, count, fingerprint), token, &mut context);
+                let summary = Summary { cut, count, fingerprint, partial };
+                anti_entropy.on_summary(from, summary, token, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                 // What this exchange repairs here is as much news as what one begun here does.
@@ -205,17 +206,13 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }
-            Message::Split { range, estimate } => {
+            Message::Split { range, count, estimate } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_split(from, range, estimate, &mut context);
+                anti_entropy.on_split(from, range, (count, estimate), &mut context);
             }
-            Message::Decoded { range, want } => {
+            Message::Decoded { range, found, want } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_decoded(from, range, want, &mut context);
-            }
-            Message::Want { token, hashes } => {
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_want(from, token, hashes, &mut context);
+                anti_entropy.on_decoded(from, range, found, &want, &mut context);
             }
             Message::Pull { cut, token, window, ranges } => {
                 let (anti_entropy, mut context) = self.anti_entropy();

@@ -58,6 +58,7 @@ impl<A: Address> Node<A> {
         }
         if encoded_len(&update) > self.largest_update() {
             self.stats.updates_oversized += 1;
+            self.note_refused(source);
             return None;
         }
         if let Update::Member(record) = &update
@@ -67,6 +68,7 @@ impl<A: Address> Node<A> {
         }
         if self.is_full(key, &update) {
             self.stats.updates_full += 1;
+            self.note_refused(source);
             return None;
         }
         let delivered = if let Update::Broadcast(broadcast) = &update {
@@ -118,6 +120,13 @@ impl<A: Address> Node<A> {
     pub(super) fn note_touched(&mut self) {
         for (owner, name) in self.replica.take_touched() {
             self.events.entry(owner, name);
+        }
+    }
+
+    /// What is refused for good should not be offered again and again.
+    fn note_refused(&mut self, source: Source) {
+        if matches!(source, Source::Repair | Source::CatchUp) {
+            self.anti_entropy.note_refused(self.now);
         }
     }
 

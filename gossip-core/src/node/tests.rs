@@ -3,6 +3,7 @@
 mod contracts;
 mod hostile;
 mod lifetimes;
+mod reconcile;
 mod stories;
 
 use std::string::String;

@@ -72,18 +72,17 @@ pub(crate) enum Message<A> {
         count: u64,
         #[serde(with = "postcard::fixint::le")]
         fingerprint: u64,
-        exchange: Exchange,
+        /// Whether I could not take in what I was sent lately: to compare often would be in vain.
+        partial: bool,
         /// In an answer: what to show when asking for more than was sent.
         token: Option<u32>,
     },
     /// Coded symbols of what I hold in a range.
     Sketch { cut: u32, range: Range, count: u64, exchange: Exchange, tokens: Tokens, sketch: Sketch },
-    /// The sketch of this range did not decode: it differs by about this much.
-    Split { range: Range, estimate: u64 },
-    /// The sketch of this range decoded: what I lack of it.
-    Decoded { range: Range, want: Hashes },
-    /// Send me these.
-    Want { token: u32, hashes: Hashes },
+    /// The sketch of this range did not decode: how much I hold there, and by how much it differs, about.
+    Split { range: Range, count: u64, estimate: u64 },
+    /// The sketch of this range decoded: so many differences, and I want these, which I lack.
+    Decoded { range: Range, found: u64, want: Prefixes },
     /// Send me what you hold in these ranges, up to so many datagrams.
     Pull { cut: u32, token: u32, window: u8, ranges: Vec<Range> },
     /// Everything that I hold in this range; the last that answers a pull says so.
@@ -99,25 +98,40 @@ pub(crate) struct Tokens {
     pub(crate) yours: u32,
 }
 
-/// Item hashes, eight bytes each.
+/// The first halves of item hashes, four bytes each: enough to find the items among a few millions, and where two
+/// begin alike, both are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Hashes(pub(crate) Vec<u64>);
+pub(crate) struct Prefixes(pub(crate) Vec<u32>);
 
-impl Serialize for Hashes {
+impl Prefixes {
+    pub(crate) fn of(hashes: &[u64]) -> Self {
+        Self(hashes.iter().map(|hash| (hash >> 32) as u32).collect())
+    }
+
+    /// Where the items are.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.0.iter().filter_map(|prefix| {
+            let first = u64::from(*prefix) << 32;
+            Range::new(first, first | u64::from(u32::MAX))
+        })
+    }
+}
+
+impl Serialize for Prefixes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        let bytes: Vec<u8> = self.0.iter().flat_map(|prefix| prefix.to_le_bytes()).collect();
         serializer.serialize_bytes(&bytes)
     }
 }
 
-impl<'de> Deserialize<'de> for Hashes {
+impl<'de> Deserialize<'de> for Prefixes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = <&serde_bytes::Bytes>::deserialize(deserializer)?;
-        let (hashes, rest) = bytes.as_chunks::<8>();
+        let (prefixes, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
-            return Err(serde::de::Error::invalid_length(bytes.len(), &"a multiple of eight bytes"));
+            return Err(serde::de::Error::invalid_length(bytes.len(), &"a multiple of four bytes"));
         }
-        Ok(Self(hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect()))
+        Ok(Self(prefixes.iter().map(|prefix| u32::from_le_bytes(*prefix)).collect()))
     }
 }
 
@@ -197,7 +211,6 @@ impl<A: Address> Message<A> {
             | Self::Sketch { .. }
             | Self::Split { .. }
             | Self::Decoded { .. }
-            | Self::Want { .. }
             | Self::Pull { .. } => true,
         }
     }

@@ -33,8 +33,8 @@ fn range() -> impl Strategy<Value = Range> {
     any::<(u64, u64)>().prop_filter_map("empty", |(a, b)| Range::new(a.min(b), a.max(b)))
 }
 
-fn hashes() -> impl Strategy<Value = Hashes> {
-    proptest::collection::vec(any::<u64>(), 0..20).prop_map(Hashes)
+fn prefixes() -> impl Strategy<Value = Prefixes> {
+    proptest::collection::vec(any::<u32>(), 0..20).prop_map(Prefixes)
 }
 
 fn suspicion() -> impl Strategy<Value = Suspicion> {
@@ -108,17 +108,16 @@ fn message() -> impl Strategy<Value = Said> {
         (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10))
             .prop_map(|((number, feedback, pull), items)| Message::Rumor { number, feedback, pull, items }),
         any::<(u16, u64, u64)>().prop_map(|(number, useful, spared)| Message::Feedback { number, useful, spared }),
-        (any::<(u32, u64, u64, Option<u32>)>(), exchange()).prop_map(|((cut, count, fingerprint, token), exchange)| {
-            Message::Summary { cut, count, fingerprint, exchange, token }
+        any::<(u32, u64, u64, bool, Option<u32>)>().prop_map(|(cut, count, fingerprint, partial, token)| {
+            Message::Summary { cut, count, fingerprint, partial, token }
         }),
         (any::<(u32, u64)>(), range(), exchange(), tokens, sketch()).prop_map(
             |((cut, count), range, exchange, tokens, sketch)| {
                 Message::Sketch { cut, range, count, exchange, tokens, sketch }
             }
         ),
-        (range(), any::<u64>()).prop_map(|(range, estimate)| Message::Split { range, estimate }),
-        (range(), hashes()).prop_map(|(range, want)| Message::Decoded { range, want }),
-        (any::<u32>(), hashes()).prop_map(|(token, hashes)| Message::Want { token, hashes }),
+        (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Split { range, count, estimate }),
+        (range(), any::<u64>(), prefixes()).prop_map(|(range, found, want)| Message::Decoded { range, found, want }),
         (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20))
             .prop_map(|((cut, token, window), ranges)| Message::Pull { cut, token, window, ranges }),
         (range(), any::<bool>(), updates()).prop_map(|(range, last, updates)| Message::Page { range, last, updates }),
@@ -335,7 +334,7 @@ fn an_address_over_128_bytes_is_malformed() {
 fn a_length_that_is_claimed_costs_nothing() {
     // A page, a rumor message, a pull and a list of updates that claim to hold 2^60 things.
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
-    for head in [&[13, 0, 0, 1][..], &[5, 1, 0, 0], &[12, 0, 0, 1], &[14], &[11, 0], &[4, 0, 3, 0, 0, 0]] {
+    for head in [&[12, 0, 0, 1][..], &[5, 1, 0, 0], &[11, 0, 0, 1], &[13], &[10, 0, 0, 0], &[4, 0, 3, 0, 0, 0]] {
         let body = [head, &huge[..]].concat();
         assert!(opened(&sealed(&body)).is_err(), "{head:?}");
     }
@@ -346,18 +345,13 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
     assert_eq!(encoded_len(&Item::<u16>::Offer(u64::MAX)), 9);
     assert_eq!(encoded_len(&NodeId::new(u64::MAX)), 8);
     assert_eq!(encoded_len(&Until::NEVER), 1);
-    assert_eq!(encoded_len(&Hashes(vec![u64::MAX; 3])), 25);
+    assert_eq!(encoded_len(&Prefixes(vec![u32::MAX; 3])), 13);
 }
 
 #[test]
 fn a_summary_fits_64_bytes() {
-    let summary: Said = Message::Summary {
-        cut: u32::MAX,
-        count: 1 << 28,
-        fingerprint: u64::MAX,
-        exchange: Exchange::PushPull,
-        token: Some(u32::MAX),
-    };
+    let summary: Said =
+        Message::Summary { cut: u32::MAX, count: 1 << 28, fingerprint: u64::MAX, partial: true, token: Some(u32::MAX) };
     assert!(HEADER + TRAILER + encoded_len(&summary) <= 64);
     assert!(Duration::from_secs(u64::from(u32::MAX)) > Duration::from_secs(80 * 365 * 86_400), "cuts until 2106");
 }

@@ -401,7 +401,7 @@ impl Machine for Mini {
             let version = Version([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { name: None, version, until, body, bound: false })
+            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }

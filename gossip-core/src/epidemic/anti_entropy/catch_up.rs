@@ -1,12 +1,14 @@
 //! Catching up: a replica that lacks nearly everything pulls ranges of the hash space, a window of pages at a time.
 //!
-//! The receiver drives, so nobody is flooded: it asks again for what did not arrive.
+//! The receiver drives, so nobody is flooded: it asks again for what did not arrive, and, when a peer falls silent,
+//! asks another one for the rest.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Context;
+use super::exchange::wait;
 use crate::address::Address;
 use crate::outbox::Kind;
 use crate::replica::{Range, Replica};
@@ -16,72 +18,125 @@ use crate::wire::{Message, encoded_len};
 /// Datagrams that one pull is answered with, at most.
 pub(super) const WINDOW: u8 = 32;
 /// Ranges that one pull names.
-const RANGES: usize = 8;
+const RANGES: usize = 12;
 /// Times that a pull is repeated without any page having come.
 const TRIES: u32 = 8;
+/// Pages in a row that may bring nothing new: then sketches find the rest at less cost.
+const STALE_PAGES: u32 = 64;
 /// Pieces that what is missing may fall into: honest pages come nearly in order and leave few.
 const PIECES: usize = 1_024;
+/// How long another peer is waited for.
+const ORPHANED: Duration = Duration::from_secs(60);
 
 /// What is being fetched from whom.
 #[derive(Debug)]
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
-    /// When the last pull was sent, or answered.
-    pub(super) asked: Instant,
     cut: u32,
     token: u32,
     missing: VecDeque<Range>,
+    /// When the last pull was sent, or answered.
+    asked: Instant,
+    /// Pulls since the last page.
     tries: u32,
+    /// Whether no page has come since the last pull.
     fresh: bool,
+    /// Whether the peer has fallen silent, and another one is waited for.
+    orphaned: bool,
+    stale_pages: u32,
     received: u64,
     expected: u64,
 }
 
 impl<A: Address> CatchUp<A> {
+    /// Pulls a range, in which the peer holds about `expected` items.
     pub(super) fn begin(
         peer: A,
-        cut: u32,
-        token: u32,
-        expected: u64,
+        (cut, token): (u32, u32),
         range: Range,
+        expected: u64,
         context: &mut Context<'_, A>,
     ) -> Self {
-        let missing = VecDeque::from([range]);
-        let mut this =
-            Self { peer, asked: context.now, cut, token, missing, tries: 0, fresh: true, received: 0, expected };
+        let mut this = Self {
+            peer,
+            cut,
+            token,
+            missing: VecDeque::from([range]),
+            asked: context.now,
+            tries: 0,
+            fresh: true,
+            orphaned: false,
+            stale_pages: 0,
+            received: 0,
+            expected,
+        };
         this.ask(context);
         this
     }
 
-    /// Another range that is missing, if it is to be had from the same peer.
-    pub(super) fn add(&mut self, peer: &A, range: Range) {
-        if self.peer == *peer {
+    /// Another range that is missing; `false` if it is not to be had from the same peer.
+    pub(super) fn add(&mut self, peer: &A, range: Range, expected: u64) -> bool {
+        let accepted = self.peer == *peer && self.missing.len() < PIECES;
+        if accepted {
             self.missing.push_back(range);
+            self.expected = self.expected.saturating_add(expected);
         }
+        accepted
+    }
+
+    /// Goes on with another peer.
+    pub(super) fn resume(&mut self, peer: A, (cut, token): (u32, u32), context: &mut Context<'_, A>) {
+        (self.peer, self.cut, self.token) = (peer, cut, token);
+        (self.orphaned, self.tries, self.stale_pages) = (false, 0, 0);
+        self.ask(context);
     }
 
     fn ask(&mut self, context: &mut Context<'_, A>) {
         self.asked = context.now;
+        self.tries += 1;
         self.fresh = true;
         let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
         let pull = Message::Pull { cut: self.cut, token: self.token, window: WINDOW, ranges };
         context.outbox.message(Kind::AntiEntropy, self.peer.clone(), pull);
     }
 
-    /// Nothing came for too long; `false` to give up on this peer.
-    pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
-        self.tries += 1;
-        if self.tries < TRIES {
-            self.ask(context);
-        }
-        self.tries < TRIES
+    /// When too long nothing has come.
+    pub(super) fn due(&self, patience: Duration) -> Instant {
+        self.asked
+            + if self.orphaned {
+                ORPHANED
+            } else if self.fresh {
+                wait(patience, self.tries)
+            } else {
+                // The pages of a window come one after the other.
+                patience / 2
+            }
     }
 
-    /// Takes note of a page; the round trip, if this page tells it.
+    /// Nothing came for too long; `false` to end it.
+    pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
+        if self.orphaned {
+            return false;
+        }
+        if self.tries < TRIES {
+            self.ask(context);
+        } else {
+            self.orphaned = true;
+            self.asked = context.now;
+        }
+        true
+    }
+
+    /// Whether the peer has fallen silent.
+    pub(super) const fn is_orphaned(&self) -> bool {
+        self.orphaned
+    }
+
+    /// Takes note of a page of so many items, so many of them new; the round trip, if this page tells it.
     pub(super) fn on_page(
         &mut self,
         covered: Range,
-        items: usize,
+        (items, news): (usize, usize),
         last: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
@@ -89,24 +144,25 @@ impl<A: Address> CatchUp<A> {
         if !self.missing.iter().any(|range| range.first() <= covered.last() && covered.first() <= range.last()) {
             return None;
         }
-        let trip = (self.fresh && self.tries == 0).then(|| context.now.since(self.asked));
-        self.fresh = false;
-        self.tries = 0;
+        let trip = (self.fresh && self.tries == 1).then(|| context.now.since(self.asked));
+        (self.fresh, self.tries, self.orphaned) = (false, 0, false);
         self.asked = context.now;
+        self.stale_pages = if news == 0 { self.stale_pages + 1 } else { 0 };
         self.received += items as u64;
         let parts: VecDeque<Range> = self.missing.iter().flat_map(|range| without(*range, covered)).collect();
         // Otherwise it is as if the page had not come: it will be asked for again.
         if parts.len() <= PIECES.max(self.missing.len()) {
             self.missing = parts;
         }
-        if last && !self.missing.is_empty() {
+        if last && !self.is_done() {
             self.ask(context);
         }
         trip
     }
 
+    /// Whether nothing is missing, or what is missing is better found out by sketches.
     pub(super) fn is_done(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() || self.stale_pages > STALE_PAGES
     }
 
     #[cfg(test)]
@@ -126,6 +182,13 @@ fn without(range: Range, covered: Range) -> impl Iterator<Item = Range> {
     before.into_iter().chain(after)
 }
 
+/// Where to end a page between two neighbouring hashes: at what takes the fewest bytes, see [`Range`].
+fn boundary(last: u64, next: u64) -> u64 {
+    let differing = (last ^ next).checked_ilog2().unwrap_or(0);
+    // What both begin with, and then no bit and all bits: not before `last`, for that has no bit there either.
+    ((next >> differing) << differing).saturating_sub(1)
+}
+
 /// The next page of a pull, of at most `room` bytes; none if not even one update fits.
 pub(crate) fn compose_page<A: Address>(
     replica: &Replica<A>,
@@ -140,17 +203,16 @@ pub(crate) fn compose_page<A: Address>(
     let mut left = room.checked_sub(HEAD)?;
     let mut updates = Vec::new();
     let mut covered = range;
+    let mut previous = None;
     for (hash, update) in replica.in_range(range, cut) {
         let len = encoded_len(update);
         if len > left {
-            if updates.is_empty() {
-                return None;
-            }
-            // The range is not exhausted: its rest begins with this one. It cannot be the range's first.
-            covered = Range::new(range.first(), hash - 1)?;
+            // The range is not exhausted: its rest begins between the last that fits and this one.
+            covered = Range::new(range.first(), boundary(previous?, hash))?;
             break;
         }
         left -= len;
+        previous = Some(hash);
         updates.push(update.clone());
     }
     ranges.pop_front();
@@ -159,4 +221,26 @@ pub(crate) fn compose_page<A: Address>(
     }
     *window = window.saturating_sub(1);
     Some(Message::Page { range: covered, last: *window == 0 || ranges.is_empty(), updates })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boundary_is_between_its_neighbours_and_short() {
+        let mut hash = 1_u64;
+        for _ in 0..1_000 {
+            let next = hash.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(99);
+            let (low, high) = (hash.min(next), hash.max(next));
+            let end = boundary(low, high);
+            assert!(low <= end && end < high, "{low} {end} {high}");
+            hash = next;
+        }
+        assert_eq!(boundary(4, 5), 4);
+        assert_eq!(boundary(0, u64::MAX), u64::MAX / 2);
+        let (low, high) = (0x1234_5678_9abc_def0, 0x1234_9678_9abc_def0);
+        let range = Range::new(0x1230_0000_0000_0000, boundary(low, high)).unwrap();
+        assert!(encoded_len(&range) <= 6, "{}", encoded_len(&range));
+    }
 }

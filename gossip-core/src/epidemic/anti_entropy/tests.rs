@@ -81,24 +81,29 @@ impl Site {
         match message {
             Message::Updates(updates) => self.admit(updates),
             Message::Page { range, last, updates } => {
-                let items = updates.len();
+                let (items, before) = (updates.len(), self.holds());
                 self.admit(updates);
+                let news = (self.holds() - before) as usize;
                 let (anti_entropy, mut context) = self.parts();
-                anti_entropy.on_page(from, range, items, last, &mut context);
+                anti_entropy.on_page(from, range, (items, news), last, &mut context);
             }
             message => {
                 let (anti_entropy, mut context) = self.parts();
                 let context = &mut context;
                 match message {
-                    Message::Summary { cut, count, fingerprint, token, .. } => {
-                        anti_entropy.on_summary(from, (cut, count, fingerprint), token, context);
+                    Message::Summary { cut, count, fingerprint, partial, token } => {
+                        let summary = Summary { cut, count, fingerprint, partial };
+                        anti_entropy.on_summary(from, summary, token, context);
                     }
                     Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                         anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, context);
                     }
-                    Message::Split { range, estimate } => anti_entropy.on_split(from, range, estimate, context),
-                    Message::Decoded { range, want } => anti_entropy.on_decoded(from, range, want, context),
-                    Message::Want { token, hashes } => anti_entropy.on_want(from, token, hashes, context),
+                    Message::Split { range, count, estimate } => {
+                        anti_entropy.on_split(from, range, (count, estimate), context);
+                    }
+                    Message::Decoded { range, found, want } => {
+                        anti_entropy.on_decoded(from, range, found, &want, context);
+                    }
                     Message::Pull { cut, token, window, ranges } => {
                         anti_entropy.on_pull(from, cut, token, (window, ranges), context);
                     }
@@ -319,11 +324,8 @@ fn one_who_does_not_show_its_token_gets_nothing() {
     let cut = cut_of(NOW);
     let ask = |token| {
         let tokens = Tokens { mine: 0, yours: token };
-        let hashes =
-            Site::new(Mode::PushPull, 0..100).replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
         vec![
             Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL] },
-            Message::Want { token, hashes: Hashes(hashes) },
             Message::Sketch {
                 cut,
                 range: Range::ALL,
@@ -360,10 +362,10 @@ fn one_who_does_not_show_its_token_gets_nothing() {
 fn answers_that_were_not_asked_for_are_ignored() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let hashes: Vec<u64> = site.replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
-    let (cut, exchange) = (cut_of(NOW), Mode::PushPull);
-    site.hear(5, Message::Summary { cut, count: 1, fingerprint: 1, exchange, token: Some(1) });
-    site.hear(5, Message::Split { range: Range::ALL, estimate: 1_000 });
-    site.hear(5, Message::Decoded { range: Range::ALL, want: Hashes(hashes) });
+    let cut = cut_of(NOW);
+    site.hear(5, Message::Summary { cut, count: 1, fingerprint: 1, partial: false, token: Some(1) });
+    site.hear(5, Message::Split { range: Range::ALL, count: 1_000, estimate: 1_000 });
+    site.hear(5, Message::Decoded { range: Range::ALL, found: 100, want: Prefixes::of(&hashes) });
     site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![] });
     assert!(site.said().is_empty() && site.is_idle());
 }
@@ -371,11 +373,11 @@ fn answers_that_were_not_asked_for_are_ignored() {
 #[test]
 fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
     let mut site = Site::new(Mode::PushPull, 0..100);
-    let (count, fingerprint, exchange) = (1, 1, Mode::PushPull);
+    let (count, fingerprint, partial) = (1, 1, false);
     let cut = cut_of(NOW - Duration::from_secs(31));
-    site.hear(5, Message::Summary { cut, count, fingerprint, exchange, token: None });
+    site.hear(5, Message::Summary { cut, count, fingerprint, partial, token: None });
     assert_eq!(site.said(), []);
-    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, exchange, token: None });
+    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, partial, token: None });
     assert!(
         matches!(site.said()[..], [Message::Summary { cut, token: Some(_), .. }] if cut == cut_of(NOW)),
         "of two cuts the smaller"
@@ -388,7 +390,7 @@ fn exchanging() -> (Site, u32) {
     site.begin(1);
     site.said();
     let cut = cut_of(NOW);
-    site.hear(1, Message::Summary { cut, count: 101, fingerprint: 1, exchange: Mode::PushPull, token: Some(9) });
+    site.hear(1, Message::Summary { cut, count: 101, fingerprint: 1, partial: false, token: Some(9) });
     let Some(Message::Sketch { tokens, .. }) = site.said().pop() else { panic!() };
     (site, tokens.mine)
 }
@@ -401,7 +403,7 @@ fn one_who_says_for_ever_that_nothing_decodes_is_given_up() {
     while let Some(range) = ranges.pop() {
         // Few enough that they are split, not pulled, and once as many as can be said.
         let estimate = if sketches == 5 { u64::MAX } else { 1 };
-        site.hear(1, Message::Split { range, estimate });
+        site.hear(1, Message::Split { range, count: 1, estimate });
         ranges.extend(
             site.said()
                 .into_iter()
@@ -426,7 +428,7 @@ fn catching_up() -> Site {
     site.begin(1);
     site.said();
     let cut = cut_of(NOW);
-    site.hear(1, Message::Summary { cut, count: 10_000, fingerprint: 1, exchange: Mode::PushPull, token: Some(9) });
+    site.hear(1, Message::Summary { cut, count: 10_000, fingerprint: 1, partial: false, token: Some(9) });
     assert!(matches!(&site.said()[..], [Message::Pull { token: 9, ranges, .. }] if ranges[..] == [Range::ALL]));
     assert_eq!(site.anti_entropy.progress(), Some((0, 10_000)));
     site
@@ -473,7 +475,7 @@ fn pages_that_cut_what_is_missing_into_ever_smaller_pieces_cost_bounded_memory()
         site.hear(1, page(n * 1_000, n * 1_000, false));
     }
     let (anti_entropy, _) = site.parts();
-    assert!(anti_entropy.catch_up.as_ref().is_some_and(|catch_up| catch_up.pieces() <= 1_024));
+    assert!(anti_entropy.catch_up.as_ref().is_none_or(|catch_up| catch_up.pieces() <= 1_024));
     site.hear(1, page(0, u64::MAX, true));
     assert!(site.is_idle(), "and it still ends");
 }
