@@ -123,7 +123,8 @@ fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
         title: format!("{kill} crashes among {nodes} nodes, {} loss", percent(*loss)),
         x: Axis { name: "time since the crash (s)", range: 0.0..round_up(end.fold(1.0, f64::max)) },
         y: Axis { name: "crashes that all have seen (%)", range: 0.0..100.0 },
-        sizes: false,
+        logarithmic: false,
+        dots: false,
         legend: Legend::UpperLeft,
         curves: curves.into(),
     }
