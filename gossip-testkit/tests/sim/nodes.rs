@@ -149,7 +149,7 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
     let refused = [
         ("spread --nodes 1", "--nodes", "2..=100000"),
         ("spread --nodes 9 --loss 2", "--loss", "from 0 to 0.9"),
-        ("spread --nodes 9 --loss -5%", "--loss", ""),
+        ("spread --nodes 9 --loss=-5%", "--loss", "from 0 to 0.9"),
         ("spread --nodes 9 --loss some", "--loss", "30%"),
         ("spread --nodes 9 --fanout 33", "--fanout", "1..=32"),
         ("spread --nodes 9 --interval-ms 0", "--interval-ms", "1..=60000"),
@@ -198,14 +198,14 @@ fn a_replay_shows_what_happened() {
 /// No fault of the node's: nobody converges who hears nothing, and a plan may say so.
 #[test]
 fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
-    let line = scenario("fails.txt", "seed 1\nnodes 0-1\nseeds 2\nloss 100% on * -> * from 0s\n");
+    let line = scenario("fails.txt", "seed 1\nnodes 0-1\nseeds 2\nloss 100% on * -> * from 0s on\n");
     let output = sim(&line);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "));
     let printed: String =
         text.lines().skip_while(|line| !line.starts_with("# violated")).map(|l| format!("{l}\n")).collect();
-    assert!(printed.contains("\nloss 100% on * -> * from 0s\n"), "{text}");
+    assert!(printed.contains("\nloss 100% on * -> * from 0s on\n"), "{text}");
     let again = sim(&scenario("again.txt", &printed));
     assert_eq!((again.status.code(), again.stdout), (Some(1), text.into_bytes()));
     let objects = String::from_utf8(sim(&format!("{line} --json")).stdout).expect("UTF-8");
@@ -226,7 +226,7 @@ fn pictures_have_axes_legend_and_curves() {
     for (command, labels) in [
         (SPREAD, ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
         ("idle --nodes 12 --seconds 5", ["nodes", "bytes sent per node and second", "1000 entries"]),
-        (DETECT, ["time since the crash (s)", "detections until then (%)", "crashes that all have seen"]),
+        (DETECT, ["time since the crash (s)", "crashes that all have seen (%)", "with Lifeguard"]),
     ] {
         let file = temporary(&format!("{}.svg", labels[0]));
         let line = [command.split_whitespace().collect(), vec!["--svg", file.to_str().expect("UTF-8")]].concat();

@@ -21,7 +21,7 @@ pub(crate) struct Axis {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Legend {
     LowerRight,
-    UpperRight,
+    UpperLeft,
 }
 
 /// A chart whose vertical axis is linear.
@@ -30,8 +30,10 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
-    /// Whether the horizontal axis is logarithmic, and every point drawn as a dot: for a few sizes that were measured.
-    pub(crate) sizes: bool,
+    /// Whether the horizontal axis is logarithmic.
+    pub(crate) logarithmic: bool,
+    /// Whether every point is drawn as a dot: for a few that were measured.
+    pub(crate) dots: bool,
     pub(crate) legend: Legend,
     pub(crate) curves: Vec<(String, Vec<(f64, f64)>)>,
 }
@@ -41,7 +43,8 @@ impl Chart {
     pub(crate) fn draw(&self, file: &Path) -> Result<(), Failure> {
         let mut svg = String::new();
         let range = self.x.range.clone();
-        let painted = if self.sizes { self.paint(range.log_scale(), &mut svg) } else { self.paint(range, &mut svg) };
+        let painted =
+            if self.logarithmic { self.paint(range.log_scale(), &mut svg) } else { self.paint(range, &mut svg) };
         painted.map_err(|error| failure(file, &*error))?;
         std::fs::write(file, svg).map_err(|error| failure(file, &error))
     }
@@ -77,13 +80,13 @@ impl Chart {
                 .draw_series(LineSeries::new(visible.clone(), colour.stroke_width(2)))?
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
-            if self.sizes {
+            if self.dots {
                 chart.draw_series(visible.map(|point| Circle::new(point, 4, colour.filled())))?;
             }
         }
         let position = match self.legend {
             Legend::LowerRight => SeriesLabelPosition::LowerRight,
-            Legend::UpperRight => SeriesLabelPosition::UpperRight,
+            Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
         };
         chart
             .configure_series_labels()

@@ -89,7 +89,12 @@ impl Arguments {
 /// What failed, with its explanation as comments, so that all of it is a scenario.
 pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
     output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
-    let comments: Vec<_> = failure.to_string().lines().map(|line| format!("# {line}").trim_end().to_owned()).collect();
-    output.note(&format!("{}\n{}", comments.join("\n"), failure.scenario().trim_end()))?;
+    // A semicolon ends a comment. What it came from has some, and whoever holds the text need not be told how to replay it.
+    let explanation = failure.to_string();
+    let lines = explanation.lines().take_while(|line| !line.starts_with("to replay:"));
+    for line in lines.map(|line| line.replace(';', ",")) {
+        output.note(format!("# {line}").trim_end())?;
+    }
+    output.note(failure.scenario().trim_end())?;
     Err(Failure::Shown(format!("error: {} did not hold at {:?}", failure.invariant(), failure.at())))
 }

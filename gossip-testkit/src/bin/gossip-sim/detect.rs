@@ -8,7 +8,7 @@ use gossip_testkit::lab::real::{Detect, Detection};
 use serde::Serialize;
 
 use crate::arguments::{Cluster, Loss, Svg, percent, share};
-use crate::chart::{Axis, Chart, Legend, round_up, thin};
+use crate::chart::{Axis, Chart, Legend, round_up};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 ///
 /// Times are the medians over all crashes, which come one after another. False alarms are events at any node about
 /// members that ran all the time. Without Lifeguard it is SWIM as the Lifeguard paper compares it: α = 5, β = 1, no
-/// local health, no buddy system. The picture shows the distribution of detection times.
+/// local health, no buddy system. The picture shows, with and without, when how many crashes were seen by all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -55,15 +55,9 @@ impl Arguments {
             let bound = format!("must be from 0 to {}: half of the nodes", nodes / 2);
             return Err(Failure::Flag { flag: "kill".into(), bound });
         }
-        let mut config = Config::lan();
-        let probe = &mut config.probe;
-        if self.lifeguard == "off" {
-            (probe.alpha, probe.beta, probe.confirmations) = (5, 1, 0);
-            (probe.max_health, probe.buddy, probe.nack) = (0, false, false);
-        }
         let detect = Detect {
             nodes,
-            config,
+            config: config(self.lifeguard == "on"),
             latency: Latency::default(),
             loss,
             kill: self.kill,
@@ -91,35 +85,47 @@ impl Arguments {
             ["first (s)", "all (s)", "false suspicions", "false deaths"],
             &[[time(first_s), time(all_s), false_suspicions.to_string(), false_deaths.to_string()]],
         )?;
-        self.svg.svg.map_or(Ok(()), |file| picture(nodes, loss, &seen).draw(&file))
+        let Some(file) = self.svg.svg else { return Ok(()) };
+        let progress = Progress::new(2 * detect.pulses());
+        let [with, without] = [true, false]
+            .map(|lifeguard| Detect { config: config(lifeguard), ..detect.clone() }.run(seed, &|| progress.step()));
+        drop(progress);
+        picture(&detect, [("with Lifeguard", with?), ("without", without?)]).draw(&file)
     }
 }
 
-fn picture(nodes: u32, loss: f64, seen: &Detection) -> Chart {
-    let cumulative = |mut times: Vec<f64>, of: usize| -> Vec<(f64, f64)> {
-        times.sort_by(f64::total_cmp);
-        let shares = (1..).map(|count: u32| 100.0 * f64::from(count) / of.max(1) as f64);
-        let points = times.into_iter().zip(shares).collect::<Vec<_>>();
-        let steps = points.iter().zip([0.0].into_iter().chain(points.iter().map(|point| point.1)));
-        steps.flat_map(|(&(time, share), before)| [(time, before), (time, share)]).collect()
+fn config(lifeguard: bool) -> Config {
+    let mut config = Config::lan();
+    let probe = &mut config.probe;
+    if !lifeguard {
+        (probe.alpha, probe.beta, probe.confirmations) = (5, 1, 0);
+        (probe.max_health, probe.buddy, probe.nack) = (0, false, false);
+    }
+    config
+}
+
+/// The cumulative distribution of when all had seen a crash, a step for each.
+fn steps(seen: &Detection) -> Vec<(f64, f64)> {
+    let of = seen.seen.len() as f64;
+    let mut times: Vec<_> = seen.seen.iter().filter_map(|times| times.get(seen.witnesses - 1)).collect();
+    times.sort_unstable();
+    let step = |(time, count): (&Duration, u32)| {
+        [count - 1, count].map(|count| (time.as_secs_f64(), 100.0 * f64::from(count) / of))
     };
-    let crashes = seen.seen.len();
-    let seconds = |time: &Duration| time.as_secs_f64();
-    let first = cumulative(seen.seen.iter().filter_map(|seen| seen.first()).map(seconds).collect(), crashes);
-    let by_all = seen.seen.iter().filter_map(|times| times.get(seen.witnesses - 1)).map(seconds).collect();
-    let by_all = cumulative(by_all, crashes);
-    let each = cumulative(seen.seen.iter().flatten().map(seconds).collect(), crashes * seen.witnesses);
-    let end = [&first, &by_all, &each].into_iter().filter_map(|curve| curve.last()).map(|point| point.0);
+    times.into_iter().zip(1..).flat_map(step).collect()
+}
+
+fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
+    let curves = results.map(|(name, seen)| (name.to_owned(), steps(&seen)));
+    let end = curves.iter().filter_map(|(_, curve)| curve.last()).map(|point| point.0);
+    let Detect { kill, nodes, loss, .. } = detect;
     Chart {
-        title: format!("{crashes} crashes among {nodes} nodes, {} loss", percent(loss)),
+        title: format!("{kill} crashes among {nodes} nodes, {} loss", percent(*loss)),
         x: Axis { name: "time since the crash (s)", range: 0.0..round_up(end.fold(1.0, f64::max)) },
-        y: Axis { name: "detections until then (%)", range: 0.0..100.0 },
-        sizes: false,
-        legend: if crashes == 0 { Legend::UpperRight } else { Legend::LowerRight },
-        curves: vec![
-            ("crashes that somebody has seen".to_owned(), first),
-            ("(crash, witness) pairs".to_owned(), thin(each)),
-            ("crashes that all have seen".to_owned(), by_all),
-        ],
+        y: Axis { name: "crashes that all have seen (%)", range: 0.0..100.0 },
+        logarithmic: false,
+        dots: false,
+        legend: Legend::UpperLeft,
+        curves: curves.into(),
     }
 }

@@ -145,7 +145,8 @@ fn picture(curves: Vec<(String, Vec<(f64, f64)>)>) -> Chart {
             name: "bytes sent per node and second",
             range: 0.0..round_up(1.3 * points().map(|point| point.1).fold(1.0, f64::max)),
         },
-        sizes: true,
+        logarithmic: true,
+        dots: true,
         legend: Legend::LowerRight,
         curves,
     }

@@ -93,15 +93,17 @@ fn curve(course: &Course) -> Vec<(f64, f64)> {
 
 fn picture(nodes: u32, mut curves: Vec<(f64, Vec<(f64, f64)>)>) -> Chart {
     curves.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // The tail after 99.5 % would squeeze the S.
-    let settled = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 99.5));
+    // The tail after 99.95 % would squeeze the S.
+    let settled = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 99.95));
     let end = round_up(settled.map(|point| point.0).fold(1.0, f64::max));
+    let start = 10_f64.powf((end / 1e4).log10().ceil().max(0.0));
     Chart {
         title: format!("One put among {nodes} nodes"),
-        x: Axis { name: "time since the put (ms)", range: 0.0..end },
+        x: Axis { name: "time since the put (ms)", range: start..end },
         y: Axis { name: "nodes that know (%)", range: 0.0..100.0 },
-        sizes: false,
-        legend: Legend::LowerRight,
+        logarithmic: true,
+        dots: false,
+        legend: Legend::UpperLeft,
         curves: curves.into_iter().map(|(loss, curve)| (format!("{} loss", percent(loss)), thin(curve))).collect(),
     }
 }
