@@ -103,7 +103,7 @@ impl Chart {
 
 /// No more decimals than tell ticks apart.
 fn tick(value: f64, end: f64) -> String {
-    let decimals = if end <= 2.0 { 1 } else { 0 };
+    let decimals = if end <= 2.0 || (value > 0.0 && value < 1.0) { 1 } else { 0 };
     format!("{value:.decimals$}")
 }
 

@@ -96,14 +96,16 @@ fn picture(nodes: u32, mut curves: Vec<(f64, Vec<(f64, f64)>)>) -> Chart {
     // The tail after 99.95 % would squeeze the S.
     let settled = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 99.95));
     let end = round_up(settled.map(|point| point.0).fold(1.0, f64::max));
-    let start = 10_f64.powf((end / 1e4).log10().ceil().max(0.0));
+    let halves = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 50.0));
+    let half = halves.map(|point| point.0).fold(end, f64::min);
+    let start = 10_f64.powf(half.log10().floor() - 1.0);
     Chart {
         title: format!("One put among {nodes} nodes"),
         x: Axis { name: "time since the put (ms)", range: start..end },
         y: Axis { name: "nodes that know (%)", range: 0.0..100.0 },
         logarithmic: true,
         dots: false,
-        legend: Legend::UpperLeft,
+        legend: Legend::LowerRight,
         curves: curves.into_iter().map(|(loss, curve)| (format!("{} loss", percent(loss)), thin(curve))).collect(),
     }
 }
