@@ -69,6 +69,9 @@
 //! # Ok::<(), String>(())
 //! ```
 //!
+//! - [`suite`]: does an adapter or a transport carry the protocol over real sockets? Conformance scenarios behind a
+//!   small trait; the only part that is not simulated.
+//!
 //! Time is virtual and everything random has a seed: a run is the same, byte for byte, on every machine.
 //! ([`Report::trace`] is its hash.) On one core the simulator carries about a million datagrams per second.
 //!
@@ -92,6 +95,7 @@ mod node;
 mod plan;
 mod scenario;
 mod sim;
+pub mod suite;
 
 pub use address::Addr;
 pub use check::{Checker, Report, check, run};
