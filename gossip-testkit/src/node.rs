@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Stamp, Status, Update};
+use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Snapshot, Stamp, Status, Update};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::address::Addr;
@@ -186,12 +186,17 @@ fn addr_of(id: NodeId) -> Addr {
     Addr(id.get() as u32)
 }
 
-/// The memory is the whole node, as if its process had been stopped and gone on without its sockets' contents.
+fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
+    Node::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
+        .expect("the configuration of a simulation is checked by its author")
+}
+
+/// The memory is a snapshot, taken when the process crashes: the next one is another life of the same member.
 impl Machine for Node<Addr> {
     type Config = Config;
     type Command = Command;
     type Event = Event<Addr>;
-    type Memory = Self;
+    type Memory = Snapshot<Addr>;
 
     fn limits(config: &Config) -> Limits {
         // A probe and its ack, and room for an exchange of summaries.
@@ -207,11 +212,12 @@ impl Machine for Node<Addr> {
         }
     }
 
-    fn boot(boot: &Boot<'_, Config>, memory: Option<Self>) -> Self {
-        let mut node = memory.unwrap_or_else(|| {
-            Self::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
-                .expect("the configuration of a simulation is checked by its author")
-        });
+    fn boot(boot: &Boot<'_, Config>, memory: Option<Snapshot<Addr>>) -> Self {
+        let mut node = new(boot);
+        if let Some(memory) = memory {
+            // Those that would be refused were asked for in `remembers`.
+            let _ = node.restore(boot.now, memory);
+        }
         match boot.config.membership {
             gossip_core::Membership::Probed => node.join(boot.now, boot.seeds.iter().copied()),
             gossip_core::Membership::Given => node.set_peers(boot.now, boot.nodes.iter().copied()),
@@ -219,8 +225,12 @@ impl Machine for Node<Addr> {
         node
     }
 
-    fn into_memory(self) -> Self {
-        self
+    fn remembers(boot: &Boot<'_, Config>, memory: &Snapshot<Addr>) -> bool {
+        new(boot).restore(boot.now, memory.clone()).is_ok()
+    }
+
+    fn into_memory(self) -> Snapshot<Addr> {
+        self.snapshot()
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
@@ -309,6 +319,7 @@ impl Machine for Node<Addr> {
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
             Event::Member { member, .. } => Note::Member(addr_of(member.id), member.status),
+            Event::CameBack { .. } => Note::Forgot,
             _ => Note::Other,
         }
     }
@@ -320,12 +331,13 @@ fn key_of(label: &str, owner: Option<NodeId>, name: &str) -> u128 {
     hasher.write(label.as_bytes());
     let keys = hasher.finish128();
     let mut hasher = SipHasher24::new_with_keys(keys.h1, keys.h2);
-    hasher.write(&[1 + u8::from(owner.is_some())]);
+    let kind = 1 + u8::from(owner.is_some());
+    hasher.write(&[kind]);
     if let Some(owner) = owner {
         hasher.write(&owner.get().to_le_bytes());
     }
     hasher.write(name.as_bytes());
-    hasher.finish128().as_u128()
+    u128::from(kind) << 126 | hasher.finish128().as_u128() >> 2
 }
 
 fn item(label: &str, cut: Instant, update: &Update<Addr>) -> (String, Item) {
