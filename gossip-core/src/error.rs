@@ -124,6 +124,34 @@ pub struct DecodeError {
     pub reason: String,
 }
 
+/// The caller, or whatever kept the snapshot, is at fault: nothing was restored, nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The snapshot is older than death certificates become: what is deleted by now might come back from it.
+    #[error("the snapshot is {age:?} old, at most {oldest:?} are admitted")]
+    TooOld {
+        /// How old it is.
+        age: core::time::Duration,
+        /// `lifetimes.certificate`.
+        oldest: core::time::Duration,
+    },
+    /// By the clock of now, the snapshot is yet to be taken: stamps that follow it would be refused everywhere.
+    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} are admitted")]
+    FromTheFuture {
+        /// By how much.
+        ahead: core::time::Duration,
+        /// The bound.
+        furthest: core::time::Duration,
+    },
+    /// The snapshot was taken in another cluster.
+    #[error("a snapshot of another cluster, {label:?}")]
+    ForeignLabel {
+        /// That cluster's label.
+        label: String,
+    },
+}
+
 /// The configuration is at fault: no node was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

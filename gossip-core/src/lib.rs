@@ -92,10 +92,10 @@ pub use config::{
     AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, LossOfInterest, Mail, Membership, Policy, Probe,
     Response,
 };
-pub use error::{ConfigError, DatagramError, DecodeError, TypedError, WriteError};
+pub use error::{ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
-pub use node::{Input, Node, PutOptions, Reconciled, Stats, Transmit};
+pub use node::{Input, Node, PutOptions, Reconciled, Snapshot, Stats, Transmit};
 pub use outbox::Kind;
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};

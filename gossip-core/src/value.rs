@@ -64,8 +64,7 @@ impl<T: Serialize> Typed<T> {
     /// # Errors
     /// A value that postcard has no bytes for, such as a sequence of unknown length.
     pub fn encode(self, value: &T) -> Result<Vec<u8>, TypedError> {
-        postcard::to_allocvec(value)
-            .map_err(|error| TypedError::Encode { name: self.name, reason: error.to_string() })
+        postcard::to_allocvec(value).map_err(|error| TypedError::Encode { name: self.name, reason: error.to_string() })
     }
 
     /// Writes the shared entry; see [`Node::put`].

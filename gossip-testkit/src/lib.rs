@@ -51,6 +51,7 @@
 //!   (`examples/framing.rs`); sixty lines of another protocol are enough (`examples/counter.rs`).
 //! - [`Scenario`] and [`FaultPlan`]: plain data with builders, printed as text. [`Swarm`] draws them at random.
 //! - [`run`], [`check`](check()), [`sweep`]; [`Checker`] for everything they choose for you.
+//! - [`laws`]: whether a fold over what members own is one that a cluster can agree on (`examples/folds.rs`).
 //! - [`Cluster`]: stories told line by line, and measurements:
 //!
 //! ```
@@ -88,6 +89,7 @@ mod framed;
 mod front;
 pub mod invariant;
 pub mod lab;
+pub mod laws;
 mod machine;
 mod metrics;
 mod minimise;

@@ -34,6 +34,8 @@ pub(super) enum Source {
     Repair,
     /// With much else, while catching up.
     CatchUp,
+    /// From a snapshot: known here before.
+    Restored,
 }
 
 impl<A: Address> Node<A> {
@@ -52,7 +54,8 @@ impl<A: Address> Node<A> {
             return None;
         }
         let written = update.written();
-        if source != Source::Own && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
+        let checked = matches!(source, Source::Own | Source::Restored);
+        if !checked && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
             self.stats.updates_ahead += 1;
             return None;
         }
@@ -87,7 +90,7 @@ impl<A: Address> Node<A> {
         self.stats.updates_new += 1;
         if let Some((id, payload)) = delivered
             && old.is_none()
-            && source != Source::Own
+            && !matches!(source, Source::Own | Source::Restored)
         {
             self.events.broadcast(id, payload);
         }
@@ -105,6 +108,7 @@ impl<A: Address> Node<A> {
             }
             // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
+            Source::Restored => false,
         };
         if heats {
             self.heat(key);
@@ -178,7 +182,7 @@ impl<A: Address> Node<A> {
 
     /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
     /// grow, so that everywhere the same entries die with them. What this process owns goes along.
-    fn outlive(&mut self, life: Instant) {
+    pub(super) fn outlive(&mut self, life: Instant) {
         let own: Vec<Update<A>> = self.replica.owned(self.id).cloned().collect();
         self.life = Instant::from_micros(life.as_micros().saturating_add(1));
         let owner = Some(Owner { id: self.id, life: self.life });

@@ -166,13 +166,14 @@ impl Machine for Observed {
     type Config = Setting;
     type Command = Command;
     type Event = Event<Addr>;
-    type Memory = Self;
+    /// What the node leaves, and the bodies counted so far.
+    type Memory = (<Node<Addr> as Machine>::Memory, Option<u64>);
 
     fn limits(setting: &Setting) -> Limits {
         <Node<Addr> as Machine>::limits(&setting.config)
     }
 
-    fn boot(boot: &Boot<'_, Setting>, memory: Option<Self>) -> Self {
+    fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
         let Boot { addr, nodes, seeds, seed, config, now } = *boot;
         let inner = Boot { addr, nodes, seeds, seed, config: &config.config, now };
         let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
@@ -184,12 +185,12 @@ impl Machine for Observed {
             config: config.config.clone(),
             calls: Vec::new(),
         });
-        let bodies = memory.as_ref().map_or(config.count_bodies.then_some(0), |memory| memory.bodies);
-        Self { node: Machine::boot(&inner, memory.map(|memory| memory.node)), bodies, log }
+        let bodies = memory.as_ref().map_or(config.count_bodies.then_some(0), |(_, bodies)| *bodies);
+        Self { node: Machine::boot(&inner, memory.map(|(memory, _)| memory)), bodies, log }
     }
 
-    fn into_memory(self) -> Self {
-        self
+    fn into_memory(self) -> Self::Memory {
+        (self.node.into_memory(), self.bodies)
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
