@@ -58,5 +58,9 @@ fn the_crates_differ_in_their_documentation_alone() {
 
 #[test]
 fn both_are_tested_alike() {
-    compare("tests", &["common/runtime.rs"], &["twins.rs", "examples.rs", "crowd.rs"]);
+    compare(
+        "tests",
+        &["common/runtime.rs"],
+        &["twins.rs", "examples.rs", "crowd.rs", "transports.rs", "shutdown.rs", "mixed.rs"],
+    );
 }

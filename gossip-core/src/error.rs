@@ -94,6 +94,64 @@ pub enum WriteError {
     Left,
 }
 
+/// The caller is at fault: a typed value was not written, nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TypedError {
+    /// The value has no encoding.
+    #[error("the value of {name:?} cannot be encoded: {reason}")]
+    Encode {
+        /// The entry's name.
+        name: &'static str,
+        /// Why, in postcard's words.
+        reason: String,
+    },
+    /// The node refused to write it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Whoever wrote the entry is at fault: its bytes are no value of the type that is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {length} bytes of {name:?} are not of the type that is expected: {reason}")]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// The entry's name; with a prefix, that.
+    pub name: &'static str,
+    /// How many bytes it has.
+    pub length: usize,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+/// The caller, or whatever kept the snapshot, is at fault: nothing was restored, nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The snapshot is older than death certificates become: what is deleted by now might come back from it.
+    #[error("the snapshot is {age:?} old, at most {oldest:?} are admitted")]
+    TooOld {
+        /// How old it is.
+        age: core::time::Duration,
+        /// `lifetimes.certificate`.
+        oldest: core::time::Duration,
+    },
+    /// By the clock of now, the snapshot is yet to be taken: stamps that follow it would be refused everywhere.
+    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} are admitted")]
+    FromTheFuture {
+        /// By how much.
+        ahead: core::time::Duration,
+        /// The bound.
+        furthest: core::time::Duration,
+    },
+    /// The snapshot was taken in another cluster.
+    #[error("a snapshot of another cluster, {label:?}")]
+    ForeignLabel {
+        /// That cluster's label.
+        label: String,
+    },
+}
+
 /// The configuration is at fault: no node was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,12 @@ pub enum Event<A> {
         peers: Instant,
         /// What this node's clock said.
         own: Instant,
+    },
+    /// This node had no contact with anybody for longer than death certificates are kept, and comes back as a newcomer:
+    /// it keeps what it wrote since and what it owns, has forgotten what it had learned before, and asks for it again.
+    CameBack {
+        /// For how long.
+        away: Duration,
     },
     /// This node's [`leave`](crate::Node::leave) is done.
     Left,

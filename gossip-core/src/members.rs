@@ -149,11 +149,20 @@ impl Members {
         }
     }
 
-    /// A newcomer goes to a random place in what is left of the round.
+    /// A newcomer goes to a random place in the whole round (SWIM, section 4.3). One place among those still to come
+    /// would be unfair to the others: members that die and come back again and again would take up every place
+    /// towards the end of a round, and nobody else would be probed.
     fn insert_peer(&mut self, id: NodeId, rng: &mut impl Rng) {
         let last = self.peers.len();
         self.peers.push(id);
-        self.swap_peers(last, rng.random_range(self.cursor.min(last)..=last));
+        let at = rng.random_range(0..=last);
+        if at < self.cursor {
+            // As if it had had its turn.
+            self.swap_peers(last, self.cursor);
+            self.cursor += 1;
+        } else {
+            self.swap_peers(last, at);
+        }
     }
 
     fn remove_peer(&mut self, id: NodeId) {
@@ -203,10 +212,35 @@ mod tests {
         members.see(probed[2], Status::Dead, 1, &mut rng);
         members.forget(probed[4]);
         members.see(id(99), Status::Suspect, 1, &mut rng);
-        probed.extend((0..14).filter_map(|_| members.next_probe(&mut rng)));
+        // Two of those that had their turn are gone, and the newcomer has had its own or not.
+        while members.cursor < members.peers.len() {
+            probed.extend(members.next_probe(&mut rng));
+        }
         let distinct: BTreeSet<_> = probed.iter().copied().collect();
-        assert_eq!((probed.len(), distinct.len()), (21, 21));
-        assert!(distinct.contains(&id(99)), "a newcomer has its turn in the round in which it comes");
+        assert_eq!(probed.len(), distinct.len());
+        assert!((0..20).all(|n| distinct.contains(&id(n))));
+        let next: BTreeSet<_> = (0..19).filter_map(|_| members.next_probe(&mut rng)).collect();
+        assert!(next.len() == 19 && next.contains(&id(99)), "a newcomer has its turn in the next round at the latest");
+    }
+
+    #[test]
+    fn those_who_come_and_go_do_not_keep_the_others_from_their_turn() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+        let mut members = Members::default();
+        for n in 0..40 {
+            members.see(id(n), Status::Alive, 1, &mut rng);
+        }
+        let mut last = [0_usize; 40];
+        for period in 1..4_000 {
+            for n in 0..8 {
+                members.see(id(n), Status::Dead, 1, &mut rng);
+                members.see(id(n), Status::Alive, 1, &mut rng);
+            }
+            let probed = members.next_probe(&mut rng).unwrap();
+            last[usize::try_from(probed.get()).unwrap()] = period;
+            let longest = last[8..].iter().map(|at| period - at).max();
+            assert!(longest < Some(3 * 40), "{longest:?} periods without a probe");
+        }
     }
 
     #[test]

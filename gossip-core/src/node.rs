@@ -1,11 +1,13 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
+mod absence;
 mod clocks;
 mod commands;
 mod contacts;
 mod events;
 mod handle;
 mod learn;
+mod snapshot;
 mod transmit;
 
 use alloc::format;
@@ -31,9 +33,12 @@ use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
 use crate::update::{Clock, Update};
 use crate::wire::{Envelope, Message};
+use absence::Contact;
 use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
+
+pub use snapshot::Snapshot;
 
 /// What a driver tells a node.
 #[derive(Debug)]
@@ -208,6 +213,8 @@ pub struct Node<A: Address> {
     now: Instant,
     clock: Clock,
     peer_clocks: PeerClocks,
+    /// When anybody answered last.
+    contact: Option<Contact>,
     incarnation: u64,
     life: Instant,
     replica: Replica<A>,
@@ -260,6 +267,7 @@ impl<A: Address> Node<A> {
             now: Instant::ORIGIN,
             clock: Clock::default(),
             peer_clocks: PeerClocks::default(),
+            contact: None,
             incarnation: 0,
             life: Instant::ORIGIN,
             replica,
@@ -300,6 +308,7 @@ impl<A: Address> Node<A> {
                 Pending::Isolated(isolated) => Event::Isolated(isolated),
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
+                Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });
         }

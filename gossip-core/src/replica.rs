@@ -257,6 +257,16 @@ impl<A: Address> Replica<A> {
         Some(update)
     }
 
+    /// Forgets what does not satisfy `keep`, and all that waits for its owner.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Update<A>) -> bool) {
+        let gone: Vec<KeyHash> =
+            self.items.iter().filter(|(_, stored)| !keep(&stored.update)).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.remove(key);
+        }
+        self.parked.clear();
+    }
+
     // Looking up.
 
     /// The newest update of a key, whether or not it is in the reconciled set.

@@ -8,7 +8,7 @@ use gossip_core::Instant;
 use crate::address::Addr;
 use crate::failure::Failure;
 use crate::invariant::{Facts, Invariant, Maker, Violation, World, standard};
-use crate::machine::{Limits, Machine, View};
+use crate::machine::{Limits, Machine, Note, View};
 use crate::minimise;
 use crate::plan::Fault;
 use crate::scenario::Scenario;
@@ -374,6 +374,9 @@ impl<M: Machine> Watch<M> for Observer<M> {
     }
 
     fn event(&mut self, at: Instant, node: Addr, event: &M::Event) {
+        if M::note(event) == Note::Forgot {
+            self.started(node, false);
+        }
         let result = self.each(at, |invariant| invariant.event(at, node, event));
         self.note(result);
     }

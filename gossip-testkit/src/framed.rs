@@ -57,6 +57,10 @@ impl<M: Machine, F: Framing> Machine for Framed<M, F> {
         Self { inner: M::boot(boot, memory), framing: F::default(), addr: boot.addr, buffer: Vec::new() }
     }
 
+    fn remembers(boot: &Boot<'_, M::Config>, memory: &M::Memory) -> bool {
+        M::remembers(boot, memory)
+    }
+
     fn into_memory(self) -> M::Memory {
         self.inner.into_memory()
     }

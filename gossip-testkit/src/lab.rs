@@ -1,11 +1,12 @@
-//! The laboratory: epidemics in synchronous cycles, as the literature simulates and analyses them.
+//! The laboratory: epidemics in synchronous cycles, as the literature simulates and analyses them, and [`real`] nodes.
 //!
 //! One update, a complete graph, no loss, no latency: what is left is the arithmetic of who calls whom and when
 //! interest is lost. The decision to lose it is production's own [`Interest`](gossip_core::rumor::Interest), so that
 //! the tables of Demers et al. (1987) are a test of the code that nodes run. Only connection limits and hunting exist
 //! here alone.
 //!
-//! Knows policies and random numbers. Must not know nodes, datagrams or clocks: the [simulator](crate) has those.
+//! Knows policies and random numbers. Must not know nodes, datagrams or clocks: [`real`] has those, and the
+//! [simulator](crate) beneath it.
 //!
 //! ```
 //! use gossip_core::{Config, rumor::Policy};
@@ -20,6 +21,7 @@
 mod cycle;
 mod epidemic;
 mod lines;
+pub mod real;
 mod simple;
 pub mod tables;
 mod trials;

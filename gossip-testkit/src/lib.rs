@@ -51,6 +51,7 @@
 //!   (`examples/framing.rs`); sixty lines of another protocol are enough (`examples/counter.rs`).
 //! - [`Scenario`] and [`FaultPlan`]: plain data with builders, printed as text. [`Swarm`] draws them at random.
 //! - [`run`], [`check`](check()), [`sweep`]; [`Checker`] for everything they choose for you.
+//! - [`laws`]: whether a fold over what members own is one that a cluster can agree on (`examples/folds.rs`).
 //! - [`Cluster`]: stories told line by line, and measurements:
 //!
 //! ```
@@ -69,6 +70,9 @@
 //! # Ok::<(), String>(())
 //! ```
 //!
+//! - [`suite`]: does an adapter or a transport carry the protocol over real sockets? Conformance scenarios behind a
+//!   small trait; the only part that is not simulated.
+//!
 //! Time is virtual and everything random has a seed: a run is the same, byte for byte, on every machine.
 //! ([`Report::trace`] is its hash.) On one core the simulator carries about a million datagrams per second.
 //!
@@ -85,6 +89,7 @@ mod framed;
 mod front;
 pub mod invariant;
 pub mod lab;
+pub mod laws;
 mod machine;
 mod metrics;
 mod minimise;
@@ -92,6 +97,7 @@ mod node;
 mod plan;
 mod scenario;
 mod sim;
+pub mod suite;
 
 pub use address::Addr;
 pub use check::{Checker, Report, check, run};

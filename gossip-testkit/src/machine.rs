@@ -32,6 +32,11 @@ pub trait Machine: Sized {
     /// A process starts. `memory` is what an earlier process of this node had left, if it restarts with memory.
     fn boot(boot: &Boot<'_, Self::Config>, memory: Option<Self::Memory>) -> Self;
 
+    /// Whether a process that starts like this makes use of what another had left: it may be too old.
+    fn remembers(_boot: &Boot<'_, Self::Config>, _memory: &Self::Memory) -> bool {
+        true
+    }
+
     /// The process has crashed: what is left of it.
     fn into_memory(self) -> Self::Memory;
 
@@ -168,6 +173,8 @@ pub enum Note {
     Delivered(u128),
     /// A member is seen to be like this.
     Member(Addr, Status),
+    /// It has forgotten what it knew, on purpose: as if it had started without memory.
+    Forgot,
     /// Nothing that the invariants would understand.
     Other,
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Stamp, Status, Update};
+use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Snapshot, Stamp, Status, Update};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
@@ -184,12 +184,17 @@ fn addr_of(id: NodeId) -> Addr {
     Addr(id.get() as u32)
 }
 
-/// The memory is the whole node, as if its process had been stopped and gone on without its sockets' contents.
+fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
+    Node::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
+        .expect("the configuration of a simulation is checked by its author")
+}
+
+/// The memory is a snapshot, taken when the process crashes: the next one is another life of the same member.
 impl Machine for Node<Addr> {
     type Config = Config;
     type Command = Command;
     type Event = Event<Addr>;
-    type Memory = Self;
+    type Memory = Snapshot<Addr>;
 
     fn limits(config: &Config) -> Limits {
         // A probe and its ack, and room for an exchange of summaries.
@@ -205,11 +210,12 @@ impl Machine for Node<Addr> {
         }
     }
 
-    fn boot(boot: &Boot<'_, Config>, memory: Option<Self>) -> Self {
-        let mut node = memory.unwrap_or_else(|| {
-            Self::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
-                .expect("the configuration of a simulation is checked by its author")
-        });
+    fn boot(boot: &Boot<'_, Config>, memory: Option<Snapshot<Addr>>) -> Self {
+        let mut node = new(boot);
+        if let Some(memory) = memory {
+            // Those that would be refused were asked for in `remembers`.
+            let _ = node.restore(boot.now, memory);
+        }
         match boot.config.membership {
             gossip_core::Membership::Probed => node.join(boot.now, boot.seeds.iter().copied()),
             gossip_core::Membership::Given => node.set_peers(boot.now, boot.nodes.iter().copied()),
@@ -217,8 +223,12 @@ impl Machine for Node<Addr> {
         node
     }
 
-    fn into_memory(self) -> Self {
-        self
+    fn remembers(boot: &Boot<'_, Config>, memory: &Snapshot<Addr>) -> bool {
+        new(boot).restore(boot.now, memory.clone()).is_ok()
+    }
+
+    fn into_memory(self) -> Snapshot<Addr> {
+        self.snapshot()
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
@@ -307,6 +317,7 @@ impl Machine for Node<Addr> {
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
             Event::Member { member, .. } => Note::Member(addr_of(member.id), member.status),
+            Event::CameBack { .. } => Note::Forgot,
             _ => Note::Other,
         }
     }

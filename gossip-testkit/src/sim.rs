@@ -374,7 +374,7 @@ impl<M: Machine> Simulator<M> {
                 self.counters.false_deaths += u64::from(there(who));
                 self.counters.deaths += 1;
             }
-            Note::Member(..) | Note::Other => {}
+            Note::Member(..) | Note::Forgot | Note::Other => {}
         }
     }
 
@@ -477,7 +477,6 @@ impl<M: Machine> Simulator<M> {
         let memory = if memory { slot.memory.take() } else { None };
         slot.boots += 1;
         (slot.paused, slot.wake) = (false, Instant::MAX);
-        watch.started(node, memory.is_some());
         let boot = Boot {
             addr: node,
             nodes: &self.present,
@@ -486,6 +485,8 @@ impl<M: Machine> Simulator<M> {
             config: &self.config,
             now: slot.clock.read(self.now),
         };
+        let memory = memory.filter(|memory| M::remembers(&boot, memory));
+        watch.started(node, memory.is_some());
         slot.machine = Some(M::boot(&boot, memory));
         self.drain(node, watch);
     }

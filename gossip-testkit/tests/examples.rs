@@ -3,6 +3,9 @@
 #[path = "../examples/failing.rs"]
 mod failing;
 
+#[path = "../examples/folds.rs"]
+mod folds;
+
 #[test]
 fn the_failure_in_the_documentation_is_the_one_that_is_found() {
     let shown = include_str!("../examples/failing.txt");

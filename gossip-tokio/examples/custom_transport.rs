@@ -3,17 +3,17 @@
 //! Three nodes in a directory; one writes an entry, the others wait for it.
 
 #[cfg(unix)]
-mod unix {
+pub(crate) mod unix {
     use std::io;
     use std::path::{Path, PathBuf};
 
     use gossip_tokio::{Transport, core::Config, over};
     use tokio::net::UnixDatagram;
 
-    struct Unix(UnixDatagram);
+    pub(crate) struct Unix(UnixDatagram);
 
     impl Unix {
-        async fn bind(path: &Path) -> io::Result<Self> {
+        pub(crate) async fn bind(path: &Path) -> io::Result<Self> {
             let socket = UnixDatagram::bind(path)?;
             // Before the reactor has seen the socket once, `try_send_to` takes it for blocked.
             socket.writable().await?;

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 const QUEUE: usize = 256;
 type Frame = (SocketAddr, Vec<u8>);
 
-struct Tcp {
-    address: SocketAddr,
+pub(crate) struct Tcp {
+    pub(crate) address: SocketAddr,
     received: Receiver<Frame>,
     connections: Mutex<HashMap<SocketAddr, Sender<Vec<u8>>>>,
     /// Dropping it ends the listener and everybody who reads.
@@ -27,7 +27,7 @@ struct Tcp {
 }
 
 impl Tcp {
-    async fn bind(address: &str) -> io::Result<Self> {
+    pub(crate) async fn bind(address: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (sender, received) = bounded(QUEUE);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::gossip::core::{Config, NodeId, Status};
 use common::gossip::{Builder, DriverStats, Gossip, Memory, Network, Over, TaskError, Transport, over};
-use common::{millis, node, pair, run, runtime, sees};
+use common::{millis, node, pair, run, run_for, runtime, sees};
 
 /// A transport whose network can be taken away.
 struct Fragile {
@@ -85,6 +85,42 @@ fn a_network_that_fails_on_every_call_and_comes_back_costs_nothing_but_time() {
         first.put("after", b"value").unwrap();
         second.wait_for("after").await.unwrap();
     });
+}
+
+/// Takes the network away for some time and gives it back: the node is a member again by itself.
+async fn survives_an_outage_of(time: Duration) {
+    let network = Network::default();
+    let (first, third) = (node(&network, 1).await, node(&network, 3).await);
+    let (second, broken) = fragile(&network, io::ErrorKind::NetworkUnreachable).await;
+    for node in [&first, &second, &third] {
+        node.wait_members(3).await.unwrap();
+    }
+    broken.store(true, Ordering::Relaxed);
+    runtime::sleep(time).await;
+    sees(&first, 2, Status::Dead).await;
+    sees(&third, 2, Status::Dead).await;
+    assert!(second.is_isolated() && second.stats().driver.receives_failed > 0);
+    second.put("during", b"value").unwrap();
+    broken.store(false, Ordering::Relaxed);
+    for (node, others) in [(&first, [2, 3]), (&second, [1, 3]), (&third, [1, 2])] {
+        for other in others {
+            sees(node, other, Status::Alive).await;
+        }
+        node.wait_for("during").await.unwrap();
+    }
+    second.wait_until(|node| !node.is_isolated()).await.unwrap();
+}
+
+#[test]
+fn a_node_whose_network_was_gone_for_long_is_a_member_again_by_itself() {
+    // Sixty protocol periods of the local preset: all others are dead to it, and it to them.
+    run(|| survives_an_outage_of(millis(12_000)));
+}
+
+#[test]
+#[ignore = "takes more than a minute; twelve seconds are tested always"]
+fn a_node_whose_network_was_gone_for_a_minute_is_a_member_again_by_itself() {
+    run_for(millis(150_000), || survives_an_outage_of(millis(60_000)));
 }
 
 #[test]

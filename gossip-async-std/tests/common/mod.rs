@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+pub mod harness;
 pub mod runtime;
 
 pub use runtime::gossip;
@@ -15,17 +16,22 @@ use futures_util::future::{Either, select};
 use gossip::core::{Config, NodeId, Status};
 use gossip::{Gossip, Network, over};
 
-/// No test needs this long; one that hangs fails.
+/// Hardly any test needs this long; one that hangs fails.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a test on a thread of its own, so that a starved runtime is found out, too.
 pub fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    run_for(LIMIT, test);
+}
+
+/// The same for a test that needs longer.
+pub fn run_for<F: Future<Output = ()>>(limit: Duration, test: impl FnOnce() -> F + Send + 'static) {
     let (done, end) = mpsc::channel();
     let thread = thread::spawn(move || {
         runtime::block_on(test());
         done.send(()).expect("the test waits");
     });
-    match end.recv_timeout(LIMIT) {
+    match end.recv_timeout(limit) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
         // A panic in the test drops the sender: let it be seen.
         _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),

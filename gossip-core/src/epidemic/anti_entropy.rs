@@ -198,6 +198,11 @@ impl<A: Address> AntiEntropy<A> {
         self.patience = (self.patience * 7 + towards) / 8;
     }
 
+    /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
+    pub(crate) fn drop_exchange(&mut self) {
+        (self.exchange, self.catch_up, self.eager) = (None, None, EAGER);
+    }
+
     // The initiator.
 
     /// Begins an exchange: tells a peer in short what is held here.

@@ -15,7 +15,7 @@ use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{Intent, Kind};
 use crate::time::{Instant, micros};
-use crate::update::Standing;
+use crate::update::{Record, Standing};
 
 type Hasher = BuildHasherDefault<SipHasher13>;
 
@@ -26,6 +26,8 @@ pub(super) struct Contacts<A> {
     seeds: IndexMap<A, Option<NodeId>, Hasher>,
     /// The peers that the application gave, where it does.
     given: IndexSet<A, Hasher>,
+    /// Where members were before this node forgot them. Called until anybody answers.
+    former: Vec<A>,
     /// When one may be contacted next.
     next: Option<Instant>,
     /// The last dead member that was tried, and where.
@@ -40,6 +42,7 @@ impl<A> Default for Contacts<A> {
         Self {
             seeds: IndexMap::default(),
             given: IndexSet::default(),
+            former: Vec::new(),
             next: None,
             tried: None,
             next_bridge: Instant::ORIGIN,
@@ -72,6 +75,18 @@ impl<A: Address> Contacts<A> {
     }
 }
 
+impl<A: Address> Contacts<A> {
+    /// A member is forgotten, but perhaps there is nobody else to ask.
+    pub(super) fn remember(&mut self, record: &Record<A>) {
+        if record.standing != Standing::Left && self.former.len() < FORMER {
+            self.former.push(record.address.clone());
+        }
+    }
+}
+
+/// How many addresses of forgotten members are kept.
+const FORMER: usize = 16;
+
 /// A time around `time`, so that nodes do not stay in step: between three and five quarters of it.
 fn jittered(time: Duration, rng: &mut impl Rng) -> Duration {
     let time = micros(time);
@@ -99,7 +114,8 @@ impl<A: Address> Node<A> {
     pub(super) fn lacks_peers(&self) -> bool {
         match self.config.membership {
             Membership::Probed => {
-                let known = self.contacts.seeds.keys().any(|seed| *seed != self.address) || self.members.dead() > 0;
+                let known = self.contacts.seeds.keys().chain(&self.contacts.former).any(|seed| *seed != self.address)
+                    || self.members.dead() > 0;
                 self.members.peers() == 0 && known
             }
             Membership::Given => self.members.peers() == 0 && !self.contacts.given.is_empty(),
@@ -156,7 +172,11 @@ impl<A: Address> Node<A> {
         };
         let seeds =
             self.contacts.seeds.iter().filter(|(seed, answered)| **seed != self.address && absent(answered, seed));
-        let seeds: Vec<A> = seeds.map(|(seed, _)| seed.clone()).collect();
+        let former = self.contacts.former.iter().filter(|_| lonely);
+        let seeds: Vec<A> = seeds.map(|(seed, _)| seed).chain(former).cloned().collect();
+        if !lonely {
+            self.contacts.former.clear();
+        }
         for seed in seeds {
             // All of them together contact a lost seed about as often as three would.
             if lonely || self.rng.random_range(0..n) < 3 {

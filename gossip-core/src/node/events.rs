@@ -4,6 +4,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
@@ -18,6 +19,7 @@ pub(super) enum Pending<A> {
     Isolated(bool),
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
+    CameBack(Duration),
     Left,
 }
 
@@ -42,6 +44,7 @@ pub(super) struct Events<A> {
     isolated: Option<bool>,
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
+    came_back: Option<Duration>,
     left: bool,
 }
 
@@ -59,6 +62,7 @@ impl<A> Events<A> {
             isolated: None,
             conflict: None,
             clock_wrong: None,
+            came_back: None,
             left: false,
         }
     }
@@ -113,6 +117,10 @@ impl<A> Events<A> {
         self.clock_wrong = Some((peers, own));
     }
 
+    pub(super) fn came_back(&mut self, away: Duration) {
+        self.came_back = Some(away);
+    }
+
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -135,6 +143,9 @@ impl<A> Events<A> {
         }
         if let Some((peers, own)) = self.clock_wrong.take() {
             return Some(Pending::ClockWrong { peers, own });
+        }
+        if let Some(away) = self.came_back.take() {
+            return Some(Pending::CameBack(away));
         }
         match self.order.pop_front() {
             Some(Place::Member(id)) => {

@@ -64,7 +64,12 @@ impl<A: Address> Node<A> {
 
     /// Time never runs backwards here. The first that is told begins this node's life.
     pub(super) fn advance(&mut self, now: Instant) {
+        let gap = now.since(self.now);
         self.now = self.now.max(now);
+        if gap > self.config.lifetimes.certificate {
+            // A process that was suspended: nothing of what it knew may leave it before it has asked.
+            self.end_absence(gap);
+        }
         if self.phase == Phase::Unborn {
             self.start();
         }
@@ -128,6 +133,7 @@ impl<A: Address> Node<A> {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
             messages.retain(|message| matches!(message, Message::Mail(Item::Update(_))));
         } else {
+            self.note_signal();
             self.note_clock(sender, clock);
             self.note_sender(sender, from);
             self.give_back_record(sender, incarnation, from);
@@ -163,7 +169,10 @@ impl<A: Address> Node<A> {
     fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
         match message {
             Message::Ping { seq } => self.outbox.message(Kind::Ack, from.clone(), Message::Ack { seq }),
-            Message::Ack { seq } => self.on_ack(sender, seq),
+            Message::Ack { seq } => {
+                self.note_answer();
+                self.on_ack(sender, seq);
+            }
             Message::PingReq { seq, target, address } => {
                 let now = self.now;
                 self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);

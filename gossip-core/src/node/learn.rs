@@ -34,6 +34,8 @@ pub(super) enum Source {
     Repair,
     /// With much else, while catching up.
     CatchUp,
+    /// From a snapshot: known here before.
+    Restored,
 }
 
 impl<A: Address> Node<A> {
@@ -52,7 +54,8 @@ impl<A: Address> Node<A> {
             return None;
         }
         let written = update.written();
-        if source != Source::Own && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
+        let checked = matches!(source, Source::Own | Source::Restored);
+        if !checked && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
             self.stats.updates_ahead += 1;
             return None;
         }
@@ -87,7 +90,7 @@ impl<A: Address> Node<A> {
         self.stats.updates_new += 1;
         if let Some((id, payload)) = delivered
             && old.is_none()
-            && source != Source::Own
+            && !matches!(source, Source::Own | Source::Restored)
         {
             self.events.broadcast(id, payload);
         }
@@ -105,6 +108,7 @@ impl<A: Address> Node<A> {
             }
             // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
+            Source::Restored => false,
         };
         if heats {
             self.heat(key);
@@ -178,7 +182,7 @@ impl<A: Address> Node<A> {
 
     /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
     /// grow, so that everywhere the same entries die with them. What this process owns goes along.
-    fn outlive(&mut self, life: Instant) {
+    pub(super) fn outlive(&mut self, life: Instant) {
         let own: Vec<Update<A>> = self.replica.owned(self.id).cloned().collect();
         self.life = Instant::from_micros(life.as_micros().saturating_add(1));
         let owner = Some(Owner { id: self.id, life: self.life });
@@ -241,13 +245,20 @@ impl<A: Address> Node<A> {
                     self.bridge(&address);
                 }
             }
-            (Standing::Dead, Some(Status::Alive)) if self.config.membership == Membership::Probed => {
-                // Believed only after it had its chance to refute it, and it is told first.
+            (Standing::Dead, Some(status @ (Status::Alive | Status::Suspect)))
+                if self.config.membership == Membership::Probed =>
+            {
+                // Believed only after it had its chance to refute it: where datagrams are lost somebody is suspected
+                // at any time, and an old record from beyond a partition would bury whoever it is just then.
                 let n = self.members.peers() + 1;
-                self.suspicions.accuse(self.now, id, incarnation, None, n);
+                self.suspicions.hear_of_death(self.now, id, incarnation, n);
+                let incarnation = incarnation.max(seen.map_or(0, |seen| seen.incarnation));
                 self.see(id, Status::Suspect, incarnation, false);
-                self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
-                self.prober.ping_now(&address, &mut self.outbox);
+                if status == Status::Alive {
+                    // It is told first; one who is suspected has been.
+                    self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
+                    self.prober.ping_now(&address, &mut self.outbox);
+                }
             }
             (Standing::Dead, _) => {
                 self.suspicions.end(id);
@@ -321,13 +332,15 @@ impl<A: Address> Node<A> {
 
     /// A suspicion has lasted long enough.
     pub(super) fn declare_dead(&mut self, id: NodeId) {
-        let Some(record) = self.replica.member(id) else { return };
+        let (Some(record), Some(seen)) = (self.replica.member(id), self.members.get(id)) else { return };
         self.stats.deaths += 1;
-        if record.standing == Standing::Alive {
-            let record = Record { standing: Standing::Dead, until: self.reaped_at(), ..record.clone() };
+        // A suspicion may have come before the record that it is about.
+        let incarnation = record.incarnation.max(seen.incarnation);
+        let known = record.standing != Standing::Alive && record.incarnation == incarnation;
+        let record = Record { incarnation, standing: Standing::Dead, until: self.reaped_at(), ..record.clone() };
+        self.see(id, Status::Dead, incarnation, false);
+        if !known {
             self.learn(Update::Member(record), Source::Own, None);
-        } else if let Some(seen) = self.members.get(id) {
-            self.see(id, Status::Dead, seen.incarnation, false);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Contracts of the node's face; whole clusters are tested in the testkit.
 
+mod absence;
 mod contracts;
 mod hostile;
 mod lifetimes;

@@ -52,8 +52,10 @@ struct Relay<A> {
     target: NodeId,
     requester: A,
     their_seq: u32,
-    /// When the requester is told that nothing was heard; none if it was, or the target has answered.
+    /// When the requester is told that nothing was heard; none if it was.
     nack: Option<Instant>,
+    /// When the requester has stopped listening.
+    until: Instant,
 }
 
 /// See the [module](self).
@@ -94,6 +96,9 @@ impl<A: Address> Prober<A> {
     /// Does what is due. A member that did not answer within its period is returned, once.
     pub(crate) fn tick<R: Rng>(&mut self, health: &mut Health, context: &mut Context<'_, A, R>) -> Option<NodeId> {
         let now = context.now;
+        while self.relays.front().is_some_and(|relay| relay.until <= now) {
+            self.relays.pop_front();
+        }
         for relay in &mut self.relays {
             if relay.nack.is_some_and(|at| at <= now) {
                 relay.nack = None;
@@ -227,7 +232,8 @@ impl<A: Address> Prober<A> {
         }
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
-        self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack });
+        let until = now + self.settings.period;
+        self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack, until });
     }
 
     /// The transport says that nobody can be reached there: no need to wait for the time-out.

@@ -64,8 +64,9 @@ impl Suspicions {
             }
             held.accusers.push(accuser);
             self.ends.remove(&(held.ends, about));
-            held.ends =
-                held.since + self.settings.suspicion(held.shortest, held.accusers.len() - 1, held.confirmations);
+            let shortened = self.settings.suspicion(held.shortest, held.accusers.len() - 1, held.confirmations);
+            // A record of its death may have shortened it further.
+            held.ends = held.ends.min(held.since + shortened);
             self.ends.insert((held.ends, about));
             return Verdict::Confirmed;
         }
@@ -78,6 +79,20 @@ impl Suspicions {
         self.suspected.insert(about, Suspected { incarnation, since: now, accusers, shortest, confirmations, ends });
         self.ends.insert((ends, about));
         Verdict::New
+    }
+
+    /// A record says that it is dead. Where others accuse it that is worth every confirmation: the suspicion ends
+    /// when it has lasted its shortest time. Alone it is hearsay.
+    pub(crate) fn hear_of_death(&mut self, now: Instant, about: NodeId, incarnation: u64, n: usize) {
+        let Some(held) = self.suspected.get_mut(&about).filter(|held| held.incarnation >= incarnation) else {
+            self.accuse(now, about, incarnation, None, n);
+            return;
+        };
+        if held.incarnation == incarnation && !held.accusers.is_empty() {
+            self.ends.remove(&(held.ends, about));
+            held.ends = held.since + held.shortest;
+            self.ends.insert((held.ends, about));
+        }
     }
 
     /// It is refuted, or the member is gone.
@@ -194,6 +209,27 @@ mod tests {
             Verdict::New,
             "a newer incarnation starts anew"
         );
+    }
+
+    #[test]
+    fn the_record_of_a_death_leaves_the_accused_the_shortest_time_to_refute_it() {
+        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let start = Instant::from_secs(1_000);
+        let later = |secs| start + Duration::from_secs(secs);
+        suspicions.hear_of_death(start, id(9), 7, 100);
+        assert_eq!(suspicions.due(), Some(later(24)), "hearsay alone");
+        suspicions.hear_of_death(later(1), id(9), 7, 100);
+        assert_eq!(suspicions.due(), Some(later(24)), "however often");
+        suspicions.accuse(later(2), id(9), 7, Some(id(1)), 100);
+        suspicions.hear_of_death(later(3), id(9), 6, 100);
+        assert_eq!(suspicions.due(), Some(later(24)), "of an incarnation before");
+        suspicions.hear_of_death(later(3), id(9), 7, 100);
+        assert_eq!(suspicions.due(), Some(later(4)));
+        // Nothing makes it longer again.
+        suspicions.accuse(later(3), id(9), 7, Some(id(2)), 100);
+        assert_eq!(suspicions.due(), Some(later(4)));
+        suspicions.hear_of_death(later(3), id(9), 8, 100);
+        assert_eq!(suspicions.due(), Some(later(27)), "a newer incarnation starts anew");
     }
 
     #[test]

@@ -77,7 +77,10 @@ impl ItemHasher {
     }
 
     pub(crate) fn member(&self, id: NodeId) -> KeyHash {
-        KeyHash::new(MEMBER, self.wide(MEMBER, &[&id.get().to_le_bytes()]))
+        // On every datagram's path: the id itself tells keys apart, and half a hash spreads them.
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write_u64(id.get().to_le());
+        KeyHash::new(MEMBER, u128::from(id.get()) << 64 | u128::from(hasher.finish()))
     }
 
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str) -> KeyHash {

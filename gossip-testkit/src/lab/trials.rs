@@ -42,25 +42,36 @@ pub fn trials<T: Send>(
     done: &(impl Fn() + Sync + ?Sized),
     trial: impl Fn(u64) -> T + Sync,
 ) -> Vec<T> {
-    on_threads(thread::available_parallelism().map_or(1, NonZero::get), count, seed, done, trial)
+    over(&seeds(count, seed), done, |&seed| trial(seed))
 }
 
-fn on_threads<T: Send>(
-    threads: usize,
-    count: u32,
-    seed: u64,
-    done: &(impl Fn() + Sync + ?Sized),
-    trial: impl Fn(u64) -> T + Sync,
-) -> Vec<T> {
+fn seeds(count: u32, seed: u64) -> Vec<u64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let seeds: Vec<u64> = (0..count).map(|_| rng.next_u64()).collect();
+    (0..count).map(|_| rng.next_u64()).collect()
+}
+
+/// Runs an experiment on each of `cases` and gives the results in their order.
+pub(super) fn over<C: Sync, T: Send>(
+    cases: &[C],
+    done: &(impl Fn() + Sync + ?Sized),
+    trial: impl Fn(&C) -> T + Sync,
+) -> Vec<T> {
+    on_threads(thread::available_parallelism().map_or(1, NonZero::get), cases, done, trial)
+}
+
+fn on_threads<C: Sync, T: Send>(
+    threads: usize,
+    cases: &[C],
+    done: &(impl Fn() + Sync + ?Sized),
+    trial: impl Fn(&C) -> T + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut results = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&seed) = seeds.get(index) else { return results };
-            results.push((index, trial(seed)));
+            let Some(case) = cases.get(index) else { return results };
+            results.push((index, trial(case)));
             done();
         }
     };
@@ -80,7 +91,7 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_their_seeds_whoever_ran_them() {
         let run = |threads| {
-            on_threads(threads, 1_000, 5, &|| (), |seed| {
+            on_threads(threads, &seeds(1_000, 5), &|| (), |&seed| {
                 if seed % 7 == 0 {
                     thread::yield_now();
                 }

@@ -12,3 +12,16 @@ pub fn block_on<T>(test: impl Future<Output = T>) -> T {
 pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
+
+/// A runtime whose tasks run also while nobody waits for one.
+pub struct Runtime(tokio::runtime::Runtime);
+
+impl Runtime {
+    pub fn new() -> Self {
+        Self(tokio::runtime::Runtime::new().expect("a runtime"))
+    }
+
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.block_on(future)
+    }
+}

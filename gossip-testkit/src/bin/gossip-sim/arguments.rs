@@ -1,10 +1,12 @@
 //! Values that several commands take.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gossip_core::rumor::{Exchange, LossOfInterest, Response};
 use gossip_testkit::lab::MAX_NODES;
+use gossip_testkit::lab::real::Preset;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
@@ -38,6 +40,47 @@ pub(crate) struct Nodes {
     pub(crate) nodes: u32,
 }
 
+/// The size of a cluster of real nodes, each of which holds all the others.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cluster {
+    /// How many nodes there are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) nodes: u32,
+}
+
+/// The share of datagrams that the network loses.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Loss {
+    /// Which share of all datagrams is lost: 0.3, or 30%
+    #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
+    pub(crate) loss: f64,
+}
+
+/// A share from 0 to 0.9, as a fraction or in per cent.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.parse::<f64>().map_err(|_| "expected a share such as 0.3 or 30%".to_owned())? / unit;
+    if (0.0..=0.9).contains(&share) { Ok(share) } else { Err("must be from 0 to 0.9, or 90%".to_owned()) }
+}
+
+/// A share for people.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
+}
+
+pub(crate) fn preset() -> impl TypedValueParser<Value = Preset> {
+    PossibleValuesParser::new(["lan", "wan", "local"]).map(|word| match word.as_str() {
+        "local" => Preset::Local,
+        "wan" => Preset::Wan,
+        _ => Preset::Lan,
+    })
+}
+
+/// A time in milliseconds, if there is one.
+pub(crate) fn millis(time: Option<Duration>) -> Option<f64> {
+    time.map(|time| time.as_secs_f64() * 1e3)
+}
+
 /// The trials of a command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trials {
@@ -49,7 +92,7 @@ pub(crate) struct Trials {
 /// For commands that have a picture to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Svg {
-    /// Draw traffic against residue into this file
+    /// Draw a picture into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }

@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use gossip_testkit::ParseError;
 use gossip_testkit::lab::Impossible;
+use gossip_testkit::lab::real::Restless;
 
 /// Why a command did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,18 @@ pub(crate) enum Failure {
     /// A flag's value cannot be; nothing was run.
     #[error("error: --{flag} {bound}")]
     Flag { flag: String, bound: String },
+    /// A scenario that is none; nothing was run.
+    #[error("error: {file}: {reason}")]
+    Scenario { file: String, reason: ParseError },
+    /// A file cannot be read.
+    #[error("error: {file}: {reason}")]
+    File { file: String, reason: io::Error },
+    /// A cluster did not get where the experiment begins.
+    #[error("error: {0}")]
+    Restless(#[from] Restless),
+    /// An invariant did not hold, or nothing does what was asked; it has been said on standard output.
+    #[error("{0}")]
+    Shown(String),
     /// Standard output cannot be written.
     #[error("error: standard output: {0}")]
     Output(#[from] io::Error),
@@ -38,11 +52,11 @@ impl Failure {
             }
             // The reader has seen enough: `| head` is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Self::CommandLine(_) | Self::Flag { .. } => {
+            Self::CommandLine(_) | Self::Flag { .. } | Self::Scenario { .. } | Self::File { .. } => {
                 eprintln!("{self}");
                 ExitCode::from(2)
             }
-            Self::Output(_) | Self::Picture { .. } => {
+            Self::Output(_) | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
                 eprintln!("{self}");
                 ExitCode::FAILURE
             }

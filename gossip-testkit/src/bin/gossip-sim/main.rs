@@ -1,16 +1,25 @@
 //! What a gossip configuration does, seen before it is deployed.
 //!
-//! One file per command, each with its arguments and a `run`; [`output`], [`progress`] and [`picture`] are what they
-//! share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
+//! One file per command, each with its arguments and a `run`; [`output`], [`progress`], [`picture`] and
+//! [`chart`] are what they share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
 
+mod advise;
 mod anti_entropy;
 mod arguments;
+mod chart;
+mod check;
+mod detect;
 mod epidemic;
 mod failure;
+mod idle;
+mod join;
 mod output;
 mod picture;
 mod progress;
+mod reconcile;
+mod replay;
 mod rounds;
+mod spread;
 mod tables;
 
 use std::process::ExitCode;
@@ -49,6 +58,14 @@ enum Command {
     Epidemic(epidemic::Arguments),
     Rounds(rounds::Rounds),
     AntiEntropy(anti_entropy::AntiEntropy),
+    Spread(spread::Arguments),
+    Idle(idle::Arguments),
+    Join(join::Arguments),
+    Detect(detect::Arguments),
+    Reconcile(reconcile::Arguments),
+    Check(check::Arguments),
+    Replay(replay::Arguments),
+    Advise(advise::Arguments),
 }
 
 fn run() -> Result<(), Failure> {
@@ -59,6 +76,14 @@ fn run() -> Result<(), Failure> {
         Command::Epidemic(command) => command.run(seed, output),
         Command::Rounds(command) => command.run(seed, output),
         Command::AntiEntropy(command) => command.run(seed, output),
+        Command::Spread(command) => command.run(seed, output),
+        Command::Idle(command) => command.run(seed, output),
+        Command::Join(command) => command.run(seed, output),
+        Command::Detect(command) => command.run(seed, output),
+        Command::Reconcile(command) => command.run(seed, output),
+        Command::Check(command) => command.run(seed, output),
+        Command::Replay(command) => command.run(seed, output),
+        Command::Advise(command) => command.run(seed, output),
     }
 }
 

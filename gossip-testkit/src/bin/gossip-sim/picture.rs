@@ -7,12 +7,12 @@ use plotters::prelude::*;
 
 use crate::failure::Failure;
 
-const SIZE: (u32, u32) = (900, 640);
-const FONT: &str = "sans-serif";
+pub(crate) const SIZE: (u32, u32) = (900, 640);
+pub(crate) const FONT: &str = "sans-serif";
 /// Residues below this are as good as none, and would squeeze the rest.
 const FLOOR: f64 = 1e-7;
 /// Okabe and Ito's colours, which the colour-blind can tell apart, and grey.
-const COLOURS: [RGBColor; 9] = [
+pub(crate) const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -61,9 +61,7 @@ impl Picture {
 
     /// Writes it. `marks` is what the legend calls the marks.
     pub(crate) fn draw(&self, marks: &str, file: &Path) -> Result<(), Failure> {
-        let failure =
-            |error: Box<dyn Error>| Failure::Picture { file: file.display().to_string(), reason: error.to_string() };
-        self.paint(marks, file).map_err(failure)
+        self.paint(marks, file).map_err(|error| failure(file, &*error))
     }
 
     fn paint(&self, marks: &str, file: &Path) -> Result<(), Box<dyn Error>> {
@@ -125,4 +123,8 @@ impl Picture {
         }
         Ok(std::fs::write(file, svg)?)
     }
+}
+
+pub(crate) fn failure(file: &Path, error: &dyn Error) -> Failure {
+    Failure::Picture { file: file.display().to_string(), reason: error.to_string() }
 }

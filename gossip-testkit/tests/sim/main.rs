@@ -1,6 +1,8 @@
 //! What the binary gossip-sim prints, refuses and draws.
 #![cfg(feature = "cli")]
 
+mod nodes;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

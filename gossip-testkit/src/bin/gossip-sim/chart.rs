@@ -1,0 +1,122 @@
+//! Curves over two axes, as a picture that can be read at the width of a README.
+
+use std::error::Error;
+use std::ops::Range;
+use std::path::Path;
+
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+use crate::failure::Failure;
+use crate::picture::{COLOURS, FONT, SIZE, failure};
+
+/// What an axis says, and what it spans.
+#[derive(Debug)]
+pub(crate) struct Axis {
+    pub(crate) name: &'static str,
+    pub(crate) range: Range<f64>,
+}
+
+/// Where the legend has room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Legend {
+    LowerRight,
+    UpperLeft,
+}
+
+/// A chart whose vertical axis is linear.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    pub(crate) title: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    /// Whether the horizontal axis is logarithmic.
+    pub(crate) logarithmic: bool,
+    /// Whether every point is drawn as a dot: for a few that were measured.
+    pub(crate) dots: bool,
+    pub(crate) legend: Legend,
+    pub(crate) curves: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+impl Chart {
+    /// Writes it.
+    pub(crate) fn draw(&self, file: &Path) -> Result<(), Failure> {
+        let mut svg = String::new();
+        let range = self.x.range.clone();
+        let painted =
+            if self.logarithmic { self.paint(range.log_scale(), &mut svg) } else { self.paint(range, &mut svg) };
+        painted.map_err(|error| failure(file, &*error))?;
+        std::fs::write(file, svg).map_err(|error| failure(file, &error))
+    }
+
+    fn paint<X>(&self, x: X, svg: &mut String) -> Result<(), Box<dyn Error>>
+    where
+        X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    {
+        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .caption(&self.title, (FONT, 24))
+            .margin(16)
+            .margin_right(32)
+            .x_label_area_size(52)
+            .y_label_area_size(80)
+            .build_cartesian_2d(x, self.y.range.clone())?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x.name)
+            .y_desc(self.y.name)
+            .x_label_formatter(&|x| tick(*x, self.x.range.end))
+            .y_label_formatter(&|y| tick(*y, self.y.range.end))
+            .axis_desc_style((FONT, 19))
+            .label_style((FONT, 17))
+            .bold_line_style(BLACK.mix(0.15))
+            .light_line_style(WHITE)
+            .draw()?;
+        for ((name, points), colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
+            let (start, end) = (self.x.range.start, self.x.range.end);
+            let visible = points.iter().copied().filter(|point| (start..=end).contains(&point.0));
+            chart
+                .draw_series(LineSeries::new(visible.clone(), colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
+            if self.dots {
+                chart.draw_series(visible.map(|point| Circle::new(point, 4, colour.filled())))?;
+            }
+        }
+        let position = match self.legend {
+            Legend::LowerRight => SeriesLabelPosition::LowerRight,
+            Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
+        };
+        chart
+            .configure_series_labels()
+            .position(position)
+            .margin(12)
+            .legend_area_size(34)
+            .background_style(WHITE.mix(0.9))
+            .border_style(BLACK.mix(0.3))
+            .label_font((FONT, 17))
+            .draw()?;
+        Ok(root.present()?)
+    }
+}
+
+/// No more decimals than tell ticks apart.
+fn tick(value: f64, end: f64) -> String {
+    let decimals = if end <= 2.0 || (value > 0.0 && value < 1.0) { 1 } else { 0 };
+    format!("{value:.decimals$}")
+}
+
+/// A number that is no smaller and ends an axis well: 1, 2, 3, 5 or 8 with zeros.
+pub(crate) fn round_up(value: f64) -> f64 {
+    let power = 10_f64.powf(value.max(1e-9).log10().floor());
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    steps.into_iter().map(|step| step * power).find(|&round| round >= value).unwrap_or(value)
+}
+
+/// Of a curve that is finer than a picture can show, some 400 points.
+pub(crate) fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let step = points.len().div_ceil(400).max(1);
+    let last = points.last().copied();
+    points.into_iter().step_by(step).chain(last).collect()
+}

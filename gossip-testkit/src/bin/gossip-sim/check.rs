@@ -1,0 +1,100 @@
+//! `check`: random scenarios of faults, and the smallest one that fails.
+
+use std::ops::RangeInclusive;
+
+use gossip_core::Node;
+use gossip_testkit::lab::trials;
+use gossip_testkit::{Addr, Checker, Command, Counters, Failure as Violated, Scenario, Swarm};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// So many scenarios at a time, after which a failure is looked into.
+const BATCH: u32 = 64;
+const MOST_NODES: u32 = 64;
+
+/// Random fault scenarios, each of which must converge
+///
+/// On failure the smallest scenario that fails is printed, in a form that `replay` reads, and the exit code is 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How many scenarios
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    cases: u32,
+    /// How many nodes they have, such as 2..=12
+    #[arg(long, value_name = "A..=B", default_value = "2..=12", value_parser = nodes)]
+    nodes: RangeInclusive<u32>,
+}
+
+fn nodes(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let (low, high) = text.split_once("..=").unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| "expected a range such as 2..=12".to_owned());
+    let (low, high) = (number(low)?, number(high)?);
+    if 1 <= low && low <= high && high <= MOST_NODES {
+        Ok(low..=high)
+    } else {
+        Err(format!("must be from 1 to {MOST_NODES}, the smaller first"))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    cases: u32,
+    datagrams: u64,
+    faults: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    violated: &'a str,
+    scenario: &'a str,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let swarm = Swarm { nodes: self.nodes.clone(), ..Swarm::default() };
+        let progress = Progress::new(self.cases.into());
+        let (mut total, mut faults, mut done) = (Counters::default(), 0, 0);
+        while done < self.cases {
+            let batch = BATCH.min(self.cases - done);
+            let numbers = trials(batch, seed.wrapping_add(u64::from(done) << 32), &|| progress.step(), |number| {
+                let scenario: Scenario<Command> = swarm.scenario(number);
+                let report = Checker::<Node<Addr>>::default().run(&scenario);
+                (number, scenario.plan.faults.len() as u64, report.ok().map(|report| report.counters))
+            });
+            for (number, planned, counters) in numbers {
+                let Some(counters) = counters else {
+                    drop(progress);
+                    let failure = Checker::<Node<Addr>>::default().check(&swarm.scenario::<Command>(number));
+                    return failure.map_or_else(|failure| show(&failure, output), |_| Ok(()));
+                };
+                total += counters;
+                faults += planned;
+            }
+            done += batch;
+        }
+        drop(progress);
+        let row = Row { cases: self.cases, datagrams: total.datagrams, faults };
+        output.object(&row)?;
+        output.table(
+            &format!("Random scenarios of {} to {} nodes, all converged", self.nodes.start(), self.nodes.end()),
+            ["cases", "datagrams", "faults"],
+            &[[row.cases.to_string(), row.datagrams.to_string(), row.faults.to_string()]],
+        )
+    }
+}
+
+/// What failed, with its explanation as comments, so that all of it is a scenario.
+pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
+    output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
+    // A semicolon ends a comment. What it came from has some, and whoever holds the text need not be told how to replay it.
+    let explanation = failure.to_string();
+    let lines = explanation.lines().take_while(|line| !line.starts_with("to replay:"));
+    for line in lines.map(|line| line.replace(';', ",")) {
+        output.note(format!("# {line}").trim_end())?;
+    }
+    output.note(failure.scenario().trim_end())?;
+    Err(Failure::Shown(format!("error: {} did not hold at {:?}", failure.invariant(), failure.at())))
+}

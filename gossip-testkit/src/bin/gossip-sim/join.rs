@@ -1,0 +1,45 @@
+//! `join`: a cluster that forms through one seed.
+
+use gossip_core::Config;
+use gossip_testkit::Latency;
+use gossip_testkit::lab::real::Join;
+use serde::Serialize;
+
+use crate::arguments::{Cluster, Loss, percent};
+use crate::failure::Failure;
+use crate::output::{Output, figure};
+use crate::progress::Progress;
+
+/// Nodes join through one seed: until all see all
+///
+/// All start within a second and know one address.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    nodes: Cluster,
+    #[command(flatten)]
+    loss: Loss,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    seconds: f64,
+    bytes_per_node: f64,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let (Cluster { nodes }, Loss { loss }) = (self.nodes, self.loss);
+        let join = Join { nodes, config: Config::lan(), latency: Latency::default(), loss };
+        let progress = Progress::new(Join::PULSES);
+        let joined = join.run(seed, &|| progress.step())?;
+        drop(progress);
+        let row = Row { seconds: joined.time.as_secs_f64(), bytes_per_node: joined.bytes_per_node };
+        output.object(&row)?;
+        output.table(
+            &format!("{nodes} nodes join through one, {} loss", percent(loss)),
+            ["seconds", "bytes per node"],
+            &[[figure(row.seconds), figure(row.bytes_per_node)]],
+        )
+    }
+}

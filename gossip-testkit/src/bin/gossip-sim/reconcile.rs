@@ -1,0 +1,69 @@
+//! `reconcile`: two replicas that differ.
+
+use gossip_testkit::lab::real::Reconcile;
+use serde::Serialize;
+
+use crate::arguments::{Loss, percent};
+use crate::failure::Failure;
+use crate::output::{Output, figure};
+use crate::progress::Progress;
+
+/// The simulated seconds before the measurement, and a few after it.
+const PULSES: u64 = 100;
+
+/// Two replicas that differ in D entries become equal by anti-entropy
+///
+/// Each lacks half of the difference. Identification is every byte that is not the encoding of an update.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How many entries each holds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    items: u32,
+    /// How many entries only one of them holds
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    difference: u32,
+    #[command(flatten)]
+    loss: Loss,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    identification_bytes: u64,
+    update_bytes: u64,
+    datagrams: u64,
+    round_trips: u32,
+    equal: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let Self { items, difference, loss: Loss { loss } } = self;
+        if difference > 2 * items {
+            let bound = format!("must be from 0 to {}: twice the entries of each", 2 * items);
+            return Err(Failure::Flag { flag: "difference".into(), bound });
+        }
+        let progress = Progress::new(PULSES);
+        let done = Reconcile { items, difference, loss }.run(seed, &|| progress.step())?;
+        drop(progress);
+        let row = Row {
+            identification_bytes: done.identification_bytes,
+            update_bytes: done.update_bytes,
+            datagrams: done.datagrams,
+            round_trips: done.round_trips,
+            equal: done.equal,
+        };
+        output.object(&row)?;
+        output.table(
+            &format!("{difference} differences among {items} entries, {} loss", percent(loss)),
+            ["identification (bytes)", "updates (bytes)", "datagrams", "round trips", "equal"],
+            &[[
+                row.identification_bytes.to_string(),
+                row.update_bytes.to_string(),
+                row.datagrams.to_string(),
+                row.round_trips.to_string(),
+                if row.equal { "yes" } else { "no" }.to_owned(),
+            ]],
+        )?;
+        output.note(&format!("  ({} ms, 1 ms each way)", figure(done.time.as_secs_f64() * 1e3)))
+    }
+}

@@ -1,0 +1,58 @@
+//! `replay`: a scenario's text, run again, with its trace.
+
+use std::fs;
+use std::path::PathBuf;
+
+use gossip_core::Node;
+use gossip_testkit::{Addr, Checker, Command, Scenario};
+use serde::Serialize;
+
+use crate::check;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Run a scenario's text again, with its trace
+///
+/// The exit code is 1 if it fails, 2 if it is no scenario.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The scenario, as `check` prints it
+    file: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    trace: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    converged_after_s: f64,
+    simulated_s: f64,
+    datagrams: u64,
+}
+
+impl Arguments {
+    /// The seed is the scenario's own.
+    pub(crate) fn run(self, _seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let file = self.file.display().to_string();
+        let text = fs::read_to_string(&self.file).map_err(|reason| Failure::File { file: file.clone(), reason })?;
+        let scenario: Scenario<Command> = text.parse().map_err(|reason| Failure::Scenario { file, reason })?;
+        let (result, lines) = Checker::<Node<Addr>>::default().trace(&scenario, usize::MAX);
+        for line in &lines {
+            output.object(&Line { trace: line })?;
+            output.note(line)?;
+        }
+        match result {
+            Ok(report) => {
+                output.object(&Row {
+                    converged_after_s: report.converged_after.as_secs_f64(),
+                    simulated_s: report.simulated.as_secs_f64(),
+                    datagrams: report.counters.datagrams,
+                })?;
+                output.note(&report.to_string())
+            }
+            Err(failure) => check::show(&failure, output),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Experiments with real nodes: [`gossip_core::Node`] in the simulator, byte for byte what is deployed.
+//!
+//! Knows clusters and what is asked of them; each experiment is a file. Must not know how results are printed, nor real
+//! clocks: what costs processor time and memory is [replayed](Log) by whoever has them.
+
+mod advise;
+mod agenda;
+mod detect;
+mod idle;
+mod join;
+mod observed;
+mod reconcile;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use gossip_core::Config;
+
+use crate::cluster::Cluster;
+use crate::sim::Latency;
+
+pub use advise::{Advice, Sweep};
+pub use detect::{Detect, Detection};
+pub use idle::{Idle, Rest};
+pub use join::{Join, Joined};
+pub use observed::{Log, Observed, Setting};
+pub use reconcile::{Reconcile, Reconciliation};
+pub use spread::{Course, Spread};
+
+/// How long a cluster may take to come to rest before an experiment is given up, in simulated time.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How often it is looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A network, and the configuration made for it.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Preset {
+    /// One machine: datagrams take 50 µs.
+    Local,
+    /// A local network: 1 ms.
+    Lan,
+    /// The internet: 60 ms.
+    Wan,
+}
+
+impl Preset {
+    /// The configuration.
+    pub fn config(self) -> Config {
+        match self {
+            Self::Local => Config::local(),
+            Self::Lan => Config::lan(),
+            Self::Wan => Config::wan(),
+        }
+    }
+
+    /// How long datagrams are under way.
+    pub fn latency(self) -> Latency {
+        let micros = |base, mean| Latency { base: Duration::from_micros(base), mean: Duration::from_micros(mean) };
+        match self {
+            Self::Local => micros(30, 20),
+            Self::Lan => Latency::default(),
+            Self::Wan => micros(30_000, 30_000),
+        }
+    }
+}
+
+/// A cluster that was to come to rest, and did not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("after {after:?} of simulated time {missing} of {nodes} nodes do not {what}")]
+#[non_exhaustive]
+pub struct Restless {
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How many of them are to blame.
+    pub missing: usize,
+    /// What they should do.
+    pub what: &'static str,
+    /// How long that was waited for.
+    pub after: Duration,
+}
+
+/// Called now and then while an experiment runs, so that those who wait see it move.
+pub type Pulse<'a> = &'a (dyn Fn() + Sync);
+
+/// Runs until `done` is true of every node.
+fn until_each(
+    cluster: &mut Cluster<Observed>,
+    every: Duration,
+    what: &'static str,
+    pulse: Pulse<'_>,
+    mut done: impl FnMut(&Observed) -> bool,
+) -> Result<Duration, Restless> {
+    let mut missing = 0;
+    let took = cluster.run_until(PATIENCE, every, |cluster| {
+        pulse();
+        // Nodes that have not started yet are missing, too.
+        missing = cluster.nodes().len() - cluster.live().filter(|(_, node)| done(node)).count();
+        missing == 0
+    });
+    took.ok_or(Restless { nodes: cluster.nodes().len(), missing, what, after: PATIENCE })
+}
+
+/// Runs until everybody sees everybody, holds the same, and nobody has anything to tell.
+fn until_rest(cluster: &mut Cluster<Observed>, pulse: Pulse<'_>) -> Result<(), Restless> {
+    let nodes = cluster.nodes().len();
+    let rest = cluster.limits().period;
+    loop {
+        until_each(cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
+        until_each(cluster, GLANCE, "fall silent", pulse, |node| node.node().hot_rumors() == 0)?;
+        if cluster.agrees() && cluster.sees_all() {
+            return Ok(());
+        }
+        if cluster.now() > gossip_core::Instant::ORIGIN + PATIENCE {
+            return Err(Restless { nodes, missing: nodes, what: "agree", after: PATIENCE });
+        }
+        cluster.run_for(rest);
+    }
+}

@@ -1,0 +1,43 @@
+//! What is to happen to a cluster at certain times.
+
+use std::time::Duration;
+
+use super::{Observed, Pulse};
+use crate::cluster::Cluster;
+
+/// Steps of simulated time between two pulses.
+const STEP: Duration = Duration::from_millis(100);
+
+type Deed<'a> = Box<dyn FnOnce(&mut Cluster<Observed>) + 'a>;
+
+/// Things to do, at times counted from when it is [run](Self::run).
+#[derive(Default)]
+pub(super) struct Agenda<'a> {
+    deeds: Vec<(Duration, Deed<'a>)>,
+}
+
+impl<'a> Agenda<'a> {
+    pub(super) fn at(&mut self, time: Duration, deed: impl FnOnce(&mut Cluster<Observed>) + 'a) {
+        self.deeds.push((time, Box::new(deed)));
+    }
+
+    /// Does everything in order, and goes on until `end`; deeds later than that are left undone.
+    pub(super) fn run(mut self, cluster: &mut Cluster<Observed>, end: Duration, pulse: Pulse<'_>) {
+        let start = cluster.now();
+        self.deeds.sort_by_key(|&(time, _)| time);
+        for (time, deed) in self.deeds.into_iter().take_while(|&(time, _)| time <= end) {
+            pass(cluster, (start + time).since(cluster.now()), pulse);
+            deed(cluster);
+        }
+        pass(cluster, (start + end).since(cluster.now()), pulse);
+    }
+}
+
+/// Lets time pass.
+pub(super) fn pass(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pulse<'_>) {
+    let end = cluster.now() + time;
+    while cluster.now() < end {
+        cluster.run_for(STEP.min(end.since(cluster.now())));
+        pulse();
+    }
+}

@@ -1,0 +1,174 @@
+//! Crashes, when they are seen, and alarms that are false.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use gossip_core::{Config, Event, Instant, Status};
+
+use super::agenda::Agenda;
+use super::{Observed, Pulse, Restless, Setting, until_rest};
+use crate::address::Addr;
+use crate::cluster::Cluster;
+use crate::scenario::Dice;
+use crate::sim::Latency;
+
+/// How long members stand still, in milliseconds, and how long they run between.
+const PAUSE: (u64, u64) = (5_000, 20_000);
+const RUN: (u64, u64) = (10_000, 60_000);
+
+/// The experiment: members crash one after another while others, perhaps, stand still now and then.
+#[derive(Debug, Clone)]
+pub struct Detect {
+    /// How many nodes.
+    pub nodes: u32,
+    /// How they are configured.
+    pub config: Config,
+    /// How long datagrams are under way.
+    pub latency: Latency,
+    /// How likely a datagram is lost.
+    pub loss: f64,
+    /// How many of them crash.
+    pub kill: u32,
+    /// The share of members that stand still now and then.
+    pub pause: f64,
+    /// How long it is looked at. Crashes come evenly, the last a quarter of this before its end.
+    pub time: Duration,
+}
+
+/// What was seen. Those who stood still count neither as witnesses nor as wrongly accused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Detection {
+    /// Per crash, how long after it each witness saw it, in order.
+    pub seen: Vec<Vec<Duration>>,
+    /// How many witnesses there were to each.
+    pub witnesses: usize,
+    /// Events at anybody that say a member is suspected that ran all the time.
+    pub false_suspicions: u64,
+    /// The same of deaths.
+    pub false_deaths: u64,
+}
+
+impl Detection {
+    /// When a crash was first seen, the median of all; none if most never were.
+    pub fn first(&self) -> Option<Duration> {
+        self.median(1)
+    }
+
+    /// When all had seen it, likewise.
+    pub fn all(&self) -> Option<Duration> {
+        self.median(self.witnesses)
+    }
+
+    fn median(&self, witnesses: usize) -> Option<Duration> {
+        let mut times: Vec<_> = self.seen.iter().map(|seen| seen.get(witnesses - 1).copied()).collect();
+        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
+        times.get(times.len() / 2).copied().flatten()
+    }
+}
+
+/// What the listener writes down.
+#[derive(Debug, Default)]
+struct Alarms {
+    crashed: BTreeMap<Addr, Instant>,
+    seen: BTreeMap<(Addr, Addr), Duration>,
+    suspicions: u64,
+    deaths: u64,
+}
+
+/// Who runs throughout, who crashes, who stands still.
+struct Cast {
+    crash: Vec<Addr>,
+    pause: Vec<Addr>,
+    steady: Vec<Addr>,
+}
+
+impl Detect {
+    /// How often the pulse is felt, about.
+    pub fn pulses(&self) -> u64 {
+        150 + self.time.as_secs() * 10
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// A cluster that does not come to rest before the first crash.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Detection, Restless> {
+        let setting = Setting::new(self.config.clone());
+        let mut cluster: Cluster<Observed> =
+            Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
+        until_rest(&mut cluster, pulse)?;
+        cluster.lose(self.loss);
+        let mut dice = Dice::new(seed);
+        let Cast { crash, pause, steady } = self.cast(&mut dice);
+        let alarms = listen(&mut cluster, &pause);
+        let mut agenda = Agenda::default();
+        for (number, &node) in (1..).zip(&crash) {
+            let alarms = alarms.clone();
+            agenda.at(self.time * 3 / 4 * number / self.kill, move |cluster| {
+                alarms.borrow_mut().crashed.insert(node, cluster.now());
+                cluster.crash(node.0);
+            });
+        }
+        for node in pause {
+            let millis = |dice: &mut Dice, (low, high)| Duration::from_millis(dice.within(low..=high));
+            let mut at = millis(&mut dice, (0, RUN.1));
+            while at < self.time {
+                agenda.at(at, move |cluster| cluster.pause(node.0));
+                at += millis(&mut dice, PAUSE);
+                agenda.at(at, move |cluster| cluster.resume(node.0));
+                at += millis(&mut dice, RUN);
+            }
+        }
+        agenda.run(&mut cluster, self.time, pulse);
+
+        let alarms = alarms.borrow();
+        let seen = crash.iter().map(|&node| {
+            let by = |&witness: &Addr| alarms.seen.get(&(node, witness)).copied();
+            let mut times: Vec<_> = steady.iter().filter_map(by).collect();
+            times.sort_unstable();
+            times
+        });
+        Ok(Detection {
+            seen: seen.collect(),
+            witnesses: steady.len(),
+            false_suspicions: alarms.suspicions,
+            false_deaths: alarms.deaths,
+        })
+    }
+
+    fn cast(&self, dice: &mut Dice) -> Cast {
+        let mut steady: Vec<_> = (0..self.nodes).map(Addr).collect();
+        let paused = (f64::from(self.nodes) * self.pause).ceil() as u32;
+        let mut draw = |count: u32| -> Vec<Addr> {
+            // Somebody is left to see it.
+            let count = count.min(steady.len() as u32 - 1);
+            (0..count).map(|_| steady.swap_remove(dice.within(0..=steady.len() as u64 - 1) as usize)).collect()
+        };
+        Cast { crash: draw(self.kill), pause: draw(paused), steady }
+    }
+}
+
+fn listen(cluster: &mut Cluster<Observed>, pause: &[Addr]) -> Rc<RefCell<Alarms>> {
+    let alarms = Rc::new(RefCell::new(Alarms::default()));
+    let heard = alarms.clone();
+    let excused: BTreeSet<_> = pause.iter().copied().collect();
+    cluster.on_event(move |at, witness, event| {
+        let Event::Member { member, .. } = event else { return };
+        if !matches!(member.status, Status::Suspect | Status::Dead) || excused.contains(&member.address) {
+            return;
+        }
+        let alarms = &mut *heard.borrow_mut();
+        match (alarms.crashed.get(&member.address), member.status) {
+            (Some(&crashed), Status::Dead) => {
+                alarms.seen.entry((member.address, witness)).or_insert(at.since(crashed));
+            }
+            (None, Status::Dead) => alarms.deaths += 1,
+            (None, _) => alarms.suspicions += 1,
+            (Some(_), _) => {}
+        }
+    });
+    alarms
+}

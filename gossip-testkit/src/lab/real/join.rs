@@ -1,0 +1,62 @@
+//! A cluster that forms through one seed.
+
+use std::time::Duration;
+
+use gossip_core::Config;
+
+use super::{Observed, Pulse, Restless, Setting, until_each};
+use crate::cluster::Cluster;
+use crate::sim::Latency;
+
+/// How precisely the end is found out.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// The experiment: everybody starts within a protocol period and knows one address.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// How many nodes.
+    pub nodes: u32,
+    /// How they are configured.
+    pub config: Config,
+    /// How long datagrams are under way.
+    pub latency: Latency,
+    /// How likely a datagram is lost.
+    pub loss: f64,
+}
+
+/// How a cluster formed.
+#[derive(Debug, Copy, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// When all saw all, counted from when the first could start.
+    pub time: Duration,
+    /// Bytes sent until then, per node.
+    pub bytes_per_node: f64,
+}
+
+impl Join {
+    /// How often the pulse is felt, about.
+    pub const PULSES: u64 = 500;
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// A cluster in which not all see all in time.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Restless> {
+        let setting = Setting::new(self.config.clone());
+        let mut cluster: Cluster<Observed> =
+            Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
+        cluster.lose(self.loss);
+        let nodes = self.nodes as usize;
+        loop {
+            until_each(&mut cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
+            // A live member may be a suspect: who sees all sees all alive.
+            if cluster.sees_all() {
+                break;
+            }
+            cluster.run_for(GLANCE);
+        }
+        let time = cluster.now().since(gossip_core::Instant::ORIGIN);
+        Ok(Joined { time, bytes_per_node: cluster.counters().bytes as f64 / f64::from(self.nodes) })
+    }
+}

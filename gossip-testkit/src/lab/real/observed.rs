@@ -1,0 +1,257 @@
+//! A node under observation: what it is called with can be written down, and bodies that arrive are counted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gossip_core::{Config, Event, Input, Instant, Node, Status};
+
+use crate::address::Addr;
+use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
+use crate::node::Command;
+
+/// What the values of an experiment begin with, so that they can be found in a datagram.
+pub(super) const MARK: &str = "\u{1}mark\u{2}:)\u{3}";
+/// As much as any UDP datagram can hold.
+const BUFFER: usize = 65_536;
+
+/// A value of `length` bytes that can be told from all others.
+pub(super) fn marked(number: u32, length: usize) -> String {
+    let mut value = format!("{MARK}{number:08x}");
+    value.extend(std::iter::repeat_n('.', length.saturating_sub(value.len())));
+    value
+}
+
+/// How many values of an experiment a datagram carries.
+pub(super) fn bodies(payload: &[u8]) -> u64 {
+    let (mut count, mut rest) = (0, payload);
+    while let Some(at) = rest.iter().position(|&byte| byte == MARK.as_bytes()[0]) {
+        rest = &rest[at..];
+        count += u64::from(rest.starts_with(MARK.as_bytes()));
+        rest = &rest[1..];
+    }
+    count
+}
+
+/// What observed nodes have in common.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// How they are configured.
+    pub config: Config,
+    /// Whether the bodies that arrive are counted.
+    pub count_bodies: bool,
+    /// Of whom everything is written down.
+    pub logged: Arc<[Addr]>,
+}
+
+impl Setting {
+    /// Nothing is counted or written down.
+    pub fn new(config: Config) -> Self {
+        Self { config, count_bodies: false, logged: Arc::from([]) }
+    }
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+/// A node, and what was observed of it.
+#[derive(Debug)]
+pub struct Observed {
+    node: Node<Addr>,
+    bodies: Option<u64>,
+    log: Option<Log>,
+}
+
+impl Observed {
+    /// The node itself.
+    pub const fn node(&self) -> &Node<Addr> {
+        &self.node
+    }
+
+    /// How many marked bodies have arrived here.
+    pub fn bodies(&self) -> u64 {
+        self.bodies.unwrap_or(0)
+    }
+
+    /// What the node was called with, if that was written down.
+    pub fn take_log(&mut self) -> Option<Log> {
+        self.log.take()
+    }
+
+    fn note(&mut self, at: Instant, call: impl FnOnce() -> Call) {
+        if let Some(log) = &mut self.log {
+            log.calls.push((at, call()));
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    Tick,
+    Datagram { from: Addr, payload: Box<[u8]> },
+    Command(Command),
+}
+
+/// Everything that one node was called with since it started. Nodes are deterministic, so this is the node: it can be
+/// lived through once more, alone, by somebody who has a clock or counts allocations.
+#[derive(Clone)]
+pub struct Log {
+    addr: Addr,
+    nodes: Vec<Addr>,
+    seeds: Vec<Addr>,
+    seed: u64,
+    start: Instant,
+    config: Config,
+    calls: Vec<(Instant, Call)>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("addr", &self.addr).field("calls", &self.calls.len()).finish_non_exhaustive()
+    }
+}
+
+/// A life that is lived through once more.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    node: Node<Addr>,
+    rest: &'a [(Instant, Call)],
+    buffer: Box<[u8]>,
+}
+
+impl Log {
+    /// Begins anew.
+    pub fn replay(&self) -> Replay<'_> {
+        let Self { addr, nodes, seeds, seed, start, config, calls } = self;
+        let boot = Boot { addr: *addr, nodes, seeds, seed: *seed, config, now: *start };
+        let mut replay = Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; BUFFER].into() };
+        replay.drain();
+        replay
+    }
+}
+
+impl Replay<'_> {
+    /// Goes through everything before `until`.
+    pub fn run_until(&mut self, until: Instant) {
+        while let Some(((at, call), rest)) = self.rest.split_first()
+            && *at < until
+        {
+            self.rest = rest;
+            // What was refused then is refused now.
+            match call {
+                Call::Tick => _ = self.node.handle(*at, Input::Tick),
+                Call::Datagram { from, payload } => _ = self.node.handle(*at, Input::Datagram { from, payload }),
+                Call::Command(command) => _ = Machine::command(&mut self.node, *at, command),
+            }
+            self.drain();
+        }
+    }
+
+    /// The node as it is now.
+    pub fn into_node(self) -> Node<Addr> {
+        self.node
+    }
+
+    /// As a driver does.
+    fn drain(&mut self) {
+        while self.node.poll_transmit(&mut self.buffer).is_some() {}
+        while self.node.poll_event().is_some() {}
+        std::hint::black_box(self.node.poll_timeout());
+    }
+}
+
+impl Machine for Observed {
+    type Config = Setting;
+    type Command = Command;
+    type Event = Event<Addr>;
+    /// What the node leaves, and the bodies counted so far.
+    type Memory = (<Node<Addr> as Machine>::Memory, Option<u64>);
+
+    fn limits(setting: &Setting) -> Limits {
+        <Node<Addr> as Machine>::limits(&setting.config)
+    }
+
+    fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
+        let Boot { addr, nodes, seeds, seed, config, now } = *boot;
+        let inner = Boot { addr, nodes, seeds, seed, config: &config.config, now };
+        let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
+            addr,
+            nodes: nodes.to_vec(),
+            seeds: seeds.to_vec(),
+            seed,
+            start: now,
+            config: config.config.clone(),
+            calls: Vec::new(),
+        });
+        let bodies = memory.as_ref().map_or(config.count_bodies.then_some(0), |(_, bodies)| *bodies);
+        Self { node: Machine::boot(&inner, memory.map(|(memory, _)| memory)), bodies, log }
+    }
+
+    fn into_memory(self) -> Self::Memory {
+        (self.node.into_memory(), self.bodies)
+    }
+
+    fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
+        self.note(now, || Call::Command(command.clone()));
+        Machine::command(&mut self.node, now, command)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        match input {
+            Input::Datagram { from, payload } => {
+                self.note(now, || Call::Datagram { from: *from, payload: payload.into() });
+                if let Some(count) = &mut self.bodies {
+                    *count += bodies(payload);
+                }
+            }
+            _ => self.note(now, || Call::Tick),
+        }
+        Machine::handle(&mut self.node, now, input)
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        Machine::poll_transmit(&mut self.node, buffer)
+    }
+
+    fn poll_event(&mut self) -> Option<Event<Addr>> {
+        self.node.poll_event()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.node.poll_timeout()
+    }
+
+    fn clock(&self, now: Instant) -> Instant {
+        self.node.clock(now)
+    }
+
+    fn view(&self, cut: Instant) -> View {
+        self.node.view(cut)
+    }
+
+    fn fingerprint(&self, cut: Instant) -> u64 {
+        self.node.fingerprint(cut)
+    }
+
+    fn opinion(&self, of: Addr) -> Option<Status> {
+        self.node.opinion(of)
+    }
+
+    fn incarnation(&self) -> Option<u64> {
+        self.node.incarnation()
+    }
+
+    fn has_left(&self) -> bool {
+        self.node.has_left()
+    }
+
+    fn held(&self) -> Option<usize> {
+        self.node.held()
+    }
+
+    fn note(event: &Event<Addr>) -> Note {
+        <Node<Addr> as Machine>::note(event)
+    }
+}

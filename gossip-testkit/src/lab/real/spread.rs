@@ -1,0 +1,196 @@
+//! One put in a cluster at rest: when who knows, and what that costs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gossip_core::{Config, Event, Instant};
+
+use super::agenda::pass;
+use super::observed::marked;
+use super::{Observed, Pulse, Restless, Setting, until_rest};
+use crate::address::Addr;
+use crate::cluster::Cluster;
+use crate::lab::trials;
+use crate::node::Command;
+use crate::scenario::Dice;
+use crate::sim::Latency;
+
+/// How long after a put the last node may learn of it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A value that is worth offering by its hash.
+const VALUE: usize = 64;
+/// Clusters that put independently, and puts of each.
+const CLUSTERS: u32 = 2;
+const PUTS: u32 = 5;
+
+/// The experiment.
+#[derive(Debug, Clone)]
+pub struct Spread {
+    /// How many nodes.
+    pub nodes: u32,
+    /// How they are configured.
+    pub config: Config,
+    /// How long datagrams are under way.
+    pub latency: Latency,
+    /// How likely a datagram is lost once the cluster is at rest.
+    pub loss: f64,
+}
+
+/// What became of several puts, one after another in two clusters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course {
+    nodes: usize,
+    /// Per put, when nodes knew, in order; the one that put it at once.
+    puts: Vec<Vec<Duration>>,
+    /// Bytes sent per node and put, beyond what is sent at rest.
+    pub bytes_per_node: f64,
+    /// Datagrams likewise.
+    pub datagrams_per_node: f64,
+    /// How often the body was received, per node and put.
+    pub copies_per_node: f64,
+}
+
+impl Course {
+    /// When this share of the nodes knew, the median of all puts; none if most never got there.
+    pub fn share(&self, share: f64) -> Option<Duration> {
+        let needed = ((self.nodes as f64 * share).ceil() as usize).max(1);
+        let mut times: Vec<_> = self.puts.iter().map(|put| put.get(needed - 1).copied()).collect();
+        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
+        times[times.len() / 2]
+    }
+
+    /// (time, share of nodes that know), all puts taken together.
+    pub fn curve(&self) -> Vec<(Duration, f64)> {
+        let mut times: Vec<_> = self.puts.concat();
+        times.sort_unstable();
+        let all = (self.nodes * self.puts.len()) as f64;
+        times.into_iter().zip(1_u32..).map(|(time, known)| (time, f64::from(known) / all)).collect()
+    }
+
+    fn of(nodes: u32, clusters: Vec<Cost>) -> Self {
+        let per = f64::from(nodes) * clusters.iter().map(|cost| cost.puts.len() as f64).sum::<f64>();
+        let sum = |what: fn(&Cost) -> f64| (clusters.iter().map(what).sum::<f64>() / per).max(0.0);
+        Self {
+            nodes: nodes as usize,
+            bytes_per_node: sum(|cost| cost.bytes),
+            datagrams_per_node: sum(|cost| cost.datagrams),
+            copies_per_node: sum(|cost| cost.copies as f64),
+            puts: clusters.into_iter().flat_map(|cost| cost.puts).collect(),
+        }
+    }
+}
+
+/// What the puts of one cluster cost.
+struct Cost {
+    puts: Vec<Vec<Duration>>,
+    bytes: f64,
+    datagrams: f64,
+    copies: u64,
+}
+
+impl Spread {
+    /// How often the pulse is felt, about.
+    pub const PULSES: u64 = 300;
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// A cluster that does not come to rest before the first put.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Course, Restless> {
+        let clusters = trials(CLUSTERS, seed, &|| (), |seed| self.cluster(seed, pulse));
+        Ok(Course::of(self.nodes, clusters.into_iter().collect::<Result<_, _>>()?))
+    }
+
+    /// After so many rounds a rumor is told by nobody who learned it before.
+    fn rounds(&self) -> u32 {
+        let most = self.config.rumor.lambda * (self.nodes.ilog2() + 2);
+        most.div_ceil(self.config.rumor.fanout) + 2
+    }
+
+    fn cluster(&self, seed: u64, pulse: Pulse<'_>) -> Result<Cost, Restless> {
+        let mut cluster = at_rest(self, seed, pulse)?;
+        let rest = cluster.measure(10 * cluster.limits().period);
+        let (rest_bytes, rest_datagrams) = (rest.bytes_per_node_second(), rest.datagrams_per_node_second());
+        let nodes = f64::from(self.nodes);
+        let mut cost = Cost { puts: Vec::new(), bytes: 0.0, datagrams: 0.0, copies: 0 };
+        let sightings = Sightings::watch(&mut cluster);
+        let mut dice = Dice::new(seed);
+        for number in 0..PUTS {
+            let (start, before) = (cluster.now(), *cluster.counters());
+            sightings.put(&mut cluster, number, self.nodes, &mut dice);
+            let all = |sightings: &Sightings| sightings.times(number).len() == self.nodes as usize;
+            cluster.run_until(PATIENCE, self.config.rumor.interval, |_| {
+                pulse();
+                all(&sightings)
+            });
+            // Until nobody tells it any more; suspicions, where datagrams are lost, are told for ever.
+            cluster.run_for(self.rounds() * self.config.rumor.interval);
+            cost.puts.push(sightings.times(number));
+            let (after, time) = (*cluster.counters(), cluster.now().since(start).as_secs_f64());
+            cost.bytes += (after.bytes - before.bytes) as f64 - rest_bytes * nodes * time;
+            cost.datagrams += (after.datagrams - before.datagrams) as f64 - rest_datagrams * nodes * time;
+        }
+        cost.copies = cluster.live().map(|(_, node)| node.bodies()).sum();
+        Ok(cost)
+    }
+}
+
+/// A cluster that has come to rest and from now on loses datagrams.
+pub(super) fn at_rest(spread: &Spread, seed: u64, pulse: Pulse<'_>) -> Result<Cluster<Observed>, Restless> {
+    let setting = Setting { count_bodies: true, ..Setting::new(spread.config.clone()) };
+    let mut cluster = Cluster::builder(spread.nodes, setting).seed(seed).latency(spread.latency).build();
+    until_rest(&mut cluster, pulse)?;
+    cluster.lose(spread.loss);
+    // What is lost makes some suspect each other, and that is said as well: it is part of the rest.
+    pass(&mut cluster, 2 * spread.config.probe.period, pulse);
+    Ok(cluster)
+}
+
+/// Who has seen which put, and when.
+#[derive(Clone, Default)]
+pub(super) struct Sightings(Rc<RefCell<Vec<Seen>>>);
+
+struct Seen {
+    put: Instant,
+    by: Vec<Option<Duration>>,
+}
+
+impl Sightings {
+    pub(super) fn watch(cluster: &mut Cluster<Observed>) -> Self {
+        let sightings = Self::default();
+        let seen = sightings.clone();
+        cluster.on_event(move |at, node, event| {
+            if let Event::Entry { name, .. } = event
+                && let Some(number) = name.strip_prefix("put-").and_then(|number| number.parse::<usize>().ok())
+            {
+                seen.note(number, at, node);
+            }
+        });
+        sightings
+    }
+
+    fn note(&self, number: usize, at: Instant, node: Addr) {
+        if let Some(seen) = self.0.borrow_mut().get_mut(number) {
+            seen.by[node.index()].get_or_insert(at.since(seen.put));
+        }
+    }
+
+    /// Some node puts something that nobody has seen.
+    pub(super) fn put(&self, cluster: &mut Cluster<Observed>, number: u32, nodes: u32, dice: &mut Dice) {
+        let node = dice.within(0..=u64::from(nodes) - 1) as u32;
+        let put = cluster.now();
+        self.0.borrow_mut().push(Seen { put, by: vec![None; nodes as usize] });
+        self.note(number as usize, put, Addr(node));
+        let command = Command::put(format!("put-{number}"), marked(number, VALUE));
+        cluster.command(node, &command).expect("a short value is written by a node that has not left");
+    }
+
+    /// When nodes saw this put, in order.
+    pub(super) fn times(&self, number: u32) -> Vec<Duration> {
+        let seen = self.0.borrow();
+        let mut times: Vec<_> = seen[number as usize].by.iter().flatten().copied().collect();
+        times.sort_unstable();
+        times
+    }
+}

@@ -1,0 +1,92 @@
+use super::*;
+use crate::address::Addr;
+use gossip_core::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn idle(nodes: u32, keys: u32) -> Idle {
+    Idle { nodes, keys, time: 5 * SECOND, config: Config::lan(), latency: Latency::default() }
+}
+
+#[test]
+fn a_log_lived_through_again_is_the_same_node() {
+    let setting = Setting { logged: [Addr(3)].into(), ..Setting::default() };
+    let mut cluster = Cluster::<Observed>::builder(6, setting).seed(2).build();
+    cluster.run_for(5 * SECOND);
+    cluster.command(3, &crate::Command::put("a", "b")).unwrap();
+    cluster.run_for(5 * SECOND);
+    let log = cluster.with(3, |node, _| node.take_log()).unwrap();
+    let mut replay = log.replay();
+    replay.run_until(Instant::MAX);
+    let (again, before) = (replay.into_node(), cluster.node(3).node());
+    assert_eq!(again.stats(), before.stats());
+    assert!(before.stats().datagrams_received > 10);
+    assert_eq!(again.get("a"), before.get("a"));
+}
+
+#[test]
+fn bodies_are_found_wherever_they_stand() {
+    let value = observed::marked(7, 40);
+    assert_eq!(value.len(), 40);
+    let twice = [b"\x01\x01ma", value.as_bytes(), b"\x01", value.as_bytes()].concat();
+    assert_eq!([observed::bodies(&twice), observed::bodies(b"\x01mark"), observed::bodies(b"")], [2, 0, 0]);
+}
+
+#[test]
+fn a_cluster_at_rest_holds_its_keys_and_sends_little() {
+    let rest = idle(8, 50).run(1, &|| ()).unwrap();
+    assert_eq!(rest.logs.len(), 4);
+    for log in &rest.logs {
+        let mut replay = log.replay();
+        replay.run_until(rest.to);
+        let node = replay.into_node();
+        assert_eq!((node.live_members(), node.entries("key-").count()), (8, 50));
+    }
+    assert!((20.0..400.0).contains(&rest.usage.bytes_per_node_second()), "{:?}", rest.usage);
+    assert!((38..512).contains(&rest.largest));
+}
+
+#[test]
+fn two_replicas_are_made_equal_at_a_price_that_follows_the_difference() {
+    let run = |items, difference, loss| Reconcile { items, difference, loss }.run(3, &|| ()).unwrap();
+    let none = run(500, 0, 0.0);
+    assert!(none.equal && none.update_bytes == 0 && none.datagrams <= 2, "{none:?}");
+    let few = run(500, 9, 0.0);
+    assert!(few.equal && few.round_trips >= 1 && few.update_bytes >= 9 * 32, "{few:?}");
+    let many = run(500, 200, 0.0);
+    assert!(many.equal && many.identification_bytes > 2 * few.identification_bytes, "{many:?}");
+    assert!(many.update_bytes > 10 * few.update_bytes && many.datagrams > few.datagrams);
+    assert_ne!(run(500, 200, 0.3), many);
+}
+
+#[test]
+fn a_crash_is_seen_by_all_and_nobody_else_is_accused() {
+    let detect = Detect {
+        nodes: 12,
+        config: Config::lan(),
+        latency: Latency::default(),
+        loss: 0.0,
+        kill: 2,
+        pause: 0.0,
+        time: 60 * SECOND,
+    };
+    let seen = detect.run(1, &|| ()).unwrap();
+    assert_eq!((seen.seen.len(), seen.witnesses), (2, 10));
+    assert!(seen.first().unwrap() >= SECOND && seen.first() <= seen.all(), "{seen:?}");
+    assert!(seen.all().unwrap() < 40 * SECOND);
+    assert_eq!((seen.false_suspicions, seen.false_deaths), (0, 0));
+    let nobody = Detect { kill: 0, ..detect }.run(1, &|| ()).unwrap();
+    assert_eq!((nobody.first(), nobody.all()), (None, None));
+}
+
+#[test]
+fn a_course_is_the_median_of_its_puts() {
+    let spread = Spread { nodes: 20, config: Config::lan(), latency: Latency::default(), loss: 0.0 };
+    let course = spread.run(1, &|| ()).unwrap();
+    let [half, all] = [0.5, 1.0].map(|share| course.share(share).unwrap());
+    assert!(Duration::ZERO < half && half < all && all < SECOND, "{half:?} {all:?}");
+    assert!((1.0..20.0).contains(&course.copies_per_node), "{course:?}");
+    let curve = course.curve();
+    assert_eq!((curve.len(), curve.last().unwrap().1), (200, 1.0));
+    assert!(curve.is_sorted());
+}

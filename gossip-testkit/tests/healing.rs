@@ -1,0 +1,236 @@
+//! Whatever the network did, once it is whole again so is the cluster, with no help from anybody.
+
+use std::time::Duration;
+
+use gossip_core::{Config, Node, Status};
+use gossip_testkit::{Addr, Chance, Cluster, Handle};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn settled(nodes: u32, seed: u64) -> Cluster {
+    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, Config::lan()).seed(seed).build();
+    cluster.run_for(15 * SECOND);
+    assert!(cluster.sees_all(), "{nodes} nodes do not find each other, seed {seed}");
+    cluster
+}
+
+/// Whether nobody takes anybody who is there for dead. While datagrams are lost, somebody is always suspected.
+fn buries_nobody(cluster: &Cluster) -> bool {
+    let there = |node: &Node<Addr>, of| {
+        let seen = gossip_testkit::Machine::opinion(node, of);
+        matches!(seen, Some(Status::Alive | Status::Suspect))
+    };
+    cluster.live().all(|(_, node)| cluster.live().all(|(of, _)| there(node, of)))
+}
+
+fn assert_each_has_a_deadline(cluster: &Cluster) {
+    assert!(cluster.live().all(|(_, node)| node.poll_timeout().is_some()), "a node waits for nothing");
+}
+
+/// Five minutes of loss from the very start, then none: how long it takes until everybody sees everybody alive.
+fn after_loss(nodes: u32, loss: u32, seed: u64) -> Duration {
+    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, Config::lan()).seed(seed).build();
+    let lossy = cluster.lose(Chance::percent(loss));
+    cluster.run_for(5 * MINUTE);
+    assert_each_has_a_deadline(&cluster);
+    assert!(cluster.counters().suspicions > 0, "nobody was ever suspected");
+    cluster.clear(lossy);
+    let time = cluster.run_until(2 * MINUTE, SECOND / 10, Cluster::sees_all);
+    time.unwrap_or_else(|| panic!("{nodes} nodes after {loss} % loss, seed {seed}: not all see all"))
+}
+
+/// After this long, a failure detector that fell silent at some moment of it would not be found out by chance.
+fn assert_all_recover_from_loss(sizes: &[u32], seeds: std::ops::RangeInclusive<u64>) {
+    for &nodes in sizes {
+        for loss in [10, 20, 30, 50] {
+            let longest = seeds.clone().map(|seed| after_loss(nodes, loss, seed)).max();
+            println!("{nodes} nodes, {loss} % loss: all see all after at most {longest:?}");
+        }
+    }
+}
+
+#[test]
+fn after_five_minutes_of_loss_all_see_all_within_two_minutes() {
+    assert_all_recover_from_loss(&[2, 3, 5], 1..=10);
+    let longest = after_loss(24, 30, 1);
+    println!("24 nodes, 30 % loss: all see all after {longest:?}");
+}
+
+#[test]
+#[ignore = "1,600 runs of five minutes and more, some minutes"]
+fn after_five_minutes_of_loss_all_see_all_within_two_minutes_in_100_seeds() {
+    assert_all_recover_from_loss(&[2, 3, 5, 24], 1..=100);
+}
+
+/// Cuts these off for so long. Every death that is reported later is a false one.
+fn cut_off(cluster: &mut Cluster, nodes: std::ops::Range<u32>, time: Duration) {
+    let all = cluster.nodes().len() as u32;
+    cluster.partition(nodes.clone(), nodes.end % all..nodes.end % all + all - nodes.len() as u32);
+    cluster.run_for(time);
+    assert!(!buries_nobody(cluster), "the cut was noticed");
+    assert_each_has_a_deadline(cluster);
+}
+
+/// The cut ends, with so many per cent of all datagrams lost from now on: how long it takes until all are there again.
+fn heals(cluster: &mut Cluster, loss: u32, what: &str) -> (Duration, Handle) {
+    let before = cluster.counters().false_deaths;
+    cluster.heal();
+    let lossy = cluster.lose(Chance::percent(loss));
+    let whole = if loss == 0 { Cluster::sees_all } else { buries_nobody };
+    let time = cluster.run_until(2 * MINUTE, SECOND / 10, whole);
+    let time = time.unwrap_or_else(|| panic!("{what}, {loss} % loss afterwards: not healed"));
+    cluster.run_for(30 * SECOND);
+    let deaths = cluster.counters().false_deaths - before;
+    println!("{what}, {loss} % loss afterwards: healed after {time:?}, {deaths} deaths reported meanwhile");
+    assert!(time <= 30 * SECOND, "{what}, {loss} % loss afterwards: {time:?}");
+    assert_eq!(deaths, 0, "{what}, {loss} % loss afterwards: the living are reported dead");
+    (time, lossy)
+}
+
+fn halves(nodes: u32, cut: Duration, loss: u32, seed: u64) {
+    let mut cluster = settled(nodes, seed);
+    cut_off(&mut cluster, 0..nodes / 2, cut);
+    heals(&mut cluster, loss, &format!("halves of {nodes} nodes cut for {cut:?}, seed {seed}"));
+}
+
+#[test]
+fn two_halves_are_one_cluster_within_30_seconds_of_the_cuts_end() {
+    for loss in [0, 30] {
+        for seed in 1..=3 {
+            halves(6, HOUR, loss, seed);
+        }
+        halves(50, HOUR / 6, loss, 1);
+    }
+    halves(200, HOUR / 30, 30, 1);
+}
+
+#[test]
+#[ignore = "an hour of 200 nodes many times over, some minutes"]
+fn two_halves_cut_for_an_hour_are_one_cluster_within_30_seconds_of_the_cuts_end() {
+    for loss in [0, 30] {
+        for seed in 1..=10 {
+            halves(6, HOUR, loss, seed);
+            halves(50, HOUR, loss, seed);
+        }
+        for seed in 1..=5 {
+            halves(200, HOUR, loss, seed);
+        }
+    }
+}
+
+fn isolated(nodes: u32, cut: Duration, loss: u32, seed: u64) {
+    let mut cluster = settled(nodes, seed);
+    // Not the seed itself, nor one that would find nobody to go by.
+    cut_off(&mut cluster, nodes - 1..nodes, cut);
+    // It finds out one by one, ever more slowly, for it doubts itself first.
+    assert!(cluster.node(nodes - 1).is_isolated() || cut < 10 * nodes * SECOND);
+    heals(&mut cluster, loss, &format!("one of {nodes} nodes isolated for {cut:?}, seed {seed}"));
+    assert!(!cluster.node(nodes - 1).is_isolated());
+}
+
+#[test]
+fn one_who_was_isolated_comes_back_within_30_seconds() {
+    isolated(51, HOUR / 6, 0, 1);
+    isolated(51, HOUR / 6, 30, 1);
+}
+
+#[test]
+#[ignore = "an hour of 201 nodes many times over, some minutes"]
+fn one_who_was_isolated_for_an_hour_comes_back_to_200_others_within_30_seconds() {
+    for loss in [0, 30] {
+        for seed in 1..=5 {
+            isolated(201, HOUR, loss, seed);
+        }
+    }
+}
+
+// The dead are forgotten after a day: nobody knows anybody on the other side any more.
+#[test]
+fn a_cut_that_outlasts_the_memory_of_the_dead_heals_through_the_seeds() {
+    for seed in 1..=1 {
+        let mut cluster = settled(6, seed);
+        cut_off(&mut cluster, 0..3, 25 * HOUR + MINUTE);
+        assert!(cluster.live().all(|(_, node)| node.members().count() == 3), "the dead are forgotten");
+        heals(&mut cluster, 0, &format!("6 nodes cut for 25 hours, seed {seed}"));
+    }
+}
+
+// Nobody on the side without the seed has ever heard of the others: the same as a join that was tried too early.
+#[test]
+fn a_node_that_starts_before_its_seed_finds_it() {
+    let mut cluster = Cluster::<Node<Addr>>::builder(3, Config::lan()).seed(1).build();
+    cluster.partition(0, 1..3);
+    cluster.run_for(10 * MINUTE);
+    assert!(cluster.node(1).is_isolated() && cluster.node(1).live_members() == 1);
+    cluster.heal();
+    let time = cluster.run_until(30 * SECOND, SECOND / 10, Cluster::sees_all);
+    assert!(time.is_some_and(|time| time < 5 * SECOND), "{time:?}");
+}
+
+/// Datagrams sent to a node.
+fn datagrams_to(cluster: &mut Cluster, node: u32, time: Duration) -> f64 {
+    let count = std::rc::Rc::new(std::cell::Cell::new(0_u32));
+    let counted = count.clone();
+    cluster.tap(move |datagram| counted.set(counted.get() + u32::from(datagram.to == Addr(node))));
+    cluster.run_for(time);
+    f64::from(count.get()) / time.as_secs_f64()
+}
+
+fn assert_few_contacts(nodes: u32) {
+    let mut cluster = settled(nodes, 1);
+    // The seed is contacted as a seed and as one that died.
+    for (node, what) in [(7, "a member"), (0, "the seed")] {
+        cluster.crash(node);
+        let gone = |cluster: &Cluster| {
+            cluster.live().all(|(_, other)| {
+                other.member(gossip_testkit::id_of(Addr(node))).is_some_and(|member| member.status == Status::Dead)
+            })
+        };
+        assert!(cluster.run_until(MINUTE, SECOND / 10, gone).is_some());
+        cluster.run_for(5 * SECOND);
+        let rate = datagrams_to(&mut cluster, node, 60 * SECOND);
+        println!("{what} of {nodes} that died draws {rate:.2} datagrams a second");
+        assert!(rate <= 5.0, "{what}: {rate} datagrams a second");
+    }
+}
+
+#[test]
+fn the_dead_draw_a_few_contacts_a_second_from_all_together() {
+    assert_few_contacts(100);
+}
+
+#[test]
+#[ignore = "a thousand nodes have to find each other first"]
+fn the_dead_draw_a_few_contacts_a_second_from_a_thousand_together() {
+    assert_few_contacts(1_000);
+}
+
+/// A thousand nodes start within a second and join through one: how long it takes until all see all.
+fn a_thousand_join(loss: u32) -> Duration {
+    let mut cluster = Cluster::<Node<Addr>>::builder(1_000, Config::lan()).seed(1).build();
+    cluster.lose(Chance::percent(loss));
+    // Comparing fingerprints is cheap, looking at a million opinions is not.
+    let all = |cluster: &Cluster| {
+        cluster.live().count() == 1_000 && cluster.live().all(|(_, node)| node.live_members() == 1_000)
+    };
+    let time = cluster.run_until(MINUTE, SECOND / 10, all).expect("all join");
+    let counters = *cluster.counters();
+    println!("1,000 join at {loss} % loss: all see all after {time:?}, {} datagrams", counters.datagrams);
+    let largest = (0..1_000).map(|node| cluster.traffic(node).largest).max();
+    assert!(largest <= Some(Config::lan().max_datagram), "{largest:?}");
+    assert_eq!(counters.deaths, 0);
+    time
+}
+
+#[test]
+fn a_thousand_nodes_join_through_one_seed_within_5_seconds() {
+    assert!(a_thousand_join(0) <= 5 * SECOND);
+}
+
+#[test]
+#[ignore = "two million datagrams, a quarter of a minute"]
+fn a_thousand_nodes_join_through_one_seed_within_8_seconds_at_10_per_cent_loss() {
+    assert!(a_thousand_join(10) <= 8 * SECOND);
+}

@@ -1,0 +1,255 @@
+//! Members come, go, move and meet their own kind: what the application is told of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gossip_core::{Config, Event, Membership, Node, NodeId, Status};
+use gossip_testkit::{Addr, Cluster, Command, id_of};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn settled(nodes: u32, config: Config) -> Cluster {
+    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, config).seed(1).build();
+    cluster.run_for(15 * SECOND);
+    assert!(cluster.sees_all(), "{nodes} nodes do not find each other");
+    cluster
+}
+
+type Log = Rc<RefCell<Vec<(Addr, Event<Addr>)>>>;
+
+/// What everybody's application is told from now on.
+fn listen(cluster: &mut Cluster) -> Log {
+    let log = Log::default();
+    let events = log.clone();
+    cluster.on_event(move |_, node, event| events.borrow_mut().push((node, event.clone())));
+    log
+}
+
+/// How often `node` was told that `of` is in this status.
+fn told(log: &Log, node: u32, of: NodeId, status: Status) -> usize {
+    let says = |event: &Event<Addr>| matches!(event, Event::Member { member, .. } if member.id == of && member.status == status);
+    log.borrow().iter().filter(|(who, event)| *who == Addr(node) && says(event)).count()
+}
+
+fn all_see(cluster: &Cluster, of: NodeId, status: Status) -> bool {
+    cluster
+        .live()
+        .filter(|(_, node)| node.id() != of)
+        .all(|(_, node)| node.member(of).is_some_and(|m| m.status == status))
+}
+
+/// Starts one more process that says it is `id`; as none that has spoken under another id.
+fn start_as(cluster: &mut Cluster, id: NodeId, seed: u64) -> u32 {
+    let next = cluster.nodes().len() as u32;
+    let mute = cluster.partition(next, ..);
+    let at = cluster.add();
+    cluster.with(at.0, |node, now| {
+        *node = Node::new(id, at, node.config().clone(), seed).expect("it is the others' configuration");
+        node.join(now, [Addr(0)]);
+    });
+    cluster.clear(mute);
+    at.0
+}
+
+#[test]
+fn one_who_leaves_is_seen_to_leave_not_to_die_and_its_going_is_reported_when_done() {
+    let mut cluster = settled(20, Config::lan());
+    let log = listen(&mut cluster);
+    cluster.command(7, &Command::Leave).expect("it runs");
+    let gone = |cluster: &Cluster| all_see(cluster, id_of(Addr(7)), Status::Left) && cluster.node(7).has_left();
+    let time = cluster.run_until(10 * SECOND, SECOND / 10, gone).expect("it leaves");
+    println!("left after {time:?}");
+    assert!(time < 3 * SECOND);
+    let done = log.borrow().iter().filter(|(who, event)| *who == Addr(7) && *event == Event::Left).count();
+    assert_eq!(done, 1);
+    let sent = cluster.traffic(7).sent;
+    cluster.run_for(2 * MINUTE);
+    assert_eq!(cluster.traffic(7).sent, sent, "it answers nobody");
+    assert!(cluster.node(7).poll_timeout().is_none());
+    assert!(all_see(&cluster, id_of(Addr(7)), Status::Left), "nobody probes it and calls it dead");
+    assert_eq!(cluster.counters().deaths, 0);
+    assert!((0..20).filter(|&node| node != 7).all(|node| told(&log, node, id_of(Addr(7)), Status::Left) == 1));
+}
+
+#[test]
+fn one_who_left_comes_back_when_it_joins_again() {
+    let mut cluster = settled(20, Config::lan());
+    let log = listen(&mut cluster);
+    for round in 1..=2 {
+        cluster.command(7, &Command::Leave).expect("it runs");
+        cluster.run_for(10 * SECOND);
+        assert!(all_see(&cluster, id_of(Addr(7)), Status::Left));
+        cluster.with(7, |node, now| node.join(now, [Addr(0)]));
+        let back =
+            cluster.run_until(10 * SECOND, SECOND / 10, |cluster| all_see(cluster, id_of(Addr(7)), Status::Alive));
+        assert!(back.is_some_and(|time| time < 3 * SECOND), "{back:?}");
+        assert!(cluster.sees_all(), "it has everybody back as well");
+        let told = |node| told(&log, node, id_of(Addr(7)), Status::Alive);
+        assert!((0..20).filter(|&node| node != 7).all(|node| told(node) == round), "an event for each return");
+    }
+    assert_eq!(cluster.counters().deaths, 0);
+}
+
+#[test]
+fn a_new_address_under_the_same_id_is_followed_without_anybody_being_suspected() {
+    let mut cluster = settled(10, Config::lan());
+    let log = listen(&mut cluster);
+    let id = id_of(Addr(7));
+    // Its socket is bound anew: the same process, reached at another address.
+    let to = start_as(&mut cluster, NodeId::new(99), 1);
+    let spare = Node::new(NodeId::new(98), Addr(7), Config::lan(), 1).expect("it is the preset");
+    let moved = cluster.with(7, |node, _| std::mem::replace(node, spare));
+    cluster.crash(7);
+    cluster.with(to, |node, now| {
+        *node = moved;
+        node.set_address(now, Addr(to)).expect("an address like any other");
+    });
+    let seen = |cluster: &Cluster| {
+        let at =
+            |node: &Node<Addr>| node.member(id).is_some_and(|m| m.address == Addr(to) && m.status == Status::Alive);
+        cluster.live().all(|(_, node)| at(node))
+    };
+    let time = cluster.run_until(10 * SECOND, SECOND / 10, seen).expect("all hear of it");
+    println!("moved after {time:?}");
+    assert!(time <= SECOND);
+    cluster.run_for(MINUTE);
+    assert!(seen(&cluster));
+    for node in (0..10).filter(|&node| node != 7) {
+        assert_eq!(told(&log, node, id, Status::Alive), 1, "one event says where it is now");
+        assert_eq!(told(&log, node, id, Status::Suspect) + told(&log, node, id, Status::Dead), 0);
+    }
+}
+
+#[test]
+fn a_restart_with_the_same_id_at_another_address_replaces_the_one_before() {
+    let mut cluster = settled(10, Config::lan());
+    let id = id_of(Addr(7));
+    cluster.with(7, |node, now| node.put_own(now, "port", b"7").map(drop)).expect("it can write");
+    cluster.run_for(SECOND);
+    cluster.crash(7);
+    let to = start_as(&mut cluster, id, 2);
+    let seen = |cluster: &Cluster| {
+        let at =
+            |node: &Node<Addr>| node.member(id).is_some_and(|m| m.address == Addr(to) && m.status == Status::Alive);
+        cluster.live().all(|(_, node)| at(node))
+    };
+    let time = cluster.run_until(10 * SECOND, SECOND / 10, seen).expect("all hear of it");
+    println!("restarted elsewhere, seen after {time:?}");
+    cluster.run_for(MINUTE);
+    assert!(seen(&cluster) && cluster.agrees());
+    assert_eq!(cluster.counters().deaths, 0, "it was back before anybody gave it up");
+    assert!(cluster.live().all(|(_, node)| node.get_own(id, "port").is_none()), "what it owned died with its life");
+    assert!(cluster.live().all(|(_, node)| node.live_members() == 10));
+}
+
+#[test]
+fn two_live_nodes_with_one_id_are_told_and_make_no_storm() {
+    let mut cluster = settled(10, Config::lan());
+    let quiet = cluster.measure(MINUTE).datagrams_per_node_second();
+    let log = listen(&mut cluster);
+    let id = id_of(Addr(7));
+    let twin = start_as(&mut cluster, id, 2);
+    cluster.run_for(MINUTE);
+    for (one, other) in [(7, twin), (twin, 7)] {
+        let conflict = Event::IdentityConflict { address: Addr(other) };
+        assert!(log.borrow().iter().any(|(who, event)| *who == Addr(one) && *event == conflict), "{one} is told");
+    }
+    assert!((0..7).all(|node| cluster.node(node).live_members() == 10), "the others see one of them, and each other");
+    let usage = cluster.measure(10 * MINUTE);
+    let busy = usage.datagrams_per_node_second();
+    println!("datagrams a node and second: {quiet:.2} before, {busy:.2} with a twin");
+    assert!(busy < 2.0 * quiet, "{quiet} before, {busy} with a twin");
+    let conflicts = log.borrow().iter().filter(|(_, event)| matches!(event, Event::IdentityConflict { .. })).count();
+    assert!(conflicts < 40, "ever more rarely: {conflicts} events in eleven minutes");
+    // One of them gives up.
+    cluster.crash(twin);
+    let back = |cluster: &Cluster| {
+        cluster
+            .live()
+            .all(|(_, node)| node.member(id).is_some_and(|m| m.address == Addr(7) && m.status == Status::Alive))
+    };
+    let time = cluster.run_until(10 * MINUTE, SECOND, back);
+    println!("the other one has its id back after {time:?}");
+    assert!(time.is_some());
+}
+
+#[test]
+fn a_given_membership_spreads_everything_and_probes_nobody() {
+    let mut config = Config::lan();
+    config.membership = Membership::Given;
+    let mut cluster = Cluster::<Node<Addr>>::builder(20, config).seed(1).build();
+    let probes = Rc::new(RefCell::new(0));
+    let count = probes.clone();
+    cluster.tap(move |datagram| *count.borrow_mut() += u32::from(datagram.label == "probe"));
+    cluster.run_for(30 * SECOND);
+    assert!(cluster.sees_all(), "their ids are learned on contact");
+    cluster.command(3, &Command::put("limit", "10")).expect("it can write");
+    let knows = |node: &Node<Addr>| node.get("limit").as_deref() == Some(b"10");
+    assert!(cluster.spread(2 * SECOND, knows).t_last().is_some());
+    // Nobody finds out that one has crashed: that is for the application to know.
+    cluster.crash(7);
+    cluster.run_for(2 * MINUTE);
+    assert_eq!((cluster.counters().suspicions, cluster.counters().deaths, *probes.borrow()), (0, 0, 0));
+    let peers: Vec<Addr> = (0..20).map(Addr).filter(|&peer| peer != Addr(7)).collect();
+    for node in peers.clone() {
+        cluster.with(node.0, |node, now| node.set_peers(now, peers.iter().copied()));
+    }
+    let quiet = cluster.counters().to_nobody;
+    cluster.run_for(MINUTE);
+    assert_eq!(cluster.counters().to_nobody, quiet, "one who is not given any more is not spoken to");
+    cluster.command(4, &Command::put("limit", "11")).expect("it can write");
+    assert!(cluster.spread(2 * SECOND, |node| node.get("limit").as_deref() == Some(b"11")).t_last().is_some());
+    cluster.command(5, &Command::Leave).expect("it runs");
+    cluster.run_for(10 * SECOND);
+    assert!(cluster.node(5).has_left() && all_see(&cluster, id_of(Addr(5)), Status::Left));
+}
+
+#[test]
+fn one_who_is_cut_off_is_told_that_it_is_and_that_it_is_no_more() {
+    let mut cluster = settled(5, Config::lan());
+    let log = listen(&mut cluster);
+    let isolated = |log: &Log| {
+        let log = log.borrow();
+        let of = log.iter().filter_map(|(who, event)| match event {
+            Event::Isolated(isolated) => Some((*who, *isolated)),
+            _ => None,
+        });
+        of.collect::<Vec<_>>()
+    };
+    cluster.partition(4, ..);
+    cluster.run_for(3 * MINUTE);
+    assert_eq!(isolated(&log), [(Addr(4), true)]);
+    assert!(cluster.node(4).is_isolated());
+    cluster.heal();
+    cluster.run_for(10 * SECOND);
+    assert_eq!(isolated(&log), [(Addr(4), true), (Addr(4), false)]);
+    assert!(!cluster.node(4).is_isolated() && cluster.sees_all());
+}
+
+#[test]
+fn one_whose_clock_is_far_behind_is_told_and_is_a_member_all_the_same() {
+    let mut cluster = settled(10, Config::lan());
+    let log = listen(&mut cluster);
+    let wrong = |log: &Log| {
+        let log = log.borrow();
+        log.iter()
+            .filter(|(_, event)| matches!(event, Event::ClockWrong { .. }))
+            .map(|(who, _)| *who)
+            .collect::<Vec<_>>()
+    };
+    cluster.skew(7, -100_000_000, 0);
+    cluster.restart(7, false);
+    cluster.run_for(MINUTE);
+    assert_eq!(wrong(&log), [Addr(7)], "said once, to the one it concerns");
+    assert!(cluster.sees_all() && cluster.agrees());
+    // What it writes is as new as what the others write.
+    cluster.command(7, &Command::put("limit", "10")).expect("it can write");
+    cluster.run_for(5 * SECOND);
+    cluster.command(3, &Command::put("limit", "11")).expect("it can write");
+    cluster.run_for(5 * SECOND);
+    cluster.command(7, &Command::put("limit", "12")).expect("it can write");
+    cluster.run_for(5 * SECOND);
+    assert!(cluster.live().all(|(_, node)| node.get("limit").as_deref() == Some(b"12")));
+}

@@ -1,0 +1,93 @@
+//! The testkit's conformance suite over the transports of the examples: they are as good as those that come along.
+
+mod common;
+
+#[path = "../examples/custom_transport.rs"]
+#[cfg_attr(unix, expect(dead_code, reason = "the example's own story is told in tests/examples.rs"))]
+mod custom_transport;
+#[path = "../examples/tcp_transport.rs"]
+#[expect(dead_code, reason = "the example's own story is told in tests/examples.rs")]
+mod tcp_transport;
+
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use common::harness::{Adapter, Medium};
+use gossip_testkit::suite;
+use tcp_transport::Tcp;
+
+struct Frames;
+
+impl Medium for Frames {
+    type Transport = Tcp;
+
+    async fn attach(&mut self) -> io::Result<(Tcp, SocketAddr)> {
+        let transport = Tcp::bind("127.0.0.1:0").await?;
+        let address = transport.address;
+        Ok((transport, address))
+    }
+
+    /// Once as the frame of a stranger who knows how to greet, and once as what is no frame.
+    fn inject(&mut self, to: &SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let hello = b"127.0.0.1:9";
+        let length = |part: &[u8]| u16::try_from(part.len()).expect("garbage is short").to_be_bytes();
+        TcpStream::connect(to)?.write_all(&[&length(hello), &hello[..], &length(bytes), bytes].concat())?;
+        TcpStream::connect(to)?.write_all(bytes)
+    }
+}
+
+#[test]
+fn frames_over_tcp_conform() {
+    let report = suite::run(&mut Adapter::new(Frames)).unwrap_or_else(|failure| panic!("{failure}"));
+    eprintln!("{report}");
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::net::UnixDatagram;
+    use std::path::PathBuf;
+
+    use super::custom_transport::unix::Unix;
+    use super::*;
+
+    /// A directory, and how many sockets it has seen. It goes with the test.
+    struct Directory(PathBuf, u32);
+
+    impl Directory {
+        fn next(&mut self) -> PathBuf {
+            self.1 += 1;
+            self.0.join(self.1.to_string())
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            // What is left of it is the system's to clean up.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl Medium for Directory {
+        type Transport = Unix;
+
+        async fn attach(&mut self) -> io::Result<(Unix, PathBuf)> {
+            let path = self.next();
+            Ok((Unix::bind(&path).await?, path))
+        }
+
+        /// Once from a socket with a name, and once from one without, to which nobody could answer.
+        fn inject(&mut self, to: &PathBuf, bytes: &[u8]) -> io::Result<()> {
+            UnixDatagram::bind(self.next())?.send_to(bytes, to)?;
+            UnixDatagram::unbound()?.send_to(bytes, to).map(drop)
+        }
+    }
+
+    #[test]
+    fn unix_datagrams_conform() {
+        let directory = std::env::temp_dir().join(format!("gossip-suite-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let mut harness = Adapter::new(Directory(directory, 0));
+        let report = suite::run(&mut harness).unwrap_or_else(|failure| panic!("{failure}"));
+        eprintln!("{report}");
+    }
+}
