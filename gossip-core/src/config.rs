@@ -193,7 +193,8 @@ settings! {
     Lifetimes / LifetimesOverlay {
         /// How long a broadcast is carried.
         broadcast: Duration,
-        /// How long a death certificate is kept (`τ` in Demers et al., section 2.1).
+        /// How long a death certificate is kept (`τ` in Demers et al., section 2.1). A node that nobody has answered for
+        /// longer forgets what it had learned before, also where its only peer was away: choose it longer than that.
         certificate: Duration,
         /// After how long a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,

@@ -446,7 +446,7 @@ impl<A: Address> Node<A> {
 
     /// The hybrid logical clock at `now`: the later of `now` and everything seen.
     pub fn clock(&self, now: Instant) -> Instant {
-        self.clock.now(now)
+        self.clock.now(self.now.max(now))
     }
 
     /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.

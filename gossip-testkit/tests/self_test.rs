@@ -86,6 +86,13 @@ fn expiry_counted_from_receipt_is_one_write_that_comes_back() {
 }
 
 #[test]
+fn a_certificate_dropped_too_early_is_a_value_that_comes_back() {
+    let planted =
+        Planted { bug: Bug::BriefCertificates, within: 100, invariant: "convergence", nodes: 2, writes: 2, faults: 1 };
+    planted.find();
+}
+
+#[test]
 fn a_rumor_that_never_cools_is_one_write() {
     // What is allowed is allowed for three peers.
     let planted = Planted { bug: Bug::NeverCools, within: 5, invariant: "silence", nodes: 4, writes: 1, faults: 0 };

@@ -43,6 +43,8 @@ pub(crate) enum Bug {
     DeliveredTwice,
     /// Once it has been acknowledged it waits to be spoken to.
     NoTimer,
+    /// What is deleted is forgotten before everybody can have heard of it.
+    BriefCertificates,
     /// Its next deadline is always past.
     Spins,
     /// Acknowledgements are kept.
@@ -346,7 +348,10 @@ impl Machine for Mini {
             Command::PutFor(key, seconds) => {
                 self.write(now, (b't', at, self.me.0), Some(seconds * 1_000_000), Some(vec![key]));
             }
-            Command::Delete(key) => self.write(now, (b'k', key.into(), 0), None, None),
+            Command::Delete(key) => {
+                let kept = (self.bug == Some(Bug::BriefCertificates)).then_some(3_000_000);
+                self.write(now, (b'k', key.into(), 0), kept, None);
+            }
             Command::Broadcast => {
                 self.write(now, (b'b', at, self.me.0), None, Some(vec![b'!']));
                 self.delivered.push(u128::from(at) << 32 | u128::from(self.me.0));

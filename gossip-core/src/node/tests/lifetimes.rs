@@ -33,6 +33,14 @@ fn a_value_with_a_time_to_live_is_gone_everywhere_when_that_is_over() {
 }
 
 #[test]
+fn a_driver_whose_clock_is_set_back_does_not_see_again_what_has_ended() {
+    let mut node = node(0, brief());
+    tick(&mut node, START);
+    tick(&mut node, START + 30 * SECOND);
+    assert_eq!(node.clock(START), START + 30 * SECOND);
+}
+
+#[test]
 fn a_certificate_is_kept_shrunk_and_then_forgotten_everywhere() {
     let mut net = Net::joined(3, &brief());
     net.nodes[0].put(net.now, "d", b"x").unwrap();
