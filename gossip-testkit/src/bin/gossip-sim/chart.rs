@@ -66,6 +66,7 @@ impl Chart {
             .configure_mesh()
             .x_desc(self.x.name)
             .y_desc(self.y.name)
+            .x_labels(if self.logarithmic { 6 } else { 10 })
             .x_label_formatter(&|x| tick(*x, self.x.range.end))
             .y_label_formatter(&|y| tick(*y, self.y.range.end))
             .axis_desc_style((FONT, 19))
