@@ -240,7 +240,8 @@ impl<A: Address> Node<A> {
                 if refuted {
                     self.suspicions.end(id);
                 }
-                self.see(id, status, incarnation, true);
+                // A suspicion may be of an incarnation whose record is still to come.
+                self.see(id, status, incarnation.max(seen.map_or(0, |seen| seen.incarnation)), true);
                 if was == Some(Status::Dead) && from == Some(&address) {
                     self.bridge(&address);
                 }
