@@ -1,11 +1,16 @@
 //! What is to be sent: intents, by class and in the order of their coming, turned into bytes only when polled.
 //!
-//! Bounded per class: when one is full its oldest intent is dropped and counted. Dropping is always safe, since
-//! whatever is lost here could have been lost on the way.
+//! Bounded per class and per peer, so that one who asks for much does not take the others' room: the oldest intent makes
+//! room for the newest and is counted. Dropping is always safe, since whatever is lost here could have been lost on the
+//! way.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::{BuildHasherDefault, Hash};
+
+use indexmap::IndexMap;
+use siphasher::sip::SipHasher13;
 
 use crate::replica::Range;
 use crate::time::Instant;
@@ -29,6 +34,7 @@ pub enum Kind {
 }
 
 const CLASSES: usize = 5;
+const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,22 +62,56 @@ pub(crate) enum Intent<A> {
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
     classes: [VecDeque<(A, Intent<A>)>; CLASSES],
+    /// How many intents wait for each peer.
+    waiting: IndexMap<A, usize, BuildHasherDefault<SipHasher13>>,
     limit: usize,
+    per_peer: usize,
     dropped: u64,
 }
 
-impl<A: PartialEq> Outbox<A> {
+impl<A: Eq + Hash + Clone> Outbox<A> {
+    /// `limit`: how many intents wait in a class; one peer's are at most an eighth of that, but at least 16.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { classes: [const { VecDeque::new() }; CLASSES], limit, dropped: 0 }
+        let classes = [const { VecDeque::new() }; CLASSES];
+        Self { classes, waiting: IndexMap::default(), limit, per_peer: (limit / 8).max(16), dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, kind: Kind, to: A, intent: Intent<A>) {
         let class = &mut self.classes[kind as usize];
-        if class.len() >= self.limit {
-            class.pop_front();
+        let makes_room = if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
+            // A search, but only for one who has filled its share, and in a queue that is bounded.
+            let oldest = class.iter().position(|(peer, _)| *peer == to);
+            if oldest.is_none() {
+                self.dropped += 1;
+                return;
+            }
+            oldest
+        } else {
+            (class.len() >= self.limit).then_some(0)
+        };
+        if let Some((peer, _)) = makes_room.and_then(|at| class.remove(at)) {
             self.dropped += 1;
+            self.uncount(&peer);
         }
-        class.push_back((to, intent));
+        self.count(&to);
+        self.classes[kind as usize].push_back((to, intent));
+    }
+
+    fn count(&mut self, peer: &A) {
+        if let Some(waiting) = self.waiting.get_mut(peer) {
+            *waiting += 1;
+        } else {
+            self.waiting.insert(peer.clone(), 1);
+        }
+    }
+
+    fn uncount(&mut self, peer: &A) {
+        if let Some(waiting) = self.waiting.get_mut(peer) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.swap_remove(peer);
+            }
+        }
     }
 
     pub(crate) fn message(&mut self, kind: Kind, to: A, message: Message<A>) {
@@ -80,36 +120,35 @@ impl<A: PartialEq> Outbox<A> {
 
     /// What is to be sent next.
     pub(crate) fn pop(&mut self) -> Option<(Kind, A, Intent<A>)> {
-        const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
-        KINDS.into_iter().find_map(|kind| {
-            let (to, intent) = self.classes[kind as usize].pop_front()?;
-            Some((kind, to, intent))
-        })
+        let (kind, (to, intent)) =
+            KINDS.into_iter().find_map(|kind| Some((kind, self.classes[kind as usize].pop_front()?)))?;
+        self.uncount(&to);
+        Some((kind, to, intent))
     }
 
     /// What is next in its class and goes to `to` as well.
     pub(crate) fn pop_for(&mut self, to: &A) -> Option<(Kind, Intent<A>)> {
-        const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
-        KINDS.into_iter().find_map(|kind| {
-            let class = &mut self.classes[kind as usize];
-            class
-                .front()
-                .is_some_and(|(next, _)| next == to)
-                .then(|| class.pop_front())
-                .flatten()
-                .map(|(_, i)| (kind, i))
-        })
+        let is_next = |kind: &Kind| self.classes[*kind as usize].front().is_some_and(|(next, _)| next == to);
+        let kind = KINDS.into_iter().find(is_next)?;
+        let (_, intent) = self.classes[kind as usize].pop_front()?;
+        self.uncount(to);
+        Some((kind, intent))
     }
 
     /// Puts back what was not sent, or not all of it.
     pub(crate) fn put_back(&mut self, kind: Kind, to: A, intent: Intent<A>) {
+        self.count(&to);
         self.classes[kind as usize].push_front((to, intent));
     }
 
-    /// Whether pages for this peer still wait: one pull at a time is answered.
+    /// Drops pages that still wait for this peer: one pull at a time is answered.
     pub(crate) fn drop_pages(&mut self, to: &A) {
-        self.classes[Kind::Bulk as usize]
-            .retain(|(peer, intent)| peer != to || !matches!(intent, Intent::Pages { .. }));
+        let class = &mut self.classes[Kind::Bulk as usize];
+        let before = class.len();
+        class.retain(|(peer, intent)| peer != to || !matches!(intent, Intent::Pages { .. }));
+        for _ in class.len()..before {
+            self.uncount(to);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,9 +157,34 @@ impl<A: PartialEq> Outbox<A> {
 
     pub(crate) fn clear(&mut self) {
         self.classes.iter_mut().for_each(VecDeque::clear);
+        self.waiting.clear();
     }
 
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ping(seq: u32) -> Intent<u32> {
+        Intent::Message(Message::Ping { seq })
+    }
+
+    #[test]
+    fn one_peer_takes_a_share_of_the_room_and_no_more() {
+        let mut outbox = Outbox::new(256);
+        outbox.push(Kind::Probe, 2, ping(0));
+        for seq in 0..100 {
+            outbox.push(Kind::Probe, 1, ping(seq));
+        }
+        assert_eq!((outbox.classes[Kind::Probe as usize].len(), outbox.dropped()), (33, 68));
+        assert!(matches!(outbox.pop(), Some((Kind::Probe, 2, _))), "the other's still waits");
+        let first = outbox.pop();
+        assert!(matches!(first, Some((_, 1, Intent::Message(Message::Ping { seq: 68 })))), "the oldest made room");
+        while outbox.pop_for(&1).is_some() {}
+        assert!(outbox.is_empty() && outbox.waiting.is_empty(), "what is sent is not counted any more");
     }
 }
