@@ -25,7 +25,8 @@ const TAU: u64 = 60;
 fn brief() -> Config {
     let mut config = Config::lan();
     config.lifetimes.certificate = secs(TAU);
-    config.lifetimes.shrink = secs(10);
+    // A shrunk certificate has no name, and the checker could not tell that it replaces a value.
+    config.lifetimes.shrink = config.lifetimes.certificate;
     config.lifetimes.broadcast = secs(20);
     config
 }
