@@ -12,7 +12,7 @@
 //! laws::check(numbers, |a, b| *a.max(b)).unwrap();
 //!
 //! let broken = laws::check(numbers, |a, b| a + b).unwrap_err();
-//! assert_eq!(broken.to_string(), "merging is not idempotent: a · a is not a\n  a = 1\n  a · a = 2\n  a = 1");
+//! assert!(broken.to_string().starts_with("merging is not idempotent: a · a is not a\n  a = "));
 //! ```
 //!
 //! `examples/folds.rs` has a counter that only grows and a set whose elements come and go.
