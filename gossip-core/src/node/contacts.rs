@@ -10,12 +10,15 @@ use siphasher::sip::SipHasher13;
 
 use super::{Node, Phase};
 use crate::address::Address;
-use crate::config::Membership;
+use crate::config::{Config, Membership};
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{Intent, Kind};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
+
+/// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
+const QUICK_CALLS: u32 = 16;
 
 type Hasher = BuildHasherDefault<SipHasher13>;
 
@@ -30,6 +33,8 @@ pub(super) struct Contacts<A> {
     former: Vec<A>,
     /// When one may be contacted next.
     next: Option<Instant>,
+    /// How often it has called since it is alone, or was told whom to call.
+    calls: u32,
     /// The last dead member that was tried, and where.
     tried: Option<(NodeId, A)>,
     /// No exchange out of turn before this.
@@ -44,6 +49,7 @@ impl<A> Default for Contacts<A> {
             given: IndexSet::default(),
             former: Vec::new(),
             next: None,
+            calls: 0,
             tried: None,
             next_bridge: Instant::ORIGIN,
             isolated: false,
@@ -62,7 +68,7 @@ impl<A: Address> Contacts<A> {
 
     pub(super) fn set_seeds(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
         self.seeds = seeds.into_iter().map(|seed| (seed, None)).collect();
-        self.next = Some(now);
+        (self.next, self.calls) = (Some(now), 0);
     }
 
     pub(super) fn set_next(&mut self, at: Instant) {
@@ -71,7 +77,7 @@ impl<A: Address> Contacts<A> {
 
     pub(super) fn set_given(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
         self.given = peers.into_iter().collect();
-        self.next = Some(now);
+        (self.next, self.calls) = (Some(now), 0);
     }
 }
 
@@ -142,12 +148,12 @@ impl<A: Address> Node<A> {
         if self.contacts.next.is_some_and(|next| self.now < next) {
             return;
         }
-        // Until one answers: a join that is tried once is lost with one datagram.
-        let pause = if lonely {
-            self.config.probe.timeout.min(self.config.healing.interval)
-        } else {
-            self.config.healing.interval
-        };
+        // Until one answers: a join that is tried once is lost with one datagram. But whoever stays alone calls no more
+        // often than anybody else in the end.
+        self.contacts.calls = if lonely { self.contacts.calls.saturating_add(1) } else { 0 };
+        let quick = lonely && self.contacts.calls <= QUICK_CALLS;
+        let Config { probe, healing, .. } = &self.config;
+        let pause = if quick { probe.timeout.min(healing.interval) } else { healing.interval };
         self.contacts.next = Some(self.now + jittered(pause, &mut self.rng));
         if !speaks {
             return;

@@ -112,14 +112,10 @@ pub struct Silence {
 const COOLING: u32 = 10;
 
 impl Silence {
-    /// Those who have somebody to agree with: who is alone goes on looking for company, and may.
-    fn together<'a, M: Machine>(world: &'a World<'_, M>) -> impl Iterator<Item = Addr> + 'a {
-        world.groups().into_iter().filter(|group| group.len() > 1).flatten().map(|(node, _)| node)
-    }
-
     fn sent<M: Machine>(world: &World<'_, M>) -> (u64, u64) {
-        Self::together(world)
-            .map(|node| world.traffic(node))
+        world
+            .live()
+            .map(|(node, _)| world.traffic(node))
             .fold((0, 0), |(datagrams, bytes), traffic| (datagrams + traffic.sent, bytes + traffic.bytes_sent))
     }
 }
@@ -144,7 +140,7 @@ impl<M: Machine> Invariant<M> for Silence {
         let (Some((since, datagrams, bytes)), Some(idle)) = (self.before, world.limits().idle) else { return Ok(()) };
         let periods = world.now().since(since).as_secs_f64() / world.limits().period.as_secs_f64();
         let (datagrams_now, bytes_now) = Self::sent(world);
-        let share = periods * Self::together(world).count() as f64;
+        let share = periods * world.live().count() as f64;
         let (datagrams, bytes) = ((datagrams_now - datagrams) as f64 / share, (bytes_now - bytes) as f64 / share);
         // A cluster with losses has to repeat things.
         if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 {
