@@ -82,6 +82,7 @@ mod outbox;
 mod replica;
 mod sketch;
 mod swim;
+mod table;
 mod time;
 mod update;
 mod value;

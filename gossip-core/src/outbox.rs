@@ -43,6 +43,14 @@ pub(crate) enum HotKey {
     Opinion(Suspicion),
 }
 
+/// Where a rumor is in the hot list.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) at: u32,
+    /// Which of those that were ever hot: a rumor is told from the next that takes its place.
+    pub(crate) born: u64,
+}
+
 /// Something to be said to somebody.
 #[derive(Debug, Clone)]
 pub(crate) enum Intent<A> {
@@ -51,7 +59,7 @@ pub(crate) enum Intent<A> {
     /// What the replica then holds of a key, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
-    Rumors { keys: Arc<[HotKey]>, next: usize, bodies: bool, pull: bool },
+    Rumors { rumors: Arc<[Place]>, next: usize, bodies: bool, pull: bool },
     /// Updates by the hashes of their items, those before `next` already sent; `mail`: as rumors that go on.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// What stands in these ranges, so many datagrams of it.

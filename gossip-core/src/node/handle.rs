@@ -256,18 +256,16 @@ impl<A: Address> Node<A> {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
                 }
-                Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => {
-                        known = Some(HotKey::Fact(key));
-                        false
-                    }
-                    None if self.rumors.wants(self.now, hash) => true,
-                    None => {
-                        // It is on its way from somebody else: this contact was neither useful nor useless.
-                        spared |= 1 << bit;
-                        false
-                    }
-                },
+                Item::Offer(hash) if self.replica.has_hash(hash) => {
+                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
+                    false
+                }
+                Item::Offer(hash) if self.rumors.wants(self.now, hash) => true,
+                Item::Offer(_) => {
+                    // It is on its way from somebody else: this contact was neither useful nor useless.
+                    spared |= 1 << bit;
+                    false
+                }
             };
             useful |= u64::from(news) << bit;
             if minimizes
