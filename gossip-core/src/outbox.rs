@@ -34,6 +34,8 @@ pub enum Kind {
 }
 
 const CLASSES: usize = 5;
+/// Room for so many intents is kept in a class when none waits.
+const KEPT: usize = 8;
 const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
@@ -128,9 +130,8 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
 
     /// What is to be sent next.
     pub(crate) fn pop(&mut self) -> Option<(Kind, A, Intent<A>)> {
-        let (kind, (to, intent)) =
-            KINDS.into_iter().find_map(|kind| Some((kind, self.classes[kind as usize].pop_front()?)))?;
-        self.uncount(&to);
+        let kind = KINDS.into_iter().find(|kind| !self.classes[*kind as usize].is_empty())?;
+        let (to, intent) = self.pop_from(kind)?;
         Some((kind, to, intent))
     }
 
@@ -138,9 +139,18 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     pub(crate) fn pop_for(&mut self, to: &A) -> Option<(Kind, Intent<A>)> {
         let is_next = |kind: &Kind| self.classes[*kind as usize].front().is_some_and(|(next, _)| next == to);
         let kind = KINDS.into_iter().find(is_next)?;
-        let (_, intent) = self.classes[kind as usize].pop_front()?;
-        self.uncount(to);
+        let (_, intent) = self.pop_from(kind)?;
         Some((kind, intent))
+    }
+
+    fn pop_from(&mut self, kind: Kind) -> Option<(A, Intent<A>)> {
+        let class = &mut self.classes[kind as usize];
+        let next = class.pop_front()?;
+        if class.is_empty() {
+            class.shrink_to(KEPT);
+        }
+        self.uncount(&next.0);
+        Some(next)
     }
 
     /// Puts back what was not sent, or not all of it.

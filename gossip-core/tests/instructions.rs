@@ -104,7 +104,8 @@ fn count(case: &str, times: u64) -> Option<u64> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    let total = text.lines().find_map(|line| line.split("Collected : ").nth(1)).expect("callgrind says what it counted");
+    let total =
+        text.lines().find_map(|line| line.split("Collected : ").nth(1)).expect("callgrind says what it counted");
     let total: u64 = total.trim().parse().expect("a count is a number");
     assert!(total > 0, "nothing was counted: {text}");
     Some(total / times)
@@ -138,6 +139,9 @@ fn the_hottest_paths_take_as_many_instructions_as_they_did() {
         };
         let ((case, now), (same, before)) = (parts(now), parts(before));
         assert_eq!(case, same, "the cases of the file");
-        assert!(now.abs_diff(before) * 100 <= before * TOLERANCE_PERCENT, "{case}: {now} instructions, {before} before");
+        assert!(
+            now.abs_diff(before) * 100 <= before * TOLERANCE_PERCENT,
+            "{case}: {now} instructions, {before} before"
+        );
     }
 }

@@ -30,6 +30,8 @@ const ITEMS: usize = 64;
 const SECOND_ROUND: Duration = Duration::from_millis(1);
 /// In a storm of rumors prompt rounds are so many relay delays apart.
 const STORM: u32 = 4;
+/// Room for so many fresh rumors is kept when there are none.
+const FRESH_KEPT: usize = 32;
 /// How many offers are remembered as asked for.
 const WANTED: usize = 4_096;
 /// What one contact of a round may carry, in bytes and in rumors: the rest has its turn in the next.
@@ -248,6 +250,9 @@ impl<A: Address> Rumors<A> {
             taken += 1;
         }
         self.fresh.drain(..taken);
+        if self.fresh.is_empty() {
+            self.fresh.shrink_to(FRESH_KEPT);
+        }
         places.into()
     }
 

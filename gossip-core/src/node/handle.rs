@@ -15,6 +15,9 @@ use crate::time::Instant;
 use crate::update::Standing;
 use crate::wire::{self, Header, Item, Message};
 
+/// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
+const MESSAGES_KEPT: usize = 16;
+
 impl<A: Address> Node<A> {
     /// Takes an input in.
     ///
@@ -141,6 +144,7 @@ impl<A: Address> Node<A> {
         for message in messages.drain(..) {
             self.on_message(sender, from, message);
         }
+        messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
     }
