@@ -76,6 +76,8 @@ mod epidemic;
 mod error;
 mod event;
 mod id;
+#[cfg(doc)]
+pub mod manual;
 mod members;
 mod node;
 mod outbox;
