@@ -120,7 +120,7 @@ fn raw(chars: &[char], at: usize) -> Option<usize> {
 
 /// Code without what is compiled for tests, or for the manual, alone.
 fn without_tests(code: &str) -> String {
-    let attributes = ["#[cfg(test)]", "#[cfg(doc)]"];
+    let attributes = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]", "#[cfg(doc)]"];
     let first = attributes.into_iter().filter_map(|attribute| Some((code.find(attribute)?, attribute))).min();
     let Some((at, attribute)) = first else { return code.to_owned() };
     let (before, after) = (&code[..at], &code[at + attribute.len()..]);
