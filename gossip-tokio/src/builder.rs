@@ -152,22 +152,23 @@ impl Builder<Bind> {
     /// # Errors
     /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
     /// cannot work; no runtime.
-    pub async fn spawn(mut self) -> Result<Gossip, SpawnError> {
-        let given = std::mem::take(&mut self.place.seeds);
-        let socket = bind_first(&self.place.address).await?;
+    pub async fn spawn(self) -> Result<Gossip, SpawnError> {
+        let Bind { address, advertised: named, seeds: given } = self.place;
+        let socket = bind_first(&address).await?;
         let bound = socket.local_addr();
-        let own = match self.place.advertised.take() {
+        let own = match named {
             None => bound,
             Some(name) => advertised(name, bound).await?,
         };
         if own.ip().is_unspecified() {
             return Err(SpawnError::Unspecified { address: own });
         }
-        let seeds = Seeds::parse(given, bound, own)?;
+        let seeds = Seeds::new(given, bound, own)?;
         let shared = self.options.start(socket, own, seeds.literal())?;
         if seeds.has_names() {
             let span = tracing::info_span!("seeds", node = %shared.lock().id());
-            runtime::spawn(seeds::refresh(seeds, Arc::clone(&shared)).instrument(span)).map_err(SpawnError::Runtime)?;
+            let refreshing = seeds::refresh(seeds, Arc::clone(&shared), seeds::PACE, runtime::resolve);
+            runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
         }
         Ok(Gossip::new(shared))
     }
@@ -194,7 +195,7 @@ async fn resolve(name: &str) -> Result<Vec<SocketAddr>, SpawnError> {
     if !udp::is_name(name) {
         return Err(SpawnError::Address { given: name.to_owned() });
     }
-    runtime::resolve(name).await.map_err(|source| unresolved(name, source))
+    runtime::resolve(name.to_owned()).await.map_err(|source| unresolved(name, source))
 }
 
 fn unresolved(name: &str, source: io::Error) -> SpawnError {
