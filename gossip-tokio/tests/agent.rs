@@ -57,6 +57,13 @@ impl Place {
         Agent { child, answers, started, control }
     }
 
+    /// A file for keys.
+    fn key(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.join(name), text).unwrap();
+        fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        self.file(name)
+    }
+
     /// An agent that is not to start: what it said, and its exit code.
     fn refused(&self, args: &[&str]) -> (String, Option<i32>) {
         let mut command = Command::new(AGENT);
@@ -299,6 +306,27 @@ fn answers_are_tables_for_people_and_bare_where_they_are_piped() {
 }
 
 #[test]
+fn agents_that_share_a_key_meet_and_nobody_else_is_heard() {
+    let place = Place::new("keys");
+    let (old, new) = ("0a".repeat(32), "0b".repeat(32));
+    let first = place.key("first", &format!("{old}\n"));
+    let second = place.key("second", &format!("# The new one is used as soon as all have it.\n{new}\n{old}\n"));
+    let both = place.key("both", &format!("{old}\n{new}\n"));
+    let a = place.start("a", &["--key-file", &both]);
+    let b = place.start("b", &["--key-file", &second, "--join", a.address()]);
+    let plain = place.start("plain", &["--join", a.address()]);
+    a.await_status("b", "alive");
+    b.await_status("a", "alive");
+    b.ask(&["put", "secret", "value"]);
+    until("the secret", || a.value("secret"));
+    until("the refusals", || (a.ask(&["stats"])[0]["node"]["datagrams_foreign"].as_u64().unwrap() > 3).then_some(()));
+    assert_eq!((plain.ask(&["members"]).len(), plain.value("secret")), (1, None));
+    assert_eq!(a.ask(&["members"]).len(), 2);
+    let half = place.start("half", &["--key-file", &first, "--join", a.address()]);
+    until("what the first key opens", || half.value("secret"));
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_its_name() {
     let place = Place::new("refused");
     let config = place.file("bad.toml");
@@ -313,6 +341,9 @@ fn what_cannot_be_is_refused_by_its_name() {
         (with("[probe]\nalpha = 0"), "bad.toml", "probe.alpha is 0"),
         (place.refused(&["--config", &place.file("none.toml")]), "none.toml", "No such file"),
         (place.refused(&["--nosuch"]), "--nosuch", "unexpected"),
+        (place.refused(&["--key-file", &place.file("none.key")]), "none.key", "No such file"),
+        (place.refused(&["--key-file", &place.key("short.key", "# mine\n00ff\n")]), "short.key", "line 2: a key is 64"),
+        (place.refused(&["--key-file", &place.key("empty.key", "# none\n\n")]), "empty.key", "no key"),
         (place.refused(&["--join", "somewhere"]), "somewhere", "HOST:PORT"),
         (place.refused(&["--bind", "0.0.0.0:0"]), "0.0.0.0", "advertise"),
         (place.refused(&["--advertise", "0.0.0.0:7"]), "0.0.0.0:7", "advertised"),

@@ -2,45 +2,38 @@
 //! parts; must not know what commands do.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, bounded};
 use gossip_tokio::core::{Config, Event, NodeId, Snapshot};
 use gossip_tokio::{Events, Gossip, Lagged, SpawnError, bind};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::arguments::Start;
 use crate::commands::LEAVING;
 use crate::console;
-use crate::control::{self, ControlError, Listening};
-use crate::data::{Found, Store};
+use crate::control::{self, Listening};
+use crate::data::Store;
 use crate::events::tell;
 use crate::failure::{Failure, chain};
-use crate::output::{Form, time_of_day};
+use crate::keeping;
+use crate::output::Form;
 use crate::printer::Printer;
+use crate::setup;
 
 /// The entry of its own in which an agent tells its name.
 const NAME: &str = "agent/name";
-/// How soon what has changed is written, and how old the file becomes when nothing does.
-const SAVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));
-
 /// What all who serve commands share.
 pub(crate) struct Agent {
     pub(crate) gossip: Gossip,
     /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
     names: Mutex<BTreeMap<NodeId, String>>,
     /// Whether there is anything that the data file does not hold.
-    changed: AtomicBool,
+    pub(crate) changed: AtomicBool,
     quit: Sender<()>,
 }
 
@@ -86,7 +79,7 @@ impl Agent {
 /// What was asked for cannot be; something that it needs is not there; it has not left as it should.
 pub(crate) fn run(start: Start) -> Result<(), Failure> {
     let (printer, writing) = Printer::start();
-    log(&start, printer.clone());
+    setup::log(&start, printer.clone());
     // One thread is enough for a node, and the smallest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
@@ -95,42 +88,26 @@ pub(crate) fn run(start: Start) -> Result<(), Failure> {
     end
 }
 
-fn log(start: &Start, printer: Printer) {
-    let layer = tracing_subscriber::fmt::layer().with_target(false).with_timer(TimeOfDay);
-    let layer = layer.with_ansi(io::stderr().is_terminal()).with_writer(move || printer.clone());
-    tracing_subscriber::registry().with(layer).with(start.log.clone()).init();
-}
-
-/// The day is known to whoever reads along, and to the collector of logs otherwise; a line has 80 columns.
-struct TimeOfDay;
-
-impl FormatTime for TimeOfDay {
-    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        write!(writer, "{}", time_of_day(since.as_secs()))
-    }
-}
-
 async fn live(start: Start, printer: &Printer) -> Result<(), Failure> {
     let failed = |what: &str, error: io::Error| Failure::Failed(format!("{what}: {error}"));
     let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| failed("no signals", error))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed("no signals", error))?;
     let form = Form::of_stdout(start.json);
-    let config = configuration(&start)?;
+    let config = setup::configuration(&start)?;
     let store = start.data.clone().map(Store::new).map(Arc::new);
-    let snapshot = store.as_deref().map(restored).transpose()?.flatten();
-    let listening = listen(&start)?;
+    let snapshot = store.as_deref().map(keeping::restored).transpose()?.flatten();
+    let listening = setup::listen(&start)?;
     let (agent, events, quit) = spawn(&start, config, snapshot.as_ref()).await?;
     if let (Some(store), Some(snapshot)) = (&store, snapshot) {
-        restore(&agent.gossip, store, snapshot)?;
+        keeping::restore(&agent.gossip, store, snapshot)?;
     }
     if let Some(name) = &start.name {
         agent.gossip.put_own(NAME, name).map_err(|error| Failure::Usage(format!("--name: {error}")))?;
     }
     if let Some(store) = &store {
         // A place that cannot be written is better learned now.
-        save(&agent, store).await?;
-        tokio::spawn(keep(Arc::clone(&agent), Arc::clone(store)));
+        keeping::save(&agent, store).await?;
+        tokio::spawn(keeping::keep(Arc::clone(&agent), Arc::clone(store)));
     }
     tokio::spawn(observe(Arc::clone(&agent), events));
     greet(&agent, &start, listening.as_deref(), form, printer).await;
@@ -151,42 +128,12 @@ async fn live(start: Start, printer: &Printer) -> Result<(), Failure> {
         _ = terminated.recv() => return Err(Failure::Failed("ended without leaving".into())),
     };
     if let Some(store) = &store {
-        save(&agent, store).await?;
+        keeping::save(&agent, store).await?;
     }
     if let Some(listening) = listening {
         listening.remove();
     }
     left
-}
-
-fn configuration(start: &Start) -> Result<Config, Failure> {
-    let mut config = Config::lan();
-    if let Some(path) = &start.config {
-        let refused = |error: &dyn std::fmt::Display| Failure::Usage(format!("{}: {error}", path.display()));
-        let text = fs::read_to_string(path).map_err(|error| refused(&error))?;
-        config = toml::from_str(&text).map_err(|error| refused(&error))?;
-        config.check().map_err(|error| refused(&error))?;
-    }
-    if let Some(label) = &start.label {
-        config.label.clone_from(label);
-    }
-    Ok(config)
-}
-
-/// Where nobody has chosen a socket, an agent that is already there is no reason not to run.
-fn listen(start: &Start) -> Result<Option<Arc<Listening>>, Failure> {
-    let Some(path) = start.control.path() else {
-        tracing::warn!("no control socket: {}", control::NO_PATH);
-        return Ok(None);
-    };
-    match control::listen(&path) {
-        Ok(listening) => Ok(Some(Arc::new(listening))),
-        Err(error @ ControlError::Taken { .. }) if !start.control.is_given() => {
-            tracing::warn!("no control socket: {error}");
-            Ok(None)
-        }
-        Err(error) => Err(Failure::Failed(error.to_string())),
-    }
 }
 
 async fn spawn(
@@ -197,6 +144,9 @@ async fn spawn(
     let mut builder = bind(&start.bind).config(config).join(&start.join).events(4_096);
     if let Some(address) = &start.advertise {
         builder = builder.advertise(address);
+    }
+    for key in setup::keys(start)? {
+        builder = builder.key(key);
     }
     builder = match (&start.name, snapshot) {
         (Some(name), _) => builder.name(name),
@@ -214,61 +164,6 @@ async fn spawn(
     let (quit, asked) = bounded(1);
     let agent = Agent { gossip, names: Mutex::default(), changed: AtomicBool::new(false), quit };
     Ok((Arc::new(agent), events, asked))
-}
-
-/// What the data file holds; a file that is none is set aside.
-fn restored(store: &Store) -> Result<Option<Snapshot<SocketAddr>>, Failure> {
-    let file = store.path().display();
-    match store.read().map_err(|error| Failure::Failed(format!("{file}: {error}")))? {
-        Found::Nothing => Ok(None),
-        Found::Snapshot(snapshot) => Ok(Some(snapshot)),
-        Found::Foreign(reason) => refuse(store, &reason).map(|()| None),
-    }
-}
-
-fn restore(gossip: &Gossip, store: &Store, snapshot: Snapshot<SocketAddr>) -> Result<(), Failure> {
-    let updates = snapshot.len();
-    match gossip.restore(snapshot) {
-        Ok(()) => tracing::info!("{updates} updates read from {}", store.path().display()),
-        Err(error) => refuse(store, &error.to_string())?,
-    }
-    Ok(())
-}
-
-/// Data that cannot be used is kept for whoever can: the node starts without.
-fn refuse(store: &Store, reason: &str) -> Result<(), Failure> {
-    let file = store.path().display();
-    let aside = store.set_aside().map_err(|error| Failure::Failed(format!("{file}: {reason}; {error}")))?;
-    tracing::warn!("{file} is not used: {reason}; it is now {}", aside.display());
-    Ok(())
-}
-
-async fn save(agent: &Agent, store: &Arc<Store>) -> Result<(), Failure> {
-    agent.changed.store(false, Ordering::Relaxed);
-    let (snapshot, store) = (agent.gossip.snapshot(), Arc::clone(store));
-    // Disks take their time, and the protocol has none.
-    let written = tokio::task::spawn_blocking(move || {
-        store.write(&snapshot).map_err(|error| format!("{} cannot be written: {error}", store.path().display()))
-    });
-    written.await.unwrap_or_else(|error| Err(error.to_string())).map_err(Failure::Failed)
-}
-
-/// Writes the data file when something has changed, and now and then.
-async fn keep(agent: Arc<Agent>, store: Arc<Store>) {
-    let mut saved = Instant::now();
-    loop {
-        tokio::time::sleep(SAVE.0).await;
-        if !agent.changed.load(Ordering::Relaxed) && saved.elapsed() < SAVE.1 {
-            continue;
-        }
-        match save(&agent, &store).await {
-            Ok(()) => saved = Instant::now(),
-            Err(failure) => {
-                agent.changed.store(true, Ordering::Relaxed);
-                tracing::error!("{failure}");
-            }
-        }
-    }
 }
 
 /// Logs what happens, and keeps what must be remembered of it.

@@ -64,6 +64,10 @@ pub(crate) struct Start {
     /// The cluster's name: nodes with another one are not heard
     #[arg(long)]
     pub(crate) label: Option<String>,
+    /// Keys that all members share, a line of 64 hex digits each: the first one seals, all of them open.
+    /// `openssl rand -hex 32` makes one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Settings that differ from the defaults, as TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

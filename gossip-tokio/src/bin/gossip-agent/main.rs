@@ -1,8 +1,8 @@
 //! A node to be run on a machine, and to be talked to from its terminal or from another one.
 //!
-//! One file per purpose: [`arguments`] is what may be said, [`agent`] the life of the node, [`commands`] what can be
-//! asked of it, [`console`] and [`control`] the two ways to ask, [`output`], [`events`] and [`printer`] how answers look
-//! and get out, [`data`] what outlives the process. The binary decides nothing about gossip.
+//! One file per purpose: [`arguments`] is what may be said and [`setup`] what that stands for, [`agent`] the life of the
+//! node, [`commands`] what can be asked of it, [`console`] and [`control`] the two ways to ask, [`output`], [`events`]
+//! and [`printer`] how answers look and get out, [`data`] and [`keeping`] what outlives the process. The binary decides nothing about gossip.
 
 #[cfg(unix)]
 mod agent;
@@ -21,9 +21,13 @@ mod events;
 #[cfg(unix)]
 mod failure;
 #[cfg(unix)]
+mod keeping;
+#[cfg(unix)]
 mod output;
 #[cfg(unix)]
 mod printer;
+#[cfg(unix)]
+mod setup;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
