@@ -134,8 +134,10 @@ mod tests {
             let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
             let (calm, soon) = (Duration::from_secs(3_600), Duration::from_millis(20));
             let refreshing = refresh(seeds, Arc::clone(second.shared()), Pace { calm, alone: (soon, soon) }, resolve);
-            let met = select(pin!(sees(&second, &first, Status::Alive)), pin!(runtime::sleep(Duration::from_secs(30))));
-            select(pin!(refreshing), met).await;
+            let met = async {
+                select(pin!(sees(&second, &first, Status::Alive)), pin!(runtime::sleep(Duration::from_secs(30)))).await;
+            };
+            select(pin!(refreshing), pin!(met)).await;
             assert_eq!(second.members().len(), 2);
         });
     }
