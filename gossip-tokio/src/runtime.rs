@@ -77,7 +77,15 @@ pub(crate) fn block_on(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
 }
 
-/// The project's README is code that compiles.
+/// What the READMEs and the manual's page on transports show is code that compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod shown {
+    #[doc = include_str!("../../README.md")]
+    struct Project;
+
+    #[doc = include_str!("../README.md")]
+    struct Crate;
+
+    #[doc = include_str!("../../gossip-core/docs/transport.md")]
+    struct Transports;
+}
