@@ -3,7 +3,10 @@
 
 mod mini;
 
+use gossip_core::{Instant, Status};
+use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{Addr, Checker, Failure, Fault, Scenario, Swarm};
+use mini::roster::{self, Roster};
 use mini::{Bug, Command, Config, Mini};
 
 /// A bug, where it must be found, and how small the scenario must get.
@@ -129,6 +132,71 @@ fn a_deadline_that_stays_past_is_a_cluster_to_which_nothing_happens() {
 fn a_hoard_is_a_cluster_to_which_nothing_happens() {
     let planted = Planted { bug: Bug::Hoards, within: 2, invariant: "memory", nodes: 2, writes: 0, faults: 0 };
     planted.find();
+}
+
+/// An invariant of one's own: nobody is taken for dead by one from whom it was never cut off.
+#[derive(Default)]
+struct NoHearsay {
+    buried: Vec<(Addr, Addr)>,
+}
+
+impl Invariant<Roster> for NoHearsay {
+    fn name(&self) -> &'static str {
+        "nobody is buried on hearsay"
+    }
+
+    fn event(&mut self, _at: Instant, node: Addr, &(of, status): &(Addr, Status)) -> Result<(), Violation> {
+        self.buried.extend((status == Status::Dead).then_some((node, of)));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, Roster>) -> Result<(), Violation> {
+        let faults = &world.plan().faults;
+        for (node, of) in self.buried.drain(..) {
+            let touched = faults.iter().any(|fault| match fault {
+                Fault::Cut { on, .. } => on.contains(node, of) || on.contains(of, node),
+                _ => true,
+            });
+            if !touched {
+                return Err(Violation::new(format!("node {node} has taken node {of} for dead, which it hears")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn roster(bug: Option<roster::Bug>) -> Checker<Roster> {
+    Checker::new(bug).invariant(|_| NoHearsay::default())
+}
+
+/// Looks for a bug in the failure detector, and minimises what it finds: nodes, writes, faults.
+#[track_caller]
+fn find_in_roster(bug: roster::Bug, classes: Vec<&'static str>, invariant: &str, size: (usize, usize, usize)) {
+    let swarm = Swarm { classes, ..Swarm::default() };
+    // Most scenarios leave the one class out.
+    let mut found = (0..50).filter_map(|number| roster(Some(bug)).check(&swarm.scenario(number)).err());
+    let failure = found.next().expect("found within fifty scenarios");
+    assert!(failure.invariant().starts_with(invariant), "{failure}");
+    let minimal: Scenario<Command> = failure.scenario().parse().expect("scenarios are printed as they are read");
+    assert_eq!((minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len()), size, "{failure}");
+    roster(Some(bug)).run(&minimal).expect_err("the minimal scenario fails, too");
+    roster(None).run(&minimal).expect("it is the bug that the minimal scenario shows");
+}
+
+#[test]
+fn an_incarnation_that_is_used_again_is_one_restart() {
+    find_in_roster(roster::Bug::ReusedIncarnation, vec!["crash"], "convergence", (2, 0, 1));
+}
+
+#[test]
+fn a_death_that_is_believed_on_hearsay_is_one_cut_and_two_on_one_side() {
+    find_in_roster(roster::Bug::Hearsay, vec!["cut"], "nobody is buried", (3, 0, 1));
+}
+
+#[test]
+fn a_sound_failure_detector_passes() {
+    let sweep = roster(None).sweep(&Swarm::default(), 0..300).unwrap();
+    assert!(sweep.counters.lost > 0 && sweep.counters.restarts_without_memory > 0, "{sweep}");
 }
 
 #[test]

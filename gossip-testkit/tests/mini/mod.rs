@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 
+pub(crate) mod roster;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
