@@ -6,6 +6,8 @@ mod commands;
 mod contacts;
 mod events;
 mod handle;
+#[cfg(feature = "encryption")]
+mod keys;
 mod learn;
 mod snapshot;
 mod transmit;
@@ -252,7 +254,7 @@ impl<A: Address> Node<A> {
         let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let anti_entropy =
-            AntiEntropy::new(config.anti_entropy.clone(), envelope.room(), config.probe.timeout, &mut rng);
+            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
         Ok(Self {
             prober: Prober::new(config.probe.clone(), &mut rng),
             suspicions: Suspicions::new(config.probe.clone()),

@@ -23,7 +23,7 @@ use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::{CELLS, Range, Replica};
-use crate::sketch::Sketch;
+use crate::sketch::{Cell, Sketch};
 use crate::time::{Instant, micros};
 use crate::update::Update;
 use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens, encoded_len};
@@ -121,12 +121,10 @@ pub(crate) struct AntiEntropy<A> {
 impl<A: Address> AntiEntropy<A> {
     /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
     pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
-        // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
-        const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
         Self {
             fruitless: Fruitless::new(settings.interval),
             settings,
-            most_cells: ((room - HEAD) / 13).min(CELLS),
+            most_cells: most_cells(room),
             next: None,
             tokenizer: Tokenizer::new(rng),
             buckets: Buckets::new(),
@@ -139,6 +137,12 @@ impl<A: Address> AntiEntropy<A> {
             patience,
             eager: EAGER,
         }
+    }
+
+    /// A datagram holds so many bytes of messages from now on.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn set_room(&mut self, room: usize) {
+        self.most_cells = most_cells(room);
     }
 
     // Time.
@@ -607,6 +611,13 @@ impl<A: Address> AntiEntropy<A> {
 /// By how many items the first of two sets is larger.
 fn apart(mine: u64, theirs: u64) -> i64 {
     i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
+}
+
+/// How many cells a message of `room` bytes holds.
+fn most_cells(room: usize) -> usize {
+    // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
+    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
+    ((room - HEAD) / Cell::LEN).min(CELLS)
 }
 
 #[cfg(test)]
