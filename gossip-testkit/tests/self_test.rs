@@ -189,8 +189,9 @@ fn an_incarnation_that_is_used_again_is_one_restart() {
 }
 
 #[test]
-fn a_death_that_is_believed_on_hearsay_is_one_cut_and_two_on_one_side() {
-    find_in_roster(roster::Bug::Hearsay, vec!["cut"], "nobody is buried", (3, 0, 1));
+fn a_death_that_is_believed_on_hearsay_is_one_cut() {
+    // Two on one side would do; with other starts the cut, which is short, is not found out in time.
+    find_in_roster(roster::Bug::Hearsay, vec!["cut"], "nobody is buried", (4, 0, 1));
 }
 
 #[test]

@@ -31,7 +31,7 @@ const CELLS_AT_LEAST: u64 = 12;
 const CELLS_PER_20: u64 = 35;
 /// Where the difference is estimated to be at most the first, so many are expected: of few the estimate says little.
 const TINY: (u64, u64) = (1, 5);
-const SMALL: (u64, u64) = (16, 11);
+const SMALL: (u64, u64) = (16, 12);
 /// The estimate where there is none.
 pub(super) const UNKNOWN: u64 = SMALL.1;
 
