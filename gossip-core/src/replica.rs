@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
+use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -282,6 +282,16 @@ impl<A: Address> Replica<A> {
     /// The hash of the item of this key.
     pub(crate) fn hash_of(&self, key: KeyHash) -> Option<u64> {
         self.items.get(&key).map(|stored| stored.hash)
+    }
+
+    /// The item whose key has this [short](KeyHash::short) name.
+    pub(crate) fn by_short(&self, short: u64) -> Option<(u64, &Update<A>)> {
+        // Few others have hashes that begin like it, unless their names were made to: then it is not found.
+        const ALIKE: usize = 64;
+        let (first, last) = hashes_of(short);
+        let alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
+        let (hash, key) = alike.into_iter().find(|(_, key)| key.short() == short)?;
+        Some((hash, self.get(key)?))
     }
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {
