@@ -17,6 +17,9 @@ use crate::time::Instant;
 use crate::update::Standing;
 use crate::wire::{self, Header, Item, Message, Suspicion};
 
+/// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
+const MESSAGES_KEPT: usize = 16;
+
 impl<A: Address> Node<A> {
     /// Takes an input in.
     ///
@@ -146,6 +149,7 @@ impl<A: Address> Node<A> {
         for message in messages.drain(..) {
             self.on_message(sender, from, message);
         }
+        messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
     }
@@ -272,18 +276,16 @@ impl<A: Address> Node<A> {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
                 }
-                Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => {
-                        known = Some(HotKey::Fact(key));
-                        false
-                    }
-                    None if self.rumors.wants(self.now, hash) => true,
-                    None => {
-                        // It is on its way from somebody else: this contact was neither useful nor useless.
-                        spared |= 1 << bit;
-                        false
-                    }
-                },
+                Item::Offer(hash) if self.replica.has_hash(hash) => {
+                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
+                    false
+                }
+                Item::Offer(hash) if self.rumors.wants(self.now, hash) => true,
+                Item::Offer(_) => {
+                    // It is on its way from somebody else: this contact was neither useful nor useless.
+                    spared |= 1 << bit;
+                    false
+                }
             };
             useful |= u64::from(news) << bit;
             if minimizes
