@@ -255,13 +255,14 @@ impl<A: Address> Replica<A> {
     }
 
     /// The item whose key has this [short](KeyHash::short) name.
-    pub(crate) fn by_short(&self, short: u64) -> Option<(u64, &Update<A>)> {
+    pub(crate) fn by_short(&self, short: u64) -> Option<(u64, Update<A>)> {
         // Few others have hashes that begin like it, unless their names were made to: then it is not found.
         const ALIKE: usize = 64;
         let (first, last) = hashes_of(short);
-        let alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
-        let (hash, key) = alike.into_iter().find(|(_, key)| key.short() == short)?;
-        Some((hash, self.get(key)?))
+        let mut alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
+        let is_it = |slot: Slot| self.items.key(slot, &self.hasher).is_some_and(|key| key.short() == short);
+        let (hash, slot) = alike.find(|(_, slot)| is_it(*slot))?;
+        Some((hash, self.items.update(slot)?))
     }
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {

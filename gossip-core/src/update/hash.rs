@@ -40,12 +40,6 @@ impl KeyHash {
         (self.high >> 62) as u8
     }
 
-    /// Half of it: what names a key to a peer that may hold another version of it.
-    #[expect(clippy::cast_possible_truncation, reason = "the half that is uniform for every kind of key")]
-    pub(crate) const fn short(self) -> u64 {
-        self.0 as u64
-    }
-
     /// Whether it is the key of an entry, owned or shared.
     pub(crate) const fn is_entry(self, owned: bool) -> bool {
         self.kind() == if owned { OWNED } else { SHARED }
@@ -56,7 +50,8 @@ impl KeyHash {
         if self.kind() == MEMBER { Some(NodeId::new(self.high << 2 | self.low >> 62)) } else { None }
     }
 
-    /// Half of it, as uniform as the whole: what a table places it by.
+    /// Half of it, as uniform as the whole for every kind of key: what a table places it by, and what names it to a peer
+    /// that may hold another version of it.
     pub(crate) const fn short(self) -> u64 {
         self.low
     }
