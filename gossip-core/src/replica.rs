@@ -22,7 +22,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
+use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -252,6 +252,17 @@ impl<A: Address> Replica<A> {
     /// The hash of the item of this key.
     pub(crate) fn hash_of(&self, key: KeyHash) -> Option<u64> {
         self.items.hash(self.items.find(key)?)
+    }
+
+    /// The item whose key has this [short](KeyHash::short) name.
+    pub(crate) fn by_short(&self, short: u64) -> Option<(u64, Update<A>)> {
+        // Few others have hashes that begin like it, unless their names were made to: then it is not found.
+        const ALIKE: usize = 64;
+        let (first, last) = hashes_of(short);
+        let mut alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
+        let is_it = |slot: Slot| self.items.key(slot, &self.hasher).is_some_and(|key| key.short() == short);
+        let (hash, slot) = alike.find(|(_, slot)| is_it(*slot))?;
+        Some((hash, self.items.update(slot)?))
     }
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {

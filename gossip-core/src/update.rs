@@ -15,7 +15,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 
-pub(crate) use hash::{ItemHasher, KeyHash};
+pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub(crate) use stamp::Clock;
 pub use stamp::Stamp;
 
@@ -171,6 +171,13 @@ pub enum Update<A> {
 /// What the larger of wins, for one key. Incarnation and standing of a record; life and stamp of an entry.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Version(u64, u64, u32, NodeId);
+
+impl Version {
+    /// What nearly always decides: all but the counter of a stamp, and who wrote it.
+    pub(crate) const fn short(self) -> (u64, u64) {
+        (self.0, self.1)
+    }
+}
 
 impl<A: Address> Update<A> {
     /// When this is past its time.

@@ -219,10 +219,11 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_page(from, range, items, last, &mut context);
             }
-            Message::Summary { cut, count, fingerprint, partial, token } => {
+            Message::Summary { cut, count, fingerprint, partial, answer } => {
+                let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
                 let summary = Summary { cut, count, fingerprint, partial };
-                anti_entropy.on_summary(from, summary, token, &mut context);
+                anti_entropy.on_summary(from, summary, answer, known, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                 // What this exchange repairs here is as much news as what one begun here does.
@@ -234,9 +235,13 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_split(from, range, (count, estimate), &mut context);
             }
-            Message::Decoded { range, found, want } => {
+            Message::Decoded { range, found, want, rivals } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_decoded(from, range, found, &want, &mut context);
+                anti_entropy.on_decoded(from, range, found, (&want, &rivals), &mut context);
+            }
+            Message::Want { token, keys } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_want(from, token, &keys, &mut context);
             }
             Message::Pull { cut, token, window, ranges } => {
                 let (anti_entropy, mut context) = self.anti_entropy();

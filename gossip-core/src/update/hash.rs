@@ -50,7 +50,8 @@ impl KeyHash {
         if self.kind() == MEMBER { Some(NodeId::new(self.high << 2 | self.low >> 62)) } else { None }
     }
 
-    /// Half of it, as uniform as the whole: what a table places it by.
+    /// Half of it, as uniform as the whole for every kind of key: what a table places it by, and what names it to a peer
+    /// that may hold another version of it.
     pub(crate) const fn short(self) -> u64 {
         self.low
     }
@@ -150,6 +151,9 @@ impl ItemHasher {
     }
 
     /// The hash of the item: key, version, until and body. What sketches are made of.
+    ///
+    /// Its first bits are the key's alone, so that of two versions of one key, one on each side, whoever sees both
+    /// hashes sees that it is one key: see [`key_part`]. Forty bits are left to tell versions of one key apart.
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
@@ -160,6 +164,20 @@ impl ItemHasher {
         hasher.write(&version.3.get().to_le_bytes());
         hasher.write(&update.until().0.as_micros().to_le_bytes());
         hasher.write(&self.digest(update).to_le_bytes());
-        hasher.finish()
+        key.short() << VERSION_BITS | hasher.finish() >> (64 - VERSION_BITS)
     }
+}
+
+/// How much of an item hash depends on more than the key.
+const VERSION_BITS: u32 = 40;
+
+/// What the hashes of all versions of a key begin with, and by accident those of another key in sixteen million.
+pub(crate) const fn key_part(hash: u64) -> u64 {
+    hash >> VERSION_BITS
+}
+
+/// The least and the greatest item hash that a key of this [short](KeyHash::short) name can have.
+pub(crate) const fn hashes_of(short: u64) -> (u64, u64) {
+    let first = short << VERSION_BITS;
+    (first, first | (u64::MAX >> (64 - VERSION_BITS)))
 }
