@@ -34,7 +34,7 @@ fn counted_here<R>(work: impl FnOnce() -> R) -> R {
 }
 
 fn run(case: &str, times: u64) {
-    let mut scene = Scene::new(1_000, 10);
+    let mut scene = Scene::new(30, 10);
     match case {
         // A ping is read and answered.
         "ping" => {
