@@ -2,6 +2,8 @@
 
 use alloc::string::String;
 
+use crate::event::Bound;
+
 /// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,18 @@ pub enum DatagramError {
     /// The trailer does not belong to these bytes: damaged, cut or forged.
     #[error("the integrity trailer does not match")]
     Integrity,
+    /// Its sender is not [admitted](crate::Node::set_admission).
+    #[error("its sender is not admitted here")]
+    NotAdmitted,
+    /// What it says may have been forgotten since: a recording that is played back, or a sender whose clock stands far
+    /// behind.
+    #[error("{age:?} old by its sender's clock, at most {oldest:?} are admitted")]
+    TooOld {
+        /// By this node's clock.
+        age: core::time::Duration,
+        /// Half of `lifetimes.reap_after` or of `lifetimes.certificate`, whichever is shorter.
+        oldest: core::time::Duration,
+    },
     /// Whole, but not a sequence of messages.
     #[error("malformed message at byte {offset}")]
     Malformed {
@@ -81,12 +95,14 @@ pub enum WriteError {
         /// The bound.
         shortest: core::time::Duration,
     },
-    /// The node holds as much as it may.
-    #[error("the node is full: {held} items, at most {limit} are held")]
+    /// The node holds as much as it may, or as much of this member's as it may.
+    #[error("the node is full: {bound} is {limit}, {held} are held")]
     Full {
-        /// Items held.
+        /// What there is no more room in.
+        bound: Bound,
+        /// Items or bytes held.
         held: usize,
-        /// `limits.entries`.
+        /// How many may be.
         limit: usize,
     },
     /// The node has left the cluster.

@@ -70,6 +70,32 @@ pub enum Change {
     Gone,
 }
 
+/// What a node may have reached the end of: see [`Limits`](crate::Limits).
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Bound {
+    /// `limits.members`.
+    Members,
+    /// `limits.entries`.
+    Entries,
+    /// `limits.bytes`.
+    Bytes,
+    /// `limits.share`, of either.
+    Share,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Members => "limits.members",
+            Self::Entries => "limits.entries",
+            Self::Bytes => "limits.bytes",
+            Self::Share => "limits.share",
+        })
+    }
+}
+
 /// What has changed. States, not verbs: an application that polls late sees the latest, at most one event per member
 /// and per entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,6 +152,17 @@ pub enum Event<A> {
         peers: Instant,
         /// What this node's clock said.
         own: Instant,
+    },
+    /// This node refuses what is new, because it holds as much as it may. Said once, until there is room again; how
+    /// much was refused is in [`Stats`](crate::Stats).
+    Full {
+        /// Of what.
+        bound: Bound,
+    },
+    /// Datagrams of another cluster arrive here: a wrong label, or a wrong address, somewhere. At most once an hour.
+    ForeignCluster {
+        /// Where the latest came from.
+        address: A,
     },
     /// This node had no contact with anybody for longer than death certificates are kept, and comes back as a newcomer:
     /// it keeps what it wrote since and what it owns, has forgotten what it had learned before, and asks for it again.

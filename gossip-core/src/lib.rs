@@ -98,7 +98,7 @@ pub use config::{
     Response,
 };
 pub use error::{ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
-pub use event::{BroadcastId, Change, Event, Member, Status};
+pub use event::{Bound, BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};

@@ -10,6 +10,7 @@
 mod hashes;
 mod lifetime;
 mod parked;
+mod usage;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -29,6 +30,8 @@ use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use parked::Parked;
+pub(crate) use usage::Room;
+use usage::Usage;
 
 /// A stored update with what was derived from it.
 #[derive(Debug, Clone)]
@@ -97,6 +100,7 @@ pub(crate) struct Replica<A> {
     owned: BTreeSet<(NodeId, KeyHash)>,
     parked: Parked<A>,
     members: usize,
+    usage: Usage,
     grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
@@ -116,6 +120,7 @@ impl<A: Address> Replica<A> {
             owned: BTreeSet::new(),
             parked: Parked::new(parked),
             members: 0,
+            usage: Usage::default(),
             grace,
             shrink,
             touched: Vec::new(),
@@ -210,6 +215,7 @@ impl<A: Address> Replica<A> {
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> Option<Update<A>> {
         let old = self.remove(key);
         let hash = self.hasher.item(key, &update);
+        self.usage.add(&update);
         self.hashes.insert(hash, key);
         if let Some(end) = until.instant() {
             self.ending.insert((end, key));
@@ -235,6 +241,7 @@ impl<A: Address> Replica<A> {
 
     fn remove(&mut self, key: KeyHash) -> Option<Update<A>> {
         let Stored { update, hash, until } = self.items.swap_remove(&key)?;
+        self.usage.remove(&update);
         self.hashes.remove(hash);
         if let Some(end) = until.instant() {
             self.ending.remove(&(end, key));
@@ -325,6 +332,16 @@ impl<A: Address> Replica<A> {
     /// How many items are members, and how many are not (those that wait for their owner included).
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.members, self.items.len() - self.members + self.parked.len())
+    }
+
+    /// How many bytes the values take that are not parked.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.usage.bytes()
+    }
+
+    /// How much a member has written of that.
+    pub(crate) fn room_of(&self, writer: NodeId) -> Room {
+        self.usage.of(writer)
     }
 
     /// Whose visible state may have changed since the last call.

@@ -157,11 +157,11 @@ impl<A: Address> Node<A> {
     /// A peer took nothing in of what it was sent, for it does not know this node's address: shows that it is there,
     /// and says who is.
     pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
-        self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
         if self.lacks_peers() {
             self.contacts.note_challenge(from, cookie);
             self.call(from);
         } else {
+            self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
             self.outbox.push(Kind::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }

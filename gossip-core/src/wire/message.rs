@@ -89,6 +89,16 @@ pub(crate) enum Message<A> {
     Page { range: Range, last: bool, updates: Vec<Update<A>> },
     /// What you lack.
     Updates(Vec<Update<A>>),
+    /// I took nothing in of what you said: I do not know that you are at this address. If you are, send this back.
+    Challenge {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
+    /// I am.
+    Proof {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
 }
 
 /// A proof that each side's address receives: mine for you, and yours given back.
@@ -211,7 +221,9 @@ impl<A: Address> Message<A> {
             | Self::Sketch { .. }
             | Self::Split { .. }
             | Self::Decoded { .. }
-            | Self::Pull { .. } => true,
+            | Self::Pull { .. }
+            | Self::Challenge { .. }
+            | Self::Proof { .. } => true,
         }
     }
 }

@@ -83,7 +83,7 @@ proptest! {
 }
 
 /// Well-formed messages that no honest node sends, or not so.
-fn hostile() -> Vec<Vec<Message<u32>>> {
+pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let tokens = Tokens { mine: 0, yours: 0 };
     let cells = |count: u64| {
         let exchange = crate::Exchange::PushPull;
