@@ -1,8 +1,9 @@
 //! Errors, sorted by who is at fault: the peer's bytes, the caller, the configuration.
 
 use alloc::string::String;
+use core::fmt;
 
-use crate::event::Bound;
+use serde::Serialize;
 
 /// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,32 @@ pub enum DatagramError {
     /// This node has left the cluster and listens no more.
     #[error("this node has left")]
     Left,
+}
+
+/// What a node may have reached the end of: see [`Limits`](crate::Limits).
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Bound {
+    /// `limits.members`.
+    Members,
+    /// `limits.entries`.
+    Entries,
+    /// `limits.bytes`.
+    Bytes,
+    /// `limits.share`, of either.
+    Share,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Members => "limits.members",
+            Self::Entries => "limits.entries",
+            Self::Bytes => "limits.bytes",
+            Self::Share => "limits.share",
+        })
+    }
 }
 
 /// The caller is at fault: the write was refused, nothing changed.

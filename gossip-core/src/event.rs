@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Bound;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::Stamp;
@@ -68,32 +69,6 @@ pub enum Change {
     },
     /// It is gone: deleted, expired, or its owner is.
     Gone,
-}
-
-/// What a node may have reached the end of: see [`Limits`](crate::Limits).
-#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Bound {
-    /// `limits.members`.
-    Members,
-    /// `limits.entries`.
-    Entries,
-    /// `limits.bytes`.
-    Bytes,
-    /// `limits.share`, of either.
-    Share,
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Members => "limits.members",
-            Self::Entries => "limits.entries",
-            Self::Bytes => "limits.bytes",
-            Self::Share => "limits.share",
-        })
-    }
 }
 
 /// What has changed. States, not verbs: an application that polls late sees the latest, at most one event per member

@@ -89,7 +89,9 @@ pub struct Over<T: Transport> {
 }
 
 /// Who is admitted.
-struct Accept<A>(Arc<dyn Fn(NodeId, &A) -> bool + Send + Sync>);
+struct Accept<A>(Arc<Admit<A>>);
+
+type Admit<A> = dyn Fn(NodeId, &A) -> bool + Send + Sync;
 
 impl<A> Clone for Accept<A> {
     fn clone(&self) -> Self {

@@ -2,8 +2,7 @@
 
 use super::Node;
 use crate::address::Address;
-use crate::error::WriteError;
-use crate::event::Bound;
+use crate::error::{Bound, WriteError};
 use crate::id::NodeId;
 use crate::replica::Room;
 use crate::update::{KeyHash, Update};

@@ -6,7 +6,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::event::{Bound, BroadcastId, Status};
+use crate::error::Bound;
+use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
 

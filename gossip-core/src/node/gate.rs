@@ -30,9 +30,11 @@ const PROVED: usize = 1_024;
 /// Not more often than this is the application told of another cluster.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
 
+type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
+
 /// See the [module](self).
 pub(super) struct Gate<A> {
-    accept: Option<Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>>,
+    accept: Option<Accept<A>>,
     proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
     /// Where another cluster's datagram came from last, and since when the application may be told.
     foreign: Option<A>,

@@ -26,7 +26,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
         if address == to {
             let mut some = Vec::new();
             let (_, body) = node.envelope.open(&payload).unwrap();
-            read(&body.to_vec(), &mut some).unwrap();
+            read(body, &mut some).unwrap();
             messages.extend(some);
         }
     }
