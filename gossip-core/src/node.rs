@@ -278,7 +278,7 @@ impl<A: Address> Node<A> {
             AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
         Ok(Self {
             prober: Prober::new(config.probe.clone(), &mut rng),
-            suspicions: Suspicions::new(config.probe.clone()),
+            suspicions: Suspicions::new(id, config.probe.clone()),
             health: Health::new(config.probe.max_health),
             outbox: Outbox::new(config.limits.outbox),
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
