@@ -61,12 +61,15 @@ impl Machine for OneOfTwo {
     }
 }
 
+/// When and of whom each node spoke.
+type Told = BTreeMap<Addr, Vec<(Instant, Addr)>>;
+
 #[test]
 fn two_clusters_that_reach_one_another_never_merge() {
     let config = Config::default();
     // All of them join through one of each, and half of what they say to their seeds goes to the other cluster.
     let mut cluster = Cluster::<OneOfTwo>::builder(12, config).seed(1).seeds(2).build();
-    let told: Rc<RefCell<BTreeMap<Addr, Vec<(Instant, Addr)>>>> = Rc::default();
+    let told: Rc<RefCell<Told>> = Rc::default();
     let tell = Rc::clone(&told);
     cluster.on_event(move |at, node, event| {
         if let Event::ForeignCluster { address } = event {

@@ -110,7 +110,7 @@ fn a_newer_death_of_one_known_to_be_dead_outranks_older_news_of_its_life() {
 #[test]
 fn a_join_is_repeated_until_it_is_answered() {
     // However many of the first datagrams are lost, either way.
-    for lost in [1, 2, 5, 50] {
+    for lost in [1, 2, 5, 50_u32] {
         let mut cluster = settled(5, 1);
         let left = RefCell::new(lost);
         cluster.rule(move |datagram| {
