@@ -37,12 +37,13 @@ impl<A: Address> Node<A> {
     pub(super) fn exceeds(&self, key: KeyHash, update: &Update<A>) -> Option<Exceeded> {
         let limits = &self.config.limits;
         let exceeded = |bound, held, more, limit| (held + more > limit).then_some(Exceeded { bound, held, limit });
-        let old = self.replica.get(key);
         let (members, others) = self.replica.counts();
         let Some(writer) = update.writer() else {
-            let more = usize::from(old.is_none());
+            let more = usize::from(!self.replica.has(key));
             return exceeded(Bound::Members, members, more, limits.members);
         };
+        let old = self.replica.get(key);
+        let old = old.as_ref();
         // Of a writer whose item is replaced by its own, only what is more counts.
         let own = old.filter(|old| old.writer() == Some(writer));
         let grows = |old: Option<&Update<A>>| update.body_len().saturating_sub(old.map_or(0, Update::body_len));
@@ -112,7 +113,8 @@ pub(super) fn work<A>(message: &Message<A>) -> usize {
         Message::Rumor { items, .. } => items.len(),
         Message::Page { updates, .. } | Message::Updates(updates) => updates.len(),
         Message::Pull { ranges, .. } => ranges.len(),
-        Message::Decoded { want, .. } => want.0.len(),
+        Message::Decoded { want, rivals, .. } => want.0.len() + rivals.len(),
+        Message::Want { keys, .. } => keys.len(),
         Message::Mail(Item::Update(_) | Item::Suspicion(_) | Item::Offer(_)) => 1,
         _ => 0,
     }

@@ -116,7 +116,7 @@ impl<A: Address> Node<A> {
         }
         let tokens = messages.iter().filter_map(|message| match message {
             Message::Proof { cookie } => Some(*cookie),
-            Message::Pull { token, .. } => Some(*token),
+            Message::Pull { token, .. } | Message::Want { token, .. } => Some(*token),
             Message::Sketch { tokens, .. } => Some(tokens.yours),
             _ => None,
         });

@@ -18,6 +18,9 @@ use crate::time::Instant;
 use crate::update::Standing;
 use crate::wire::{self, Header, Item, Message, Suspicion};
 
+/// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
+const MESSAGES_KEPT: usize = 16;
+
 impl<A: Address> Node<A> {
     /// Takes an input in.
     ///
@@ -174,6 +177,7 @@ impl<A: Address> Node<A> {
             }
             self.on_message(sender, from, message);
         }
+        messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
     }
@@ -246,10 +250,11 @@ impl<A: Address> Node<A> {
             Message::Challenge { cookie } => self.on_challenge(from, cookie),
             // It has been looked at before anything else of its datagram.
             Message::Proof { .. } => {}
-            Message::Summary { cut, count, fingerprint, partial, token } => {
+            Message::Summary { cut, count, fingerprint, partial, answer } => {
+                let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
                 let summary = Summary { cut, count, fingerprint, partial };
-                anti_entropy.on_summary(from, summary, token, &mut context);
+                anti_entropy.on_summary(from, summary, answer, known, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                 // What this exchange repairs here is as much news as what one begun here does.
@@ -261,9 +266,13 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_split(from, range, (count, estimate), &mut context);
             }
-            Message::Decoded { range, found, want } => {
+            Message::Decoded { range, found, want, rivals } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_decoded(from, range, found, &want, &mut context);
+                anti_entropy.on_decoded(from, range, found, (&want, &rivals), &mut context);
+            }
+            Message::Want { token, keys } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_want(from, token, &keys, &mut context);
             }
             Message::Pull { cut, token, window, ranges } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
@@ -298,18 +307,16 @@ impl<A: Address> Node<A> {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
                 }
-                Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => {
-                        known = Some(HotKey::Fact(key));
-                        false
-                    }
-                    None if self.rumors.wants(self.now, hash) => true,
-                    None => {
-                        // It is on its way from somebody else: this contact was neither useful nor useless.
-                        spared |= 1 << bit;
-                        false
-                    }
-                },
+                Item::Offer(hash) if self.replica.has_hash(hash) => {
+                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
+                    false
+                }
+                Item::Offer(hash) if self.rumors.wants(self.now, hash) => true,
+                Item::Offer(_) => {
+                    // It is on its way from somebody else: this contact was neither useful nor useless.
+                    spared |= 1 << bit;
+                    false
+                }
             };
             useful |= u64::from(news) << bit;
             if minimizes

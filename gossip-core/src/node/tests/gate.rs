@@ -7,7 +7,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::read;
+use crate::wire::{Answer, read};
 use crate::{DatagramError, Membership};
 
 /// Nobody knows who is here.
@@ -34,7 +34,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
 }
 
 fn joins() -> Vec<Message<u32>> {
-    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, token: None };
+    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, answer: Answer::No };
     vec![Message::Mail(Item::Update(Update::Member(record(900, Standing::Alive)))), summary]
 }
 
@@ -55,7 +55,11 @@ fn a_stranger_changes_nothing_until_it_shows_that_it_receives() {
     transmits(&mut node);
     say(&mut node, STRANGER, now, &[vec![Message::Proof { cookie }], joins()].concat());
     assert!(node.member(NodeId::new(900)).is_some(), "what came along with the proof is taken in");
-    assert!(said_to(&mut node, STRANGER).iter().any(|said| matches!(said, Message::Summary { token: Some(_), .. })));
+    assert!(
+        said_to(&mut node, STRANGER)
+            .iter()
+            .any(|said| matches!(said, Message::Summary { answer: Answer::Brief { .. } | Answer::Full { .. }, .. }))
+    );
     assert_eq!(node.stats().datagrams_unproved, 3);
 }
 
