@@ -140,6 +140,7 @@ fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
 }
 
 fn hear_from(node: &mut Node<u32>, from: u32, message: Message<u32>) {
+    node.gate.note_proved(&from);
     let (now, payload) = (node.now, datagram(node, &[message]));
     node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
 }
