@@ -33,6 +33,7 @@ pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
 use exchange::{Exchange, Part, Retry, UNKNOWN, cells_for};
 use fruitless::Fruitless;
+use rivals::Wanted;
 use token::Tokenizer;
 
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
@@ -107,6 +108,7 @@ pub(crate) struct AntiEntropy<A> {
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
     giver: Option<Giver<A>>,
+    wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
     /// What the application was not told yet, and what it was told last.
     news: Option<Progress>,
@@ -131,6 +133,7 @@ impl<A: Address> AntiEntropy<A> {
             asked: VecDeque::new(),
             exchange: None,
             giver: None,
+            wanted: None,
             catch_up: None,
             news: None,
             told: 0,
@@ -151,7 +154,8 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn due(&self) -> Option<Instant> {
         let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
         let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
-        self.next.into_iter().chain(retries).chain(pull).min()
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.due(self.patience));
+        self.next.into_iter().chain(retries).chain(pull).chain(wanted).min()
     }
 
     /// Whether an exchange is to be begun now; sets the time of the next one.
@@ -184,6 +188,12 @@ impl<A: Address> AntiEntropy<A> {
                 }
             }
         }
+        if let Some(mut wanted) = self.wanted.take_if(|wanted| context.now >= wanted.due(self.patience))
+            && wanted.ask_again(context)
+        {
+            self.note_giver(&wanted.peer, context.now);
+            self.wanted = Some(wanted);
+        }
         if let Some(catch_up) = &mut self.catch_up
             && context.now >= catch_up.due(self.patience)
         {
@@ -205,7 +215,7 @@ impl<A: Address> AntiEntropy<A> {
 
     /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
     pub(crate) fn drop_exchange(&mut self) {
-        (self.exchange, self.catch_up, self.eager) = (None, None, EAGER);
+        (self.exchange, self.wanted, self.catch_up, self.eager) = (None, None, None, EAGER);
     }
 
     // The initiator.
@@ -348,13 +358,16 @@ impl<A: Address> AntiEntropy<A> {
         let Some((Exchange { token, .. }, _)) = self.answer(from, range, found, context.now) else { return };
         let token = *token;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
-        let keys = rivals::judge(&mut items, rivals, context.replica);
+        let mut newer = rivals::judge(&mut items, rivals, context.replica);
+        newer.retain(|rival| context.clock.since(rival.written()) >= ON_ITS_WAY);
         if self.settings.exchange.pushes() {
             self.send_items(from, items, context);
         }
-        if self.settings.exchange.pulls() && !keys.is_empty() {
+        if self.settings.exchange.pulls() && !newer.is_empty() {
             self.note_giver(from, context.now);
-            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Want { token, keys });
+            let wanted = self.wanted.take().filter(|wanted| wanted.peer == *from);
+            let wanted = self.wanted.insert(wanted.unwrap_or_else(|| Wanted::new(from.clone(), token, context.now)));
+            wanted.ask_for(newer, context);
         }
         self.pump(context);
     }
@@ -434,7 +447,7 @@ impl<A: Address> AntiEntropy<A> {
             // As many as fit into a datagram beside what is wanted. The others are sent both ways.
             let most = self.most_cells / 3;
             let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
-            let want = if mode.pushes() { self.wanted(from, &difference.theirs, context.now) } else { Vec::new() };
+            let want = if mode.pushes() { self.to_ask_for(from, &difference.theirs, context.now) } else { Vec::new() };
             let want = Prefixes::of(&want);
             context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want, rivals });
             if mode.pulls() {
@@ -456,7 +469,7 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
-    fn wanted(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
+    fn to_ask_for(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
         if lacking.is_empty() || self.exchange.is_some() || self.giver_now(now).is_some_and(|giver| giver != from) {
             return Vec::new();
         }
@@ -526,65 +539,6 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    // Catching up.
-
-    /// Fetches a range whole, where the peer holds so many items.
-    fn catch_up(&mut self, from: &A, proof: (u32, u32), range: Range, theirs: u64, context: &mut Context<'_, A>) {
-        match &mut self.catch_up {
-            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
-            Some(catch_up) => {
-                // What is not to be had from the same peer is found missing by the next exchange.
-                catch_up.add(from, range, theirs);
-            }
-            None => {
-                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
-                self.told = 0;
-                self.news = self.progress_now(false);
-            }
-        }
-    }
-
-    /// A page has come, and its updates were taken in: so many items, so many of them new.
-    pub(crate) fn on_page(
-        &mut self,
-        from: &A,
-        range: Range,
-        items: (usize, usize),
-        last: bool,
-        context: &mut Context<'_, A>,
-    ) {
-        let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
-        if let Some(time) = catch_up.on_page(range, items, last, context) {
-            self.answered_after(time);
-        }
-        if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
-            self.end_catch_up();
-            // What the peer lacks has not been looked at yet.
-            self.begin(from, context);
-        } else if let Some(progress) = self.progress_now(false)
-            // A hundred events of a long way, not one for each page.
-            && progress.received - self.told > progress.expected / 100
-        {
-            self.told = progress.received;
-            self.news = Some(progress);
-        }
-    }
-
-    fn end_catch_up(&mut self) {
-        self.news = self.progress_now(true);
-        self.catch_up = None;
-    }
-
-    fn progress_now(&self, done: bool) -> Option<Progress> {
-        let (received, expected) = self.progress()?;
-        Some(Progress { received, expected, done })
-    }
-
-    /// Whether pages are being pulled, and how far that has come: items received, items expected.
-    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
-        self.catch_up.as_ref().map(CatchUp::progress)
-    }
-
     /// How far that has come, if the application was not told.
     pub(crate) const fn take_news(&mut self) -> Option<Progress> {
         self.news.take()
@@ -604,7 +558,7 @@ impl<A: Address> AntiEntropy<A> {
     /// Whether nothing is under way.
     #[cfg(test)]
     pub(crate) const fn is_quiet(&self) -> bool {
-        self.exchange.is_none() && self.catch_up.is_none()
+        self.exchange.is_none() && self.wanted.is_none() && self.catch_up.is_none()
     }
 }
 

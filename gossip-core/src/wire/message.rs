@@ -12,6 +12,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::replica::Range;
 use crate::sketch::Sketch;
+use crate::time::Instant;
 use crate::update::{MAX_NAME, Standing, Until, Update};
 
 /// That `accuser` suspects `about`: an opinion, so it is hot for a while and never reconciled.
@@ -83,14 +84,14 @@ pub(crate) enum Message<A> {
     /// The sketch of this range decoded: so many differences, and I want these, which I lack, unless the version that I
     /// hold is the newer one. (Not a `Want` of its own: one datagram fewer, and it is lost or not with the answer.)
     Decoded { range: Range, found: u64, want: Prefixes, rivals: Vec<Rival> },
-    /// Of these keys you hold newer versions, by their short names: I want them.
-    Want { token: u32, keys: Vec<Short> },
     /// Send me what you hold in these ranges, up to so many datagrams.
     Pull { cut: u32, token: u32, window: u8, ranges: Vec<Range> },
     /// Everything that I hold in this range; the last that answers a pull says so.
     Page { range: Range, last: bool, updates: Vec<Update<A>> },
     /// What you lack.
     Updates(Vec<Update<A>>),
+    /// Of these keys you hold newer versions, by their short names: I want them.
+    Want { token: u32, keys: Vec<Short> },
 }
 
 /// Whether a summary answers one. `token`: what to show when asking for more than was sent.
@@ -117,6 +118,13 @@ pub(crate) struct Rival {
     pub(crate) key: Short,
     /// See [`Version::short`](crate::update::Version::short).
     pub(crate) version: (u64, u64),
+}
+
+impl Rival {
+    /// When that version was written; of members, whose versions are not times, long ago.
+    pub(crate) const fn written(&self) -> Instant {
+        Instant::from_micros(self.version.1)
+    }
 }
 
 /// A proof that each side's address receives: mine for you, and yours given back.

@@ -7,8 +7,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Context;
 use super::exchange::wait;
+use super::{AntiEntropy, Context, Progress};
 use crate::address::Address;
 use crate::outbox::Kind;
 use crate::replica::{Range, Replica};
@@ -172,6 +172,73 @@ impl<A: Address> CatchUp<A> {
 
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.received, self.expected.max(self.received))
+    }
+}
+
+/// Catching up, as anti-entropy drives it.
+impl<A: Address> AntiEntropy<A> {
+    /// Fetches a range whole, where the peer holds so many items.
+    pub(super) fn catch_up(
+        &mut self,
+        from: &A,
+        proof: (u32, u32),
+        range: Range,
+        theirs: u64,
+        context: &mut Context<'_, A>,
+    ) {
+        match &mut self.catch_up {
+            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
+            Some(catch_up) => {
+                // What is not to be had from the same peer is found missing by the next exchange.
+                catch_up.add(from, range, theirs);
+            }
+            None => {
+                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
+                self.told = 0;
+                self.news = self.progress_now(false);
+            }
+        }
+    }
+
+    /// A page has come, and its updates were taken in: so many items, so many of them new.
+    pub(crate) fn on_page(
+        &mut self,
+        from: &A,
+        range: Range,
+        items: (usize, usize),
+        last: bool,
+        context: &mut Context<'_, A>,
+    ) {
+        let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
+        if let Some(time) = catch_up.on_page(range, items, last, context) {
+            self.answered_after(time);
+        }
+        if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
+            self.end_catch_up();
+            // What the peer lacks has not been looked at yet.
+            self.begin(from, context);
+        } else if let Some(progress) = self.progress_now(false)
+            // A hundred events of a long way, not one for each page.
+            && progress.received - self.told > progress.expected / 100
+        {
+            self.told = progress.received;
+            self.news = Some(progress);
+        }
+    }
+
+    pub(super) fn end_catch_up(&mut self) {
+        self.news = self.progress_now(true);
+        self.catch_up = None;
+    }
+
+    fn progress_now(&self, done: bool) -> Option<Progress> {
+        let (received, expected) = self.progress()?;
+        Some(Progress { received, expected, done })
+    }
+
+    /// Whether pages are being pulled, and how far that has come: items received, items expected.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        self.catch_up.as_ref().map(CatchUp::progress)
     }
 }
 

@@ -147,7 +147,7 @@ impl Site {
     }
 
     fn is_idle(&self) -> bool {
-        self.anti_entropy.exchange.is_none() && self.anti_entropy.catch_up.is_none()
+        self.anti_entropy.is_quiet()
     }
 }
 
@@ -294,14 +294,30 @@ fn what_only_looks_like_two_versions_of_a_key_is_sent_both_ways() {
     let own = Short(site.replica.key_of(hash).unwrap().short());
     let other = Short(own.0 ^ 1 << 63);
     let mut wanted = vec![hash];
-    let newer = rivals::judge(&mut wanted, &[Rival { key: other, version: (0, u64::MAX) }], &site.replica);
-    assert_eq!((newer, &wanted[..]), (vec![other], &[hash][..]));
+    let alike = Rival { key: other, version: (0, u64::MAX) };
+    assert_eq!((rivals::judge(&mut wanted, &[alike], &site.replica), &wanted[..]), (vec![alike], &[hash][..]));
     let (_, stamp) = site.replica.by_hash(hash).unwrap().version().short();
-    let judge =
-        |time, wanted: &mut Vec<u64>| rivals::judge(wanted, &[Rival { key: own, version: (0, time) }], &site.replica);
-    assert_eq!((judge(stamp - 1, &mut wanted), wanted.len()), (vec![], 1), "the own is newer");
-    assert_eq!((judge(stamp, &mut wanted), wanted.len()), (vec![own], 1), "who knows");
-    assert_eq!((judge(stamp + 1, &mut wanted), wanted.len()), (vec![own], 0), "the other's is newer");
+    let judge = |time, wanted: &mut Vec<u64>| {
+        rivals::judge(wanted, &[Rival { key: own, version: (0, time) }], &site.replica).len()
+    };
+    assert_eq!((judge(stamp - 1, &mut wanted), wanted.len()), (0, 1), "the own is newer");
+    assert_eq!((judge(stamp, &mut wanted), wanted.len()), (1, 1), "who knows");
+    assert_eq!((judge(stamp + 1, &mut wanted), wanted.len()), (1, 0), "the other's is newer");
+}
+
+#[test]
+fn a_newer_version_is_asked_for_until_it_has_come_but_not_for_ever() {
+    let mut pair = Pair::new(Mode::PushPull, 0..1_500, 0..1_500);
+    pair.sites[1].replica.merge(written(7, 50));
+    // Two summaries, the sketch, its answer, and then what asks for the newer version: four times in vain.
+    pair.lost = |n| (5..=8).contains(&n);
+    pair.exchange();
+    assert!(pair.agree() && pair.sites.iter().all(Site::is_idle));
+    assert_eq!(pair.messages, 10);
+    pair.sites[1].replica.merge(written(8, 50));
+    pair.lost = |n| n > 14;
+    pair.exchange();
+    assert!(!pair.agree() && pair.sites.iter().all(Site::is_idle), "given up, until the next exchange");
 }
 
 #[test]
