@@ -126,7 +126,8 @@ settings! {
         confirmations: u32,
         /// The largest value of the local health multiplier; 0 switches it off.
         max_health: u32,
-        /// Whether a ping to a suspect tells it of the suspicion (Lifeguard's buddy system).
+        /// Whether a suspect is told of the suspicion (Lifeguard's buddy system): with every ping, whenever it speaks, and
+        /// by its accusers before the suspicion ends.
         buddy: bool,
         /// Whether a ping-req is answered with a nack when its target stays silent.
         nack: bool,
@@ -255,7 +256,7 @@ impl Config {
                 relay_delay: Duration::from_millis(5),
                 lambda: 4,
                 minimization: false,
-                offer_above: 32,
+                offer_above: 24,
             },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {

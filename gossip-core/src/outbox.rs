@@ -41,6 +41,8 @@ pub enum Kind {
 const BEFORE_BULK: u32 = 3;
 
 const CLASSES: usize = 5;
+/// Room for so many intents is kept in a class when none waits.
+const KEPT: usize = 8;
 const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
@@ -48,6 +50,14 @@ const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiE
 pub(crate) enum HotKey {
     Fact(KeyHash),
     Opinion(Suspicion),
+}
+
+/// Where a rumor is in the hot list.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) at: u32,
+    /// Which of those that were ever hot: a rumor is told from the next that takes its place.
+    pub(crate) born: u64,
 }
 
 /// Something to be said to somebody.
@@ -58,7 +68,7 @@ pub(crate) enum Intent<A> {
     /// What the replica then holds of a key, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
-    Rumors { keys: Arc<[HotKey]>, next: usize, bodies: bool, pull: bool },
+    Rumors { rumors: Arc<[Place]>, next: usize, bodies: bool, pull: bool },
     /// Updates by the hashes of their items, those before `next` already sent; `mail`: as rumors that go on.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// What stands in these ranges, so many datagrams of it.
@@ -134,8 +144,7 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         let its_turn = bulk_waits && self.passed >= BEFORE_BULK;
         let kind = if its_turn { Kind::Bulk } else { KINDS.into_iter().find(waits)? };
         self.passed = if bulk_waits && kind != Kind::Bulk { self.passed + 1 } else { 0 };
-        let (to, intent) = self.classes[kind as usize].pop_front()?;
-        self.uncount(&to);
+        let (to, intent) = self.pop_from(kind)?;
         Some((kind, to, intent))
     }
 
@@ -143,9 +152,18 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     pub(crate) fn pop_for(&mut self, to: &A) -> Option<(Kind, Intent<A>)> {
         let is_next = |kind: &Kind| self.classes[*kind as usize].front().is_some_and(|(next, _)| next == to);
         let kind = KINDS.into_iter().find(is_next)?;
-        let (_, intent) = self.classes[kind as usize].pop_front()?;
-        self.uncount(to);
+        let (_, intent) = self.pop_from(kind)?;
         Some((kind, intent))
+    }
+
+    fn pop_from(&mut self, kind: Kind) -> Option<(A, Intent<A>)> {
+        let class = &mut self.classes[kind as usize];
+        let next = class.pop_front()?;
+        if class.is_empty() {
+            class.shrink_to(KEPT);
+        }
+        self.uncount(&next.0);
+        Some(next)
     }
 
     /// Puts back what was not sent, or not all of it.

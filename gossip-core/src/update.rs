@@ -112,6 +112,7 @@ pub struct Entry {
     /// Whose it is; nobody's if shared.
     pub owner: Option<Owner>,
     /// Its name.
+    #[serde(with = "text")]
     pub name: Arc<str>,
     /// When it was written.
     pub stamp: Stamp,
@@ -278,6 +279,37 @@ mod digest {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         <[u8; 16]>::deserialize(deserializer).map(u128::from_le_bytes)
+    }
+}
+
+/// A shared name, read with one allocation, where serde's own way takes two.
+mod text {
+    use alloc::sync::Arc;
+    use core::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Arc<str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Arc::from(text))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

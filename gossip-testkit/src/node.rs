@@ -284,7 +284,7 @@ impl Machine for Node<Addr> {
 
     fn view(&self, cut: Instant) -> View {
         View {
-            items: self.updates(cut).map(|update| item(cut, update)).collect(),
+            items: self.updates(cut).map(|update| item(cut, &update)).collect(),
             members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
         }
     }
@@ -316,7 +316,7 @@ impl Machine for Node<Addr> {
                 let low = u64::from(stamp.counter) << 32 | stamp.node.get() & 0xffff_ffff;
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
-            Event::Member { member, .. } => Note::Member(addr_of(member.id), member.status),
+            Event::Member { was, member } => Note::Member { of: addr_of(member.id), was: *was, status: member.status },
             Event::CameBack { .. } => Note::Forgot,
             _ => Note::Other,
         }

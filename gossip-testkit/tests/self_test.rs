@@ -3,15 +3,16 @@
 
 mod mini;
 
-use gossip_core::{Instant, Status};
-use gossip_testkit::invariant::{Invariant, Violation, World};
-use gossip_testkit::{Addr, Checker, Failure, Fault, Scenario, Swarm};
-use mini::roster::{self, Roster};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use gossip_testkit::{Addr, Checker, Failure, Fault, Machine, Scenario, Swarm, Workload};
+use mini::swim::{self, Nothing, Swim};
 use mini::{Bug, Command, Config, Mini};
 
 /// A bug, where it must be found, and how small the scenario must get.
-struct Planted {
-    bug: Bug,
+struct Planted<B = Bug> {
+    bug: B,
     /// Within so many scenarios.
     within: u64,
     /// The beginning of the invariant's name.
@@ -22,18 +23,34 @@ struct Planted {
 }
 
 impl Planted {
+    fn find(self) -> (Failure, Scenario<Command>) {
+        self.find_with::<Mini>(|bug| Config { bug }, &Swarm::default())
+    }
+}
+
+impl Planted<swim::Bug> {
+    fn find(self) -> (Failure, Scenario<Nothing>) {
+        self.find_with::<Swim>(|bug| bug, &Swarm { writes: 0..=0, ..Swarm::default() })
+    }
+}
+
+impl<B: Copy> Planted<B> {
     /// Looks at random scenarios until one fails, and minimises that.
-    fn find(&self) -> (Failure, Scenario<Command>) {
-        let checker = Checker::<Mini>::new(Config { bug: Some(self.bug) });
-        let failing = (0..self.within).find(|&number| checker.run(&Swarm::default().scenario(number)).is_err());
+    fn find_with<M>(&self, config: impl Fn(Option<B>) -> M::Config, swarm: &Swarm) -> (Failure, Scenario<M::Command>)
+    where
+        M: Machine<Command: Workload + Display + FromStr<Err: Display>>,
+    {
+        let checker = Checker::<M>::new(config(Some(self.bug)));
+        let failing = (0..self.within).find(|&number| checker.run(&swarm.scenario(number)).is_err());
         let number = failing.unwrap_or_else(|| panic!("not found in {} scenarios", self.within));
-        let failure = checker.check(&Swarm::default().scenario(number)).expect_err("it failed just now");
-        let minimal: Scenario<Command> = failure.scenario().parse().expect("scenarios are printed as they are read");
+        let failure = checker.check(&swarm.scenario(number)).expect_err("it failed just now");
+        let minimal = failure.scenario().parse::<Scenario<M::Command>>();
+        let minimal = minimal.unwrap_or_else(|error| panic!("scenarios are printed as they are read: {error}"));
 
         let again = checker.run(&minimal).expect_err("the minimal scenario fails, too");
         assert_eq!((again.invariant(), again.at()), (failure.invariant(), failure.at()));
         assert!(failure.invariant().starts_with(self.invariant), "{failure}");
-        let sound = Checker::<Mini>::new(Config { bug: None });
+        let sound = Checker::<M>::new(config(None));
         assert!(sound.run(&minimal).is_ok(), "it is the bug that the minimal scenario shows: {failure}");
 
         let size = (minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len());
@@ -134,70 +151,23 @@ fn a_hoard_is_a_cluster_to_which_nothing_happens() {
     planted.find();
 }
 
-/// An invariant of one's own: nobody is taken for dead by one from whom it was never cut off.
-#[derive(Default)]
-struct NoHearsay {
-    buried: Vec<(Addr, Addr)>,
-}
-
-impl Invariant<Roster> for NoHearsay {
-    fn name(&self) -> &'static str {
-        "nobody is buried on hearsay"
-    }
-
-    fn event(&mut self, _at: Instant, node: Addr, &(of, status): &(Addr, Status)) -> Result<(), Violation> {
-        self.buried.extend((status == Status::Dead).then_some((node, of)));
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, world: &World<'_, Roster>) -> Result<(), Violation> {
-        let faults = &world.plan().faults;
-        for (node, of) in self.buried.drain(..) {
-            let touched = faults.iter().any(|fault| match fault {
-                Fault::Cut { on, .. } => on.contains(node, of) || on.contains(of, node),
-                _ => true,
-            });
-            if !touched {
-                return Err(Violation::new(format!("node {node} has taken node {of} for dead, which it hears")));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn roster(bug: Option<roster::Bug>) -> Checker<Roster> {
-    Checker::new(bug).invariant(|_| NoHearsay::default())
-}
-
-/// Looks for a bug in the failure detector, and minimises what it finds: nodes, writes, faults.
-#[track_caller]
-fn find_in_roster(bug: roster::Bug, classes: Vec<&'static str>, invariant: &str, size: (usize, usize, usize)) {
-    let swarm = Swarm { classes, ..Swarm::default() };
-    // Most scenarios leave the one class out.
-    let mut found = (0..50).filter_map(|number| roster(Some(bug)).check(&swarm.scenario(number)).err());
-    let failure = found.next().expect("found within fifty scenarios");
-    assert!(failure.invariant().starts_with(invariant), "{failure}");
-    let minimal: Scenario<Command> = failure.scenario().parse().expect("scenarios are printed as they are read");
-    assert_eq!((minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len()), size, "{failure}");
-    roster(Some(bug)).run(&minimal).expect_err("the minimal scenario fails, too");
-    roster(None).run(&minimal).expect("it is the bug that the minimal scenario shows");
+#[test]
+fn an_incarnation_reused_after_a_restart_is_one_restart_without_memory() {
+    let bug = swim::Bug::IncarnationReused;
+    let (_, minimal) = Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
+    assert!(matches!(minimal.plan.faults[0], Fault::Crash { restart: Some(restart), .. } if !restart.memory));
 }
 
 #[test]
-fn an_incarnation_that_is_used_again_is_one_restart() {
-    find_in_roster(roster::Bug::ReusedIncarnation, vec!["crash"], "convergence", (2, 0, 1));
+fn one_that_has_no_timer_once_it_has_refuted_something_is_one_fault() {
+    let bug = swim::Bug::NoTimer;
+    Planted { bug, within: 10, invariant: "a deadline", nodes: 2, writes: 0, faults: 1 }.find();
 }
 
 #[test]
-fn a_death_that_is_believed_on_hearsay_is_one_cut() {
-    // Two on one side would do; with other starts the cut, which is short, is not found out in time.
-    find_in_roster(roster::Bug::Hearsay, vec!["cut"], "nobody is buried", (4, 0, 1));
-}
-
-#[test]
-fn a_sound_failure_detector_passes() {
-    let sweep = roster(None).sweep(&Swarm::default(), 0..300).unwrap();
-    assert!(sweep.counters.lost > 0 && sweep.counters.restarts_without_memory > 0, "{sweep}");
+fn a_death_believed_without_a_suspicion_takes_one_who_tells_another() {
+    let bug = swim::Bug::DeadBelieved;
+    Planted { bug, within: 10, invariant: "suspicion", nodes: 3, writes: 0, faults: 1 }.find();
 }
 
 #[test]
@@ -219,6 +189,10 @@ fn a_scenario_that_makes_no_sense_is_refused() {
 fn without_a_bug_nothing_is_found() {
     let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
     assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");
+    let sweep = Checker::<Swim>::new(None).sweep(&Swarm { writes: 0..=0, ..Swarm::default() }, 0..500).unwrap();
+    let happened =
+        [sweep.counters.suspicions, sweep.counters.refutations, sweep.counters.deaths, sweep.counters.rejoins];
+    assert!(happened.iter().all(|&count| count > 0), "{sweep}");
 }
 
 #[test]

@@ -502,7 +502,7 @@ impl<A: Address> AntiEntropy<A> {
             let young = context.clock.since(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
-            bytes += if sent { encoded_len(update) } else { 0 };
+            bytes += if sent { encoded_len(&update) } else { 0 };
             let units = (bytes / 1_024 - before) as u32;
             sent && self.buckets.take(to, units, context.now) == units
         });

@@ -8,12 +8,17 @@ use crate::address::Address;
 use crate::config::Membership;
 use crate::epidemic::anti_entropy::Summary;
 use crate::error::DatagramError;
+use crate::event::Status;
 use crate::id::NodeId;
+use crate::members::Seen;
 use crate::outbox::{HotKey, Intent, Kind};
 use crate::swim;
 use crate::time::Instant;
 use crate::update::Standing;
-use crate::wire::{self, Header, Item, Message};
+use crate::wire::{self, Header, Item, Message, Suspicion};
+
+/// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
+const MESSAGES_KEPT: usize = 16;
 
 impl<A: Address> Node<A> {
     /// Takes an input in.
@@ -110,8 +115,11 @@ impl<A: Address> Node<A> {
             self.stats.probes_failed += 1;
             self.suspect(silent);
         }
-        while let Some(id) = self.suspicions.pop_ended(self.now) {
-            self.declare_dead(id);
+        while let Some(due) = self.suspicions.pop_due(self.now) {
+            match due {
+                swim::Due::Warning(id) => self.warn(id),
+                swim::Due::End(id) => self.declare_dead(id),
+            }
         }
     }
 
@@ -141,6 +149,7 @@ impl<A: Address> Node<A> {
         for message in messages.drain(..) {
             self.on_message(sender, from, message);
         }
+        messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
     }
@@ -156,8 +165,14 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A sender who seems not to know what is said of it gets to know.
+    /// A sender who seems not to know what is said of it gets to know: also of a suspicion, whose rumor may have cooled
+    /// while there was no way between the two.
     fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+        if self.config.probe.buddy && self.members.get(sender).is_some_and(suspected) {
+            let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
+            self.outbox.message(Kind::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
+        }
         let Some(record) = self.replica.member(sender) else { return };
         if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
         {
@@ -261,18 +276,16 @@ impl<A: Address> Node<A> {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
                 }
-                Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => {
-                        known = Some(HotKey::Fact(key));
-                        false
-                    }
-                    None if self.rumors.wants(self.now, hash) => true,
-                    None => {
-                        // It is on its way from somebody else: this contact was neither useful nor useless.
-                        spared |= 1 << bit;
-                        false
-                    }
-                },
+                Item::Offer(hash) if self.replica.has_hash(hash) => {
+                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
+                    false
+                }
+                Item::Offer(hash) if self.rumors.wants(self.now, hash) => true,
+                Item::Offer(_) => {
+                    // It is on its way from somebody else: this contact was neither useful nor useless.
+                    spared |= 1 << bit;
+                    false
+                }
             };
             useful |= u64::from(news) << bit;
             if minimizes

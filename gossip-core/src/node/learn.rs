@@ -14,7 +14,7 @@ use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Suspicion, encoded_len};
+use crate::wire::{Item, Message, Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
 pub(super) const REHEATS: u32 = 8;
@@ -38,6 +38,10 @@ pub(super) enum Source {
     Restored,
 }
 
+fn subject<A>(update: &Update<A>) -> Subject {
+    if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data }
+}
+
 impl<A: Address> Node<A> {
     /// Takes an update in. Its key, if it was news.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
@@ -59,7 +63,8 @@ impl<A: Address> Node<A> {
             self.stats.updates_ahead += 1;
             return None;
         }
-        if encoded_len(&update) > self.largest_update() {
+        let len = encoded_len(&update);
+        if len > self.largest_update() {
             self.stats.updates_oversized += 1;
             self.note_refused(source);
             return None;
@@ -83,7 +88,8 @@ impl<A: Address> Node<A> {
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge_keyed(key, update) else {
+        let subject = subject(&update);
+        let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };
@@ -94,10 +100,8 @@ impl<A: Address> Node<A> {
         {
             self.events.broadcast(id, payload);
         }
-        let about_member = matches!(self.replica.get(key), Some(Update::Member(_)));
-        if let Some(hash) = self.replica.hash_of(key) {
-            self.rumors.got(hash);
-        }
+        self.rumors.got(hash);
+        let about_member = subject == Subject::Membership;
         let heats = match source {
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
@@ -111,7 +115,7 @@ impl<A: Address> Node<A> {
             Source::Restored => false,
         };
         if heats {
-            self.heat(key);
+            self.heat_item(HotKey::Fact(key), subject, hash, len);
         }
         if about_member {
             self.see_record(key, from);
@@ -140,23 +144,26 @@ impl<A: Address> Node<A> {
             Update::Member(_) => (members, self.config.limits.members),
             Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
         };
-        held >= limit && self.replica.get(key).is_none()
+        held >= limit && !self.replica.has(key)
     }
 
     /// Makes what the replica holds of a key hot.
     pub(super) fn heat(&mut self, key: KeyHash) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        let subject = if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data };
+        self.heat_item(HotKey::Fact(key), subject(&update), hash, encoded_len(&update));
+    }
+
+    /// `len`: that of the update.
+    fn heat_item(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) {
         // With the tag that tells it from an offer.
-        let len = encoded_len(update) + 1;
-        self.rumors.heat(self.now, HotKey::Fact(key), subject, hash, len, &mut self.rng);
+        self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
     }
 
     /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
     fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
         let said = Update::Member(record.clone());
         let own = self.replica.get(self.own_key())?;
-        if said.order(own, &self.replica.hasher).is_le() {
+        if said.order(&own, &self.replica.hasher).is_le() {
             self.stats.updates_known += 1;
             return None;
         }
@@ -183,7 +190,7 @@ impl<A: Address> Node<A> {
     /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
     /// grow, so that everywhere the same entries die with them. What this process owns goes along.
     pub(super) fn outlive(&mut self, life: Instant) {
-        let own: Vec<Update<A>> = self.replica.owned(self.id).cloned().collect();
+        let own: Vec<Update<A>> = self.replica.owned(self.id).collect();
         self.life = Instant::from_micros(life.as_micros().saturating_add(1));
         let owner = Some(Owner { id: self.id, life: self.life });
         self.incarnation = self.incarnation.max(self.life.as_micros());
@@ -229,7 +236,7 @@ impl<A: Address> Node<A> {
 
     /// The record of a member has changed: so does, perhaps, how it is seen.
     fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
-        let Some(Update::Member(record)) = self.replica.get(key) else { return };
+        let Some(record) = key.member().and_then(|id| self.replica.member(id)) else { return };
         let (id, incarnation, standing) = (record.id, record.incarnation, record.standing);
         let address = record.address.clone();
         let seen = self.members.get(id);
@@ -328,6 +335,16 @@ impl<A: Address> Node<A> {
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             self.stats.suspicions += u64::from(seen.status == Status::Alive);
             self.on_suspicion(Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id }, None);
+        }
+    }
+
+    /// Tries one that this node suspects once more, and tells it.
+    pub(super) fn warn(&mut self, about: NodeId) {
+        if let (Some(seen), Some(record)) = (self.members.get(about), self.replica.member(about)) {
+            let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };
+            let told = Message::Mail(Item::Suspicion(suspicion));
+            self.outbox.message(Kind::Probe, record.address.clone(), told);
+            self.prober.ping_now(&record.address, &mut self.outbox);
         }
     }
 

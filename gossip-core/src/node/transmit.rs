@@ -4,7 +4,7 @@ use super::{Node, Phase, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
 use crate::outbox::{Intent, Kind};
-use crate::update::{KeyHash, Update};
+use crate::update::KeyHash;
 use crate::wire::{Header, Item, Message, Writer, encoded_len};
 
 /// What became of an intent.
@@ -90,19 +90,19 @@ impl<A: Address> Node<A> {
                 }
             }
             Intent::Fact(key) => self.pack_fact(key, writer),
-            Intent::Rumors { keys, next, bodies, pull } => {
+            Intent::Rumors { rumors, next, bodies, pull } => {
                 let max_sends = self.max_sends();
-                let what = (&*keys, next, bodies, pull);
+                let what = (&*rumors, next, bodies, pull);
                 let from = (&self.replica, max_sends);
                 let (message, next) = self.rumors.compose(to, what, writer.room(), from, &mut self.rng);
-                let done = next >= keys.len();
+                let done = next >= rumors.len();
                 if let Some(message) = message
                     && !writer.push(&message)
                 {
                     // It was composed to fit; its rumors stay hot.
                     self.stats.outbox_unsendable += 1;
                 }
-                if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { keys, next, bodies, pull: false }) }
+                if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { rumors, next, bodies, pull: false }) }
             }
             Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
             Intent::Pages { cut, mut ranges, mut window } => {
@@ -120,11 +120,11 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        match self.replica.get(key) {
-            Some(update) if !writer.push(&Message::Mail(Item::Update(update.clone()))) => {
-                Packed::Rest(Intent::Fact(key))
-            }
-            _ => Packed::Whole,
+        let message = self.replica.get(key).map(|update| Message::Mail(Item::Update(update)));
+        if message.is_none_or(|message| writer.push(&message)) {
+            Packed::Whole
+        } else {
+            Packed::Rest(Intent::Fact(key))
         }
     }
 
@@ -141,14 +141,14 @@ impl<A: Address> Node<A> {
         let mut updates = alloc::vec::Vec::new();
         while let Some(hash) = hashes.get(next) {
             if let Some(update) = self.replica.by_hash(*hash) {
-                let len = encoded_len(update);
+                let len = encoded_len(&update);
                 if mail {
-                    if !writer.push(&Message::Mail(Item::Update(Update::clone(update)))) {
+                    if !writer.push(&Message::Mail(Item::Update(update))) {
                         break;
                     }
                 } else if len <= room {
                     room -= len;
-                    updates.push(update.clone());
+                    updates.push(update);
                 } else {
                     break;
                 }

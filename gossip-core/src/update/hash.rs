@@ -14,25 +14,46 @@ use crate::id::NodeId;
 /// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it. Its
 /// first two bits say what kind of key it is, so that a certificate cannot take the place of anything but an entry.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct KeyHash(u128);
+pub(crate) struct KeyHash {
+    // Halves, for what holds a `u128` has to be padded to 16 bytes.
+    high: u64,
+    low: u64,
+}
 
 impl KeyHash {
-    pub(crate) const MIN: Self = Self(0);
-    pub(crate) const MAX: Self = Self(u128::MAX);
+    pub(crate) const MIN: Self = Self::from_u128(0);
+    pub(crate) const MAX: Self = Self::from_u128(u128::MAX);
 
     const fn new(kind: u8, hash: u128) -> Self {
-        Self((kind as u128) << 126 | hash >> 2)
+        Self::from_u128((kind as u128) << 126 | hash >> 2)
     }
 
-    /// Half of it: what names a key to a peer that may hold another version of it.
-    #[expect(clippy::cast_possible_truncation, reason = "the half that is uniform for every kind of key")]
-    pub(crate) const fn short(self) -> u64 {
-        self.0 as u64
+    const fn from_u128(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
+    }
+
+    const fn to_u128(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    const fn kind(self) -> u8 {
+        (self.high >> 62) as u8
     }
 
     /// Whether it is the key of an entry, owned or shared.
     pub(crate) const fn is_entry(self, owned: bool) -> bool {
-        self.0 >> 126 == if owned { OWNED } else { SHARED } as u128
+        self.kind() == if owned { OWNED } else { SHARED }
+    }
+
+    /// The member whose record has this key.
+    pub(crate) const fn member(self) -> Option<NodeId> {
+        if self.kind() == MEMBER { Some(NodeId::new(self.high << 2 | self.low >> 62)) } else { None }
+    }
+
+    /// Half of it, as uniform as the whole for every kind of key: what a table places it by, and what names it to a peer
+    /// that may hold another version of it.
+    pub(crate) const fn short(self) -> u64 {
+        self.low
     }
 }
 
@@ -43,19 +64,19 @@ const BROADCAST: u8 = 3;
 
 impl Serialize for KeyHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.to_le_bytes().serialize(serializer)
+        self.to_u128().to_le_bytes().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for KeyHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <[u8; 16]>::deserialize(deserializer).map(|bytes| Self(u128::from_le_bytes(bytes)))
+        <[u8; 16]>::deserialize(deserializer).map(|bytes| Self::from_u128(u128::from_le_bytes(bytes)))
     }
 }
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.to_u128())
     }
 }
 
@@ -136,7 +157,7 @@ impl ItemHasher {
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write(&key.0.to_le_bytes());
+        hasher.write(&key.to_u128().to_le_bytes());
         hasher.write(&version.0.to_le_bytes());
         hasher.write(&version.1.to_le_bytes());
         hasher.write(&version.2.to_le_bytes());

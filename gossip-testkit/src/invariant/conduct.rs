@@ -130,7 +130,7 @@ impl<M: Machine> Invariant<M> for Silence {
     }
 
     fn event(&mut self, at: Instant, _node: Addr, event: &M::Event) -> Result<(), Violation> {
-        if matches!(M::note(event), Note::Member(..)) {
+        if matches!(M::note(event), Note::Member { .. }) {
             (self.changed, self.before) = (at, None);
         }
         Ok(())

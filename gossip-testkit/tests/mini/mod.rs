@@ -5,8 +5,6 @@
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 
-pub(crate) mod roster;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
@@ -18,6 +16,8 @@ use gossip_testkit::{
     Addr, Boot, Chance, Dice, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View, Workload,
 };
 use siphasher::sip::SipHasher13;
+
+pub(crate) mod swim;
 
 const BUDGET: usize = 512;
 const LONGEST: usize = 200;

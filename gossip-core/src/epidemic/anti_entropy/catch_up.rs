@@ -278,7 +278,7 @@ pub(crate) fn compose_page<A: Address>(
     let mut covered = range;
     let mut previous = None;
     for (hash, update) in replica.in_range(range, cut) {
-        let len = encoded_len(update);
+        let len = encoded_len(&update);
         if len > left {
             // The range is not exhausted: its rest begins between the last that fits and this one.
             covered = Range::new(range.first(), boundary(previous?, hash))?;
@@ -286,7 +286,7 @@ pub(crate) fn compose_page<A: Address>(
         }
         left -= len;
         previous = Some(hash);
-        updates.push(update.clone());
+        updates.push(update);
     }
     ranges.pop_front();
     if let Some(rest) = without(range, covered).last() {

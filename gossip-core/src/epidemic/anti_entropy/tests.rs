@@ -126,8 +126,7 @@ impl Site {
             match intent {
                 Intent::Message(message) => said.push(message),
                 Intent::Items { hashes, .. } => {
-                    let updates: Vec<_> =
-                        hashes.iter().filter_map(|hash| self.replica.by_hash(*hash).cloned()).collect();
+                    let updates: Vec<_> = hashes.iter().filter_map(|hash| self.replica.by_hash(*hash)).collect();
                     said.extend(updates.chunks(15).map(|some| Message::Updates(some.to_vec())));
                 }
                 Intent::Pages { cut, mut ranges, mut window } => {
@@ -573,7 +572,7 @@ proptest! {
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");
             next = range.last().checked_add(1);
             prop_assert_eq!(last, window == 0 || ranges.is_empty());
-            let expected: Vec<_> = site.replica.in_range(range, NOW).map(|(_, update)| update.clone()).collect();
+            let expected: Vec<_> = site.replica.in_range(range, NOW).map(|(_, update)| update).collect();
             prop_assert_eq!(&updates, &expected, "everything that is in it");
             hashes.extend(updates);
         }
