@@ -136,10 +136,6 @@ fn scenarios_that_once_failed() {
         delay 42% by 1.194s on 1-2 -> * from 29.145806s to 29.16s; cut 2 <-> 0-1 from 4.828s to 10.279s;
         crash 1 at 23.673s; crash 2 at 21.02s;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();
-    let scenario = r#"seed 78; nodes 0-2; seeds 2; at 9.309s node 0: put "k2" "4154ab";
-        at 24.484s node 0: put "k3" "646b71"; at 26.298s node 0: put "k2" "2c2de0" for 30s;
-        cut 0 <-> 1-2 from 20s to 70s;"#;
-    check::<Sim>(&scenario.parse().unwrap()).unwrap();
     // That it died is found out when all has long been agreed, and then its last friend calls everybody for a while.
     let scenario = r#"seed 1; nodes 0-3; seeds 3; crash 0 at 20s; crash 1 at 20s; crash 2 at 20s;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();

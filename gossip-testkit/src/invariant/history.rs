@@ -8,35 +8,9 @@ use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{Item, Machine, Note, Version, View};
 
-/// Which versions of each key anybody has ever held: a death certificate may have forgotten its key, but not its version.
-#[derive(Debug, Default)]
-struct Versions(BTreeMap<String, BTreeSet<Version>>);
-
-impl Versions {
-    fn note(&mut self, before: &View, after: &View) {
-        for (key, item) in &after.items {
-            if before.items.get(key) != Some(item) {
-                self.0.entry(key.clone()).or_default().insert(item.version);
-            }
-        }
-    }
-
-    /// Whether in this view a certificate without its key has taken the place of such an item.
-    fn has_replaced(&self, view: &View, key: &String, old: &Item) -> bool {
-        let newer = |item: &Item| {
-            item.body.is_none()
-                && item.version > old.version
-                && self.0.get(key).is_some_and(|versions| versions.contains(&item.version))
-        };
-        view.items.values().any(newer)
-    }
-}
-
 /// What a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
-#[derive(Debug, Default)]
-pub struct NoStepBack {
-    versions: Versions,
-}
+#[derive(Debug)]
+pub struct NoStepBack;
 
 impl<M: Machine> Invariant<M> for NoStepBack {
     fn name(&self) -> &'static str {
@@ -45,7 +19,6 @@ impl<M: Machine> Invariant<M> for NoStepBack {
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let cut = world.cut_of(node);
-        self.versions.note(before, after);
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
                 Some(new) => new.version < old.version,
@@ -129,7 +102,6 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, Item>>,
-    versions: Versions,
 }
 
 impl<M: Machine> Invariant<M> for NoLostWrite {
@@ -144,7 +116,6 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
     }
 
     fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
-        self.versions.note(before, after);
         let held = self.held.of(node);
         for (key, item) in &after.items {
             if before.items.get(key) != Some(item) && held.get(key).is_none_or(|old| old.version < item.version) {
