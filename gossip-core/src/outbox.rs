@@ -42,7 +42,7 @@ const BEFORE_BULK: u32 = 3;
 
 const CLASSES: usize = 5;
 /// Room for so many intents is kept in a class when none waits.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
@@ -65,6 +65,8 @@ pub(crate) struct Place {
 pub(crate) enum Intent<A> {
     /// As it stands.
     Message(Message<A>),
+    /// These, in a datagram of their own and nothing else: for an address that nobody has proved.
+    Bare(Vec<Message<A>>),
     /// What the replica then holds of a key, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
