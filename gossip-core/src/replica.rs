@@ -11,6 +11,7 @@ mod hashes;
 mod lifetime;
 mod parked;
 mod store;
+mod usage;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use parked::Parked;
 use store::{Slot, Store, Stored};
+pub(crate) use usage::Room;
+use usage::Usage;
 
 /// What came of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,7 @@ pub(crate) struct Replica<A> {
     names: BTreeMap<(Arc<str>, Option<NodeId>), Slot>,
     owned: BTreeSet<(NodeId, Slot)>,
     parked: Parked<A>,
+    usage: Usage,
     grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
@@ -83,6 +87,7 @@ impl<A: Address> Replica<A> {
             names: BTreeMap::new(),
             owned: BTreeSet::new(),
             parked: Parked::new(parked),
+            usage: Usage::default(),
             grace,
             shrink,
             touched: Vec::new(),
@@ -175,6 +180,7 @@ impl<A: Address> Replica<A> {
     /// Adds an update of a key that nothing is stored of, to all indexes. The hash of its item.
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
         let hash = self.hasher.item(key, &update);
+        self.usage.add(&update);
         let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
         self.hashes.insert(hash, slot);
         if let Some(end) = until.instant() {
@@ -198,6 +204,7 @@ impl<A: Address> Replica<A> {
     /// Takes an item out of all indexes.
     fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
         let stored = self.items.remove(slot, &self.hasher)?;
+        self.usage.remove(&stored.update);
         self.hashes.remove(stored.hash);
         if let Some(end) = stored.until.instant() {
             self.ending.remove(&(end, slot));
@@ -304,6 +311,16 @@ impl<A: Address> Replica<A> {
     /// How many items are members, and how many are not (those that wait for their owner included).
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
+    }
+
+    /// How many bytes the values take that are not parked.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.usage.bytes()
+    }
+
+    /// How much a member has written of that.
+    pub(crate) fn room_of(&self, writer: NodeId) -> Room {
+        self.usage.of(writer)
     }
 
     /// Whose visible state may have changed since the last call.

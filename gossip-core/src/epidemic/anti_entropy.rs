@@ -148,6 +148,18 @@ impl<A: Address> AntiEntropy<A> {
         self.most_cells = most_cells(room);
     }
 
+    // Proofs.
+
+    /// What `address` is to send back, to prove that it receives.
+    pub(crate) fn token(&self, address: &A, now: Instant) -> u32 {
+        self.tokenizer.token(address, now)
+    }
+
+    /// Whether `address` has received what was sent there not long ago.
+    pub(crate) fn proves(&self, address: &A, token: u32, now: Instant) -> bool {
+        self.tokenizer.proves(address, token, now)
+    }
+
     // Time.
 
     /// When there is something to do.
@@ -447,7 +459,7 @@ impl<A: Address> AntiEntropy<A> {
             // As many as fit into a datagram beside what is wanted. The others are sent both ways.
             let most = self.most_cells / 3;
             let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
-            let want = if mode.pushes() { self.to_ask_for(from, &difference.theirs, context.now) } else { Vec::new() };
+            let want = if mode.pushes() { self.asks_for(from, &difference.theirs, context.now) } else { Vec::new() };
             let want = Prefixes::of(&want);
             context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want, rivals });
             if mode.pulls() {
@@ -469,7 +481,7 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
-    fn to_ask_for(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
+    fn asks_for(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
         if lacking.is_empty() || self.exchange.is_some() || self.giver_now(now).is_some_and(|giver| giver != from) {
             return Vec::new();
         }

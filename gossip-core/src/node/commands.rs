@@ -116,7 +116,6 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
         self.may_write(now)?;
-        self.has_room()?;
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let payload = Arc::from(payload);
@@ -162,11 +161,6 @@ impl<A: Address> Node<A> {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
     }
 
-    fn has_room(&self) -> Result<(), WriteError> {
-        let (held, limit) = (self.replica.counts().1, self.config.limits.entries);
-        if held < limit { Ok(()) } else { Err(WriteError::Full { held, limit }) }
-    }
-
     fn write(
         &mut self,
         now: Instant,
@@ -180,10 +174,6 @@ impl<A: Address> Node<A> {
         }
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.id, life: self.life });
-        let key = self.replica.hasher.entry(owner.map(|owner| owner.id), name);
-        if !self.replica.has(key) {
-            self.has_room()?;
-        }
         // Taken only when it is written: a refused write changes nothing.
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
@@ -201,10 +191,13 @@ impl<A: Address> Node<A> {
 
     /// Takes in what was written here, mails it and makes it hot.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
-        let (size, len, largest) = (body_len(&update), encoded_len(&update), self.largest_update());
+        let (size, len, largest) = (update.body_len(), encoded_len(&update), self.largest_update());
         if len > largest {
             let frame = len - size - encoded_len(&size);
             return Err(WriteError::TooLarge { size, largest: largest_body(largest.saturating_sub(frame)) });
+        }
+        if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update) {
+            return Err(exceeded.into());
         }
         self.clock.observe(stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
@@ -257,8 +250,10 @@ impl<A: Address> Node<A> {
 
     pub(super) fn tick_leaving(&mut self) {
         let Phase::Leaving { deadline } = self.phase else { return };
-        let spread = !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
-        let alone = self.members.peers() == 0 && !self.lacks_peers();
+        // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
+        let heard = !self.lacks_peers();
+        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        let alone = heard && self.members.peers() == 0;
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;
             self.outbox.clear();
@@ -270,12 +265,4 @@ impl<A: Address> Node<A> {
 /// The largest body that fits into `room` bytes together with its length.
 fn largest_body(room: usize) -> usize {
     (room.saturating_sub(3)..=room).rev().find(|size| size + encoded_len(size) <= room).unwrap_or(0)
-}
-
-fn body_len<A>(update: &Update<A>) -> usize {
-    match update {
-        Update::Entry(entry) => entry.value.as_ref().map_or(0, |value| value.len()),
-        Update::Broadcast(broadcast) => broadcast.payload.len(),
-        Update::Member(_) | Update::Certificate(_) => 0,
-    }
 }

@@ -74,8 +74,15 @@ impl<A: Address> Node<A> {
         {
             return self.hear_of_myself(record, from);
         }
-        if self.is_full(key, &update) {
-            self.stats.updates_full += 1;
+        if let Update::Member(record) = &update
+            && !self.gate.admits(record.id, &record.address)
+        {
+            self.stats.updates_not_admitted += 1;
+            self.note_refused(source);
+            return None;
+        }
+        if let Some(exceeded) = self.exceeds(key, &update) {
+            self.note_exceeded(exceeded, &update);
             self.note_refused(source);
             return None;
         }
@@ -136,15 +143,6 @@ impl<A: Address> Node<A> {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);
         }
-    }
-
-    fn is_full(&self, key: KeyHash, update: &Update<A>) -> bool {
-        let (members, others) = self.replica.counts();
-        let (held, limit) = match update {
-            Update::Member(_) => (members, self.config.limits.members),
-            Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
-        };
-        held >= limit && !self.replica.has(key)
     }
 
     /// Makes what the replica holds of a key hot.

@@ -92,6 +92,16 @@ pub(crate) enum Message<A> {
     Updates(Vec<Update<A>>),
     /// Of these keys you hold newer versions, by their short names: I want them.
     Want { token: u32, keys: Vec<Short> },
+    /// I took nothing in of what you said: I do not know that you are at this address. If you are, send this back.
+    Challenge {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
+    /// I am.
+    Proof {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
 }
 
 /// Whether a summary answers one. `token`: what to show when asking for more than was sent.
@@ -248,7 +258,9 @@ impl<A: Address> Message<A> {
             | Self::Split { .. }
             | Self::Decoded { .. }
             | Self::Want { .. }
-            | Self::Pull { .. } => true,
+            | Self::Pull { .. }
+            | Self::Challenge { .. }
+            | Self::Proof { .. } => true,
         }
     }
 }

@@ -144,6 +144,8 @@ fn message() -> impl Strategy<Value = Said> {
             .prop_map(|((cut, token, window), ranges)| Message::Pull { cut, token, window, ranges }),
         (range(), any::<bool>(), updates()).prop_map(|(range, last, updates)| Message::Page { range, last, updates }),
         updates().prop_map(Message::Updates),
+        any::<u32>().prop_map(|cookie| Message::Challenge { cookie }),
+        any::<u32>().prop_map(|cookie| Message::Proof { cookie }),
     ]
 }
 

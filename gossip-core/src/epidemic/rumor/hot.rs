@@ -226,7 +226,7 @@ mod tests {
                 model.sort_unstable();
                 for subject in [Subject::Membership, Subject::Data] {
                     let listed: Vec<u8> = list.in_order(subject).map(|(_, hot)| hot.hash as u8).collect();
-                    let of = |n: &u8| (n % 2 == 0) == (subject == Subject::Membership);
+                    let of = |n: &u8| n.is_multiple_of(2) == (subject == Subject::Membership);
                     let expected: Vec<u8> = model.iter().map(|(_, _, n, _)| *n).filter(of).collect();
                     prop_assert_eq!(list.has(subject), !expected.is_empty());
                     let last = list.most_sent(subject).and_then(|place| list.get(place)).map(|hot| hot.hash as u8);

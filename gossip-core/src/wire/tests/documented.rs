@@ -26,6 +26,8 @@ fn name(message: &Shown) -> &'static str {
         Message::Page { .. } => "Page",
         Message::Updates(_) => "Updates",
         Message::Want { .. } => "Want",
+        Message::Challenge { .. } => "Challenge",
+        Message::Proof { .. } => "Proof",
     }
 }
 
@@ -103,6 +105,8 @@ fn messages() -> Vec<Shown> {
         Message::Page { range: upper, last: true, updates: vec![] },
         Message::Updates(vec![entry(Some(b"b"))]),
         Message::Want { token: 6, keys: vec![Short(0x0123_4567)] },
+        Message::Challenge { cookie: 0x1234_5678 },
+        Message::Proof { cookie: 0x1234_5678 },
     ]
 }
 
@@ -145,5 +149,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 15, "every kind of message is shown");
+    assert_eq!(shown.len(), 17, "every kind of message is shown");
 }

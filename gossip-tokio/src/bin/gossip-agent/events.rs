@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use gossip_tokio::core::{Change, Event, NodeId};
+use gossip_tokio::core::{Change, Event, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::output::{data, shown};
@@ -27,7 +27,8 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             let object = json!({
                 "event": "member", "id": member.id, "name": name, "status": status, "was": was, "address": address,
             });
-            told(format!("member {} at {address} is {status}{before}", shown(name.as_bytes())), object)
+            let now = if status == Status::Left { "has left".into() } else { format!("is {status}") };
+            told(format!("member {} at {address} {now}{before}", shown(name.as_bytes())), object)
         }
         Event::Reaped { id } => told(format!("member {id} is forgotten"), json!({ "event": "reaped", "id": id })),
         Event::Entry { owner, name, change } => {
