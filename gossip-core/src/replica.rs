@@ -24,7 +24,8 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
+use crate::wire::encoded_len;
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -95,6 +96,11 @@ pub(crate) struct Replica<A> {
     shrinking: BTreeSet<(Instant, KeyHash)>,
     names: BTreeMap<(Arc<str>, Option<NodeId>), KeyHash>,
     owned: BTreeSet<(NodeId, KeyHash)>,
+    /// The digests of entries that are too large to travel whole: they are asked for often, and to hash a megabyte takes
+    /// a millisecond.
+    large: BTreeMap<KeyHash, u128>,
+    /// How long the encoding of an update may be that travels whole.
+    whole: usize,
     parked: Parked<A>,
     members: usize,
     grace: Duration,
@@ -114,12 +120,20 @@ impl<A: Address> Replica<A> {
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
             owned: BTreeSet::new(),
+            large: BTreeMap::new(),
+            whole: usize::MAX,
             parked: Parked::new(parked),
             members: 0,
             grace,
             shrink,
             touched: Vec::new(),
         }
+    }
+
+    /// Updates whose encoding is longer than `whole` bytes travel as descriptors.
+    pub(crate) fn whole_up_to(mut self, whole: usize) -> Self {
+        self.whole = whole;
+        self
     }
 
     // Merging.
@@ -155,6 +169,12 @@ impl<A: Address> Replica<A> {
             self.follow_owner(id, life, until);
         }
         Merged::News { key, old }
+    }
+
+    /// Whether an update would be news, and not have to wait for its owner.
+    pub(crate) fn lacks(&self, key: KeyHash, update: &Update<A>) -> bool {
+        let ready = update.owner().is_none_or(|owner| matches!(self.ownership(owner), Ownership::Current(_)));
+        ready && self.get(key).is_none_or(|held| update.order(held, &self.hasher).is_gt())
     }
 
     fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
@@ -209,8 +229,12 @@ impl<A: Address> Replica<A> {
     /// Puts an update in the place of what was there, in all indexes.
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> Option<Update<A>> {
         let old = self.remove(key);
-        let hash = self.hasher.item(key, &update);
+        let digest = self.hasher.digest(&update);
+        let hash = self.hasher.item_of(key, &update, digest);
         self.hashes.insert(hash, key);
+        if self.is_large(&update) {
+            self.large.insert(key, digest);
+        }
         if let Some(end) = until.instant() {
             self.ending.insert((end, key));
         }
@@ -236,6 +260,7 @@ impl<A: Address> Replica<A> {
     fn remove(&mut self, key: KeyHash) -> Option<Update<A>> {
         let Stored { update, hash, until } = self.items.swap_remove(&key)?;
         self.hashes.remove(hash);
+        self.large.remove(&key);
         if let Some(end) = until.instant() {
             self.ending.remove(&(end, key));
         }
@@ -286,6 +311,22 @@ impl<A: Address> Replica<A> {
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {
         self.hashes.get(hash)
+    }
+
+    fn is_large(&self, update: &Update<A>) -> bool {
+        // The length of the value says it nearly always, and costs nothing.
+        const REST: usize = 512;
+        let Update::Entry(Entry { value: Some(value), .. }) = update else { return false };
+        value.len().saturating_add(REST) > self.whole && encoded_len(update) > self.whole
+    }
+
+    /// What stands for an update of this replica's on the wire, if it is too large to travel whole.
+    pub(crate) fn descriptor(&self, update: &Update<A>) -> Option<Descriptor> {
+        let Update::Entry(entry) = update else { return None };
+        if !self.is_large(update) {
+            return None;
+        }
+        Descriptor::of(entry, *self.large.get(&self.hasher.key(update))?)
     }
 
     /// What is known of a member.

@@ -19,7 +19,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::time::Instant;
 
-pub(crate) use message::{Item, Message, Prefixes, Suspicion, Tokens, Writer, encoded_len, read};
+pub(crate) use message::{Item, Message, Prefixes, Span, Suspicion, Tokens, Writer, encoded_len, read};
 
 /// The wire format that this node speaks.
 pub(crate) const VERSION: u8 = 1;

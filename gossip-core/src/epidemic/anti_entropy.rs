@@ -6,11 +6,9 @@
 //!
 //! Knows items by their hashes. Must not know what an update means, nor who the members are.
 
-mod bucket;
 mod catch_up;
 mod exchange;
 mod fruitless;
-mod token;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -18,6 +16,9 @@ use core::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::bucket::Buckets;
+use super::token::Tokenizer;
+use super::transfer::wire_len;
 use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
@@ -25,14 +26,13 @@ use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::{Instant, micros};
 use crate::update::Update;
-use crate::wire::{Message, Prefixes, Tokens, encoded_len};
+use crate::wire::{Message, Prefixes, Tokens};
 
-use bucket::Buckets;
 use catch_up::CatchUp;
 pub(crate) use catch_up::compose_page;
+pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, cells_for};
 use fruitless::Fruitless;
-use token::Tokenizer;
 
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
 /// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
@@ -40,9 +40,9 @@ const EAGER: u32 = 4;
 /// Peers whose answer to a summary is awaited.
 const ASKED: usize = 16;
 /// The shortest wait for an answer: a busy peer is not asked twice.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
 /// The longest.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
@@ -75,6 +75,16 @@ pub(crate) struct Summary {
     pub(crate) fingerprint: u64,
     /// Whether its sender could not take in what it was sent.
     pub(crate) partial: bool,
+}
+
+/// What a page has brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Brought {
+    pub(crate) items: usize,
+    /// Those that were new.
+    pub(crate) news: usize,
+    /// Those that are neither here nor new: they will come in their own time.
+    pub(crate) later: usize,
 }
 
 /// How far catching up has come.
@@ -447,7 +457,7 @@ impl<A: Address> AntiEntropy<A> {
             let young = context.clock.since(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
-            bytes += if sent { encoded_len(update) } else { 0 };
+            bytes += if sent { wire_len(context.replica, update) } else { 0 };
             let units = (bytes / 1_024 - before) as u32;
             sent && self.buckets.take(to, units, context.now) == units
         });
@@ -494,23 +504,26 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// A page has come, and its updates were taken in: so many items, so many of them new.
+    /// A page has come, and its updates were taken in.
     pub(crate) fn on_page(
         &mut self,
         from: &A,
         range: Range,
-        items: (usize, usize),
+        brought: Brought,
         last: bool,
         context: &mut Context<'_, A>,
     ) {
         let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
-        if let Some(time) = catch_up.on_page(range, items, last, context) {
+        if let Some(time) = catch_up.on_page(range, brought, last, context) {
             self.answered_after(time);
         }
         if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
-            self.end_catch_up();
-            // What the peer lacks has not been looked at yet.
-            self.begin(from, context);
+            let waits = self.end_catch_up();
+            // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
+            // was, to ask at once would be to ask all the time.
+            if !waits {
+                self.begin(from, context);
+            }
         } else if let Some(progress) = self.progress_now(false)
             // A hundred events of a long way, not one for each page.
             && progress.received - self.told > progress.expected / 100
@@ -520,9 +533,10 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    fn end_catch_up(&mut self) {
+    /// Whether it has brought nothing but what comes later.
+    fn end_catch_up(&mut self) -> bool {
         self.news = self.progress_now(true);
-        self.catch_up = None;
+        self.catch_up.take().is_some_and(|catch_up| catch_up.waits())
     }
 
     fn progress_now(&self, done: bool) -> Option<Progress> {
@@ -543,6 +557,12 @@ impl<A: Address> AntiEntropy<A> {
     /// An update from a peer was refused: there will be a difference that no exchange settles.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
+    }
+
+    /// What was on its way has not come: what others hold is looked at again soon, whatever the last exchanges came to.
+    pub(crate) fn look_again(&mut self) {
+        self.fruitless.forget_pairs();
+        self.eager = EAGER;
     }
 
     /// Whom pages are pulled from.

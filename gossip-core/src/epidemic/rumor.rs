@@ -15,6 +15,7 @@ use rand::{Rng, RngExt};
 use siphasher::sip::SipHasher13;
 
 use super::interest::{Contact, Interest};
+use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
 use crate::outbox::{HotKey, Intent, Kind, Outbox};
@@ -366,7 +367,7 @@ impl<A: Address> Rumors<A> {
         match key {
             HotKey::Opinion(suspicion) => Some(Item::Suspicion(*suspicion)),
             HotKey::Fact(_) if offered => replica.key_of(hot.hash).map(|_| Item::Offer(hot.hash)),
-            HotKey::Fact(_) => replica.by_hash(hot.hash).map(|update| Item::Update(update.clone())),
+            HotKey::Fact(_) => replica.by_hash(hot.hash).map(|update| carried(replica, update)),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
 use crate::epidemic::rumor::Subject;
+use crate::epidemic::transfer::wire_len;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, Kind};
@@ -47,21 +48,11 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return None;
         }
-        let clock = self.clock.now(self.now);
-        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
-        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
-            self.stats.updates_expired += 1;
+        if !self.is_timely(&update, source) {
             return None;
         }
-        let written = update.written();
-        let checked = matches!(source, Source::Own | Source::Restored);
-        if !checked && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
-            self.stats.updates_ahead += 1;
-            return None;
-        }
-        if encoded_len(&update) > self.largest_update() {
-            self.stats.updates_oversized += 1;
-            self.note_refused(source);
+        if self.is_oversized(&update) {
+            self.note_oversized(source);
             return None;
         }
         if let Update::Member(record) = &update
@@ -69,11 +60,10 @@ impl<A: Address> Node<A> {
         {
             return self.hear_of_myself(record, from);
         }
-        if self.is_full(key, &update) {
-            self.stats.updates_full += 1;
-            self.note_refused(source);
+        if !self.has_room_for(key, &update, source) {
             return None;
         }
+        let written = update.written();
         let delivered = if let Update::Broadcast(broadcast) = &update {
             Some((BroadcastId(broadcast.stamp), broadcast.payload.clone()))
         } else {
@@ -101,11 +91,7 @@ impl<A: Address> Node<A> {
         let heats = match source {
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
-            Source::Repair => {
-                let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
-                self.reheats -= u32::from(young);
-                young
-            }
+            Source::Repair => self.reheats(written),
             // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
@@ -117,7 +103,41 @@ impl<A: Address> Node<A> {
             self.see_record(key, from);
         }
         self.note_touched();
+        self.settle_transfers(key);
         Some(key)
+    }
+
+    /// Whether an update is neither past its time nor from the future; counted if it is.
+    pub(super) fn is_timely(&mut self, update: &Update<A>, source: Source) -> bool {
+        let clock = self.clock.now(self.now);
+        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
+        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
+            self.stats.updates_expired += 1;
+            return false;
+        }
+        let checked = matches!(source, Source::Own | Source::Restored);
+        let ahead = !checked && update.written() > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
+        self.stats.updates_ahead += u64::from(ahead);
+        !ahead
+    }
+
+    fn is_oversized(&self, update: &Update<A>) -> bool {
+        match update {
+            Update::Entry(Entry { value: Some(value), .. }) => value.len() > self.config.limits.max_value,
+            _ => encoded_len(update) > self.largest_update(),
+        }
+    }
+
+    pub(super) fn note_oversized(&mut self, source: Source) {
+        self.stats.updates_oversized += 1;
+        self.note_refused(source);
+    }
+
+    /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
+    pub(super) fn reheats(&mut self, written: Instant) -> bool {
+        let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+        self.reheats -= u32::from(young);
+        young
     }
 
     /// Entries have changed: the application is to know.
@@ -134,13 +154,19 @@ impl<A: Address> Node<A> {
         }
     }
 
-    fn is_full(&self, key: KeyHash, update: &Update<A>) -> bool {
+    /// Whether there is room for an update; counted if there is none.
+    pub(super) fn has_room_for(&mut self, key: KeyHash, update: &Update<A>, source: Source) -> bool {
         let (members, others) = self.replica.counts();
         let (held, limit) = match update {
             Update::Member(_) => (members, self.config.limits.members),
             Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
         };
-        held >= limit && self.replica.get(key).is_none()
+        let full = held >= limit && self.replica.get(key).is_none();
+        if full {
+            self.stats.updates_full += 1;
+            self.note_refused(source);
+        }
+        !full
     }
 
     /// Makes what the replica holds of a key hot.
@@ -148,7 +174,7 @@ impl<A: Address> Node<A> {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
         let subject = if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data };
         // With the tag that tells it from an offer.
-        let len = encoded_len(update) + 1;
+        let len = wire_len(&self.replica, update) + 1;
         self.rumors.heat(self.now, HotKey::Fact(key), subject, hash, len, &mut self.rng);
     }
 

@@ -3,6 +3,7 @@
 mod absence;
 mod contracts;
 mod hostile;
+mod large;
 mod lifetimes;
 mod reconcile;
 mod stories;

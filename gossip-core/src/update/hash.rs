@@ -125,6 +125,11 @@ impl ItemHasher {
 
     /// The hash of the item: key, version, until and body. What sketches are made of.
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
+        self.item_of(key, update, self.digest(update))
+    }
+
+    /// [`item`](Self::item), where the digest is at hand.
+    pub(crate) fn item_of<A: Address>(&self, key: KeyHash, update: &Update<A>, digest: u128) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write(&key.0.to_le_bytes());
@@ -133,7 +138,7 @@ impl ItemHasher {
         hasher.write(&version.2.to_le_bytes());
         hasher.write(&version.3.get().to_le_bytes());
         hasher.write(&update.until().0.as_micros().to_le_bytes());
-        hasher.write(&self.digest(update).to_le_bytes());
+        hasher.write(&digest.to_le_bytes());
         hasher.finish()
     }
 }
