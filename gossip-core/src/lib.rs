@@ -75,7 +75,12 @@ mod config;
 mod epidemic;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
+#[cfg(feature = "encryption")]
+mod keyring;
 mod members;
 mod node;
 mod outbox;
@@ -95,6 +100,8 @@ pub use config::{
 pub use error::{ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
+#[cfg(feature = "encryption")]
+pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
 pub use node::{Input, Node, PutOptions, Reconciled, Snapshot, Stats, Transmit};
 pub use outbox::Kind;
 pub use time::Instant;

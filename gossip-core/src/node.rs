@@ -6,6 +6,8 @@ mod commands;
 mod contacts;
 mod events;
 mod handle;
+#[cfg(feature = "encryption")]
+mod keys;
 mod large;
 mod learn;
 mod snapshot;
@@ -34,7 +36,7 @@ use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
 use crate::update::{Clock, Update};
-use crate::wire::{Envelope, Message};
+use crate::wire::{Envelope, Message, OVERHEAD};
 use absence::Contact;
 use clocks::PeerClocks;
 use contacts::Contacts;
@@ -266,8 +268,8 @@ impl<A: Address> Node<A> {
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let anti_entropy =
-            AntiEntropy::new(config.anti_entropy.clone(), envelope.room(), config.probe.timeout, &mut rng);
-        let transfers = Transfers::new(&config.limits, envelope.room(), config.probe.timeout, &mut rng);
+            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
+        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
         Ok(Self {
             prober: Prober::new(config.probe.clone(), &mut rng),
             suspicions: Suspicions::new(config.probe.clone()),

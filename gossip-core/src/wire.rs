@@ -6,17 +6,21 @@
 //!         1 byte   1      4           8         8             8                     8
 //! ```
 //! All integers of the header are little endian. The trailer is a SipHash of everything before it, keyed by the
-//! cluster's label: it finds damage, it does not stop a forger.
+//! cluster's label: it finds damage, it does not stop a forger. Where the key is not 0 the messages are sealed: a nonce of
+//! 24 bytes stands before them, an authentication tag of 16 in the place of the trailer.
 
 mod message;
 
 use core::hash::Hasher;
+use core::ops::Range;
 
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as Wide};
 
 use crate::error::DatagramError;
 use crate::id::NodeId;
+#[cfg(feature = "encryption")]
+use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
 
 pub(crate) use message::{Item, Message, Prefixes, Span, Suspicion, Tokens, Writer, encoded_len, read};
@@ -44,6 +48,8 @@ pub(crate) struct Envelope {
     label: [u8; 4],
     keys: (u64, u64),
     longest: usize,
+    #[cfg(feature = "encryption")]
+    keyring: Option<Keyring>,
 }
 
 impl Envelope {
@@ -53,7 +59,13 @@ impl Envelope {
         let keys = hasher.finish128();
         hasher.write(&[0]);
         let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
-        Self { label: [a, b, c, d], keys: (keys.h1, keys.h2), longest: max_datagram }
+        Self {
+            label: [a, b, c, d],
+            keys: (keys.h1, keys.h2),
+            longest: max_datagram,
+            #[cfg(feature = "encryption")]
+            keyring: None,
+        }
     }
 
     fn trailer(&self, bytes: &[u8]) -> [u8; TRAILER] {
@@ -62,19 +74,34 @@ impl Envelope {
         hasher.finish().to_le_bytes()
     }
 
-    /// How many bytes of messages a datagram holds.
-    pub(crate) fn room(&self) -> usize {
-        self.longest - HEADER - TRAILER
+    /// Where in a datagram the messages have their place.
+    pub(crate) fn body(&self) -> Range<usize> {
+        #[cfg(feature = "encryption")]
+        if self.seals() {
+            return HEADER + NONCE..self.longest - TAG;
+        }
+        HEADER..self.longest - TRAILER
     }
 
-    /// Completes a datagram whose `len` bytes of messages stand at [`HEADER`]; its length.
-    pub(crate) fn seal(&self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
+    /// Completes a datagram whose `len` bytes of messages stand at the beginning of its [`body`](Self::body); its
+    /// length.
+    pub(crate) fn seal(&mut self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
         buffer[0] = VERSION;
         buffer[1] = 0;
         buffer[2..6].copy_from_slice(&self.label);
         buffer[6..14].copy_from_slice(&header.sender.get().to_le_bytes());
         buffer[14..22].copy_from_slice(&header.incarnation.to_le_bytes());
         buffer[22..30].copy_from_slice(&header.clock.as_micros().to_le_bytes());
+        #[cfg(feature = "encryption")]
+        if self.seals()
+            && let Some(keyring) = &mut self.keyring
+        {
+            buffer[1] = keyring.primary();
+            let end = HEADER + NONCE + len + TAG;
+            let (header, rest) = buffer[..end].split_at_mut(HEADER);
+            keyring.seal(header, rest);
+            return end;
+        }
         let end = HEADER + len;
         let trailer = self.trailer(&buffer[..end]);
         buffer[end..end + TRAILER].copy_from_slice(&trailer);
@@ -82,7 +109,7 @@ impl Envelope {
     }
 
     /// The header and the bytes of the messages, if the datagram is whole and this cluster's.
-    pub(crate) fn open<'a>(&self, datagram: &'a [u8]) -> Result<(Header, &'a [u8]), DatagramError> {
+    pub(crate) fn open<'a>(&'a mut self, datagram: &'a [u8]) -> Result<(Header, &'a [u8]), DatagramError> {
         let length = datagram.len();
         if length < HEADER + TRAILER {
             return Err(DatagramError::TooShort { length, shortest: HEADER + TRAILER });
@@ -96,21 +123,58 @@ impl Envelope {
         if datagram[2..6] != self.label {
             return Err(DatagramError::ForeignLabel);
         }
-        if datagram[1] != 0 {
-            return Err(DatagramError::Key { key: datagram[1] });
-        }
-        let (signed, trailer) = datagram.split_at(length - TRAILER);
-        if self.trailer(signed) != trailer {
-            return Err(DatagramError::Integrity);
-        }
+        let messages = self.messages(datagram)?;
         let field = |at: usize| {
             let mut bytes = [0; 8];
-            bytes.copy_from_slice(&signed[at..at + 8]);
+            bytes.copy_from_slice(&datagram[at..at + 8]);
             u64::from_le_bytes(bytes)
         };
         let header =
             Header { sender: NodeId::new(field(6)), incarnation: field(14), clock: Instant::from_micros(field(22)) };
-        Ok((header, &signed[HEADER..]))
+        Ok((header, messages))
+    }
+
+    /// The messages of a datagram that is long enough, if nobody has altered it.
+    #[cfg_attr(
+        not(feature = "encryption"),
+        expect(clippy::needless_pass_by_ref_mut, reason = "sealed ones are opened in a buffer")
+    )]
+    fn messages<'a>(&'a mut self, datagram: &'a [u8]) -> Result<&'a [u8], DatagramError> {
+        let key = datagram[1];
+        if key == 0 {
+            #[cfg(feature = "encryption")]
+            if self.keyring.as_ref().is_some_and(|keyring| keyring.plain() == Plain::Refused) {
+                return Err(DatagramError::Key { key });
+            }
+            let (signed, trailer) = datagram.split_at(datagram.len() - TRAILER);
+            return if self.trailer(signed) == trailer { Ok(&signed[HEADER..]) } else { Err(DatagramError::Integrity) };
+        }
+        #[cfg(feature = "encryption")]
+        if let Some(keyring) = &mut self.keyring {
+            let (header, rest) = datagram.split_at(HEADER);
+            let opened = keyring.open(key, header, rest).map_err(|()| DatagramError::Key { key })?;
+            return opened.ok_or(DatagramError::Integrity);
+        }
+        Err(DatagramError::Key { key })
+    }
+}
+
+#[cfg(feature = "encryption")]
+impl Envelope {
+    fn seals(&self) -> bool {
+        self.keyring.as_ref().is_some_and(|keyring| keyring.plain() != Plain::Sent)
+    }
+
+    pub(crate) fn set_keyring(&mut self, keyring: Option<Keyring>) {
+        self.keyring = keyring;
+    }
+
+    pub(crate) const fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
+    }
+
+    pub(crate) const fn keyring_mut(&mut self) -> Option<&mut Keyring> {
+        self.keyring.as_mut()
     }
 }
 

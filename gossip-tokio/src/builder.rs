@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gossip_core::{Config, Node, NodeId};
+#[cfg(feature = "encryption")]
+use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
@@ -42,6 +44,26 @@ struct Options {
     config: Config,
     seed: Option<u64>,
     events: usize,
+    #[cfg(feature = "encryption")]
+    keys: Vec<Key>,
+    #[cfg(feature = "encryption")]
+    plain: Plain,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            id: None,
+            label: None,
+            config: Config::default(),
+            seed: None,
+            events: 256,
+            #[cfg(feature = "encryption")]
+            keys: Vec::new(),
+            #[cfg(feature = "encryption")]
+            plain: Plain::default(),
+        }
+    }
 }
 
 /// A [`Builder`]'s place: a UDP address.
@@ -62,7 +84,7 @@ pub struct Over<T: Transport> {
 
 impl<P> Builder<P> {
     fn new(place: P) -> Self {
-        Self { place, options: Options { id: None, label: None, config: Config::default(), seed: None, events: 256 } }
+        Self { place, options: Options::default() }
     }
 
     /// A name that is unique in the cluster and stays the same when the node is started again; its id is
@@ -95,6 +117,22 @@ impl<P> Builder<P> {
         self
     }
 
+    /// Seals every datagram with this key, and refuses what is not sealed. Any number of times: what is sealed with any
+    /// of the keys is accepted, the first one is used. See [`Keyring`] for what that guarantees; its salt comes from the
+    /// operating system.
+    #[cfg(feature = "encryption")]
+    pub fn key(mut self, key: Key) -> Self {
+        self.options.keys.push(key);
+        self
+    }
+
+    /// What becomes of datagrams that are not sealed, while a cluster is converted: see [`Keyring::set_plain`].
+    #[cfg(feature = "encryption")]
+    pub fn plain(mut self, plain: Plain) -> Self {
+        self.options.plain = plain;
+        self
+    }
+
     /// How many events a reader may be behind before it loses the oldest: at least 1, 256 without.
     pub fn events(mut self, events: usize) -> Self {
         self.options.events = events;
@@ -121,6 +159,8 @@ impl Options {
         let seed = self.seed.map_or_else(getrandom::u64, Ok)?;
         let clock = Clock::start();
         let mut node = Node::new(id, address, config, seed)?;
+        #[cfg(feature = "encryption")]
+        node.set_keyring(keyring(self.keys, self.plain)?);
         // Also without seeds: from here on it is alive, and sees itself so.
         node.join(clock.now(), seeds);
         let shared = Arc::new(Shared::new(node, clock, self.events));
@@ -128,6 +168,19 @@ impl Options {
         runtime::spawn(task.instrument(tracing::info_span!("gossip", node = %id))).map_err(SpawnError::Runtime)?;
         Ok(shared)
     }
+}
+
+/// A keyring with a salt of its own, if there is a key.
+#[cfg(feature = "encryption")]
+fn keyring(keys: Vec<Key>, plain: Plain) -> Result<Option<Keyring>, SpawnError> {
+    let mut keys = keys.into_iter();
+    let Some(primary) = keys.next() else { return Ok(None) };
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt)?;
+    let mut keyring = Keyring::new(primary, salt);
+    keys.try_for_each(|key| keyring.add(key))?;
+    keyring.set_plain(plain);
+    Ok(Some(keyring))
 }
 
 impl Builder<Bind> {

@@ -51,6 +51,10 @@ pub enum SpawnError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Two keys have the same number.
+    #[cfg(feature = "encryption")]
+    #[error(transparent)]
+    Key(#[from] gossip_core::KeyError),
     /// The operating system gave no random number.
     #[error("no random number from the operating system")]
     Random(#[from] getrandom::Error),

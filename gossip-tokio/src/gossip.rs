@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use gossip_core::{Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, Stamp, WriteError};
+#[cfg(feature = "encryption")]
+use gossip_core::{KeyError, Keyring};
 
 use crate::error::{LeaveError, Stopped, TaskError};
 use crate::events::Events;
@@ -92,6 +94,16 @@ impl<A: Address> Gossip<A> {
     /// Forgets a member that is gone for good.
     pub fn forget(&self, id: NodeId) {
         self.shared().command(|node, now| node.forget(now, id));
+    }
+
+    /// Changes the keys with which datagrams are sealed: [`Keyring::add`], [`use_key`](Keyring::use_key),
+    /// [`remove`](Keyring::remove), [`set_plain`](Keyring::set_plain). Takes effect with the next datagram.
+    ///
+    /// # Errors
+    /// Those of `change`, and [`KeyError::NoKeyring`] if the builder was given no key; nothing has changed then.
+    #[cfg(feature = "encryption")]
+    pub fn change_keys(&self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        self.shared().command(|node, _| node.change_keys(change))
     }
 
     /// Whether this node hears from nobody.

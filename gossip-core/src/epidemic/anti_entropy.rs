@@ -130,12 +130,10 @@ pub(crate) struct AntiEntropy<A> {
 impl<A: Address> AntiEntropy<A> {
     /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
     pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
-        // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
-        const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
         Self {
             fruitless: Fruitless::new(settings.interval),
             settings,
-            most_cells: ((room - HEAD) / 13).min(CELLS),
+            most_cells: most_cells(room),
             next: None,
             tokenizer: Tokenizer::new(rng),
             buckets: Buckets::new(),
@@ -148,6 +146,12 @@ impl<A: Address> AntiEntropy<A> {
             patience,
             eager: EAGER,
         }
+    }
+
+    /// A datagram holds so many bytes of messages from now on.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn set_room(&mut self, room: usize) {
+        self.most_cells = most_cells(room);
     }
 
     // Time.
@@ -576,6 +580,13 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) const fn is_quiet(&self) -> bool {
         self.exchange.is_none() && self.catch_up.is_none()
     }
+}
+
+/// How many cells a message of `room` bytes holds.
+fn most_cells(room: usize) -> usize {
+    // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
+    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
+    ((room - HEAD) / 13).min(CELLS)
 }
 
 /// Whether to fetch a range whole is cheaper than to find out what is missing: an item that both hold is fetched in

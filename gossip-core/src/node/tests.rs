@@ -3,6 +3,8 @@
 mod absence;
 mod contracts;
 mod hostile;
+#[cfg(feature = "encryption")]
+mod keys;
 mod large;
 mod lifetimes;
 mod reconcile;
@@ -99,7 +101,7 @@ impl Net {
 }
 
 /// A datagram of somebody's, sealed, with anything in it.
-pub(super) fn sealed_as(node: &Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
+pub(super) fn sealed_as(node: &mut Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
     let header = Header { sender: NodeId::new(sender), incarnation: START.as_micros(), clock: START };
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
@@ -108,7 +110,7 @@ pub(super) fn sealed_as(node: &Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn datagram(node: &Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
+pub(super) fn datagram(node: &mut Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
     let mut body = vec![0; 1_162];
     let mut writer = Writer::new(&mut body);
     assert!(messages.iter().all(|message| writer.push(message)));

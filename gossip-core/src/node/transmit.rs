@@ -6,7 +6,7 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, Kind};
 use crate::update::KeyHash;
-use crate::wire::{HEADER, Header, Item, Message, TRAILER, Writer, encoded_len};
+use crate::wire::{Header, Item, Message, Writer, encoded_len};
 
 /// What became of an intent.
 enum Packed<A> {
@@ -29,7 +29,7 @@ impl<A: Address> Node<A> {
         }
         loop {
             let (kind, to, intent) = self.outbox.pop()?;
-            let mut writer = Writer::new(&mut buffer[HEADER..longest - TRAILER]);
+            let mut writer = Writer::new(&mut buffer[self.envelope.body()]);
             match self.pack(&to, intent, &mut writer) {
                 Packed::Whole => self.fill(&to, &mut writer),
                 Packed::Rest(_) if writer.used() == 0 => {

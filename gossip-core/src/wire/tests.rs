@@ -176,7 +176,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
 }
 
 fn opened(bytes: &[u8]) -> Result<(Header, Vec<Said>), DatagramError> {
-    let envelope = envelope();
+    let mut envelope = envelope();
     let (header, body) = envelope.open(bytes)?;
     let mut messages = Vec::new();
     read(body, &mut messages)?;
@@ -281,7 +281,7 @@ fn each_refusal_names_its_cause() {
     assert_eq!(with(2, good[2] ^ 1), Err(DatagramError::ForeignLabel));
     assert_eq!(with(30, 0x55), Err(DatagramError::Integrity));
     assert_eq!(opened(&sealed(&[0xff])).map(drop), Err(DatagramError::Malformed { offset: HEADER }));
-    let (body, small) = (sealed(&[0; 600]), Envelope::new("test", 512));
+    let (body, mut small) = (sealed(&[0; 600]), Envelope::new("test", 512));
     assert_eq!(small.open(&body).map(drop), Err(DatagramError::TooLong { length: 638, longest: 512 }));
     assert_eq!(Envelope::new("other", LONGEST).open(&good).map(drop), Err(DatagramError::ForeignLabel));
 }

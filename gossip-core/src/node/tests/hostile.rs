@@ -28,7 +28,7 @@ fn assert_refused(node: &mut Node<u32>, payload: &[u8]) {
 #[test]
 fn on_an_error_nothing_changes_but_a_counter() {
     let mut node = met();
-    let good = datagram(&node, &[Message::Mail(Item::Update(entry("x", b"1"))), Message::Ping { seq: 1 }]);
+    let good = datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1"))), Message::Ping { seq: 1 }]);
     for end in 0..good.len() {
         assert_refused(&mut node, &good[..end]);
     }
@@ -37,8 +37,8 @@ fn on_an_error_nothing_changes_but_a_counter() {
         bad[bit / 8] ^= 1 << (bit % 8);
         assert_refused(&mut node, &bad);
     }
-    let half = [datagram(&node, &[Message::Mail(Item::Update(entry("x", b"1")))])[HEADER..].to_vec(), vec![0xff]];
-    let half = sealed_as(&node, 900, &half.concat());
+    let half = [datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1")))])[HEADER..].to_vec(), vec![0xff]];
+    let half = sealed_as(&mut node, 900, &half.concat());
     assert_refused(&mut node, &half);
     assert_refused(&mut node, &vec![0; 70_000]);
     assert_eq!(node.get("x"), None);
@@ -58,7 +58,7 @@ proptest! {
     fn no_sealed_bytes_panic(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 60)) {
         let mut node = met();
         for body in bodies {
-            let payload = sealed_as(&node, 900, &body);
+            let payload = sealed_as(&mut node, 900, &body);
             let before = state(&mut node);
             let result = node.handle(START + 30 * SECOND, Input::Datagram { from: &900, payload: &payload });
             if result.is_err() {

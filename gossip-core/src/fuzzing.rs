@@ -1,0 +1,148 @@
+//! What the fuzzers run, and a test with a fixed number of cases of each: from bytes alone, whatever they are, to the
+//! claims that must hold for all of them.
+//!
+//! Part of the crate only when it is tested or fuzzed (`cargo fuzz` sets `cfg(fuzzing)`).
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::sketch::Sketch;
+use crate::wire::{Envelope, Header, Message, Writer, encoded_len, read};
+use crate::{Config, Input, Instant, Node, NodeId};
+
+const START: Instant = Instant::from_secs(1_700_000_000);
+const LONGEST: usize = 1_200;
+
+/// What is read as messages and written again is read as the same messages.
+pub fn decoder(bytes: &[u8]) {
+    let mut messages: Vec<Message<u32>> = Vec::new();
+    if read(bytes, &mut messages).is_err() {
+        assert!(messages.is_empty(), "all messages or none");
+        return;
+    }
+    let length = messages.iter().map(encoded_len).sum();
+    let mut again = vec![0; length];
+    let mut writer = Writer::new(&mut again);
+    assert!(messages.iter().all(|message| writer.push(message)), "as long as it says");
+    assert_eq!(writer.room(), 0);
+    let mut read_again = Vec::new();
+    read(&again, &mut read_again).expect("what is sound stays sound");
+    assert_eq!(messages, read_again);
+}
+
+/// A difference that is said to be decoded is one: taken out of the sketch it leaves nothing.
+pub fn sketch(bytes: &[u8]) {
+    let Ok((ours, rest)) = postcard::take_from_bytes::<Sketch>(bytes) else { return };
+    let mut difference = ours.clone();
+    if let Ok((theirs, _)) = postcard::take_from_bytes::<Sketch>(rest)
+        && theirs.len() <= ours.len()
+    {
+        difference.subtract(&theirs);
+    }
+    let _ = difference.estimate(rest.len() as i64);
+    if let Ok(found) = difference.clone().decode() {
+        found.ours.iter().for_each(|item| difference.remove(*item));
+        found.theirs.iter().for_each(|item| difference.add(*item));
+        let nothing = difference.decode().expect("nothing is left");
+        assert!(nothing.ours.is_empty() && nothing.theirs.is_empty());
+    }
+}
+
+/// What an envelope opens was sealed, byte for byte: by this cluster, or with its key.
+pub fn envelope(bytes: &[u8]) {
+    let mut plain = Envelope::new("fuzz", LONGEST);
+    check_opened(&mut plain, bytes);
+    #[cfg(feature = "encryption")]
+    {
+        let mut sealed = Envelope::new("fuzz", LONGEST);
+        sealed.set_keyring(Some(crate::Keyring::new(crate::Key::new([7; 32]), [9; 16])));
+        assert!(sealed.open(bytes).is_err(), "nobody guesses a tag");
+        // The first two bytes say what becomes of a datagram that is whole.
+        let [at, flip, messages @ ..] = bytes else { return };
+        let mut datagram = vec![0; LONGEST];
+        let body = sealed.body();
+        let length = messages.len().min(body.len());
+        datagram[body.start..body.start + length].copy_from_slice(&messages[..length]);
+        let header = Header { sender: NodeId::new(1), incarnation: 2, clock: START };
+        let length = sealed.seal(&header, &mut datagram, length);
+        let at = usize::from(*at) % length;
+        datagram[at] ^= flip;
+        assert_eq!(sealed.open(&datagram[..length]).is_ok(), *flip == 0);
+    }
+}
+
+fn check_opened(envelope: &mut Envelope, bytes: &[u8]) {
+    let Ok((header, messages)) = envelope.open(bytes) else { return };
+    let messages = messages.to_vec();
+    let mut again = vec![0; LONGEST];
+    let at = envelope.body().start;
+    again[at..at + messages.len()].copy_from_slice(&messages);
+    let length = envelope.seal(&header, &mut again, messages.len());
+    assert_eq!(again[..length], *bytes);
+}
+
+/// A node that is fed anything, between ticks and commands, keeps its contracts.
+///
+/// The bytes are a list of steps: what kind (one byte), how long (one byte, times eight), and as much of the rest.
+pub fn node(mut bytes: &[u8]) {
+    let mut config = Config::lan();
+    config.limits.members = 64;
+    config.limits.entries = 256;
+    config.limits.outbox = 64;
+    let mut node = Node::new(NodeId::new(1), 0_u32, config, 1).expect("a preset works");
+    let mut now = START;
+    // Whoever is at these addresses is listened to.
+    node.join(now, 1..8);
+    let mut envelope = Envelope::new("", LONGEST);
+    let mut buffer = [0; LONGEST];
+    while let [kind, length, rest @ ..] = bytes {
+        let (step, rest) = rest.split_at(rest.len().min(8 * usize::from(*length)));
+        bytes = rest;
+        let name = core::str::from_utf8(&step[..step.len().min(8)]).unwrap_or("name");
+        match kind & 15 {
+            0 => {
+                now += Duration::from_millis(step.iter().map(|byte| u64::from(*byte)).sum());
+                node.handle(now, Input::Tick).expect("time is no datagram");
+            }
+            1 => {
+                let to = u32::from(kind >> 4);
+                node.handle(now, Input::Unreachable { to: &to }).expect("a hint is no datagram");
+            }
+            2 => drop(node.put(now, name, step)),
+            3 => drop(node.put_own(now, name, step)),
+            4 => drop(node.delete(now, name)),
+            5 => drop(node.broadcast(now, step)),
+            6 => {
+                now += Duration::from_secs(3_600 * u64::from(*length));
+                node.handle(now, Input::Tick).expect("time is no datagram");
+            }
+            7 if *length == 7 => node.leave(now),
+            7 => node.join(now, 1..8),
+            8 => {
+                let _ = node.handle(now, Input::Datagram { from: &u32::from(kind >> 4), payload: step });
+            }
+            _ => {
+                let (from, sender) = (u32::from(kind >> 4), NodeId::new(u64::from(kind >> 4) + 1));
+                let incarnation = now.as_micros() - u64::from(kind & 1);
+                let header = Header { sender, incarnation, clock: now };
+                let body = envelope.body();
+                let length = step.len().min(body.len());
+                buffer[body.start..body.start + length].copy_from_slice(&step[..length]);
+                let length = envelope.seal(&header, &mut buffer, length);
+                let _ = node.handle(now, Input::Datagram { from: &from, payload: &buffer[..length] });
+            }
+        }
+        while let Some(transmit) = node.poll_transmit(&mut buffer) {
+            assert!(transmit.len <= LONGEST);
+            let (_, messages) = envelope.open(&buffer[..transmit.len]).expect("what is sent is whole");
+            read::<u32>(messages, &mut Vec::new()).expect("what is sent is sound");
+        }
+        while node.poll_event().is_some() {}
+        assert!(node.has_left() || node.poll_timeout().is_some(), "no state without a deadline");
+        assert!(node.members().count() <= 64 && node.hot_rumors() <= 4_096);
+    }
+}
+
+#[cfg(test)]
+mod tests;

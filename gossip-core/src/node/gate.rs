@@ -1,0 +1,168 @@
+//! Who is listened to: those who are admitted, and have proved that they receive what is sent to their address.
+//!
+//! Whoever can write another's address on a datagram could otherwise have this node, or the whole cluster, send to that
+//! address more than he sent himself. So what comes from a stranger changes nothing here, and he is answered with no
+//! more bytes than he sent: he is acked if he pings, and asked to [prove](Message::Challenge) himself if he said more
+//! than that. No state is kept for those who ask. An address is no stranger if it is that of the sender's record, which
+//! came here from somebody who was none, if the application named it, or if it answered a challenge.
+//!
+//! Knows addresses and what is cheap to say. Must not know what updates mean.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::BuildHasherDefault;
+use core::time::Duration;
+
+use indexmap::IndexSet;
+use siphasher::sip::SipHasher13;
+
+use super::Node;
+use crate::address::Address;
+use crate::error::DatagramError;
+use crate::id::NodeId;
+use crate::outbox::{Intent, Kind};
+use crate::time::Instant;
+use crate::wire::{Header, Message, encoded_len};
+
+/// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
+const PROVED: usize = 1_024;
+/// Not more often than this is the application told of another cluster.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// See the [module](self).
+pub(super) struct Gate<A> {
+    accept: Option<Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>>,
+    proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
+    /// Where another cluster's datagram came from last, and since when the application may be told.
+    foreign: Option<A>,
+    foreign_from: Instant,
+}
+
+impl<A> Default for Gate<A> {
+    fn default() -> Self {
+        Self { accept: None, proved: IndexSet::default(), foreign: None, foreign_from: Instant::ORIGIN }
+    }
+}
+
+/// What counts refusals, as statistics do, is left out.
+impl<A: fmt::Debug> fmt::Debug for Gate<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("proved", &self.proved).finish_non_exhaustive()
+    }
+}
+
+impl<A: Address> Gate<A> {
+    pub(super) fn admits(&self, id: NodeId, address: &A) -> bool {
+        self.accept.as_ref().is_none_or(|accept| accept(id, address))
+    }
+
+    pub(super) fn note_proved(&mut self, address: &A) {
+        if self.proved.insert(address.clone()) && self.proved.len() > PROVED {
+            self.proved.shift_remove_index(0);
+        }
+    }
+
+    pub(super) fn note_foreign(&mut self, from: &A) {
+        self.foreign = Some(from.clone());
+    }
+
+    /// Of whom the application is to be told now.
+    pub(super) fn take_foreign(&mut self, now: Instant) -> Option<A> {
+        if now < self.foreign_from {
+            return None;
+        }
+        let from = self.foreign.take()?;
+        self.foreign_from = now + FOREIGN_PAUSE;
+        Some(from)
+    }
+}
+
+impl<A: Address> Node<A> {
+    /// Refuses from now on whom `accept` does not: what they send, by the sender's id and the address it came from, and
+    /// the records of members with that id and address, whoever passes them on. `accept` must answer the same to
+    /// the same question, and should at every node of the cluster.
+    ///
+    /// Without a key an id is a claim and an address may be forged: this keeps accidents out, not attackers.
+    pub fn set_admission(&mut self, accept: impl Fn(NodeId, &A) -> bool + Send + Sync + 'static) {
+        self.gate.accept = Some(Box::new(accept));
+    }
+
+    /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
+    pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
+        if !self.gate.admits(header.sender, from) {
+            return Err(DatagramError::NotAdmitted);
+        }
+        // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
+        // believed again.
+        let lifetimes = &self.config.lifetimes;
+        let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
+        let age = self.now.max(now).since(header.clock);
+        if age > oldest {
+            return Err(DatagramError::TooOld { age, oldest });
+        }
+        Ok(())
+    }
+
+    /// Whether whoever sent this receives what is sent to this address, as far as is known or these messages prove.
+    pub(super) fn has_proved(&mut self, sender: NodeId, from: &A, messages: &[Message<A>]) -> bool {
+        if self.replica.member(sender).is_some_and(|record| record.address == *from)
+            || self.gate.proved.contains(from)
+            || self.contacts.knows(from)
+        {
+            return true;
+        }
+        let tokens = messages.iter().filter_map(|message| match message {
+            Message::Proof { cookie } => Some(*cookie),
+            Message::Pull { token, .. } => Some(*token),
+            Message::Sketch { tokens, .. } => Some(tokens.yours),
+            _ => None,
+        });
+        let proves = tokens.take(4).any(|token| self.anti_entropy.proves(from, token, self.now));
+        if proves {
+            self.gate.note_proved(from);
+        }
+        proves
+    }
+
+    /// Answers one who may not be where he says he is, with at most as many bytes as he sent.
+    pub(super) fn answer_stranger(&mut self, sender: NodeId, from: &A, length: usize, messages: &[Message<A>]) {
+        let (mut ping, mut challenge, mut said) = (None, None, false);
+        for message in messages {
+            match message {
+                Message::Ping { seq } => ping = Some(Message::Ack { seq: *seq }),
+                Message::Challenge { cookie } => challenge = Some(Message::Proof { cookie: *cookie }),
+                // Nobody guesses the number of a ping.
+                Message::Ack { seq } => self.on_ack(sender, *seq),
+                Message::Nack { seq } => self.prober.on_nack(sender, *seq),
+                _ => said = true,
+            }
+        }
+        self.stats.datagrams_unproved += u64::from(said);
+        let cookie = self.anti_entropy.token(from, self.now);
+        let own = said.then_some(Message::Challenge { cookie });
+        let mut room = length.saturating_sub(self.envelope.overhead());
+        let mut answers = Vec::new();
+        for answer in [challenge, ping, own].into_iter().flatten() {
+            if let Some(left) = room.checked_sub(encoded_len(&answer)) {
+                room = left;
+                answers.push(answer);
+            }
+        }
+        if !answers.is_empty() {
+            self.outbox.push(Kind::Ack, from.clone(), Intent::Bare(answers));
+        }
+    }
+
+    /// A peer took nothing in of what it was sent, for it does not know this node's address: shows that it is there,
+    /// and says who is.
+    pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
+        self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
+        if self.lacks_peers() {
+            self.contacts.note_challenge(from, cookie);
+            self.call(from);
+        } else {
+            self.outbox.push(Kind::Ack, from.clone(), Intent::Fact(self.own_key()));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The keys with which datagrams are sealed, from the application's hands to the envelope's.
+
+use super::Node;
+use crate::address::Address;
+use crate::keyring::{KeyError, Keyring};
+
+impl<A: Address> Node<A> {
+    /// Seals what is sent and refuses what is not sealed, or does neither without a keyring. Before the first input it
+    /// is part of how the node is made; a node that runs stays in touch only with those that do the same.
+    ///
+    /// To change the keys of a node that has some there is [`change_keys`](Self::change_keys): a keyring that is set
+    /// anew needs a salt of its own.
+    pub fn set_keyring(&mut self, keyring: Option<Keyring>) {
+        self.envelope.set_keyring(keyring);
+        self.note_room();
+    }
+
+    /// The keys, if there are any.
+    pub const fn keyring(&self) -> Option<&Keyring> {
+        self.envelope.keyring()
+    }
+
+    /// Changes the keys: [`Keyring::add`], [`use_key`](Keyring::use_key), [`remove`](Keyring::remove),
+    /// [`set_plain`](Keyring::set_plain). Takes effect with the next datagram.
+    ///
+    /// # Errors
+    /// Those of `change`, and [`KeyError::NoKeyring`]; nothing has changed then.
+    pub fn change_keys(&mut self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        let result = change(self.envelope.keyring_mut().ok_or(KeyError::NoKeyring)?);
+        self.note_room();
+        result
+    }
+
+    /// A sealed datagram has less room.
+    fn note_room(&mut self) {
+        self.anti_entropy.set_room(self.envelope.body().len());
+    }
+}

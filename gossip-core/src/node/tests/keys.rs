@@ -1,0 +1,125 @@
+//! Sealed datagrams: what nobody without the key can do.
+
+use super::*;
+use crate::{DatagramError, Key, KeyError, Keyring, Plain};
+
+fn keyring(key: u8, salt: u8) -> Keyring {
+    Keyring::new(Key::new([key; 32]), [salt; 16])
+}
+
+/// Two that share a key and have met.
+fn met_in_secret() -> Net {
+    let mut net = Net::new(2, &Config::lan());
+    for (salt, node) in (0..).zip(&mut net.nodes) {
+        node.set_keyring(Some(keyring(1, salt)));
+        node.join(START, [0]);
+    }
+    net.run(20 * SECOND);
+    assert!(net.nodes.iter().all(|node| node.live_members() == 2));
+    net
+}
+
+/// What the first of them says to the other next.
+fn said(net: &mut Net) -> Vec<u8> {
+    let now = net.now;
+    net.nodes[0].put(now, "secret", b"the plan").unwrap();
+    let sent = transmits(&mut net.nodes[0]);
+    sent.into_iter().find(|(to, ..)| *to == 1).unwrap().2
+}
+
+fn hears(net: &mut Net, payload: &[u8]) -> Result<(), DatagramError> {
+    let now = net.now;
+    net.nodes[1].handle(now, Input::Datagram { from: &0, payload })
+}
+
+#[test]
+fn what_is_said_is_hidden_and_no_byte_of_it_can_be_altered() {
+    let mut net = met_in_secret();
+    let said = said(&mut net);
+    assert!(!said.windows(8).any(|window| window == b"the plan"));
+    let before = state(&mut net.nodes[1]).0;
+    for at in 0..said.len() {
+        for bit in 0..8 {
+            let mut bad = said.clone();
+            bad[at] ^= 1 << bit;
+            assert!(hears(&mut net, &bad).is_err(), "bit {bit} of byte {at}");
+        }
+    }
+    for end in 0..said.len() {
+        assert!(hears(&mut net, &said[..end]).is_err());
+    }
+    assert_eq!(state(&mut net.nodes[1]).0, before, "nothing has changed");
+    assert_eq!(net.nodes[1].get("secret"), None);
+    hears(&mut net, &said).unwrap();
+    assert_eq!(net.nodes[1].get("secret").as_deref(), Some(&b"the plan"[..]));
+}
+
+#[test]
+fn a_wrong_key_a_missing_one_and_a_retired_one_open_nothing() {
+    let key = Key::new([1; 32]).id();
+    let refused = Err(DatagramError::Key { key: key.get() });
+    let mut net = met_in_secret();
+    let said = said(&mut net);
+
+    net.nodes[1].set_keyring(Some(keyring(2, 9)));
+    assert_eq!(hears(&mut net, &said), refused, "another key under another number");
+    let namesake = Key::new([2; 32]).with_id(key);
+    net.nodes[1].set_keyring(Some(Keyring::new(namesake, [9; 16])));
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::Integrity), "another key under the same number");
+    net.nodes[1].set_keyring(None);
+    assert_eq!(hears(&mut net, &said), refused, "no keys");
+    net.nodes[1].set_keyring(Some(keyring(2, 10)));
+    net.nodes[1].change_keys(|keys| keys.add(Key::new([1; 32]))).unwrap();
+    net.nodes[1].change_keys(|keys| keys.remove(key)).unwrap();
+    assert_eq!(hears(&mut net, &said), refused, "a retired one");
+    assert_eq!(net.nodes[1].get("secret"), None);
+    net.nodes[1].change_keys(|keys| keys.add(Key::new([1; 32]))).unwrap();
+    assert_eq!(hears(&mut net, &said), Ok(()), "one that is accepted");
+    assert!(net.nodes[1].get("secret").is_some());
+    assert_eq!(net.nodes[0].change_keys(|keys| keys.remove(key)), Err(KeyError::InUse { id: key }));
+}
+
+#[test]
+fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
+    let mut net = met_in_secret();
+    let mut plain = node(0, Config::lan());
+    let ping = datagram(&mut plain, &[Message::Ping { seq: 1 }]);
+    assert_eq!(hears(&mut net, &ping), Err(DatagramError::Key { key: 0 }));
+    let change = |net: &mut Net, plain| {
+        net.nodes[1].change_keys(|keys| {
+            keys.set_plain(plain);
+            Ok(())
+        })
+    };
+    change(&mut net, Plain::Accepted).unwrap();
+    hears(&mut net, &ping).unwrap();
+    let said = said(&mut net);
+    hears(&mut net, &said).unwrap();
+    let sent = transmits(&mut net.nodes[1]);
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[1] != 0), "what is sent is sealed");
+    change(&mut net, Plain::Sent).unwrap();
+    hears(&mut net, &ping).unwrap();
+    hears(&mut net, &said).unwrap();
+    let now = net.now;
+    net.nodes[1].put(now, "x", b"y").unwrap();
+    let sent = transmits(&mut net.nodes[1]);
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[1] == 0), "what is sent is plain");
+}
+
+#[test]
+fn what_fits_fits_sealed_as_well() {
+    let mut net = met_in_secret();
+    let now = net.now;
+    let largest = match net.nodes[0].put(now, "name", &[7; 2_000]) {
+        Err(crate::WriteError::TooLarge { largest, .. }) => largest,
+        other => panic!("{other:?}"),
+    };
+    net.nodes[0].put(now, "name", &vec![7; largest]).unwrap();
+    for n in 0..1_000_u32 {
+        net.nodes[0].put(now, &std::format!("{n}"), &[1; 20]).unwrap();
+    }
+    net.run(30 * SECOND);
+    assert!(net.agree(), "sketches and pages fit too");
+    assert_eq!(net.nodes[1].get("name").map(|value| value.len()), Some(largest));
+    assert_eq!(net.nodes.iter().map(|node| node.stats().outbox_unsendable).sum::<u64>(), 0);
+}
