@@ -58,8 +58,8 @@
 //! - What is deleted stays deleted, unless two groups are cut apart for longer than a death certificate is kept
 //!   ([`Lifetimes::certificate`]).
 //! - There is no unicast, no ordering between keys, no compare-and-set.
-//! - Whoever can send datagrams to a node of your cluster can write to it: datagrams are checked for damage, not
-//!   encrypted.
+//! - Whoever can send datagrams to a node of your cluster can write to it, unless a keyring seals them (feature
+//!   `encryption`): by themselves datagrams are checked for damage, not for forgery.
 //!
 //! `#![no_std]` with `alloc`, no unsafe code; the same seed and the same calls give the same bytes on every platform.
 
@@ -81,6 +81,8 @@ pub mod fuzzing;
 mod id;
 #[cfg(feature = "encryption")]
 mod keyring;
+#[cfg(doc)]
+pub mod manual;
 mod members;
 mod node;
 mod outbox;

@@ -111,3 +111,8 @@ pub use node::{Command, ParseCommandError, id_of};
 pub use plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
 pub use scenario::{Dice, ParseError, Scenario, Swarm, Workload, Write};
 pub use sim::{Counters, Datagram, Latency, Traffic, Verdict};
+
+/// What the manual's page on testing shows is code that compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../gossip-core/docs/testing.md")]
+struct Manual;

@@ -67,7 +67,15 @@ pub(crate) async fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host(name).await?.collect())
 }
 
-/// The project's README is code that compiles.
+/// What the READMEs and the manual's page on transports show is code that compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod shown {
+    #[doc = include_str!("../../README.md")]
+    struct Project;
+
+    #[doc = include_str!("../README.md")]
+    struct Crate;
+
+    #[doc = include_str!("../../gossip-core/docs/transport.md")]
+    struct Transports;
+}

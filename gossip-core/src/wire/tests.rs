@@ -1,3 +1,5 @@
+mod documented;
+
 use std::string::String;
 use std::vec;
 use std::vec::Vec;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
 
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
@@ -43,8 +44,11 @@ impl Chart {
     pub(crate) fn draw(&self, file: &Path) -> Result<(), Failure> {
         let mut svg = String::new();
         let range = self.x.range.clone();
-        let painted =
-            if self.logarithmic { self.paint(range.log_scale(), &mut svg) } else { self.paint(range, &mut svg) };
+        let painted = if self.logarithmic {
+            self.paint(range.clone().log_scale().with_key_points(decades(range)), &mut svg)
+        } else {
+            self.paint(range, &mut svg)
+        };
         painted.map_err(|error| failure(file, &*error))?;
         std::fs::write(file, svg).map_err(|error| failure(file, &error))
     }
@@ -66,7 +70,7 @@ impl Chart {
             .configure_mesh()
             .x_desc(self.x.name)
             .y_desc(self.y.name)
-            .x_labels(if self.logarithmic { 6 } else { 10 })
+            .x_labels(10)
             .x_label_formatter(&|x| tick(*x, self.x.range.end))
             .y_label_formatter(&|y| tick(*y, self.y.range.end))
             .axis_desc_style((FONT, 19))
@@ -100,6 +104,13 @@ impl Chart {
             .draw()?;
         Ok(root.present()?)
     }
+}
+
+/// Ticks of a logarithmic axis: 1, 2, 5, 10 … where there is room for them, or powers of ten.
+fn decades(range: Range<f64>) -> Vec<f64> {
+    let steps: &[f64] = if range.end / range.start < 1e3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let powers = (-6..=6).flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
+    powers.filter(|tick| (range.start..=range.end).contains(tick)).collect()
 }
 
 /// No more decimals than tell ticks apart.

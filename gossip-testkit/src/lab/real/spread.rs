@@ -110,9 +110,6 @@ impl Spread {
 
     fn cluster(&self, seed: u64, pulse: Pulse<'_>) -> Result<Cost, Restless> {
         let mut cluster = at_rest(self, seed, pulse)?;
-        let rest = cluster.measure(10 * cluster.limits().period);
-        let (rest_bytes, rest_datagrams) = (rest.bytes_per_node_second(), rest.datagrams_per_node_second());
-        let nodes = f64::from(self.nodes);
         let mut cost = Cost { puts: Vec::new(), bytes: 0.0, datagrams: 0.0, copies: 0 };
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
@@ -127,9 +124,11 @@ impl Spread {
             // Until nobody tells it any more; suspicions, where datagrams are lost, are told for ever.
             cluster.run_for(self.rounds() * self.config.rumor.interval);
             cost.puts.push(sightings.times(number));
-            let (after, time) = (*cluster.counters(), cluster.now().since(start).as_secs_f64());
-            cost.bytes += (after.bytes - before.bytes) as f64 - rest_bytes * nodes * time;
-            cost.datagrams += (after.datagrams - before.datagrams) as f64 - rest_datagrams * nodes * time;
+            let after = *cluster.counters();
+            // The same time at rest, right after it: where datagrams are lost, rest is not the same all the time.
+            let rest = cluster.measure(cluster.now().since(start));
+            cost.bytes += (after.bytes - before.bytes) as f64 - rest.bytes as f64;
+            cost.datagrams += (after.datagrams - before.datagrams) as f64 - rest.datagrams as f64;
         }
         cost.copies = cluster.live().map(|(_, node)| node.bodies()).sum();
         Ok(cost)
@@ -143,7 +142,7 @@ pub(super) fn at_rest(spread: &Spread, seed: u64, pulse: Pulse<'_>) -> Result<Cl
     until_rest(&mut cluster, pulse)?;
     cluster.lose(spread.loss);
     // What is lost makes some suspect each other, and that is said as well: it is part of the rest.
-    pass(&mut cluster, 2 * spread.config.probe.period, pulse);
+    pass(&mut cluster, 10 * spread.config.probe.period, pulse);
     Ok(cluster)
 }
 

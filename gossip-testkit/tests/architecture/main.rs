@@ -1,0 +1,216 @@
+//! What the shape of the sources promises, read from the sources: who imports whom, how long a file is, which words are
+//! not used. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
+
+mod sources;
+
+use std::collections::BTreeMap;
+
+use sources::{Tree, code, imports, lines, production, tree, words};
+
+const CORE: &str = "gossip-core/src";
+/// A file that nobody can hold in the head is two files.
+const MOST_LINES: usize = 600;
+/// What the literature calls death certificate, and probe.
+const SYNONYMS: [&str; 2] = ["tombstone", "heartbeat"];
+/// What the core must not use: it has no operating system, and no order that differs from run to run.
+const NOT_IN_CORE: [&str; 3] = ["std", "HashMap", "HashSet"];
+
+/// The modules of the core in their order: the table of CONTRIBUTING.md, which is where a new one is put.
+fn order(tree: &Tree) -> Vec<&str> {
+    let rows = tree["CONTRIBUTING.md"].lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| Some(row.split_once('`')?.0)).collect()
+}
+
+/// The crate's root is above nothing and below all: it only names what there is.
+fn modules(tree: &Tree) -> impl Iterator<Item = (&str, &str, String)> {
+    production(tree, CORE).filter(|(_, module, _)| *module != "lib")
+}
+
+/// A module of the core imports only from modules above it.
+fn misplaced(tree: &Tree) -> Vec<String> {
+    let order = order(tree);
+    let place: BTreeMap<&str, usize> = order.iter().zip(0..).map(|(module, at)| (*module, at)).collect();
+    let mut found = Vec::new();
+    for (path, module, text) in modules(tree) {
+        let Some(own) = place.get(module) else {
+            found.push(format!("{path}: `{module}` has no row in the table of CONTRIBUTING.md"));
+            continue;
+        };
+        for import in imports(&text, path.matches('/').count() == 2) {
+            // What is no module is re-exported by the crate, for its users.
+            match place.get(import.as_str()) {
+                Some(other) if other <= own => {}
+                Some(_) => found.push(format!("{path}: `{module}` imports from `{import}`, which is below it")),
+                None => found.push(format!("{path}: `crate::{import}` is no module of CONTRIBUTING.md")),
+            }
+        }
+    }
+    let modules: Vec<&str> = modules(tree).map(|(_, module, _)| module).collect();
+    let gone = order.iter().filter(|module| !modules.contains(module));
+    found.extend(gone.map(|module| format!("CONTRIBUTING.md: there is no module `{module}`")));
+    found
+}
+
+fn too_long(tree: &Tree) -> Vec<String> {
+    let rust = tree.iter().filter(|(path, _)| path.ends_with(".rs"));
+    let long = rust.map(|(path, text)| (path, text.lines().count())).filter(|(_, count)| *count > MOST_LINES);
+    long.map(|(path, count)| format!("{path}: {count} lines, at most {MOST_LINES}")).collect()
+}
+
+fn synonyms(tree: &Tree) -> Vec<String> {
+    let rust = tree.iter().filter(|(path, _)| path.ends_with(".rs"));
+    rust.flat_map(|(path, text)| {
+        lines(path, &code(text), |line| {
+            let line = line.to_lowercase();
+            SYNONYMS.into_iter().find(|word| line.contains(word)).map(|word| format!("`{word}` in an identifier"))
+        })
+    })
+    .collect()
+}
+
+fn not_in_core(tree: &Tree) -> Vec<String> {
+    let files = production(tree, CORE);
+    files
+        .flat_map(|(path, _, text)| {
+            lines(path, &text, |line| {
+                let found = words(line).find(|word| NOT_IN_CORE.contains(word));
+                found.map(|word| format!("`{word}` in the core"))
+            })
+        })
+        .collect()
+}
+
+/// The crates of this workspace that a crate needs to be built.
+fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
+    let manifest = tree[&format!("{package}/Cargo.toml")].lines();
+    let section =
+        manifest.skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !line.starts_with('['));
+    section.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| name.starts_with("gossip-")).collect()
+}
+
+/// Where it is declared, and what a page of the manual says of.
+const EXPLAINED: [(&str, &str); 3] = [
+    ("gossip-core/src", "pub enum Event<A> {"),
+    ("gossip-core/src", "pub struct Stats {"),
+    ("gossip-tokio/src", "pub struct DriverStats {"),
+];
+
+/// What stands in the braces of a public type: fields, or variants.
+fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
+    let bodies = production(tree, src).filter_map(|(_, _, text)| Some(text.split_once(declaration)?.1.to_owned()));
+    let body = bodies.last().unwrap_or_else(|| panic!("{src}: there is no `{declaration}`"));
+    let lines = body.lines().take_while(|line| *line != "}").filter_map(|line| line.strip_prefix("    "));
+    let named = lines.filter(|line| line.starts_with(char::is_alphabetic));
+    named.filter_map(|line| words(line.trim_start_matches("pub ")).next()).map(str::to_owned).collect()
+}
+
+/// Every event and every counter is explained to those who operate a cluster.
+fn unexplained(tree: &Tree) -> Vec<String> {
+    let page = "gossip-core/docs/operating.md";
+    let parts = EXPLAINED.iter().flat_map(|(src, declaration)| parts(tree, src, declaration));
+    let missing = parts.filter(|part| !tree[page].contains(&format!("`{part}`")));
+    missing.map(|part| format!("{page}: `{part}` is not explained")).collect()
+}
+
+fn none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_module_of_the_core_imports_only_from_those_above_it() {
+    none(&misplaced(&tree()));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    none(&too_long(&tree()));
+}
+
+#[test]
+fn identifiers_use_the_words_of_the_literature() {
+    none(&synonyms(&tree()));
+}
+
+#[test]
+fn the_core_uses_no_std_and_no_order_that_differs_from_run_to_run() {
+    none(&not_in_core(&tree()));
+}
+
+#[test]
+fn dependencies_flow_one_way() {
+    let tree = tree();
+    assert_eq!(dependencies(&tree, "gossip-core"), [""; 0]);
+    for package in ["gossip-tokio", "gossip-async-std", "gossip-testkit"] {
+        assert_eq!(dependencies(&tree, package), ["gossip-core"], "{package}");
+    }
+}
+
+#[test]
+fn every_event_and_every_counter_is_explained() {
+    let tree = tree();
+    assert!(EXPLAINED.iter().all(|(src, declaration)| parts(&tree, src, declaration).len() > 5));
+    none(&unexplained(&tree));
+}
+
+const HANDLE: &str = r#"
+use super::Node;
+const SAYS: &str = "tombstone"; // HashMap
+pub enum Event<A> {
+    /// It left.
+    Left { id: NodeId },
+}
+pub struct Stats {
+    /// Probes.
+    pub probes: u64,
+    pub deaths: u64,
+}"#;
+
+/// A tree in which every rule holds, and then a file is added or replaced.
+fn with(path: &str, text: &str) -> Tree {
+    let files = [
+        ("CONTRIBUTING.md", "| `time` | now |\n| `node` | all |\n"),
+        ("gossip-core/src/lib.rs", "mod node;\nmod time;\npub use node::Node;"),
+        ("gossip-core/src/time.rs", "//! Knows no heartbeat, std::time or crate::node.\npub struct Instant;"),
+        ("gossip-core/src/node.rs", "mod handle;\nuse crate::time::Instant;\n#[cfg(test)]\nmod tests;"),
+        ("gossip-core/src/node/handle.rs", HANDLE),
+        ("gossip-core/src/node/tests.rs", "use std::vec::Vec;"),
+        ("gossip-core/docs/operating.md", "`Left`, `probes`, `deaths`, `turns`"),
+        ("gossip-tokio/src/lib.rs", "pub struct DriverStats {\n    pub turns: u64,\n}"),
+    ];
+    let files = files.into_iter().chain([(path, text)]);
+    files.map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn a_tree_that_keeps_the_rules_is_not_blamed() {
+    let tree = with("README.md", "");
+    none(&[misplaced(&tree), too_long(&tree), synonyms(&tree), not_in_core(&tree), unexplained(&tree)].concat());
+}
+
+#[test]
+fn every_rule_is_seen_broken() {
+    let time = "gossip-core/src/time.rs";
+    let test = "#[cfg(test)]\nmod tests { use crate::node::Node; }\n";
+    type Rule = fn(&Tree) -> Vec<String>;
+    let broken: [(&str, String, Rule, &str); 13] = [
+        (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
+        (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
+        (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
+        (time, "fn late() { crate::node::late() }".into(), misplaced, "`time` imports from `node`"),
+        (time, format!("{test}use crate::node::Node;"), misplaced, "`time` imports from `node`"),
+        (time, "use crate::Node;".into(), misplaced, "`crate::Node` is no module"),
+        ("CONTRIBUTING.md", "| `time` | now |".into(), misplaced, "`node` has no row"),
+        ("CONTRIBUTING.md", "| `time` | |\n| `node` | |\n| `past` | |".into(), misplaced, "no module `past`"),
+        ("gossip-tokio/src/x.rs", "\n".repeat(601), too_long, "601 lines"),
+        ("gossip-tokio/src/x.rs", "struct HeartbeatTimer;".into(), synonyms, "x.rs:1: `heartbeat`"),
+        (time, "\nuse std::time::Duration;".into(), not_in_core, "time.rs:2: `std`"),
+        (time, "use hashbrown::HashMap;".into(), not_in_core, "`HashMap`"),
+        ("gossip-core/docs/operating.md", "`probes`, `deaths`, `turns`".into(), unexplained, "`Left` is not"),
+    ];
+    for (path, text, rule, expected) in broken {
+        let found = rule(&with(path, &text));
+        assert!(found.iter().any(|found| found.contains(expected)), "{text:?} should be {expected:?}: {found:?}");
+    }
+    // And what only tests do is not seen.
+    none(&misplaced(&with(time, test)));
+}
