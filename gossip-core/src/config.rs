@@ -126,7 +126,8 @@ settings! {
         confirmations: u32,
         /// The largest value of the local health multiplier; 0 switches it off.
         max_health: u32,
-        /// Whether a ping to a suspect tells it of the suspicion (Lifeguard's buddy system).
+        /// Whether a suspect is told of the suspicion (Lifeguard's buddy system): with every ping, whenever it speaks, and
+        /// by its accusers before the suspicion ends.
         buddy: bool,
         /// Whether a ping-req is answered with a nack when its target stays silent.
         nack: bool,

@@ -272,7 +272,7 @@ impl<A: Address> Node<A> {
         let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
         Ok(Self {
             prober: Prober::new(config.probe.clone(), &mut rng),
-            suspicions: Suspicions::new(config.probe.clone()),
+            suspicions: Suspicions::new(id, config.probe.clone()),
             health: Health::new(config.probe.max_health),
             outbox: Outbox::new(config.limits.outbox),
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),

@@ -9,4 +9,4 @@ mod suspicion;
 
 pub(crate) use health::Health;
 pub(crate) use probe::{Context, Prober};
-pub(crate) use suspicion::{Suspicions, Verdict};
+pub(crate) use suspicion::{Due, Suspicions, Verdict};

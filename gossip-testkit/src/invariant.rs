@@ -17,7 +17,7 @@ use crate::machine::{Limits, Machine, View};
 use crate::plan::FaultPlan;
 use crate::sim::{Datagram, Simulator, Traffic, log2};
 
-pub use agreement::{Agreement, NobodyBuried};
+pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
 pub use conduct::{BoundedMemory, DatagramBudget, PendingDeadline, Silence};
 pub use history::{DeliveredOnce, IncarnationsGrow, NoLostWrite, NoResurrection, NoStepBack};
 
@@ -234,6 +234,7 @@ pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {
         Box::new(|_| Box::new(BoundedMemory)),
         Box::new(|_| Box::new(Agreement::default())),
         Box::new(|_| Box::new(NobodyBuried::default())),
+        Box::new(|limits| Box::new(SuspectedFirst::new(limits.membership))),
         Box::new(|_| Box::new(NoLostWrite::default())),
         Box::new(|_| Box::new(Silence::default())),
     ]

@@ -171,8 +171,15 @@ pub enum Membership {
 pub enum Note {
     /// A message to all was delivered. Two of one number at one process are a failure.
     Delivered(u128),
-    /// A member is seen to be like this.
-    Member(Addr, Status),
+    /// A member is seen in another way than before.
+    Member {
+        /// Who.
+        of: Addr,
+        /// How it was seen; none if it was not known.
+        was: Option<Status>,
+        /// How it is seen now.
+        status: Status,
+    },
     /// It has forgotten what it knew, on purpose: as if it had started without memory.
     Forgot,
     /// It holds a value larger than a datagram, written by this one.

@@ -352,7 +352,7 @@ impl Machine for Node<Addr> {
                 let low = u64::from(stamp.counter) << 32 | stamp.node.get() & 0xffff_ffff;
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
-            Event::Member { member, .. } => Note::Member(addr_of(member.id), member.status),
+            Event::Member { was, member } => Note::Member { of: addr_of(member.id), was: *was, status: member.status },
             Event::CameBack { .. } => Note::Forgot,
             Event::Entry { change: Change::Written { value, stamp }, .. } if value.len() > LARGE => {
                 Note::Large(addr_of(stamp.node))

@@ -366,16 +366,21 @@ impl<M: Machine> Simulator<M> {
         let there = |addr: Addr| self.machine(addr).is_some_and(|m| !m.has_left());
         match note {
             Note::Delivered(_) => self.counters.deliveries += 1,
-            Note::Member(who, Status::Suspect) => {
-                self.counters.false_suspicions += u64::from(there(who));
+            Note::Member { of, status: Status::Suspect, .. } => {
+                self.counters.false_suspicions += u64::from(there(of));
                 self.counters.suspicions += 1;
             }
-            Note::Member(who, Status::Dead) => {
-                self.counters.false_deaths += u64::from(there(who));
+            Note::Member { of, status: Status::Dead, .. } => {
+                self.counters.false_deaths += u64::from(there(of));
                 self.counters.deaths += 1;
             }
+            Note::Member { was, status: Status::Alive, .. } => match was {
+                Some(Status::Suspect) => self.counters.refutations += 1,
+                Some(Status::Dead | Status::Left) => self.counters.rejoins += 1,
+                Some(Status::Alive) | None => {}
+            },
             Note::Large(by) => self.counters.large_values += u64::from(by != at),
-            Note::Member(..) | Note::Forgot | Note::Other => {}
+            Note::Member { .. } | Note::Forgot | Note::Other => {}
         }
     }
 

@@ -146,6 +146,41 @@ fn one_who_was_isolated_for_an_hour_comes_back_to_200_others_within_30_seconds()
     }
 }
 
+/// How often the living are reported dead, later than a period after the end of a cut that was too short for every
+/// suspicion to end in it. (What ends within that period nobody could have refuted.)
+fn late_deaths((nodes, apart): (u32, u32), cuts: [u64; 3], loss: u32, buddy: bool) -> u64 {
+    let mut config = Config::lan();
+    config.probe.buddy = buddy;
+    let late = |(seed, cut)| {
+        let mut cluster = Cluster::<Node<Addr>>::builder(nodes, config.clone()).seed(seed).build();
+        cluster.run_for(15 * SECOND);
+        assert!(cluster.sees_all());
+        cluster.partition(nodes - apart..nodes, 0..nodes - apart);
+        cluster.run_for(Duration::from_secs(cut));
+        cluster.heal();
+        cluster.lose(Chance::percent(loss));
+        cluster.run_for(config.probe.period);
+        let before = cluster.counters().false_deaths;
+        cluster.run_for(30 * SECOND);
+        cluster.counters().false_deaths - before
+    };
+    let late = cuts.into_iter().flat_map(|cut| (1..=3).map(move |seed| (seed, cut))).map(late).sum();
+    println!(
+        "{apart} of {nodes} cut off for {cuts:?} s, {loss} % loss, told of suspicions {buddy}: {late} late deaths"
+    );
+    late
+}
+
+// The rumors of these suspicions have cooled while nothing got through, so the accused have to be told in other ways: as
+// soon as they speak, and by the accusers before the end.
+#[test]
+fn a_suspicion_that_outlasts_the_cut_is_refuted_before_it_ends() {
+    assert_eq!(late_deaths((20, 10), [14, 22, 30], 30, true), 0);
+    assert!(late_deaths((20, 10), [14, 22, 30], 30, false) > 0, "it is not for nothing");
+    // One who is alone doubts itself, and is not done with its suspicions for long.
+    assert_eq!(late_deaths((40, 1), [60, 120, 200], 0, true), 0);
+}
+
 // The dead are forgotten after a day: nobody knows anybody on the other side any more.
 #[test]
 fn a_cut_that_outlasts_the_memory_of_the_dead_heals_through_the_seeds() {

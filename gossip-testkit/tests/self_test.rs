@@ -3,12 +3,16 @@
 
 mod mini;
 
-use gossip_testkit::{Addr, Checker, Failure, Fault, Scenario, Swarm};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use gossip_testkit::{Addr, Checker, Failure, Fault, Machine, Scenario, Swarm, Workload};
+use mini::swim::{self, Nothing, Swim};
 use mini::{Bug, Command, Config, Mini};
 
 /// A bug, where it must be found, and how small the scenario must get.
-struct Planted {
-    bug: Bug,
+struct Planted<B = Bug> {
+    bug: B,
     /// Within so many scenarios.
     within: u64,
     /// The beginning of the invariant's name.
@@ -19,18 +23,34 @@ struct Planted {
 }
 
 impl Planted {
+    fn find(self) -> (Failure, Scenario<Command>) {
+        self.find_with::<Mini>(|bug| Config { bug }, &Swarm::default())
+    }
+}
+
+impl Planted<swim::Bug> {
+    fn find(self) -> (Failure, Scenario<Nothing>) {
+        self.find_with::<Swim>(|bug| bug, &Swarm { writes: 0..=0, ..Swarm::default() })
+    }
+}
+
+impl<B: Copy> Planted<B> {
     /// Looks at random scenarios until one fails, and minimises that.
-    fn find(&self) -> (Failure, Scenario<Command>) {
-        let checker = Checker::<Mini>::new(Config { bug: Some(self.bug) });
-        let failing = (0..self.within).find(|&number| checker.run(&Swarm::default().scenario(number)).is_err());
+    fn find_with<M>(&self, config: impl Fn(Option<B>) -> M::Config, swarm: &Swarm) -> (Failure, Scenario<M::Command>)
+    where
+        M: Machine<Command: Workload + Display + FromStr<Err: Display>>,
+    {
+        let checker = Checker::<M>::new(config(Some(self.bug)));
+        let failing = (0..self.within).find(|&number| checker.run(&swarm.scenario(number)).is_err());
         let number = failing.unwrap_or_else(|| panic!("not found in {} scenarios", self.within));
-        let failure = checker.check(&Swarm::default().scenario(number)).expect_err("it failed just now");
-        let minimal: Scenario<Command> = failure.scenario().parse().expect("scenarios are printed as they are read");
+        let failure = checker.check(&swarm.scenario(number)).expect_err("it failed just now");
+        let minimal = failure.scenario().parse::<Scenario<M::Command>>();
+        let minimal = minimal.unwrap_or_else(|error| panic!("scenarios are printed as they are read: {error}"));
 
         let again = checker.run(&minimal).expect_err("the minimal scenario fails, too");
         assert_eq!((again.invariant(), again.at()), (failure.invariant(), failure.at()));
         assert!(failure.invariant().starts_with(self.invariant), "{failure}");
-        let sound = Checker::<Mini>::new(Config { bug: None });
+        let sound = Checker::<M>::new(config(None));
         assert!(sound.run(&minimal).is_ok(), "it is the bug that the minimal scenario shows: {failure}");
 
         let size = (minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len());
@@ -145,6 +165,25 @@ fn a_hoard_is_a_cluster_to_which_nothing_happens() {
 }
 
 #[test]
+fn an_incarnation_reused_after_a_restart_is_one_restart_without_memory() {
+    let bug = swim::Bug::IncarnationReused;
+    let (_, minimal) = Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
+    assert!(matches!(minimal.plan.faults[0], Fault::Crash { restart: Some(restart), .. } if !restart.memory));
+}
+
+#[test]
+fn one_that_has_no_timer_once_it_has_refuted_something_is_one_fault() {
+    let bug = swim::Bug::NoTimer;
+    Planted { bug, within: 10, invariant: "a deadline", nodes: 2, writes: 0, faults: 1 }.find();
+}
+
+#[test]
+fn a_death_believed_without_a_suspicion_takes_one_who_tells_another() {
+    let bug = swim::Bug::DeadBelieved;
+    Planted { bug, within: 10, invariant: "suspicion", nodes: 3, writes: 0, faults: 1 }.find();
+}
+
+#[test]
 fn a_scenario_that_makes_no_sense_is_refused() {
     for (text, expected) in [
         ("nodes 0-1\nskew 0 by 6s drift 0ppm from 1s to 9s", "`skew 0 by 6s drift 0ppm from 1s to 9s` is further off"),
@@ -163,6 +202,10 @@ fn a_scenario_that_makes_no_sense_is_refused() {
 fn without_a_bug_nothing_is_found() {
     let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
     assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");
+    let sweep = Checker::<Swim>::new(None).sweep(&Swarm { writes: 0..=0, ..Swarm::default() }, 0..500).unwrap();
+    let happened =
+        [sweep.counters.suspicions, sweep.counters.refutations, sweep.counters.deaths, sweep.counters.rejoins];
+    assert!(happened.iter().all(|&count| count > 0), "{sweep}");
 }
 
 #[test]

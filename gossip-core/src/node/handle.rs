@@ -9,12 +9,14 @@ use crate::address::Address;
 use crate::config::Membership;
 use crate::epidemic::anti_entropy::{Brought, Summary};
 use crate::error::DatagramError;
+use crate::event::Status;
 use crate::id::NodeId;
+use crate::members::Seen;
 use crate::outbox::{HotKey, Intent, Kind};
 use crate::swim;
 use crate::time::Instant;
 use crate::update::Standing;
-use crate::wire::{self, Header, Item, Message};
+use crate::wire::{self, Header, Item, Message, Suspicion};
 
 impl<A: Address> Node<A> {
     /// Takes an input in.
@@ -112,8 +114,11 @@ impl<A: Address> Node<A> {
             self.stats.probes_failed += 1;
             self.suspect(silent);
         }
-        while let Some(id) = self.suspicions.pop_ended(self.now) {
-            self.declare_dead(id);
+        while let Some(due) = self.suspicions.pop_due(self.now) {
+            match due {
+                swim::Due::Warning(id) => self.warn(id),
+                swim::Due::End(id) => self.declare_dead(id),
+            }
         }
     }
 
@@ -158,8 +163,14 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A sender who seems not to know what is said of it gets to know.
+    /// A sender who seems not to know what is said of it gets to know: also of a suspicion, whose rumor may have cooled
+    /// while there was no way between the two.
     fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+        if self.config.probe.buddy && self.members.get(sender).is_some_and(suspected) {
+            let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
+            self.outbox.message(Kind::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
+        }
         let Some(record) = self.replica.member(sender) else { return };
         if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
         {

@@ -15,7 +15,7 @@ use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Suspicion, encoded_len};
+use crate::wire::{Item, Message, Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
 pub(super) const REHEATS: u32 = 8;
@@ -354,6 +354,16 @@ impl<A: Address> Node<A> {
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             self.stats.suspicions += u64::from(seen.status == Status::Alive);
             self.on_suspicion(Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id }, None);
+        }
+    }
+
+    /// Tries one that this node suspects once more, and tells it.
+    pub(super) fn warn(&mut self, about: NodeId) {
+        if let (Some(seen), Some(record)) = (self.members.get(about), self.replica.member(about)) {
+            let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };
+            let told = Message::Mail(Item::Suspicion(suspicion));
+            self.outbox.message(Kind::Probe, record.address.clone(), told);
+            self.prober.ping_now(&record.address, &mut self.outbox);
         }
     }
 

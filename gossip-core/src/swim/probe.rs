@@ -138,10 +138,11 @@ impl<A: Address> Prober<A> {
         if probe.acked {
             return None;
         }
-        // Those asked who did not even say that they tried: perhaps it is this node that hears nothing.
+        // Those asked who did not even say that they tried: perhaps it is this node that hears nothing. If all of them
+        // did, it is not this node: where members stand still everybody would doubt itself, and find nobody in time.
         let asked = probe.asked.map_or(0, |asked| asked.len());
-        let missed = if self.settings.nack { asked - probe.nacks.len() } else { 0 };
-        health.worse(u32::try_from(1 + missed).unwrap_or(u32::MAX));
+        let missed = if self.settings.nack && asked > 0 { asked - probe.nacks.len() } else { 1 };
+        health.worse(u32::try_from(missed).unwrap_or(u32::MAX));
         Some(probe.target)
     }
 
@@ -168,16 +169,22 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    /// The time-out has passed: others may reach the target (SWIM, section 3.1).
+    /// The time-out has passed: others may reach the target (SWIM, section 3.1). Those who are suspected themselves are
+    /// asked last.
     fn ask_others<R: Rng>(&mut self, context: &mut Context<'_, A, R>) {
         let Some(probe) = &mut self.probe else { return };
         if probe.acked || probe.asked.is_some() || context.now < probe.timeout {
             return;
         }
         let wanted = self.settings.indirect as usize;
-        let others = context.members.random(wanted + 1, context.rng).filter(|id| *id != probe.target).take(wanted);
+        let members = &*context.members;
+        let others = members.random(2 * wanted + 1, context.rng).filter(|id| *id != probe.target);
+        let (mut others, suspects): (Vec<_>, Vec<_>) =
+            others.partition(|id| members.get(*id).is_some_and(|seen| seen.status == Status::Alive));
+        others.extend(suspects);
+        others.truncate(wanted);
         let mut asked = Vec::new();
-        for record in others.filter_map(|id| context.replica.member(id)) {
+        for record in others.into_iter().filter_map(|id| context.replica.member(id)) {
             let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
             context.outbox.message(Kind::Probe, record.address.clone(), request);
             asked.push(record.id);
@@ -185,7 +192,7 @@ impl<A: Address> Prober<A> {
         probe.asked = Some(asked);
     }
 
-    /// Pings a member out of turn: its record says that it is dead, it may know better.
+    /// Pings a member out of turn: what is said of it may be wrong.
     pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
         outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });

@@ -18,6 +18,15 @@ struct Suspected {
     /// How many confirmations bring it down to the shortest.
     confirmations: usize,
     ends: Instant,
+    /// Whether this node accuses it, and has not warned it yet.
+    warns: bool,
+}
+
+impl Suspected {
+    /// When there is something to do about it: one period before the end its accusers warn it.
+    fn due(&self, period: Duration) -> Instant {
+        if self.warns { self.ends - period } else { self.ends }
+    }
 }
 
 /// What was made of an accusation.
@@ -31,17 +40,41 @@ pub(crate) enum Verdict {
     Stale,
 }
 
+/// What there is to do.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// This node has raised a suspicion that is almost over: the accused is to be told once more, for what could not get
+    /// through before perhaps can by now (after Lifeguard's buddy system).
+    Warning(NodeId),
+    /// A suspicion has lasted long enough.
+    End(NodeId),
+}
+
 /// Who is suspected, by whom, until when.
 #[derive(Debug)]
 pub(crate) struct Suspicions {
     settings: Probe,
+    own: NodeId,
     suspected: BTreeMap<NodeId, Suspected>,
-    ends: BTreeSet<(Instant, NodeId)>,
+    due: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Suspicions {
-    pub(crate) const fn new(settings: Probe) -> Self {
-        Self { settings, suspected: BTreeMap::new(), ends: BTreeSet::new() }
+    pub(crate) const fn new(own: NodeId, settings: Probe) -> Self {
+        Self { settings, own, suspected: BTreeMap::new(), due: BTreeSet::new() }
+    }
+
+    fn warns(&self, accuser: Option<NodeId>) -> bool {
+        self.settings.buddy && accuser == Some(self.own)
+    }
+
+    /// Changes a suspicion, and with it when it is due.
+    fn change(&mut self, about: NodeId, change: impl FnOnce(&mut Suspected)) {
+        if let Some(held) = self.suspected.get_mut(&about) {
+            self.due.remove(&(held.due(self.settings.period), about));
+            change(held);
+            self.due.insert((held.due(self.settings.period), about));
+        }
     }
 
     /// Takes note of an accusation. `accuser`: none if it is only hearsay, which confirms nothing; `n`: how many are
@@ -54,7 +87,8 @@ impl Suspicions {
         accuser: Option<NodeId>,
         n: usize,
     ) -> Verdict {
-        if let Some(held) = self.suspected.get_mut(&about)
+        let warns = self.warns(accuser);
+        if let Some(held) = self.suspected.get(&about)
             && held.incarnation >= incarnation
         {
             let Some(accuser) = accuser.filter(|_| held.incarnation == incarnation) else { return Verdict::Stale };
@@ -62,12 +96,13 @@ impl Suspicions {
             if held.accusers.contains(&accuser) || held.accusers.len() > held.confirmations {
                 return Verdict::Stale;
             }
-            held.accusers.push(accuser);
-            self.ends.remove(&(held.ends, about));
-            let shortened = self.settings.suspicion(held.shortest, held.accusers.len() - 1, held.confirmations);
-            // A record of its death may have shortened it further.
-            held.ends = held.ends.min(held.since + shortened);
-            self.ends.insert((held.ends, about));
+            let shortened = self.settings.suspicion(held.shortest, held.accusers.len(), held.confirmations);
+            self.change(about, |held| {
+                held.accusers.push(accuser);
+                // A record of its death may have shortened it further.
+                held.ends = held.ends.min(held.since + shortened);
+                held.warns |= warns;
+            });
             return Verdict::Confirmed;
         }
         self.end(about);
@@ -76,42 +111,45 @@ impl Suspicions {
         let confirmations = (self.settings.confirmations as usize).min(n.saturating_sub(2));
         let ends = now + self.settings.suspicion(shortest, 0, confirmations);
         let accusers = accuser.into_iter().collect();
-        self.suspected.insert(about, Suspected { incarnation, since: now, accusers, shortest, confirmations, ends });
-        self.ends.insert((ends, about));
+        let suspected = Suspected { incarnation, since: now, accusers, shortest, confirmations, ends, warns };
+        self.due.insert((suspected.due(self.settings.period), about));
+        self.suspected.insert(about, suspected);
         Verdict::New
     }
 
     /// A record says that it is dead. Where others accuse it that is worth every confirmation: the suspicion ends
     /// when it has lasted its shortest time. Alone it is hearsay.
     pub(crate) fn hear_of_death(&mut self, now: Instant, about: NodeId, incarnation: u64, n: usize) {
-        let Some(held) = self.suspected.get_mut(&about).filter(|held| held.incarnation >= incarnation) else {
+        let Some(held) = self.suspected.get(&about).filter(|held| held.incarnation >= incarnation) else {
             self.accuse(now, about, incarnation, None, n);
             return;
         };
         if held.incarnation == incarnation && !held.accusers.is_empty() {
-            self.ends.remove(&(held.ends, about));
-            held.ends = held.since + held.shortest;
-            self.ends.insert((held.ends, about));
+            self.change(about, |held| held.ends = held.since + held.shortest);
         }
     }
 
     /// It is refuted, or the member is gone.
     pub(crate) fn end(&mut self, about: NodeId) {
         if let Some(held) = self.suspected.remove(&about) {
-            self.ends.remove(&(held.ends, about));
+            self.due.remove(&(held.due(self.settings.period), about));
         }
     }
 
-    /// When the next one ends.
+    /// When there is something to do next.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.ends.first().map(|(ends, _)| *ends)
+        self.due.first().map(|(due, _)| *due)
     }
 
-    /// One whose time is over.
-    pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<NodeId> {
-        let (_, about) = *self.ends.first().filter(|(ends, _)| *ends <= now)?;
+    /// Something that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        let (_, about) = *self.due.first().filter(|(due, _)| *due <= now)?;
+        if self.suspected.get(&about).is_some_and(|held| held.warns) {
+            self.change(about, |held| held.warns = false);
+            return Some(Due::Warning(about));
+        }
         self.end(about);
-        Some(about)
+        Some(Due::End(about))
     }
 }
 
@@ -184,7 +222,7 @@ mod tests {
     #[test]
     fn confirmations_shorten_a_suspicion_from_the_longest_to_the_shortest() {
         // n = 100: min = 2 · 2 s, max = 6 · 4 s (Lifeguard, section IV-B).
-        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
         let mut ends = Vec::new();
         for accuser in 1..=5 {
@@ -197,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_same_accuser_hearsay_and_older_incarnations_count_for_nothing() {
-        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
         assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::New);
         assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::Stale);
@@ -213,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_record_of_a_death_leaves_the_accused_the_shortest_time_to_refute_it() {
-        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
         // The logarithm is right to four digits, so a due time is to a millisecond or two.
         let due =
@@ -237,12 +275,40 @@ mod tests {
 
     #[test]
     fn of_two_nodes_nobody_is_there_to_confirm() {
-        let mut suspicions = Suspicions::new(Config::lan().probe);
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
         suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
         assert_eq!(suspicions.due(), Some(start + Duration::from_secs(2)));
-        assert_eq!(suspicions.pop_ended(start + Duration::from_secs(1)), None);
-        assert_eq!(suspicions.pop_ended(start + Duration::from_secs(2)), Some(id(9)));
+        assert_eq!(suspicions.pop_due(start + Duration::from_secs(1)), None);
+        assert_eq!(suspicions.pop_due(start + Duration::from_secs(2)), Some(Due::End(id(9))));
         assert_eq!(suspicions.due(), None);
+    }
+
+    #[test]
+    fn whoever_raised_a_suspicion_warns_the_accused_once_a_period_before_it_ends() {
+        let start = Instant::from_secs(1_000);
+        let at = |secs| start + Duration::from_secs(secs);
+        let settings = Config::lan().probe;
+        let mut suspicions = Suspicions::new(id(1), settings.clone());
+        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
+        suspicions.accuse(start, id(8), 7, Some(id(2)), 2);
+        assert_eq!(suspicions.due(), Some(at(1)));
+        assert_eq!(suspicions.pop_due(at(1)), Some(Due::Warning(id(9))));
+        assert_eq!(suspicions.pop_due(at(1)), None, "once, and only by those who raised it");
+        assert_eq!(suspicions.due(), Some(at(2)));
+        // One that is confirmed here, and so is nearer to its end.
+        suspicions.accuse(at(1), id(7), 7, Some(id(2)), 4);
+        suspicions.accuse(at(1), id(7), 7, Some(id(1)), 4);
+        assert!(suspicions.pop_due(at(2)).is_some() && suspicions.pop_due(at(2)).is_some());
+        let ends = suspicions.due().unwrap() + settings.period;
+        assert_eq!(suspicions.pop_due(ends - settings.period), Some(Due::Warning(id(7))));
+        assert_eq!(suspicions.pop_due(ends), Some(Due::End(id(7))));
+        // Late is better than never.
+        suspicions.accuse(at(50), id(9), 7, Some(id(1)), 2);
+        assert_eq!(suspicions.pop_due(at(60)), Some(Due::Warning(id(9))));
+        assert_eq!(suspicions.pop_due(at(60)), Some(Due::End(id(9))));
+        let mut plain = Suspicions::new(id(1), Probe { buddy: false, ..settings });
+        plain.accuse(start, id(9), 7, Some(id(1)), 2);
+        assert_eq!(plain.due(), Some(at(2)));
     }
 }

@@ -1,10 +1,10 @@
 //! Agreement in the end: on what is held, and on who is there.
 
-use gossip_core::Status;
+use gossip_core::{Instant, Status};
 
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
-use crate::machine::{Machine, Membership};
+use crate::machine::{Machine, Membership, Note};
 
 /// All live replicas that can reach each other hold the same items, within the bound.
 #[derive(Debug, Default)]
@@ -116,4 +116,32 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
         }
     }
     None
+}
+
+/// A member is declared dead only after it was suspected: it had its chance to refute that. For machines with a failure
+/// detector; whoever is told of members by others believes what it is told.
+#[derive(Debug)]
+pub struct SuspectedFirst {
+    applies: bool,
+}
+
+impl SuspectedFirst {
+    pub(crate) const fn new(membership: Membership) -> Self {
+        Self { applies: matches!(membership, Membership::Detected) }
+    }
+}
+
+impl<M: Machine> Invariant<M> for SuspectedFirst {
+    fn name(&self) -> &'static str {
+        "suspicion: nobody who was alive is seen to die without having been suspected"
+    }
+
+    fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
+        match M::note(event) {
+            Note::Member { of, was: Some(Status::Alive), status: Status::Dead } if self.applies => {
+                Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")))
+            }
+            _ => Ok(()),
+        }
+    }
 }

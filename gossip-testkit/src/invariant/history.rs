@@ -22,7 +22,7 @@ impl<M: Machine> Invariant<M> for NoStepBack {
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
                 Some(new) => new.version < old.version,
-                None => !old.bound && !old.is_past(cut),
+                None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after),
             };
             if lost {
                 return Err(Violation::between(
@@ -34,6 +34,12 @@ impl<M: Machine> Invariant<M> for NoStepBack {
         }
         Ok(())
     }
+}
+
+/// Whether something newer that is deleted has come: it may have lost its name, as a certificate does when it shrinks.
+fn is_replaced(old: &Item, before: &View, after: &View) -> bool {
+    let came = after.items.iter().filter(|(key, _)| !before.items.contains_key(*key));
+    came.into_iter().any(|(_, new)| new.body.is_none() && new.version > old.version)
 }
 
 /// Per node what it has known since it last lost its memory.
@@ -127,7 +133,14 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
             let newest =
                 |key: &String| views.iter().filter_map(|view| view.items.get(key)).map(|item| item.version).max();
             for &(node, _) in &group {
-                for (key, item) in self.held.of(node).iter() {
+                let outdated = |key, item: &Item| {
+                    // What was newer answers for itself: it may be past its time by now.
+                    let newer =
+                        |held: &BTreeMap<String, Item>| held.get(key).is_some_and(|other| other.version > item.version);
+                    self.held.0.iter().any(newer)
+                };
+                let held = self.held.0.get(node.index()).into_iter().flatten();
+                for (key, item) in held.filter(|(key, item)| !outdated(*key, item)) {
                     if newest(key).is_none_or(|now| now < item.version) && !item.bound && !item.is_past(cut) {
                         let message = format!("node {node} has held {key} = {item}, and nobody has it any more");
                         return Err(Violation::new(message));

@@ -86,6 +86,10 @@ counters! {
     deaths,
     /// The same of one that was there.
     false_deaths,
+    /// Events that say that one who was suspected is alive.
+    refutations,
+    /// Events that say that one who had died or left is alive.
+    rejoins,
 }
 
 /// What is not zero.

@@ -17,6 +17,8 @@ use gossip_testkit::{
 };
 use siphasher::sip::SipHasher13;
 
+pub(crate) mod swim;
+
 const BUDGET: usize = 512;
 const LONGEST: usize = 200;
 const PERIOD: Duration = Duration::from_secs(1);

@@ -134,3 +134,20 @@ fn what_a_node_owns_survives_that_its_clock_was_set_back_before_it_started() {
     let life = net.nodes[0].member(id).unwrap().life;
     assert!(net.nodes.iter().all(|node| node.member(id).unwrap().life == life) && life > START);
 }
+
+#[test]
+fn one_who_was_cut_off_while_it_was_suspected_hears_of_it_as_soon_as_it_speaks() {
+    let mut net = Net::joined(10, &Config::lan());
+    net.lose = |from, to| (from == 9) != (to == 9);
+    let of = net.nodes[9].id();
+    let suspected = |net: &Net, at: usize| net.nodes[at].member(of).is_some_and(|m| m.status == Status::Suspect);
+    // Long enough for the rumor to cool, not for the suspicion to end.
+    while !(0..9).all(|at| suspected(&net, at) && net.nodes[at].hot_rumors() == 0) {
+        net.run(SECOND / 10);
+    }
+    assert!(net.now < START + 40 * SECOND);
+    net.lose = |_, _| false;
+    net.run(2 * SECOND);
+    assert!((0..9).all(|at| net.nodes[at].member(of).is_some_and(|m| m.status == Status::Alive)));
+    assert_eq!(net.nodes[..9].iter().map(|node| node.stats().deaths).sum::<u64>(), 0);
+}

@@ -235,12 +235,12 @@ fn a_flood_of_requests_is_bounded() {
 
 #[test]
 fn every_nack_that_is_missing_is_held_against_this_node() {
-    // Lifeguard, section IV-A: +1 for the failed probe, +1 for every missed nack.
+    // Lifeguard, section IV-A: +1 for every missed nack; the failure itself counts where nobody could say anything of it.
     let mut site = Site::new(10, settings());
     let (_, seq, asked) = site.asked();
     site.prober.on_nack(id(asked[0]), seq);
     site.next();
-    assert_eq!(site.health.value(), 1 + 2);
+    assert_eq!(site.health.value(), 2);
 
     let mut site = Site::new(10, settings());
     let (_, seq, asked) = site.asked();
@@ -249,12 +249,44 @@ fn every_nack_that_is_missing_is_held_against_this_node() {
         site.prober.on_nack(id(77), seq);
     }
     site.next();
-    assert_eq!(site.health.value(), 1 + 2, "each of those asked counts once, and nobody else");
+    assert_eq!(site.health.value(), 2, "each of those asked counts once, and nobody else");
 
-    let mut site = Site::new(10, Settings { nack: false, ..settings() });
-    site.asked();
+    let mut site = Site::new(10, settings());
+    let (target, seq, asked) = site.asked();
+    asked.iter().for_each(|&asked| site.prober.on_nack(id(asked), seq));
+    assert_eq!(site.next(), Some(id(target)));
+    assert_eq!(site.health.value(), 0, "all the others have tried: it is the target");
+
+    for (members, settings) in [(10, Settings { nack: false, ..settings() }), (1, settings())] {
+        let mut site = Site::new(members, settings);
+        site.asked();
+        site.next();
+        assert_eq!(site.health.value(), 1);
+    }
+}
+
+#[test]
+fn those_who_are_suspected_are_asked_last() {
+    let mut site = Site::new(10, settings());
+    let (target, _) = site.ping();
+    let suspects: Vec<u16> = (1..=10).filter(|&n| n != target).take(3).collect();
+    for &suspect in &suspects {
+        site.members.see(id(suspect), Status::Suspect, 1, &mut site.rng);
+    }
     site.next();
-    assert_eq!(site.health.value(), 1);
+    let asked: Vec<u16> = site.said().into_iter().map(|(to, _)| to).collect();
+    assert!(
+        asked.len() == 3 && asked.iter().all(|asked| !suspects.contains(asked)),
+        "{asked:?} of which are suspected {suspects:?}"
+    );
+
+    let mut site = Site::new(4, settings());
+    let (target, _) = site.ping();
+    for suspect in (1..=4).filter(|&n| n != target) {
+        site.members.see(id(suspect), Status::Suspect, 1, &mut site.rng);
+    }
+    site.next();
+    assert_eq!(site.said().len(), 3, "better than nobody");
 }
 
 #[test]

@@ -1,0 +1,311 @@
+//! A failure detector that can be read at a glance, with bugs to be planted in it: what the invariants on members are
+//! tested with.
+//!
+//! Once a period each node pings the next of the others and tells it what it holds of everybody; the ack does the same.
+//! One that has not answered by then is suspected, and dead three periods later unless it says otherwise with a larger
+//! incarnation. The dead are tried again now and then. Knows nothing of gossip-core but time and how members may seem.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use gossip_core::{Input, Instant, Status};
+use gossip_testkit::{Addr, Boot, Dice, Idle, Item, Limits, Machine, Membership, Note, Outgoing, View, Workload};
+
+use super::{checksum, take_u64};
+
+const BUDGET: usize = 512;
+const PERIOD: Duration = Duration::from_secs(1);
+const SUSPICION: Duration = Duration::from_secs(3);
+/// One of the dead is tried every so many periods.
+const HEALING: u64 = 5;
+
+/// What can be wrong with it.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// A process that starts without memory begins where its predecessor had begun.
+    IncarnationReused,
+    /// Once it has refuted what was said of it it waits to be spoken to.
+    NoTimer,
+    /// The record of a death is believed of whoever seems alive.
+    DeadBelieved,
+}
+
+/// Its users have nothing to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nothing;
+
+impl fmt::Display for Nothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+}
+
+impl FromStr for Nothing {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text == "nothing" { Ok(Self) } else { Err("expected nothing") }
+    }
+}
+
+impl Workload for Nothing {
+    fn random(_dice: &mut Dice) -> Self {
+        Self
+    }
+}
+
+/// What is known of a member: the larger (incarnation, dead) wins.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+struct Record {
+    incarnation: u64,
+    dead: bool,
+    /// Which process it is.
+    life: u64,
+}
+
+impl Record {
+    const fn version(&self) -> (u64, bool) {
+        (self.incarnation, self.dead)
+    }
+}
+
+/// A member, as seen here.
+#[derive(Debug)]
+struct Seen {
+    record: Record,
+    status: Status,
+    /// When a suspicion ends.
+    ends: Instant,
+}
+
+/// How a member was seen, and how it is seen now.
+pub(crate) type Change = (Addr, Status, Status);
+
+#[derive(Debug)]
+pub(crate) struct Swim {
+    me: Addr,
+    bug: Option<Bug>,
+    own: Record,
+    others: BTreeMap<Addr, Seen>,
+    /// Who was pinged in this period, and has not answered.
+    probed: Option<Addr>,
+    periods: u64,
+    latest: Instant,
+    next: Instant,
+    refuted: bool,
+    outbox: Vec<(Addr, &'static str, Vec<u8>)>,
+    changes: Vec<Change>,
+}
+
+impl Swim {
+    fn send(&mut self, to: Addr, label: &'static str) {
+        let mut bytes = vec![label.as_bytes()[0]];
+        let own = (&self.me, &self.own, Status::Alive);
+        let others = self.others.iter().map(|(of, seen)| (of, &seen.record, seen.status));
+        for (of, record, status) in [own].into_iter().chain(others) {
+            bytes.extend(u64::from(of.0).to_le_bytes());
+            bytes.extend(record.incarnation.to_le_bytes());
+            bytes.extend(record.life.to_le_bytes());
+            bytes.push(u8::from(record.dead) | u8::from(status != Status::Alive) << 1);
+        }
+        bytes.extend(checksum(&bytes));
+        self.outbox.push((to, label, bytes));
+    }
+
+    fn see(&mut self, of: Addr, status: Status) {
+        let Some(seen) = self.others.get_mut(&of) else { return };
+        if seen.status != status {
+            self.changes.push((of, seen.status, status));
+            seen.status = status;
+        }
+    }
+
+    fn suspect(&mut self, of: Addr) {
+        let Some(seen) = self.others.get_mut(&of).filter(|seen| seen.status == Status::Alive) else { return };
+        seen.ends = self.latest + SUSPICION;
+        self.see(of, Status::Suspect);
+        // It is told at once.
+        self.send(of, "ping");
+    }
+
+    fn hear(&mut self, of: Addr, record: Record, accused: bool) {
+        if of == self.me {
+            let said = (record.incarnation, accused);
+            if said > self.own.version() {
+                self.own.incarnation = record.incarnation + 1;
+                self.refuted = true;
+            }
+            return;
+        }
+        let Some(seen) = self.others.get_mut(&of).filter(|seen| record.version() > seen.record.version()) else {
+            return;
+        };
+        seen.record = record;
+        match (record.dead, seen.status) {
+            (false, _) => self.see(of, Status::Alive),
+            (true, Status::Alive) if self.bug == Some(Bug::DeadBelieved) => self.see(of, Status::Dead),
+            (true, _) => self.suspect(of),
+        }
+    }
+
+    fn receive(&mut self, from: Addr, payload: &[u8]) -> Option<()> {
+        let (body, sum) = payload.split_at_checked(payload.len().checked_sub(4)?)?;
+        let (kind, mut rest) = body.split_first()?;
+        if sum != checksum(body) {
+            return None;
+        }
+        while !rest.is_empty() {
+            let of = Addr(take_u64(&mut rest)? as u32);
+            let (incarnation, life) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+            let (flags, after) = rest.split_first()?;
+            rest = after;
+            self.hear(of, Record { incarnation, life, dead: flags & 1 == 1 }, *flags != 0);
+        }
+        if *kind == b'p' {
+            self.send(from, "ack");
+        } else if self.probed == Some(from) {
+            self.probed = None;
+        }
+        Some(())
+    }
+
+    fn tick(&mut self) {
+        let over = |seen: &Seen| seen.status == Status::Suspect && seen.ends <= self.latest;
+        let dead: Vec<Addr> = self.others.iter().filter(|(_, seen)| over(seen)).map(|(of, _)| *of).collect();
+        for of in dead {
+            if let Some(seen) = self.others.get_mut(&of) {
+                seen.record.dead = true;
+            }
+            self.see(of, Status::Dead);
+        }
+        if self.latest < self.next {
+            return;
+        }
+        self.next = self.latest + PERIOD;
+        self.periods += 1;
+        if let Some(silent) = self.probed.take() {
+            self.suspect(silent);
+        }
+        let nth = |dead: bool, turn: u64| {
+            let some = self.others.iter().filter(|(_, seen)| (seen.status == Status::Dead) == dead);
+            let some: Vec<Addr> = some.map(|(of, _)| *of).collect();
+            some.get((turn % some.len().max(1) as u64) as usize).copied()
+        };
+        let (probed, tried) = (nth(false, self.periods), nth(true, self.periods / HEALING));
+        self.probed = probed;
+        for to in probed.into_iter().chain(tried.filter(|_| self.periods.is_multiple_of(HEALING))) {
+            self.send(to, "ping");
+        }
+    }
+}
+
+impl Machine for Swim {
+    type Config = Option<Bug>;
+    type Command = Nothing;
+    type Event = Change;
+    type Memory = Self;
+
+    fn limits(_config: &Option<Bug>) -> Limits {
+        Limits {
+            max_datagram: BUDGET,
+            period: PERIOD,
+            max_skew: Duration::from_secs(5),
+            idle: Some(Idle { datagrams: 2.5, bytes: 2.5 * BUDGET as f64 }),
+            membership: Membership::Detected,
+            held_per_item: 1,
+        }
+    }
+
+    fn boot(boot: &Boot<'_, Option<Bug>>, memory: Option<Self>) -> Self {
+        let now = boot.now.as_micros();
+        let incarnation = match &memory {
+            Some(memory) => now.max(memory.own.incarnation + 1),
+            None if *boot.config == Some(Bug::IncarnationReused) => 1,
+            None => now,
+        };
+        let unknown = || Seen {
+            record: Record { incarnation: 0, dead: false, life: 0 },
+            status: Status::Alive,
+            ends: Instant::ORIGIN,
+        };
+        let others = boot.nodes.iter().filter(|&&other| other != boot.addr).map(|&other| (other, unknown()));
+        Self {
+            me: boot.addr,
+            bug: *boot.config,
+            own: Record { incarnation, dead: false, life: boot.seed },
+            others: memory.map_or_else(|| others.collect(), |memory| memory.others),
+            probed: None,
+            periods: 0,
+            latest: boot.now,
+            // Not everybody starts at once.
+            next: boot.now + 2 * PERIOD,
+            refuted: false,
+            outbox: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn into_memory(self) -> Self {
+        self
+    }
+
+    fn command(&mut self, _now: Instant, _command: &Nothing) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        self.latest = self.latest.max(now);
+        match input {
+            Input::Datagram { from, payload } => self.receive(*from, payload).ok_or_else(|| "damaged".to_owned()),
+            _ => {
+                self.tick();
+                Ok(())
+            }
+        }
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        let (to, label, bytes) = self.outbox.pop()?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Some(Outgoing { to, len: bytes.len(), label })
+    }
+
+    fn poll_event(&mut self) -> Option<Change> {
+        if self.changes.is_empty() { None } else { Some(self.changes.remove(0)) }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.bug == Some(Bug::NoTimer) && self.refuted {
+            return None;
+        }
+        let ends = self.others.values().filter(|seen| seen.status == Status::Suspect).map(|seen| seen.ends);
+        ends.chain([self.next]).min()
+    }
+
+    fn view(&self, _cut: Instant) -> View {
+        let item = |of: &Addr, record: &Record| {
+            let version = gossip_testkit::Version([record.incarnation, record.dead.into(), 0, 0, 0]);
+            (format!("member {of}"), Item::new(version, format!("life {:x}", record.life)))
+        };
+        let records = self.others.iter().map(|(of, seen)| item(of, &seen.record));
+        let opinions = self.others.iter().map(|(of, seen)| (*of, seen.status));
+        View {
+            items: records.chain([item(&self.me, &self.own)]).collect(),
+            members: opinions.chain([(self.me, Status::Alive)]).collect(),
+        }
+    }
+
+    fn incarnation(&self) -> Option<u64> {
+        Some(self.own.incarnation)
+    }
+
+    fn held(&self) -> Option<usize> {
+        Some(self.others.len() + 1)
+    }
+
+    fn note(&(of, was, status): &Change) -> Note {
+        Note::Member { of, was: Some(was), status }
+    }
+}
