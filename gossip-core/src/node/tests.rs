@@ -2,6 +2,7 @@
 
 mod absence;
 mod contracts;
+mod entries;
 mod hostile;
 #[cfg(feature = "encryption")]
 mod keys;

@@ -178,6 +178,13 @@ proptest! {
         // All but the last are silent.
         let silent: Vec<u16> = (1..=dead).collect();
         talk(&mut site, &mut holders, lost, &silent, seed);
+        // One that has the bad luck to lose every answer is offered again, as anti-entropy does.
+        for again in 0..4 {
+            if site.whole.is_empty() {
+                site.offered(&update, dead + 1);
+                talk(&mut site, &mut holders, lost, &silent, seed ^ again);
+            }
+        }
         prop_assert!(site.whole == [update]);
         prop_assert_eq!(site.transfers.counted().completed, 1);
         prop_assert_eq!(site.transfers.under_way(), (0, 0));
