@@ -6,10 +6,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::iter;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use gossip_core::{Input, Instant, Transmit};
 
 use crate::runtime;
@@ -29,9 +32,19 @@ const OVERDUE: Duration = Duration::from_millis(1);
 
 /// Drives the node until it is told to stop. The transport is dropped first, the ending last, whatever ends it.
 pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T) {
-    let mut driver = Driver::new(&transport, &ending.0);
+    let shared = &*ending.0;
+    let size = shared.lock().config().max_datagram;
+    let mut driver = Driver {
+        transport: &transport,
+        shared,
+        outgoing: vec![0; size],
+        timer: None,
+        armed: None,
+        ticked: Instant::ORIGIN,
+        unflushed: 0,
+    };
     // One byte more than a datagram may have, so that a longer one is seen to be longer.
-    let mut buffer = vec![0; driver.outgoing.len() + 1];
+    let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
     driver.flush();
     loop {
@@ -40,14 +53,15 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
             None => break,
             Some(Ok((length, from))) => {
                 pause = Duration::ZERO;
-                driver.accept(&from, &buffer[..length.min(buffer.len())]);
+                driver.unflushed += 1;
+                driver.handle(Input::Datagram { from: &from, payload: &buffer[..length.min(buffer.len())] });
             }
             Some(Err(error)) => {
                 if pause.is_zero() {
                     tracing::warn!(%error, "receiving failed");
                 }
                 pause = (2 * pause).clamp(PAUSES.0, PAUSES.1);
-                ending.0.count(|counters| counters.receives_failed += 1);
+                shared.count(|counters| counters.receives_failed += 1);
             }
         }
     }
@@ -61,11 +75,13 @@ async fn receive<T: Transport>(transport: &T, buffer: &mut [u8], pause: Duration
     transport.recv(buffer).await
 }
 
+type Turn<R> = (bool, bool, Option<R>);
+
 struct Driver<'a, T: Transport> {
     transport: &'a T,
     shared: &'a Shared<T::Address>,
     outgoing: Vec<u8>,
-    timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    timer: Option<BoxFuture<'static, ()>>,
     /// The deadline that the timer stands at, and the anchor of the clock at that time.
     armed: Option<(Instant, u64)>,
     ticked: Instant,
@@ -73,73 +89,45 @@ struct Driver<'a, T: Transport> {
     unflushed: usize,
 }
 
-/// Why the task runs. More than one may be true, and none that is true is put off: so none can starve another.
-struct Turn<R> {
-    woken: bool,
-    due: bool,
-    received: Option<R>,
-}
-
-impl<'a, T: Transport> Driver<'a, T> {
-    fn new(transport: &'a T, shared: &'a Shared<T::Address>) -> Self {
-        let size = shared.lock().config().max_datagram;
-        Self {
-            transport,
-            shared,
-            outgoing: vec![0; size],
-            timer: None,
-            armed: None,
-            ticked: Instant::ORIGIN,
-            unflushed: 0,
-        }
-    }
-
+impl<T: Transport> Driver<'_, T> {
     /// Serves everything but the transport until that has something; none if the node is to stop.
     async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
         loop {
-            let turn = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
-            if turn.woken && self.shared.is_stopping() {
+            let (woken, due, received) = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
+            if woken && self.shared.is_stopping() {
                 return None;
             }
-            if turn.due {
+            if due {
                 self.tick();
             }
             let full = self.unflushed >= RECEIVES;
-            if turn.woken || turn.due || turn.received.is_none() || full {
+            if woken || due || received.is_none() || full {
                 let more = self.flush();
                 if more || full {
-                    yield_now().await;
+                    runtime::yield_now().await;
                 }
             }
-            if turn.received.is_some() {
-                return turn.received;
+            if received.is_some() {
+                return received;
             }
         }
     }
 
+    /// Why the task runs: woken, due, received. More than one may be true, and none that is true is put off: so none can
+    /// starve another.
     fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Turn<R>> {
         self.shared.count(|counters| counters.turns += 1);
-        let turn = Turn {
-            woken: self.shared.poll_woken(cx),
-            due: self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()),
-            received: match receive.poll(cx) {
-                Poll::Ready(received) => Some(received),
-                Poll::Pending => None,
-            },
-        };
-        let quiet = !turn.woken && !turn.due && turn.received.is_none() && self.unflushed == 0;
-        if quiet { Poll::Pending } else { Poll::Ready(turn) }
+        let woken = self.shared.poll_woken(cx);
+        let due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let received = if let Poll::Ready(received) = receive.poll(cx) { Some(received) } else { None };
+        let quiet = !woken && !due && received.is_none() && self.unflushed == 0;
+        if quiet { Poll::Pending } else { Poll::Ready((woken, due, received)) }
     }
 
     fn tick(&mut self) {
         (self.timer, self.armed) = (None, None);
         self.ticked = self.shared.clock.now();
         self.handle(Input::Tick);
-    }
-
-    fn accept(&mut self, from: &T::Address, payload: &[u8]) {
-        self.unflushed += 1;
-        self.handle(Input::Datagram { from, payload });
     }
 
     fn handle(&self, input: Input<'_, T::Address>) {
@@ -181,19 +169,16 @@ impl<'a, T: Transport> Driver<'a, T> {
     }
 
     fn publish_all(&self) -> bool {
-        for published in 0..EVENTS {
-            let event = self.shared.lock().poll_event();
-            let Some(event) = event else {
-                if published > 0 {
-                    self.shared.notify();
-                }
-                return false;
-            };
+        let mut published = 0;
+        for event in iter::from_fn(|| self.shared.lock().poll_event()).take(EVENTS) {
             tracing::debug!(?event);
             self.shared.publish(event);
+            published += 1;
         }
-        self.shared.notify();
-        true
+        if published > 0 {
+            self.shared.notify();
+        }
+        published == EVENTS
     }
 
     /// The timer stands at the node's deadline. It is left alone while that stays the same.
@@ -204,24 +189,10 @@ impl<'a, T: Transport> Driver<'a, T> {
             return;
         }
         self.armed = wanted;
-        self.timer = deadline.map(|deadline| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.timer = deadline.map(|deadline| {
             self.shared.count(|counters| counters.timers_set += 1);
             let least = if deadline <= self.ticked { OVERDUE } else { Duration::ZERO };
-            Box::pin(runtime::sleep(deadline.since(self.shared.clock.now()).max(least)))
+            runtime::sleep(deadline.since(self.shared.clock.now()).max(least)).boxed()
         });
     }
-}
-
-/// Lets the other tasks run once.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

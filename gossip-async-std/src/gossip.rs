@@ -9,7 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use gossip_core::{Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, Stamp, WriteError};
+use gossip_core::{
+    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, Snapshot, Stamp,
+    WriteError,
+};
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
 
@@ -44,7 +47,7 @@ impl<A: Address> Gossip<A> {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
-    fn shared(&self) -> &Shared<A> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<A>> {
         &self.handle.shared
     }
 
@@ -187,6 +190,19 @@ impl<A: Address> Gossip<A> {
         self.inspect(|node| node.entries_named(name).collect())
     }
 
+    /// What this node knows, to be kept where it outlives the process. See [`restore`](Self::restore).
+    pub fn snapshot(&self) -> Snapshot<A> {
+        self.inspect(Node::snapshot)
+    }
+
+    /// Takes in what a node, usually this one before its restart, knew: best at once after the start.
+    ///
+    /// # Errors
+    /// [`RestoreError`]: too old, from the future, or of another cluster; nothing has changed.
+    pub fn restore(&self, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
+        self.shared().command(|node, now| node.restore(now, snapshot))
+    }
+
     // Looking inside.
 
     /// What was counted since the start.
@@ -217,13 +233,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`Stopped`]: the node has stopped before.
     pub async fn wait_for(&self, name: &str) -> Result<Arc<[u8]>, Stopped> {
-        let mut value = None;
-        self.wait_until(|gossip| {
-            value = gossip.get(name);
-            value.is_some()
-        })
-        .await?;
-        Ok(value.expect("the condition was true when it was last looked at"))
+        self.until(|| self.get(name)).await
     }
 
     /// Waits until this node sees at least `count` members alive or suspected, itself included.
@@ -240,16 +250,12 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`Stopped`]: the node has stopped before.
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) -> Result<(), Stopped> {
-        loop {
-            let changed = self.shared().listen();
-            if condition(self) {
-                return Ok(());
-            }
-            if self.shared().end().is_some() {
-                return Err(Stopped);
-            }
-            changed.await;
-        }
+        self.until(|| condition(self).then_some(())).await
+    }
+
+    async fn until<R>(&self, mut look: impl FnMut() -> Option<R>) -> Result<R, Stopped> {
+        let shared = self.shared();
+        shared.until(|| look().map(Ok).or_else(|| shared.end().map(|_| Err(Stopped)))).await
     }
 
     // The end.
@@ -287,16 +293,8 @@ impl<A: Address> Gossip<A> {
     where
         A: Send + Sync + 'static,
     {
-        let shared = Arc::clone(&self.handle.shared);
-        async move {
-            loop {
-                let changed = shared.listen();
-                if let Some(end) = shared.end() {
-                    return end.clone();
-                }
-                changed.await;
-            }
-        }
+        let shared = Arc::clone(self.shared());
+        async move { shared.until(|| shared.end().cloned()).await }
     }
 }
 

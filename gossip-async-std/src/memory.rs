@@ -11,66 +11,30 @@ const QUEUE: usize = 1_024;
 
 type Queue = async_channel::Sender<(u64, Box<[u8]>)>;
 
-/// A network inside the process, whose addresses are numbers. Clones are the same network.
-#[derive(Debug, Clone)]
+/// A network inside the process, whose addresses are numbers. It loses nothing but what overflows the 1,024 datagrams
+/// that each endpoint queues. Clones are the same network.
+#[derive(Debug, Clone, Default)]
 pub struct Network {
-    ends: Arc<Mutex<Ends>>,
-}
-
-#[derive(Debug)]
-struct Ends {
-    queues: HashMap<u64, Queue>,
-    loss: f64,
-    seed: u64,
+    ends: Arc<Mutex<HashMap<u64, Queue>>>,
 }
 
 impl Network {
-    /// A network that loses each datagram with probability `loss` (0 to 1), `seed` decides which; and what overflows
-    /// the 1,024 datagrams that each endpoint queues.
-    pub fn with_loss(loss: f64, seed: u64) -> Self {
-        Self { ends: Arc::new(Mutex::new(Ends { queues: HashMap::new(), loss, seed })) }
-    }
-
-    /// From now on each datagram is lost with probability `loss` (0 to 1).
-    pub fn set_loss(&self, loss: f64) {
-        self.lock().loss = loss;
-    }
-
     /// The endpoint with this address, until it is dropped.
     ///
     /// # Errors
     /// `AddrInUse` while another endpoint has the address.
     pub fn attach(&self, address: u64) -> io::Result<Memory> {
         let mut ends = self.lock();
-        if ends.queues.contains_key(&address) {
+        if ends.contains_key(&address) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("address {address} is taken")));
         }
         let (sender, queue) = async_channel::bounded(QUEUE);
-        ends.queues.insert(address, sender);
+        ends.insert(address, sender);
         Ok(Memory { network: self.clone(), address, queue })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ends> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Queue>> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Loses nothing but what overflows.
-impl Default for Network {
-    fn default() -> Self {
-        Self::with_loss(0.0, 0)
-    }
-}
-
-impl Ends {
-    /// Whether the next datagram is lost: splitmix64 (Steele et al., 2014), which is as good as a test network needs.
-    fn loses(&mut self) -> bool {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.seed;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        ((bits >> 11) as f64) < self.loss * (1_u64 << 53) as f64
     }
 }
 
@@ -93,10 +57,7 @@ impl Transport for Memory {
     type Address = u64;
 
     fn send(&self, to: &u64, payload: &[u8]) -> io::Result<()> {
-        let mut ends = self.network.lock();
-        if !ends.loses()
-            && let Some(queue) = ends.queues.get(to)
-        {
+        if let Some(queue) = self.network.lock().get(to) {
             // A full queue or an endpoint that is going away loses the datagram, as a network would.
             let _ = queue.try_send((self.address, payload.into()));
         }
@@ -118,25 +79,13 @@ impl Transport for Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.network.lock().queues.remove(&self.address);
+        self.network.lock().remove(&self.address);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loses_the_share_it_was_told_to() {
-        let network = Network::with_loss(0.3, 7);
-        let (a, b) = (network.attach(1).unwrap(), network.attach(2).unwrap());
-        let mut arrived = 0;
-        for _ in 0..10_000 {
-            a.send(&2, b"x").unwrap();
-            arrived += usize::from(b.queue.try_recv().is_ok());
-        }
-        assert!((6_800..7_200).contains(&arrived), "{arrived}");
-    }
 
     #[test]
     fn an_address_belongs_to_one_endpoint_until_it_is_dropped() {

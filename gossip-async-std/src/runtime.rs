@@ -57,12 +57,22 @@ pub(crate) async fn sleep(time: Duration) {
     async_std::task::sleep(time).await;
 }
 
+/// Lets the other tasks run once.
+pub(crate) async fn yield_now() {
+    async_std::task::yield_now().await;
+}
+
 /// Runs a task until it ends by itself.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     drop(async_std::task::spawn(task));
     Ok(())
 }
 
-pub(crate) async fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn resolve(name: String) -> io::Result<Vec<SocketAddr>> {
     Ok(name.to_socket_addrs().await?.collect())
+}
+
+#[cfg(test)]
+pub(crate) fn block_on(test: impl Future<Output = ()>) {
+    async_std::task::block_on(test);
 }

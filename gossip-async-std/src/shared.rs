@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Context;
 
-use event_listener::EventListener;
 use futures_util::task::AtomicWaker;
 use gossip_core::{Address, Event, Instant, Node};
 
@@ -63,7 +62,7 @@ impl<A: Address> Shared<A> {
     pub(crate) fn command<R>(&self, call: impl FnOnce(&mut Node<A>, Instant) -> R) -> R {
         let result = call(&mut self.lock(), self.clock.now());
         self.wake();
-        self.changed.notify(usize::MAX);
+        self.notify();
         result
     }
 
@@ -92,10 +91,7 @@ impl<A: Address> Shared<A> {
     }
 
     /// Tells the readers of events. Those who are too slow lose the oldest and will be told.
-    pub(crate) fn publish(&self, event: Event<A>)
-    where
-        A: Clone,
-    {
+    pub(crate) fn publish(&self, event: Event<A>) {
         if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
             self.count(|counters| counters.events_dropped += 1);
         }
@@ -105,9 +101,16 @@ impl<A: Address> Shared<A> {
         self.changed.notify(usize::MAX);
     }
 
-    /// Resolves at the next change. Call it before looking at the condition, or a change in between is missed.
-    pub(crate) fn listen(&self) -> EventListener {
-        self.changed.listen()
+    /// Waits until there is something to be found: looks now and after every change.
+    pub(crate) async fn until<R>(&self, mut look: impl FnMut() -> Option<R>) -> R {
+        loop {
+            // Before looking, or a change in between would be missed.
+            let changed = self.changed.listen();
+            if let Some(found) = look() {
+                return found;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn events(&self) -> Events<A> {
@@ -117,13 +120,6 @@ impl<A: Address> Shared<A> {
     pub(crate) fn end(&self) -> Option<&Result<(), TaskError>> {
         self.end.get()
     }
-
-    fn finish(&self, end: Result<(), TaskError>) {
-        // Only the driver's guard calls this, once.
-        let _ = self.end.set(end);
-        self.events.close();
-        self.changed.notify(usize::MAX);
-    }
 }
 
 /// Held by the driver's task: whatever ends it, those who wait learn it.
@@ -131,12 +127,11 @@ pub(crate) struct Ending<A: Address>(pub(crate) Arc<Shared<A>>);
 
 impl<A: Address> Drop for Ending<A> {
     fn drop(&mut self) {
-        self.0.finish(if std::thread::panicking() {
-            Err(TaskError::Panicked)
-        } else if self.0.is_stopping() {
-            Ok(())
-        } else {
-            Err(TaskError::Aborted)
-        });
+        let unasked = if std::thread::panicking() { TaskError::Panicked } else { TaskError::Aborted };
+        let asked = self.0.is_stopping() && unasked == TaskError::Aborted;
+        // Nobody else sets it.
+        let _ = self.0.end.set(if asked { Ok(()) } else { Err(unasked) });
+        self.0.events.close();
+        self.0.notify();
     }
 }

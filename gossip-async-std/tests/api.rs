@@ -178,9 +178,9 @@ fn leaving_is_told_to_the_others_and_can_be_taken_back() {
 #[test]
 fn leaving_without_an_answer_times_out() {
     run(|| async {
-        let network = Network::default();
-        let (first, _second) = pair(&network).await;
-        network.set_loss(1.0);
+        let (first, second) = pair(&Network::default()).await;
+        second.stop();
+        second.stopped().await.unwrap();
         assert_eq!(first.leave(millis(1)).await, Err(LeaveError::TimedOut(millis(1))));
         first.wait_until(Gossip::has_left).await.unwrap();
     });

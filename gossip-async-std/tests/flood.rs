@@ -47,8 +47,16 @@ fn a_flood_of_garbage_neither_drowns_a_node_nor_its_members() {
         }
         let mut events: Vec<_> = nodes.iter().map(Gossip::events).collect();
 
+        let probes = |nodes: &[Gossip]| {
+            let counted = nodes.iter().map(|node| node.stats().node);
+            counted.fold((0, 0, 0), |sum, stats| {
+                (sum.0 + stats.probes, sum.1 + stats.probes_failed, sum.2 + stats.suspicions)
+            })
+        };
+        let before = probes(&nodes);
         let (victim, stop) = (nodes[NODES - 1].clone(), Arc::new(AtomicBool::new(false)));
         let (onto, stopped) = (victim.address(), Arc::clone(&stop));
+        let flood = Instant::now();
         let attacker = thread::spawn(move || pour(onto, &stopped));
         runtime::sleep(Duration::from_secs(SECONDS)).await;
         let began = Instant::now();
@@ -59,12 +67,15 @@ fn a_flood_of_garbage_neither_drowns_a_node_nor_its_members() {
         nodes[0].wait_for("and back").await.unwrap();
         let back = began.elapsed() - there;
         stop.store(true, Ordering::Relaxed);
-        let sent = attacker.join().unwrap();
+        let (sent, lasted) = (attacker.join().unwrap(), flood.elapsed());
         runtime::sleep(millis(100)).await;
 
         let stats = victim.stats();
         let refused = stats.node.datagrams_malformed + stats.node.datagrams_foreign;
-        eprintln!("{sent} datagrams in {SECONDS} s, {refused} refused; a value took {there:?} there and {back:?} back");
+        let after = probes(&nodes);
+        let (probed, failed, suspicions) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+        eprintln!("{sent} datagrams in {lasted:?}, {refused} refused; a value took {there:?} there and {back:?} back");
+        eprintln!("{failed} of {probed} probes in the cluster failed, {suspicions} suspicions");
         assert!(refused > 10_000, "it was no flood");
         for events in &mut events {
             while let Some(Some(event)) = events.next().now_or_never() {

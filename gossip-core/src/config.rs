@@ -263,7 +263,7 @@ impl Config {
                 relay_delay: Duration::from_millis(5),
                 lambda: 4,
                 minimization: false,
-                offer_above: 32,
+                offer_above: 24,
             },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {

@@ -92,6 +92,7 @@ mod outbox;
 mod replica;
 mod sketch;
 mod swim;
+mod table;
 mod time;
 mod update;
 mod value;

@@ -4,20 +4,21 @@
 //! alive. Everything is O(1) in the number of members.
 
 use alloc::vec::Vec;
-use core::hash::BuildHasherDefault;
+use core::hash::Hasher;
 
-use indexmap::IndexMap;
 use rand::{Rng, RngExt, seq};
 use siphasher::sip::SipHasher13;
 
 use crate::event::Status;
 use crate::id::NodeId;
+use crate::table::Table;
 
 /// A member as seen here.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) status: Status,
+    pub(crate) id: NodeId,
     pub(crate) incarnation: u64,
+    pub(crate) status: Status,
     /// Where it stands among the peers, or in the list of the dead.
     place: u32,
 }
@@ -25,22 +26,33 @@ pub(crate) struct Seen {
 /// See the [module](self). Knows everybody but this node itself.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    seen: IndexMap<NodeId, Seen, BuildHasherDefault<SipHasher13>>,
+    seen: Table<Seen>,
     /// Alive or suspected, in the order in which they are probed: those before `cursor` have been, in this round.
-    peers: Vec<NodeId>,
+    /// By their rows in `seen`, as are the dead.
+    peers: Vec<u32>,
     cursor: usize,
     /// Declared dead, the latest last but for the holes that the revived left.
-    dead: Vec<NodeId>,
+    dead: Vec<u32>,
+}
+
+fn hash(id: NodeId) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write_u64(id.get().to_le());
+    hasher.finish()
 }
 
 impl Members {
     pub(crate) fn get(&self, id: NodeId) -> Option<Seen> {
-        self.seen.get(&id).copied()
+        self.seen.get(self.row(id)?).copied()
+    }
+
+    fn row(&self, id: NodeId) -> Option<u32> {
+        self.seen.find(hash(id), |seen| seen.id == id)
     }
 
     /// Everybody ever seen and not forgotten.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, Seen)> + '_ {
-        self.seen.iter().map(|(id, seen)| (*id, *seen))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Seen> + '_ {
+        self.seen.iter().map(|(_, seen)| *seen)
     }
 
     /// How many are not forgotten.
@@ -60,44 +72,49 @@ impl Members {
 
     /// Sees a member in this way from now on.
     pub(crate) fn see(&mut self, id: NodeId, status: Status, incarnation: u64, rng: &mut impl Rng) {
-        let was = self.seen.get(&id).copied();
+        let seen = self.row(id).and_then(|row| Some((row, self.seen.get(row)?.status)));
         let list = |status| match status {
             Status::Alive | Status::Suspect => Some(true),
             Status::Dead => Some(false),
             Status::Left => None,
         };
-        let (from, to) = (was.and_then(|was| list(was.status)), list(status));
+        let (from, to) = (seen.and_then(|(_, was)| list(was)), list(status));
+        let row = match seen {
+            Some((row, _)) => row,
+            None => {
+                let seen = Seen { id, incarnation, status, place: 0 };
+                self.seen.insert(hash(id), seen, |seen| hash(seen.id))
+            }
+        };
         if from != to {
             match from {
-                Some(true) => self.remove_peer(id),
-                Some(false) => self.remove_dead(id),
+                Some(true) => self.remove_peer(row),
+                Some(false) => self.remove_dead(row),
                 None => {}
             }
-        }
-        self.seen.entry(id).or_insert(Seen { status, incarnation, place: 0 });
-        if from != to {
             match to {
-                Some(true) => self.insert_peer(id, rng),
+                Some(true) => self.insert_peer(row, rng),
                 Some(false) => {
-                    self.set_place(id, self.dead.len());
-                    self.dead.push(id);
+                    self.set_place(row, self.dead.len());
+                    self.dead.push(row);
                 }
                 None => {}
             }
         }
-        if let Some(seen) = self.seen.get_mut(&id) {
+        if let Some(seen) = self.seen.get_mut(row) {
             (seen.status, seen.incarnation) = (status, incarnation);
         }
     }
 
     /// Forgets a member.
     pub(crate) fn forget(&mut self, id: NodeId) -> Option<Seen> {
-        match self.seen.get(&id)?.status {
-            Status::Alive | Status::Suspect => self.remove_peer(id),
-            Status::Dead => self.remove_dead(id),
+        let row = self.row(id)?;
+        match self.seen.get(row)?.status {
+            Status::Alive | Status::Suspect => self.remove_peer(row),
+            Status::Dead => self.remove_dead(row),
             Status::Left => {}
         }
-        self.seen.swap_remove(&id)
+        self.seen.remove(hash(id), row)
     }
 
     /// The next to be probed: each once in a round, in an order that is shuffled anew in every round (SWIM, 4.3).
@@ -108,7 +125,7 @@ impl Members {
                 self.swap_peers(last, rng.random_range(0..=last));
             }
         }
-        let next = self.peers.get(self.cursor).copied()?;
+        let next = self.seen.get(*self.peers.get(self.cursor)?)?.id;
         self.cursor += 1;
         Some(next)
     }
@@ -116,30 +133,35 @@ impl Members {
     /// Up to `count` different peers, at random.
     pub(crate) fn random<R: Rng>(&self, count: usize, rng: &mut R) -> impl Iterator<Item = NodeId> + use<'_, R> {
         let count = count.min(self.peers.len());
-        seq::index::sample(rng, self.peers.len(), count).into_iter().map(|at| self.peers[at])
+        let picked = seq::index::sample(rng, self.peers.len(), count).into_iter();
+        picked.filter_map(|at| self.seen.get(self.peers[at]).map(|seen| seen.id))
     }
 
     /// A dead member: half the time one of the `recent` that died last, else any.
     pub(crate) fn random_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
         let first = if rng.random_ratio(1, 2) { self.dead.len().saturating_sub(recent) } else { 0 };
-        (first < self.dead.len()).then(|| self.dead[rng.random_range(first..self.dead.len())])
+        let row = (first < self.dead.len()).then(|| self.dead[rng.random_range(first..self.dead.len())])?;
+        self.seen.get(row).map(|seen| seen.id)
     }
 
     /// Counts a dead member as gone for good: it is not tried again.
     pub(crate) fn give_up(&mut self, id: NodeId) {
-        if self.seen.get(&id).is_some_and(|seen| seen.status == Status::Dead) {
-            self.remove_dead(id);
+        if let Some(row) = self.row(id)
+            && self.seen.get(row).is_some_and(|seen| seen.status == Status::Dead)
+        {
+            self.remove_dead(row);
         }
     }
 
-    fn set_place(&mut self, id: NodeId, place: usize) {
-        if let Some(seen) = self.seen.get_mut(&id) {
-            seen.place = u32::try_from(place).unwrap_or(u32::MAX);
+    fn set_place(&mut self, row: u32, place: usize) {
+        if let Some(seen) = self.seen.get_mut(row) {
+            // No list is longer than the table, whose rows are counted in 32 bits.
+            seen.place = place as u32;
         }
     }
 
-    fn place(&self, id: NodeId) -> usize {
-        self.seen[&id].place as usize
+    fn place(&self, row: u32) -> usize {
+        self.seen.get(row).map_or(0, |seen| seen.place as usize)
     }
 
     fn swap_peers(&mut self, a: usize, b: usize) {
@@ -152,9 +174,12 @@ impl Members {
     /// A newcomer goes to a random place in the whole round (SWIM, section 4.3). One place among those still to come
     /// would be unfair to the others: members that die and come back again and again would take up every place
     /// towards the end of a round, and nobody else would be probed.
-    fn insert_peer(&mut self, id: NodeId, rng: &mut impl Rng) {
+    fn insert_peer(&mut self, row: u32, rng: &mut impl Rng) {
         let last = self.peers.len();
-        self.peers.push(id);
+        if last == self.peers.capacity() {
+            self.peers.reserve_exact(last / 8 + 4);
+        }
+        self.peers.push(row);
         let at = rng.random_range(0..=last);
         if at < self.cursor {
             // As if it had had its turn.
@@ -165,8 +190,8 @@ impl Members {
         }
     }
 
-    fn remove_peer(&mut self, id: NodeId) {
-        let mut at = self.place(id);
+    fn remove_peer(&mut self, row: u32) {
+        let mut at = self.place(row);
         if at < self.cursor {
             // The last of those that had their turn closes the gap, so that nobody gets a second one.
             self.cursor -= 1;
@@ -177,9 +202,9 @@ impl Members {
         self.peers.pop();
     }
 
-    fn remove_dead(&mut self, id: NodeId) {
-        let at = self.place(id);
-        if self.dead.get(at) != Some(&id) {
+    fn remove_dead(&mut self, row: u32) {
+        let at = self.place(row);
+        if self.dead.get(at) != Some(&row) {
             // Given up before.
             return;
         }

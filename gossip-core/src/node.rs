@@ -369,7 +369,7 @@ impl<A: Address> Node<A> {
 
     /// Everybody known and not forgotten, the dead and the departed among them; this node itself first.
     pub fn members(&self) -> impl Iterator<Item = Member<A>> + '_ {
-        let others = self.members.iter().filter_map(|(id, _)| self.member(id));
+        let others = self.members.iter().filter_map(|seen| self.member(seen.id));
         self.member(self.id).into_iter().chain(others)
     }
 
@@ -486,7 +486,7 @@ impl<A: Address> Node<A> {
     }
 
     /// Every update in the reconciled set at `cut`, in an order that is the same wherever the set is.
-    pub fn updates(&self, cut: Instant) -> impl Iterator<Item = &Update<A>> + '_ {
+    pub fn updates(&self, cut: Instant) -> impl Iterator<Item = Update<A>> + '_ {
         self.replica.in_range(Range::ALL, cut).map(|(_, update)| update)
     }
 

@@ -1,5 +1,8 @@
 //! What is to be sent: intents, by class and in the order of their coming, turned into bytes only when polled.
 //!
+//! The classes have ranks, but for bulk: were it strictly last, a constant load of rumors would keep a newcomer waiting
+//! for ever. While others wait it has a share, and delays none of them by more than one datagram.
+//!
 //! Bounded per class and per peer, so that one who asks for much does not take the others' room: the oldest intent makes
 //! room for the newest and is counted. Dropping is always safe, since whatever is lost here could have been lost on the
 //! way.
@@ -17,7 +20,8 @@ use crate::time::Instant;
 use crate::update::KeyHash;
 use crate::wire::{Message, Span, Suspicion};
 
-/// What a datagram is sent for; others may ride along. In the order in which they are sent.
+/// What a datagram is sent for; others may ride along. In the order in which they are sent, but for bulk: one datagram
+/// in four while others wait.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[non_exhaustive]
 pub enum Kind {
@@ -33,7 +37,12 @@ pub enum Kind {
     Bulk,
 }
 
+/// Datagrams of other classes that are sent before one of bulk.
+const BEFORE_BULK: u32 = 3;
+
 const CLASSES: usize = 5;
+/// Room for so many intents is kept in a class when none waits.
+const KEPT: usize = 8;
 const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
@@ -41,6 +50,14 @@ const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiE
 pub(crate) enum HotKey {
     Fact(KeyHash),
     Opinion(Suspicion),
+}
+
+/// Where a rumor is in the hot list.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) at: u32,
+    /// Which of those that were ever hot: a rumor is told from the next that takes its place.
+    pub(crate) born: u64,
 }
 
 /// Something to be said to somebody.
@@ -51,7 +68,7 @@ pub(crate) enum Intent<A> {
     /// What the replica then holds of a key, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
-    Rumors { keys: Arc<[HotKey]>, next: usize, bodies: bool, pull: bool },
+    Rumors { rumors: Arc<[Place]>, next: usize, bodies: bool, pull: bool },
     /// Updates by the hashes of their items, those before `next` already sent; `mail`: as rumors that go on.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// What stands in these ranges, so many datagrams of it.
@@ -68,6 +85,8 @@ pub(crate) struct Outbox<A> {
     waiting: IndexMap<A, usize, BuildHasherDefault<SipHasher13>>,
     limit: usize,
     per_peer: usize,
+    /// How many datagrams were sent of others while bulk has waited.
+    passed: u32,
     dropped: u64,
 }
 
@@ -75,7 +94,7 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     /// `limit`: how many intents wait in a class; one peer's are at most an eighth of that, but at least 16.
     pub(crate) fn new(limit: usize) -> Self {
         let classes = [const { VecDeque::new() }; CLASSES];
-        Self { classes, waiting: IndexMap::default(), limit, per_peer: (limit / 8).max(16), dropped: 0 }
+        Self { classes, waiting: IndexMap::default(), limit, per_peer: (limit / 8).max(16), passed: 0, dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, kind: Kind, to: A, intent: Intent<A>) {
@@ -120,11 +139,14 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         self.push(kind, to, Intent::Message(message));
     }
 
-    /// What is to be sent next.
+    /// What the next datagram is to be sent for.
     pub(crate) fn pop(&mut self) -> Option<(Kind, A, Intent<A>)> {
-        let (kind, (to, intent)) =
-            KINDS.into_iter().find_map(|kind| Some((kind, self.classes[kind as usize].pop_front()?)))?;
-        self.uncount(&to);
+        let waits = |kind: &Kind| !self.classes[*kind as usize].is_empty();
+        let bulk_waits = waits(&Kind::Bulk);
+        let its_turn = bulk_waits && self.passed >= BEFORE_BULK;
+        let kind = if its_turn { Kind::Bulk } else { KINDS.into_iter().find(waits)? };
+        self.passed = if bulk_waits && kind != Kind::Bulk { self.passed + 1 } else { 0 };
+        let (to, intent) = self.pop_from(kind)?;
         Some((kind, to, intent))
     }
 
@@ -132,9 +154,18 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     pub(crate) fn pop_for(&mut self, to: &A) -> Option<(Kind, Intent<A>)> {
         let is_next = |kind: &Kind| self.classes[*kind as usize].front().is_some_and(|(next, _)| next == to);
         let kind = KINDS.into_iter().find(is_next)?;
-        let (_, intent) = self.classes[kind as usize].pop_front()?;
-        self.uncount(to);
+        let (_, intent) = self.pop_from(kind)?;
         Some((kind, intent))
+    }
+
+    fn pop_from(&mut self, kind: Kind) -> Option<(A, Intent<A>)> {
+        let class = &mut self.classes[kind as usize];
+        let next = class.pop_front()?;
+        if class.is_empty() {
+            class.shrink_to(KEPT);
+        }
+        self.uncount(&next.0);
+        Some(next)
     }
 
     /// Puts back what was not sent, or not all of it.
@@ -182,6 +213,46 @@ mod tests {
 
     fn ping(seq: u32) -> Intent<u32> {
         Intent::Message(Message::Ping { seq })
+    }
+
+    #[test]
+    fn bulk_has_a_share_while_others_wait_and_delays_none_by_more_than_a_datagram() {
+        let mut outbox = Outbox::new(256);
+        let mut sent = Vec::new();
+        for seq in 0..400 {
+            // Rumors come as fast as datagrams go out; now and then there is a probe.
+            outbox.push(Kind::Rumor, 1, ping(seq));
+            outbox.push(Kind::Rumor, 2, ping(seq));
+            outbox.push(Kind::Bulk, 3, ping(seq));
+            let probes = seq % 7 == 0;
+            if probes {
+                outbox.push(Kind::Probe, 4, ping(seq));
+            }
+            let first = outbox.pop().map(|(kind, ..)| kind);
+            sent.extend(first);
+            if probes && first != Some(Kind::Probe) {
+                let second = outbox.pop().map(|(kind, ..)| kind);
+                assert_eq!((first, second), (Some(Kind::Bulk), Some(Kind::Probe)));
+                sent.extend(second);
+            }
+        }
+        let bulk = sent.iter().filter(|kind| **kind == Kind::Bulk).count();
+        assert!((sent.len() / 5..=sent.len() / 3).contains(&bulk), "{bulk} of {}", sent.len());
+        assert!(!sent.windows(2).any(|pair| pair == [Kind::Bulk; 2]), "never two in a row while others wait");
+    }
+
+    #[test]
+    fn bulk_has_all_when_nobody_else_waits_and_owes_nothing_for_it() {
+        let mut outbox = Outbox::new(256);
+        for seq in 0..9 {
+            outbox.push(Kind::Bulk, 3, ping(seq));
+        }
+        assert!((0..4).all(|_| matches!(outbox.pop(), Some((Kind::Bulk, ..)))));
+        for seq in 0..4 {
+            outbox.push(Kind::Rumor, 1, ping(seq));
+        }
+        let kinds: Vec<Kind> = (0..5).filter_map(|_| Some(outbox.pop()?.0)).collect();
+        assert_eq!(kinds, [Kind::Rumor, Kind::Rumor, Kind::Rumor, Kind::Bulk, Kind::Rumor]);
     }
 
     #[test]

@@ -10,41 +10,31 @@
 mod hashes;
 mod lifetime;
 mod parked;
+mod store;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::hash::{BuildHasherDefault, Hasher};
 use core::time::Duration;
-
-use indexmap::IndexMap;
 
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 use crate::wire::encoded_len;
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use parked::Parked;
-
-/// A stored update with what was derived from it.
-#[derive(Debug, Clone)]
-struct Stored<A> {
-    update: Update<A>,
-    hash: u64,
-    /// The end of the update, or of its owner's record if that comes first.
-    until: Until,
-}
+use store::{Slot, Store, Stored};
 
 /// What came of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Merged<A> {
-    /// It is the newest of its key; what it replaced, if anything.
-    News { key: KeyHash, old: Option<Update<A>> },
+    /// It is the newest of its key, with this hash of its item; what it replaced, if anything.
+    News { hash: u64, old: Option<Update<A>> },
     /// It waits for the record of its owner.
     Parked,
     /// It was here already.
@@ -63,46 +53,24 @@ enum Ownership {
     Past,
 }
 
-/// Keys are hashes already.
-#[derive(Debug, Default, Clone)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "64 of 128 uniform bits are plenty")]
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Replica<A> {
     pub(crate) hasher: ItemHasher,
-    items: IndexMap<KeyHash, Stored<A>, BuildHasherDefault<Identity>>,
-    hashes: Hashes<KeyHash>,
+    items: Store<A>,
+    hashes: Hashes<Slot>,
     /// Items that end, by their end.
-    ending: BTreeSet<(Instant, KeyHash)>,
+    ending: BTreeSet<(Instant, Slot)>,
     /// Entries that will shrink to certificates, by when.
-    shrinking: BTreeSet<(Instant, KeyHash)>,
-    names: BTreeMap<(Arc<str>, Option<NodeId>), KeyHash>,
-    owned: BTreeSet<(NodeId, KeyHash)>,
+    shrinking: BTreeSet<(Instant, Slot)>,
+    names: BTreeMap<(Arc<str>, Option<NodeId>), Slot>,
+    owned: BTreeSet<(NodeId, Slot)>,
     /// The digests of entries that are too large to travel whole: they are asked for often, and to hash a megabyte takes
     /// a millisecond.
     large: BTreeMap<KeyHash, u128>,
     /// How long the encoding of an update may be that travels whole.
     whole: usize,
     parked: Parked<A>,
-    members: usize,
     grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
@@ -114,7 +82,7 @@ impl<A: Address> Replica<A> {
     pub(crate) fn new(label: &str, grace: Duration, shrink: Duration, parked: usize) -> Self {
         Self {
             hasher: ItemHasher::new(label),
-            items: IndexMap::default(),
+            items: Store::new(),
             hashes: Hashes::new(),
             ending: BTreeSet::new(),
             shrinking: BTreeSet::new(),
@@ -123,7 +91,6 @@ impl<A: Address> Replica<A> {
             large: BTreeMap::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
-            members: 0,
             grace,
             shrink,
             touched: Vec::new(),
@@ -140,7 +107,7 @@ impl<A: Address> Replica<A> {
 
     /// Whether this very update is here.
     pub(crate) fn holds(&self, key: KeyHash, update: &Update<A>) -> bool {
-        self.items.get(&key).is_some_and(|stored| stored.update == *update)
+        self.items.find(key).is_some_and(|slot| self.items.is(slot, update))
     }
 
     /// Takes an update in if it is news. The caller has admitted it: it is neither past its time nor from the future.
@@ -156,25 +123,27 @@ impl<A: Address> Replica<A> {
             Some(Ownership::Past) => return Merged::Outdated,
             Some(Ownership::Ahead) => return self.park(key, update),
         };
-        if let Some(stored) = self.items.get(&key) {
-            match update.order(&stored.update, &self.hasher) {
+        let held = self.items.find(key);
+        if let Some(held) = held.and_then(|slot| self.items.update(slot)) {
+            match update.order(&held, &self.hasher) {
                 Ordering::Equal => return Merged::Known,
                 Ordering::Less => return Merged::Outdated,
                 Ordering::Greater => {}
             }
         }
         let lives = if let Update::Member(record) = &update { Some((record.id, record.life, until)) } else { None };
-        let old = self.store(key, update, until);
+        let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
+        let hash = self.store(key, update, until);
         if let Some((id, life, until)) = lives {
             self.follow_owner(id, life, until);
         }
-        Merged::News { key, old }
+        Merged::News { hash, old }
     }
 
     /// Whether an update would be news, and not have to wait for its owner.
     pub(crate) fn lacks(&self, key: KeyHash, update: &Update<A>) -> bool {
         let ready = update.owner().is_none_or(|owner| matches!(self.ownership(owner), Ownership::Current(_)));
-        ready && self.get(key).is_none_or(|held| update.order(held, &self.hasher).is_gt())
+        ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
     fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
@@ -189,31 +158,29 @@ impl<A: Address> Replica<A> {
     }
 
     fn ownership(&self, owner: Owner) -> Ownership {
-        match self.member(owner.id).map(|record| record.life.cmp(&owner.life)) {
-            Some(Ordering::Equal) => {
-                let end = self.items.get(&self.hasher.member(owner.id)).map_or(Until::NEVER, |stored| stored.until);
-                Ownership::Current(end)
-            }
-            Some(Ordering::Greater) => Ownership::Past,
-            Some(Ordering::Less) | None => Ownership::Ahead,
+        let Some(record) = self.member(owner.id) else { return Ownership::Ahead };
+        match record.life.cmp(&owner.life) {
+            Ordering::Equal => Ownership::Current(record.until),
+            Ordering::Greater => Ownership::Past,
+            Ordering::Less => Ownership::Ahead,
         }
     }
 
     /// A member's record has changed: what it owns lives and dies with it.
     fn follow_owner(&mut self, id: NodeId, life: Instant, until: Until) {
-        for key in self.owned_by(id) {
-            let Some(stored) = self.items.get(&key) else { continue };
+        for slot in self.owned_by(id) {
+            let Some(stored) = self.items.other(slot) else { continue };
             let Some(owner) = stored.update.owner() else { continue };
-            if owner.life != life {
-                let removed = self.remove(key);
-                // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
-                if let Some(update) = removed.filter(|_| life < owner.life) {
-                    self.parked.insert(key, update);
-                }
-            } else if stored.until != stored.update.until().min(until) {
-                let update = stored.update.clone();
-                let until = update.until().min(until);
+            let until = stored.update.until().min(until);
+            if owner.life == life && stored.until == until {
+                continue;
+            }
+            let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
+            if owner.life == life {
                 self.store(key, update, until);
+            } else if life < owner.life {
+                // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
+                self.parked.insert(key, update);
             }
         }
         for update in self.parked.take(id, life) {
@@ -221,73 +188,65 @@ impl<A: Address> Replica<A> {
         }
     }
 
-    fn owned_by(&self, id: NodeId) -> Vec<KeyHash> {
-        let first = (id, KeyHash::MIN);
-        self.owned.range(first..=(id, KeyHash::MAX)).map(|(_, key)| *key).collect()
+    fn owned_by(&self, id: NodeId) -> Vec<Slot> {
+        self.owned.range((id, Slot::MIN)..=(id, Slot::MAX)).map(|(_, slot)| *slot).collect()
     }
 
-    /// Puts an update in the place of what was there, in all indexes.
-    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> Option<Update<A>> {
-        let old = self.remove(key);
+    /// Adds an update of a key that nothing is stored of, to all indexes. The hash of its item.
+    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
         let digest = self.hasher.digest(&update);
         let hash = self.hasher.item_of(key, &update, digest);
-        self.hashes.insert(hash, key);
         if self.is_large(&update) {
             self.large.insert(key, digest);
         }
+        let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
+        self.hashes.insert(hash, slot);
         if let Some(end) = until.instant() {
-            self.ending.insert((end, key));
+            self.ending.insert((end, slot));
         }
+        let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
         if let Some(owner) = update.owner() {
-            self.owned.insert((owner.id, key));
+            self.owned.insert((owner.id, slot));
         }
-        match &update {
-            Update::Member(_) => self.members += 1,
-            Update::Entry(entry) => {
-                let owner = entry.owner.map(|owner| owner.id);
-                if let Some(at) = self.shrinks_at(entry) {
-                    self.shrinking.insert((at, key));
-                }
-                self.names.insert((entry.name.clone(), owner), key);
-                self.touched.push((owner, entry.name.clone()));
+        if let Update::Entry(entry) = update {
+            let owner = entry.owner.map(|owner| owner.id);
+            if let Some(at) = self.shrinks_at(entry) {
+                self.shrinking.insert((at, slot));
             }
-            Update::Certificate(_) | Update::Broadcast(_) => {}
+            self.names.insert((entry.name.clone(), owner), slot);
+            self.touched.push((owner, entry.name.clone()));
         }
-        self.items.insert(key, Stored { update, hash, until });
-        old
+        hash
     }
 
-    fn remove(&mut self, key: KeyHash) -> Option<Update<A>> {
-        let Stored { update, hash, until } = self.items.swap_remove(&key)?;
-        self.hashes.remove(hash);
-        self.large.remove(&key);
-        if let Some(end) = until.instant() {
-            self.ending.remove(&(end, key));
+    /// Takes an item out of all indexes.
+    fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
+        let stored = self.items.remove(slot, &self.hasher)?;
+        self.hashes.remove(stored.hash);
+        self.large.remove(&stored.key);
+        if let Some(end) = stored.until.instant() {
+            self.ending.remove(&(end, slot));
         }
-        if let Some(owner) = update.owner() {
-            self.owned.remove(&(owner.id, key));
+        if let Some(owner) = stored.update.owner() {
+            self.owned.remove(&(owner.id, slot));
         }
-        match &update {
-            Update::Member(_) => self.members -= 1,
-            Update::Entry(entry) => {
-                let owner = entry.owner.map(|owner| owner.id);
-                if let Some(at) = self.shrinks_at(entry) {
-                    self.shrinking.remove(&(at, key));
-                }
-                self.names.remove(&(entry.name.clone(), owner));
-                self.touched.push((owner, entry.name.clone()));
+        if let Update::Entry(entry) = &stored.update {
+            let owner = entry.owner.map(|owner| owner.id);
+            if let Some(at) = self.shrinks_at(entry) {
+                self.shrinking.remove(&(at, slot));
             }
-            Update::Certificate(_) | Update::Broadcast(_) => {}
+            self.names.remove(&(entry.name.clone(), owner));
+            self.touched.push((owner, entry.name.clone()));
         }
-        Some(update)
+        Some(stored)
     }
 
     /// Forgets what does not satisfy `keep`, and all that waits for its owner.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Update<A>) -> bool) {
-        let gone: Vec<KeyHash> =
-            self.items.iter().filter(|(_, stored)| !keep(&stored.update)).map(|(key, _)| *key).collect();
-        for key in gone {
-            self.remove(key);
+        let goes = |slot: &Slot| self.items.update(*slot).is_some_and(|update| !keep(&update));
+        let gone: Vec<Slot> = self.items.slots().filter(goes).collect();
+        for slot in gone {
+            self.remove(slot);
         }
         self.parked.clear();
     }
@@ -295,22 +254,49 @@ impl<A: Address> Replica<A> {
     // Looking up.
 
     /// The newest update of a key, whether or not it is in the reconciled set.
-    pub(crate) fn get(&self, key: KeyHash) -> Option<&Update<A>> {
-        self.items.get(&key).map(|stored| &stored.update)
+    pub(crate) fn get(&self, key: KeyHash) -> Option<Update<A>> {
+        self.items.update(self.items.find(key)?)
+    }
+
+    /// Whether anything is held of a key.
+    pub(crate) fn has(&self, key: KeyHash) -> bool {
+        self.items.find(key).is_some()
+    }
+
+    /// The update of a key, if its item has this hash.
+    pub(crate) fn get_if(&self, key: KeyHash, hash: u64) -> Option<Update<A>> {
+        let slot = self.items.find(key).filter(|slot| self.items.hash(*slot) == Some(hash))?;
+        self.items.update(slot)
     }
 
     /// The update whose item has this hash.
-    pub(crate) fn by_hash(&self, hash: u64) -> Option<&Update<A>> {
-        self.get(self.hashes.get(hash)?)
+    pub(crate) fn by_hash(&self, hash: u64) -> Option<Update<A>> {
+        self.items.update(self.hashes.get(hash)?)
     }
 
     /// The hash of the item of this key.
     pub(crate) fn hash_of(&self, key: KeyHash) -> Option<u64> {
-        self.items.get(&key).map(|stored| stored.hash)
+        self.items.hash(self.items.find(key)?)
+    }
+
+    /// The item whose key has this [short](KeyHash::short) name.
+    pub(crate) fn by_short(&self, short: u64) -> Option<(u64, Update<A>)> {
+        // Few others have hashes that begin like it, unless their names were made to: then it is not found.
+        const ALIKE: usize = 64;
+        let (first, last) = hashes_of(short);
+        let mut alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
+        let is_it = |slot: Slot| self.items.key(slot, &self.hasher).is_some_and(|key| key.short() == short);
+        let (hash, slot) = alike.find(|(_, slot)| is_it(*slot))?;
+        Some((hash, self.items.update(slot)?))
     }
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {
-        self.hashes.get(hash)
+        self.items.key(self.hashes.get(hash)?, &self.hasher)
+    }
+
+    /// Whether an item has this hash.
+    pub(crate) fn has_hash(&self, hash: u64) -> bool {
+        self.hashes.contains(hash)
     }
 
     fn is_large(&self, update: &Update<A>) -> bool {
@@ -331,41 +317,34 @@ impl<A: Address> Replica<A> {
 
     /// What is known of a member.
     pub(crate) fn member(&self, id: NodeId) -> Option<&Record<A>> {
-        match self.get(self.hasher.member(id))? {
-            Update::Member(record) => Some(record),
-            Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
-        }
+        self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
     /// What a member owns.
-    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = &Update<A>> {
-        self.owned.range((id, KeyHash::MIN)..=(id, KeyHash::MAX)).filter_map(|(_, key)| self.get(*key))
+    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
+        let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));
+        slots.filter_map(|(_, slot)| self.items.update(*slot))
     }
 
     /// An entry that has a value at `clock`.
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
-        self.visible(self.hasher.entry(owner, name), clock)
+        self.visible(self.items.find(self.hasher.entry(owner, name))?, clock)
     }
 
-    fn visible(&self, key: KeyHash, clock: Instant) -> Option<&Entry> {
-        let stored = self.items.get(&key)?;
-        match &stored.update {
-            Update::Entry(entry) => {
-                let lives = entry.value.is_some() && entry.expires.is_after(clock) && stored.until.is_after(clock);
-                lives.then_some(entry)
-            }
-            Update::Member(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
-        }
+    fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
+        let Stored { update: Update::Entry(entry), until, .. } = self.items.other(slot)? else { return None };
+        let lives = entry.value.is_some() && entry.expires.is_after(clock) && until.is_after(clock);
+        lives.then_some(entry)
     }
 
     /// Entries that have a value at `clock`, by name from `first` on, then by owner.
     pub(crate) fn entries_from(&self, first: Arc<str>, clock: Instant) -> impl Iterator<Item = &Entry> {
-        self.names.range((first, None)..).filter_map(move |(_, key)| self.visible(*key, clock))
+        self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
     /// How many items are members, and how many are not (those that wait for their owner included).
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.members, self.items.len() - self.members + self.parked.len())
+        (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
     }
 
     /// Whose visible state may have changed since the last call.
@@ -410,16 +389,16 @@ impl<A: Address> Replica<A> {
     }
 
     /// The set at `cut`, within a range, by hash.
-    pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, &Update<A>)> {
-        self.hashes.iter_range(range).filter_map(move |(hash, key)| {
-            let stored = self.items.get(&key)?;
-            stored.until.is_after(cut).then_some((hash, &stored.update))
+    pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, Update<A>)> {
+        self.hashes.iter_range(range).filter_map(move |(hash, slot)| {
+            let lives = self.items.until(slot)?.is_after(cut);
+            lives.then(|| self.items.update(slot).map(|update| (hash, update))).flatten()
         })
     }
 
     /// Stored items that are past their end at `cut`: those of the grace, so few.
     fn ended(&self, cut: Instant) -> impl Iterator<Item = u64> {
-        self.ending.range(..=(cut, KeyHash::MAX)).filter_map(|(_, key)| self.hash_of(*key))
+        self.ending.range(..=(cut, Slot::MAX)).filter_map(|(_, slot)| self.items.hash(*slot))
     }
 }
 

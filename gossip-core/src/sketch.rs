@@ -64,6 +64,16 @@ impl Sketch {
         self.cells.len()
     }
 
+    /// A sketch of which nothing but the counts is known: good for an [`estimate`](Self::estimate).
+    pub(crate) fn of_counts(counts: &[u8]) -> Self {
+        Self { cells: counts.iter().map(|count| Cell { count: *count, ..Cell::default() }).collect() }
+    }
+
+    /// The counts of its cells.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u8> {
+        self.cells.iter().map(|cell| cell.count)
+    }
+
     /// Adds an item that is not in the set.
     pub(crate) fn add(&mut self, item: u64) {
         self.apply(item, 1);

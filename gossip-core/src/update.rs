@@ -17,7 +17,7 @@ use crate::id::NodeId;
 use crate::time::Instant;
 
 pub(crate) use descriptor::Descriptor;
-pub(crate) use hash::{ItemHasher, KeyHash};
+pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub(crate) use stamp::Clock;
 pub use stamp::Stamp;
 
@@ -114,6 +114,7 @@ pub struct Entry {
     /// Whose it is; nobody's if shared.
     pub owner: Option<Owner>,
     /// Its name.
+    #[serde(with = "text")]
     pub name: Arc<str>,
     /// When it was written.
     pub stamp: Stamp,
@@ -172,6 +173,13 @@ pub enum Update<A> {
 /// What the larger of wins, for one key. Incarnation and standing of a record; life and stamp of an entry.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Version(u64, u64, u32, NodeId);
+
+impl Version {
+    /// What nearly always decides: all but the counter of a stamp, and who wrote it.
+    pub(crate) const fn short(self) -> (u64, u64) {
+        (self.0, self.1)
+    }
+}
 
 impl<A: Address> Update<A> {
     /// When this is past its time.
@@ -273,6 +281,37 @@ mod digest {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         <[u8; 16]>::deserialize(deserializer).map(u128::from_le_bytes)
+    }
+}
+
+/// A shared name, read with one allocation, where serde's own way takes two.
+mod text {
+    use alloc::sync::Arc;
+    use core::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Arc<str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Arc::from(text))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

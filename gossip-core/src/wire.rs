@@ -23,7 +23,9 @@ use crate::id::NodeId;
 use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
 
-pub(crate) use message::{Item, Message, Prefixes, Span, Suspicion, Tokens, Writer, encoded_len, read};
+pub(crate) use message::{
+    Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Span, Suspicion, Tokens, Writer, encoded_len, read,
+};
 
 /// The wire format that this node speaks.
 pub(crate) const VERSION: u8 = 1;

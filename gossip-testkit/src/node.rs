@@ -320,7 +320,7 @@ impl Machine for Node<Addr> {
 
     fn view(&self, cut: Instant) -> View {
         View {
-            items: self.updates(cut).map(|update| item(cut, update)).collect(),
+            items: self.updates(cut).map(|update| item(cut, &update)).collect(),
             members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
         }
     }

@@ -109,8 +109,9 @@ fn a_newer_death_of_one_known_to_be_dead_outranks_older_news_of_its_life() {
 // A one-shot join lost to 1 % datagram loss isolates a node for good.
 #[test]
 fn a_join_is_repeated_until_it_is_answered() {
-    // However many of the first datagrams are lost, either way.
-    for lost in [1, 2, 5, 50] {
+    // However many of the first datagrams are lost, either way: sixteen are repeated in quick succession, the others at
+    // the pace of healing.
+    for (lost, limit) in [(1, 2), (2, 3), (5, 4), (15, 9), (50, 300)] {
         let mut cluster = settled(5, 1);
         let left = RefCell::new(lost);
         cluster.rule(move |datagram| {
@@ -122,9 +123,9 @@ fn a_join_is_repeated_until_it_is_answered() {
             Verdict::Pass
         });
         cluster.add();
-        let time = cluster.run_until(MINUTE, SECOND / 10, Cluster::sees_all);
+        let time = cluster.run_until(SECOND * limit, SECOND / 10, Cluster::sees_all);
         println!("the first {lost} datagrams lost: joined after {time:?}");
-        assert!(time.is_some_and(|time| time <= SECOND * (lost + 3) / 2), "{lost} lost: {time:?}");
+        assert!(time.is_some(), "{lost} lost, and not joined after {limit} s");
     }
 }
 

@@ -136,6 +136,9 @@ fn scenarios_that_once_failed() {
         delay 42% by 1.194s on 1-2 -> * from 29.145806s to 29.16s; cut 2 <-> 0-1 from 4.828s to 10.279s;
         crash 1 at 23.673s; crash 2 at 21.02s;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();
+    // That it died is found out when all has long been agreed, and then its last friend calls everybody for a while.
+    let scenario = r#"seed 1; nodes 0-3; seeds 3; crash 0 at 20s; crash 1 at 20s; crash 2 at 20s;"#;
+    check::<Sim>(&scenario.parse().unwrap()).unwrap();
     let scenario = r#"seed 32207; nodes 0-1,6; seeds 2; at 2.282s node 0: put "k0" "94e179" for 29s;
         crash 6 at 20.786s restart at 27.838s without memory;
         skew 1 by 4.131673s drift -9417ppm from 10.564s to 27.437s;"#;

@@ -37,33 +37,17 @@ pub struct Builder<P> {
     options: Options,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Options {
     id: Option<NodeId>,
     label: Option<String>,
     config: Config,
     seed: Option<u64>,
-    events: usize,
+    events: Option<usize>,
     #[cfg(feature = "encryption")]
     keys: Vec<Key>,
     #[cfg(feature = "encryption")]
     plain: Plain,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            id: None,
-            label: None,
-            config: Config::default(),
-            seed: None,
-            events: 256,
-            #[cfg(feature = "encryption")]
-            keys: Vec::new(),
-            #[cfg(feature = "encryption")]
-            plain: Plain::default(),
-        }
-    }
 }
 
 /// A [`Builder`]'s place: a UDP address.
@@ -135,7 +119,7 @@ impl<P> Builder<P> {
 
     /// How many events a reader may be behind before it loses the oldest: at least 1, 256 without.
     pub fn events(mut self, events: usize) -> Self {
-        self.options.events = events;
+        self.options.events = Some(events);
         self
     }
 }
@@ -163,7 +147,7 @@ impl Options {
         node.set_keyring(keyring(self.keys, self.plain)?);
         // Also without seeds: from here on it is alive, and sees itself so.
         node.join(clock.now(), seeds);
-        let shared = Arc::new(Shared::new(node, clock, self.events));
+        let shared = Arc::new(Shared::new(node, clock, self.events.unwrap_or(256)));
         let task = driver::drive(Ending(Arc::clone(&shared)), transport);
         runtime::spawn(task.instrument(tracing::info_span!("gossip", node = %id))).map_err(SpawnError::Runtime)?;
         Ok(shared)
@@ -205,22 +189,24 @@ impl Builder<Bind> {
     /// # Errors
     /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
     /// cannot work; no runtime.
-    pub async fn spawn(mut self) -> Result<Gossip, SpawnError> {
-        let given = std::mem::take(&mut self.place.seeds);
-        let socket = bind_first(&self.place.address).await?;
+    pub async fn spawn(self) -> Result<Gossip, SpawnError> {
+        let Bind { address, advertised: named, seeds: given } = self.place;
+        let socket = bind_first(&address).await?;
         let bound = socket.local_addr();
-        let own = match self.place.advertised.take() {
-            None => bound,
-            Some(name) => advertised(name, bound).await?,
-        };
+        let mut own = bound;
+        if let Some(name) = named {
+            own = resolve(&name, |to| udp::reaches(bound, to)).await?[0];
+            own.set_port(if own.port() == 0 { bound.port() } else { own.port() });
+        }
         if own.ip().is_unspecified() {
             return Err(SpawnError::Unspecified { address: own });
         }
-        let seeds = Seeds::parse(given, bound, own)?;
+        let seeds = Seeds::new(given, bound, own)?;
         let shared = self.options.start(socket, own, seeds.literal())?;
         if seeds.has_names() {
             let span = tracing::info_span!("seeds", node = %shared.lock().id());
-            runtime::spawn(seeds::refresh(seeds, Arc::clone(&shared)).instrument(span)).map_err(SpawnError::Runtime)?;
+            let refreshing = seeds::refresh(seeds, Arc::clone(&shared), seeds::PACE, runtime::resolve);
+            runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
         }
         Ok(Gossip::new(shared))
     }
@@ -243,37 +229,25 @@ impl<T: Transport> Builder<Over<T>> {
     }
 }
 
-async fn resolve(name: &str) -> Result<Vec<SocketAddr>, SpawnError> {
+/// The addresses of a name that are of use: at least one.
+async fn resolve(name: &str, usable: impl Fn(SocketAddr) -> bool) -> Result<Vec<SocketAddr>, SpawnError> {
     if !udp::is_name(name) {
         return Err(SpawnError::Address { given: name.to_owned() });
     }
-    runtime::resolve(name).await.map_err(|source| unresolved(name, source))
+    let unresolved = |source| SpawnError::Resolve { name: name.to_owned(), source };
+    let mut found = runtime::resolve(name.to_owned()).await.map_err(unresolved)?;
+    found.retain(|&address| usable(address));
+    if found.is_empty() { Err(unresolved(io::ErrorKind::AddrNotAvailable.into())) } else { Ok(found) }
 }
 
-fn unresolved(name: &str, source: io::Error) -> SpawnError {
-    SpawnError::Resolve { name: name.to_owned(), source }
-}
-
-/// The first of a name's addresses that is this machine's.
+/// At the first of a name's addresses that is this machine's.
 async fn bind_first(name: &str) -> Result<Udp, SpawnError> {
-    let mut failure = unresolved(name, io::ErrorKind::NotFound.into());
-    for address in resolve(name).await? {
+    let mut failure = None;
+    for address in resolve(name, |_| true).await? {
         match Udp::bind(address).await {
             Ok(socket) => return Ok(socket),
-            Err(source) => failure = SpawnError::Bind { address, source },
+            Err(source) => failure = Some(SpawnError::Bind { address, source }),
         }
     }
-    Err(failure)
-}
-
-async fn advertised(name: String, bound: SocketAddr) -> Result<SocketAddr, SpawnError> {
-    let found = resolve(&name).await?;
-    let mut address = found
-        .into_iter()
-        .find(|&to| udp::reaches(bound, to))
-        .ok_or_else(|| unresolved(&name, io::ErrorKind::AddrNotAvailable.into()))?;
-    if address.port() == 0 {
-        address.set_port(bound.port());
-    }
-    Ok(address)
+    Err(failure.expect("a name that is resolved has an address"))
 }

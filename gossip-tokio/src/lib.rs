@@ -90,6 +90,23 @@
 //! until one answers, and their names are resolved again. What ends a node's task, other than [`Gossip::stop`] and the
 //! end of the last handle, is told by [`Gossip::stopped`]. A slow reader of events loses the oldest of them and is
 //! told so; it never holds up the protocol. Spans and events of `tracing` carry the node's id.
+//!
+//! # Without writing a program
+//!
+//! `cargo install gossip-tokio --features agent` installs `gossip-agent`, a node for the command line:
+//!
+//! ```text
+//! $ gossip-agent --name db-1 --data db-1.data                                  # one terminal
+//! $ gossip-agent --name db-2 --bind 127.0.0.1:7001 --join 127.0.0.1:7000       # another one
+//! $ gossip-agent ctl put config/limit 10                                       # a third
+//! $ gossip-agent ctl members
+//! NAME  ID                STATUS  ADDRESS
+//! db-1  081fc7a7a5063f31  alive   127.0.0.1:7000 (here)
+//! db-2  d862027a210fa9df  alive   127.0.0.1:7001
+//! ```
+//!
+//! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 for what
+//! cannot be and 1 for what went wrong.
 
 mod builder;
 mod clock;

@@ -56,6 +56,11 @@ pub(crate) async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
+/// Lets the other tasks run once.
+pub(crate) async fn yield_now() {
+    tokio::task::yield_now().await;
+}
+
 /// Runs a task until it ends by itself.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
@@ -63,8 +68,13 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Resu
     Ok(())
 }
 
-pub(crate) async fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn resolve(name: String) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host(name).await?.collect())
+}
+
+#[cfg(test)]
+pub(crate) fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
 }
 
 /// What the READMEs and the manual's page on transports show is code that compiles.

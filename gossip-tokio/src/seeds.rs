@@ -1,6 +1,8 @@
 //! Seeds by name, resolved again and again: names outlive the addresses behind them. Knows names and the node's
 //! isolation; must not know how a node joins.
 
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,42 +17,39 @@ use crate::shared::Shared;
 use crate::udp;
 
 /// How often names are resolved again.
-const REFRESH: Duration = Duration::from_secs(300);
-/// How often while nobody answers: at first, and at last.
-const ISOLATED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+pub(crate) struct Pace {
+    calm: Duration,
+    /// While nobody answers: at first, and at last.
+    alone: (Duration, Duration),
+}
 
-/// Seeds as the application wrote them.
+pub(crate) const PACE: Pace =
+    Pace { calm: Duration::from_secs(300), alone: (Duration::from_secs(1), Duration::from_secs(10)) };
+
+/// Seeds as the application wrote them: addresses and names.
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    addresses: Vec<SocketAddr>,
-    names: Vec<String>,
+    given: Vec<String>,
     bound: SocketAddr,
     own: SocketAddr,
 }
 
 impl Seeds {
-    /// Sorts addresses from names. `own` is left out wherever it turns up: a name for all members names this one, too.
-    pub(crate) fn parse(given: Vec<String>, bound: SocketAddr, own: SocketAddr) -> Result<Self, SpawnError> {
-        let mut seeds = Self { addresses: Vec::new(), names: Vec::new(), bound, own };
-        for seed in given {
-            if let Ok(address) = seed.parse() {
-                seeds.addresses.push(address);
-            } else if udp::is_name(&seed) {
-                seeds.names.push(seed);
-            } else {
-                return Err(SpawnError::Address { given: seed });
-            }
+    /// `own` is left out wherever it turns up: a name for all members names this one, too.
+    pub(crate) fn new(given: Vec<String>, bound: SocketAddr, own: SocketAddr) -> Result<Self, SpawnError> {
+        match given.iter().find(|seed| !udp::is_name(seed)) {
+            Some(seed) => Err(SpawnError::Address { given: seed.clone() }),
+            None => Ok(Self { given, bound, own }),
         }
-        Ok(seeds)
     }
 
     /// Those that need no resolver.
     pub(crate) fn literal(&self) -> Vec<SocketAddr> {
-        self.usable(self.addresses.clone())
+        self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()).collect())
     }
 
     pub(crate) fn has_names(&self) -> bool {
-        !self.names.is_empty()
+        self.given.iter().any(|seed| seed.parse::<SocketAddr>().is_err())
     }
 
     fn usable(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
@@ -60,68 +59,137 @@ impl Seeds {
         addresses
     }
 
-    async fn resolve(&self) -> Vec<SocketAddr> {
-        let mut addresses = self.addresses.clone();
-        for name in &self.names {
-            match runtime::resolve(name).await {
+    async fn resolve<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
+        &self,
+        resolve: impl Fn(String) -> F,
+    ) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for seed in &self.given {
+            match resolve(seed.clone()).await {
                 Ok(found) => addresses.extend(found),
-                Err(error) => tracing::warn!(name, %error, "a seed cannot be resolved now"),
+                Err(error) => tracing::warn!(seed, %error, "a seed cannot be resolved now"),
             }
         }
         self.usable(addresses)
     }
 }
 
-/// Resolves the seeds now, while nobody answers, and every five minutes; until the node stops,
-/// leaves, or is given other seeds.
-pub(crate) async fn refresh(seeds: Seeds, shared: Arc<Shared<SocketAddr>>) {
-    let mut known = Vec::new();
-    let mut age = REFRESH;
-    let mut pause = ISOLATED.0;
-    while shared.end().is_none() && shared.reseeds.load(Ordering::Relaxed) {
-        let isolated = shared.lock().is_isolated();
-        if isolated || age >= REFRESH {
-            age = Duration::ZERO;
-            let found = seeds.resolve().await;
-            // Nothing found says more about the resolver than about the seeds.
-            if !found.is_empty() && found != known {
-                known.clone_from(&found);
-                shared.command(|node, now| {
-                    if shared.reseeds.load(Ordering::Relaxed) {
-                        node.join(now, found);
-                    }
-                });
-            }
+/// Resolves the seeds now, while nobody answers, and now and then; until the node stops, leaves, or is given other seeds.
+pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
+    seeds: Seeds,
+    shared: Arc<Shared<SocketAddr>>,
+    pace: Pace,
+    resolve: impl Fn(String) -> F,
+) {
+    let ended = || shared.end().is_some() || !shared.reseeds.load(Ordering::Relaxed);
+    // A node that knows of nobody is not isolated to itself, but its seeds may have names that nobody knew yet.
+    let alone = || shared.lock().live_members() < 2;
+    let (mut known, mut pause) = (Vec::new(), pace.alone.0);
+    while !ended() {
+        let found = seeds.resolve(&resolve).await;
+        // Nothing found says more about the resolver than about the seeds.
+        if !found.is_empty() && found != known {
+            known.clone_from(&found);
+            shared.command(|node, now| {
+                if shared.reseeds.load(Ordering::Relaxed) {
+                    node.join(now, found);
+                }
+            });
         }
-        pause = if isolated { (2 * pause).min(ISOLATED.1) } else { ISOLATED.0 };
-        let rest = if isolated { pause } else { ISOLATED.1 };
-        age += rest;
-        select(pin!(runtime::sleep(rest)), pin!(ended(&shared))).await;
-    }
-}
-
-async fn ended(shared: &Shared<SocketAddr>) {
-    loop {
-        let changed = shared.listen();
-        if shared.end().is_some() {
-            return;
-        }
-        changed.await;
+        let was_alone = alone();
+        let news = shared.until(|| (ended() || (!was_alone && alone())).then_some(()));
+        select(pin!(runtime::sleep(if was_alone { pause } else { pace.calm })), pin!(news)).await;
+        pause = if was_alone { (2 * pause).min(pace.alone.1) } else { pace.alone.0 };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+    use crate::core::{Config, Status};
+    use crate::{Gossip, bind};
+
+    async fn node() -> Gossip {
+        bind("127.0.0.1:0").config(Config::local()).spawn().await.unwrap()
+    }
+
+    async fn sees(node: &Gossip, other: &Gossip, status: Status) {
+        let seen = |node: &Gossip| node.member(other.id()).is_some_and(|member| member.status == status);
+        node.wait_until(seen).await.unwrap();
+    }
+
+    #[test]
+    fn a_name_that_nobody_knew_at_the_start_is_not_left_alone_for_long() {
+        runtime::block_on(async {
+            let (first, second) = (node().await, node().await);
+            let asked = AtomicUsize::new(0);
+            let resolve = |_| {
+                let fails = asked.fetch_add(1, Ordering::Relaxed) < 3;
+                ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![first.address()]) })
+            };
+            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let (calm, soon) = (Duration::from_secs(3_600), Duration::from_millis(20));
+            let refreshing = refresh(seeds, Arc::clone(second.shared()), Pace { calm, alone: (soon, soon) }, resolve);
+            let met = async {
+                select(pin!(sees(&second, &first, Status::Alive)), pin!(runtime::sleep(Duration::from_secs(30)))).await;
+            };
+            select(pin!(refreshing), pin!(met)).await;
+            assert_eq!(second.members().len(), 2);
+        });
+    }
+
+    #[test]
+    fn names_are_resolved_again_while_nobody_answers_and_now_and_then_when_somebody_does() {
+        runtime::block_on(async {
+            let (first, second) = (node().await, node().await);
+            let (asked, place) = (AtomicUsize::new(0), Mutex::new(first.address()));
+            let asked_in = async |time| {
+                let before = asked.load(Ordering::Relaxed);
+                runtime::sleep(time).await;
+                asked.load(Ordering::Relaxed) - before
+            };
+            let resolve = |name| {
+                assert_eq!(name, "db-1:7000");
+                let fails = asked.fetch_add(1, Ordering::Relaxed) < 5;
+                ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![*place.lock().unwrap()]) })
+            };
+            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let pace =
+                Pace { calm: Duration::from_millis(300), alone: (Duration::from_millis(5), Duration::from_millis(20)) };
+            let refreshing = refresh(seeds, Arc::clone(second.shared()), pace, resolve);
+            let story = async {
+                // It began before anybody knew the name.
+                sees(&second, &first, Status::Alive).await;
+                runtime::sleep(Duration::from_millis(100)).await;
+                let calm = asked_in(Duration::from_millis(1_500)).await;
+                assert!((1..=6).contains(&calm), "{calm}");
+                // Whoever had the name is gone, and somebody else gets it.
+                first.stop();
+                sees(&second, &first, Status::Dead).await;
+                let alone = asked_in(Duration::from_millis(1_500)).await;
+                assert!(alone > 10, "{alone}");
+                let third = node().await;
+                *place.lock().unwrap() = third.address();
+                sees(&second, &third, Status::Alive).await;
+                second.leave(Duration::from_secs(30)).await.unwrap();
+            };
+            // Leaving is the end of it.
+            futures_util::future::join(refreshing, story).await;
+        });
+    }
 
     #[test]
     fn seeds_are_sorted_by_what_they_need() {
         let own = "127.0.0.1:1".parse().unwrap();
         let given = ["127.0.0.1:2", "db-1:7000", "127.0.0.1:1", "[::1]:2", "127.0.0.1:2"];
-        let seeds = Seeds::parse(given.map(String::from).to_vec(), own, own).unwrap();
+        let seeds = Seeds::new(given.map(String::from).to_vec(), own, own).unwrap();
         assert_eq!(seeds.literal(), ["127.0.0.1:2".parse().unwrap()], "not itself, not another family, not twice");
-        assert_eq!(seeds.names, ["db-1:7000"]);
-        let error = Seeds::parse(vec!["db-1".into()], own, own).unwrap_err();
+        assert!(seeds.has_names() && !Seeds::new(vec!["127.0.0.1:2".into()], own, own).unwrap().has_names());
+        let error = Seeds::new(vec!["db-1".into()], own, own).unwrap_err();
         assert_eq!(error.to_string(), "\"db-1\" is no address: it must be HOST:PORT with a port from 0 to 65535");
     }
 }

@@ -9,6 +9,7 @@
 mod catch_up;
 mod exchange;
 mod fruitless;
+mod rivals;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -23,16 +24,17 @@ use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::{CELLS, Range, Replica};
-use crate::sketch::Sketch;
+use crate::sketch::{Cell, Sketch};
 use crate::time::{Instant, micros};
 use crate::update::Update;
-use crate::wire::{Message, Prefixes, Tokens};
+use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
 
-use catch_up::CatchUp;
 pub(crate) use catch_up::compose_page;
+use catch_up::{CatchUp, is_cheaper_whole};
 pub(super) use exchange::wait;
-use exchange::{Exchange, Part, Retry, cells_for};
+use exchange::{Exchange, Part, Retry, UNKNOWN, cells_for};
 use fruitless::Fruitless;
+use rivals::Wanted;
 
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
 /// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
@@ -116,6 +118,7 @@ pub(crate) struct AntiEntropy<A> {
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
     giver: Option<Giver<A>>,
+    wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
     /// What the application was not told yet, and what it was told last.
     news: Option<Progress>,
@@ -140,6 +143,7 @@ impl<A: Address> AntiEntropy<A> {
             asked: VecDeque::new(),
             exchange: None,
             giver: None,
+            wanted: None,
             catch_up: None,
             news: None,
             told: 0,
@@ -160,7 +164,8 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn due(&self) -> Option<Instant> {
         let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
         let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
-        self.next.into_iter().chain(retries).chain(pull).min()
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.due(self.patience));
+        self.next.into_iter().chain(retries).chain(pull).chain(wanted).min()
     }
 
     /// Whether an exchange is to be begun now; sets the time of the next one.
@@ -193,6 +198,12 @@ impl<A: Address> AntiEntropy<A> {
                 }
             }
         }
+        if let Some(mut wanted) = self.wanted.take_if(|wanted| context.now >= wanted.due(self.patience))
+            && wanted.ask_again(context)
+        {
+            self.note_giver(&wanted.peer, context.now);
+            self.wanted = Some(wanted);
+        }
         if let Some(catch_up) = &mut self.catch_up
             && context.now >= catch_up.due(self.patience)
         {
@@ -214,7 +225,7 @@ impl<A: Address> AntiEntropy<A> {
 
     /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
     pub(crate) fn drop_exchange(&mut self) {
-        (self.exchange, self.catch_up, self.eager) = (None, None, EAGER);
+        (self.exchange, self.wanted, self.catch_up, self.eager) = (None, None, None, EAGER);
     }
 
     // The initiator.
@@ -226,17 +237,22 @@ impl<A: Address> AntiEntropy<A> {
             self.asked.pop_front();
         }
         self.asked.push_back((to.clone(), context.now));
-        let summary = self.summary(cut_of(context.clock), None, context);
+        let summary = self.summary(cut_of(context.clock), Answer::No, context);
         context.outbox.message(Kind::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: u32, token: Option<u32>, context: &Context<'_, A>) -> Message<A> {
+    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Message<A> {
         let (count, fingerprint) = context.replica.summary(instant(cut));
-        Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), token }
+        Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer }
     }
 
     /// The peer holds something else: finds out what.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, token: u32, context: &mut Context<'_, A>) {
+    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, answer: Answer, context: &mut Context<'_, A>) {
+        let (token, counts) = match answer {
+            Answer::No => return,
+            Answer::Brief { token } => (token, None),
+            Answer::Full { token, counts } => (token, Some(counts)),
+        };
         let Some(at) = self.asked.iter().position(|(asked, _)| asked == from) else { return };
         if let Some((_, asked)) = self.asked.remove(at) {
             // With this peer, this is how long it takes.
@@ -263,8 +279,13 @@ impl<A: Address> AntiEntropy<A> {
                 self.catch_up(from, (cut, token), Range::ALL, theirs.count, context);
             }
             None => {
+                let estimate = counts.map_or(UNKNOWN, |counts| {
+                    let mut difference = context.replica.sketch(Range::ALL, COUNTS, instant(cut));
+                    difference.subtract(&Sketch::of_counts(&counts));
+                    difference.estimate(apart(mine, theirs.count))
+                });
                 let peer = from.clone();
-                self.exchange = Some(Exchange::new(peer, cut, token, between, self.most_cells, context.now));
+                self.exchange = Some(Exchange::new(peer, cut, token, between, self.most_cells, estimate, context.now));
                 self.pump(context);
             }
         }
@@ -341,37 +362,61 @@ impl<A: Address> AntiEntropy<A> {
         from: &A,
         range: Range,
         found: u64,
-        want: &Prefixes,
+        (want, rivals): (&Prefixes, &[Rival]),
         context: &mut Context<'_, A>,
     ) {
-        if self.answer(from, range, found, context.now).is_none() {
-            return;
-        }
+        let Some((Exchange { token, .. }, _)) = self.answer(from, range, found, context.now) else { return };
+        let token = *token;
+        let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
+        let mut newer = rivals::judge(&mut items, rivals, context.replica);
+        newer.retain(|rival| context.clock.since(rival.written()) >= ON_ITS_WAY);
         if self.settings.exchange.pushes() {
-            let items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
             self.send_items(from, items, context);
+        }
+        if self.settings.exchange.pulls() && !newer.is_empty() {
+            self.note_giver(from, context.now);
+            let wanted = self.wanted.take().filter(|wanted| wanted.peer == *from);
+            let wanted = self.wanted.insert(wanted.unwrap_or_else(|| Wanted::new(from.clone(), token, context.now)));
+            wanted.ask_for(newer, context);
         }
         self.pump(context);
     }
 
     // The responder.
 
-    /// A peer says what it holds in short: to begin an exchange, or (with a token) to answer one begun here.
-    pub(crate) fn on_summary(&mut self, from: &A, theirs: Summary, token: Option<u32>, context: &mut Context<'_, A>) {
+    /// A peer says what it holds in short: to begin an exchange, or to answer one begun here. `known`: whether it is sure
+    /// to have its address.
+    pub(crate) fn on_summary(
+        &mut self,
+        from: &A,
+        theirs: Summary,
+        answer: Answer,
+        known: bool,
+        context: &mut Context<'_, A>,
+    ) {
         let cut = theirs.cut.min(cut_of(context.clock));
         if !context.replica.reaches_back_to(instant(cut), context.clock) {
             return;
         }
-        if let Some(token) = token {
-            self.proceed(from, cut, theirs, token, context);
+        if answer != Answer::No {
+            self.proceed(from, cut, theirs, answer, context);
             return;
         }
         let (count, fingerprint) = context.replica.summary(instant(cut));
         if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, theirs, context) {
             return;
         }
-        let answer = self.summary(cut, Some(self.tokenizer.token(from, context.now)), context);
-        context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
+        let token = self.tokenizer.token(from, context.now);
+        let answer = if known {
+            let mut counts = [0; COUNTS];
+            let symbols = context.replica.sketch(Range::ALL, COUNTS, instant(cut));
+            counts.iter_mut().zip(symbols.counts()).for_each(|(to, count)| *to = count);
+            Answer::Full { token, counts }
+        } else {
+            Answer::Brief { token }
+        };
+        let summary = self.summary(cut, answer, context);
+        context.outbox.message(Kind::AntiEntropy, from.clone(), summary);
     }
 
     /// Whether to be silent: one exchange at a time (Demers' connection limit), or what is missing is fetched twice.
@@ -407,24 +452,26 @@ impl<A: Address> AntiEntropy<A> {
         }
         let mut difference = context.replica.sketch(range, sketch.len(), at);
         difference.subtract(sketch);
-        if let Ok(difference) = difference.decode() {
+        if let Ok(mut difference) = difference.decode() {
             let found = (difference.ours.len() + difference.theirs.len()) as u64;
-            let want = if mode.pushes() { self.wanted(from, &difference.theirs, context.now) } else { Vec::new() };
+            // As many as fit into a datagram beside what is wanted. The others are sent both ways.
+            let most = self.most_cells / 3;
+            let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
+            let want = if mode.pushes() { self.to_ask_for(from, &difference.theirs, context.now) } else { Vec::new() };
             let want = Prefixes::of(&want);
-            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want });
+            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want, rivals });
             if mode.pulls() {
                 self.send_items(from, difference.ours, context);
             }
             return;
         }
         let mine = context.replica.count(range, at);
-        let apart = i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(count).unwrap_or(i64::MAX));
-        let estimate = difference.estimate(apart).min(mine.saturating_add(count));
+        let estimate = difference.estimate(apart(mine, count)).min(mine.saturating_add(count));
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
         let answer = if mode.pushes() && count > mine && is_cheaper_whole(both, estimate) {
             // This side lacks nearly all: it fetches that itself, and sees to the rest after that.
             self.catch_up(from, (cut, tokens.mine), range, count, context);
-            Message::Decoded { range, found: estimate, want: Prefixes::default() }
+            Message::Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() }
         } else {
             Message::Split { range, count: mine, estimate }
         };
@@ -432,15 +479,19 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
-    fn wanted(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
+    fn to_ask_for(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
         if lacking.is_empty() || self.exchange.is_some() || self.giver_now(now).is_some_and(|giver| giver != from) {
             return Vec::new();
         }
-        match &mut self.giver {
-            Some(giver) if giver.peer == *from && now.since(giver.asked) < self.settings.interval => giver.asked = now,
-            _ => self.giver = Some(Giver { peer: from.clone(), first_asked: now, asked: now }),
-        }
+        self.note_giver(from, now);
         lacking.to_vec()
+    }
+
+    fn note_giver(&mut self, peer: &A, now: Instant) {
+        match &mut self.giver {
+            Some(giver) if giver.peer == *peer && now.since(giver.asked) < self.settings.interval => giver.asked = now,
+            _ => self.giver = Some(Giver { peer: peer.clone(), first_asked: now, asked: now }),
+        }
     }
 
     /// Who was asked just now for what this node lacks. One that goes on and on keeps the others waiting no longer than
@@ -461,12 +512,20 @@ impl<A: Address> AntiEntropy<A> {
             let young = context.clock.since(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
-            bytes += if sent { wire_len(context.replica, update) } else { 0 };
+            bytes += if sent { wire_len(context.replica, &update) } else { 0 };
             let units = (bytes / 1_024 - before) as u32;
             sent && self.buckets.take(to, units, context.now) == units
         });
         if !hashes.is_empty() {
             context.outbox.push(Kind::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
+        }
+    }
+
+    /// A peer asks for the newer versions of some keys.
+    pub(crate) fn on_want(&mut self, from: &A, token: u32, keys: &[Short], context: &mut Context<'_, A>) {
+        if self.tokenizer.proves(from, token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
+            let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
+            self.send_items(from, items, context);
         }
     }
 
@@ -490,69 +549,6 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    // Catching up.
-
-    /// Fetches a range whole, where the peer holds so many items.
-    fn catch_up(&mut self, from: &A, proof: (u32, u32), range: Range, theirs: u64, context: &mut Context<'_, A>) {
-        match &mut self.catch_up {
-            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
-            Some(catch_up) => {
-                // What is not to be had from the same peer is found missing by the next exchange.
-                catch_up.add(from, range, theirs);
-            }
-            None => {
-                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
-                self.told = 0;
-                self.news = self.progress_now(false);
-            }
-        }
-    }
-
-    /// A page has come, and its updates were taken in.
-    pub(crate) fn on_page(
-        &mut self,
-        from: &A,
-        range: Range,
-        brought: Brought,
-        last: bool,
-        context: &mut Context<'_, A>,
-    ) {
-        let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
-        if let Some(time) = catch_up.on_page(range, brought, last, context) {
-            self.answered_after(time);
-        }
-        if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
-            let waits = self.end_catch_up();
-            // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
-            // was, to ask at once would be to ask all the time.
-            if !waits {
-                self.begin(from, context);
-            }
-        } else if let Some(progress) = self.progress_now(false)
-            // A hundred events of a long way, not one for each page.
-            && progress.received - self.told > progress.expected / 100
-        {
-            self.told = progress.received;
-            self.news = Some(progress);
-        }
-    }
-
-    /// Whether it has brought nothing but what comes later.
-    fn end_catch_up(&mut self) -> bool {
-        self.news = self.progress_now(true);
-        self.catch_up.take().is_some_and(|catch_up| catch_up.waits())
-    }
-
-    fn progress_now(&self, done: bool) -> Option<Progress> {
-        let (received, expected) = self.progress()?;
-        Some(Progress { received, expected, done })
-    }
-
-    /// Whether pages are being pulled, and how far that has come: items received, items expected.
-    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
-        self.catch_up.as_ref().map(CatchUp::progress)
-    }
-
     /// How far that has come, if the application was not told.
     pub(crate) const fn take_news(&mut self) -> Option<Progress> {
         self.news.take()
@@ -561,6 +557,11 @@ impl<A: Address> AntiEntropy<A> {
     /// An update from a peer was refused: there will be a difference that no exchange settles.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
+    }
+
+    /// Something that was lacking is on its way: that the difference stays for a while does not mean that it is for good.
+    pub(crate) fn expect_more(&mut self) {
+        self.fruitless.forget_pairs();
     }
 
     /// What was on its way has not come: what others hold is looked at again soon, whatever the last exchanges came to.
@@ -578,21 +579,20 @@ impl<A: Address> AntiEntropy<A> {
     /// Whether nothing is under way.
     #[cfg(test)]
     pub(crate) const fn is_quiet(&self) -> bool {
-        self.exchange.is_none() && self.catch_up.is_none()
+        self.exchange.is_none() && self.wanted.is_none() && self.catch_up.is_none()
     }
+}
+
+/// By how many items the first of two sets is larger.
+fn apart(mine: u64, theirs: u64) -> i64 {
+    i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
 }
 
 /// How many cells a message of `room` bytes holds.
 fn most_cells(room: usize) -> usize {
     // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
     const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
-    ((room - HEAD) / 13).min(CELLS)
-}
-
-/// Whether to fetch a range whole is cheaper than to find out what is missing: an item that both hold is fetched in
-/// vain, at some hundred bytes, a difference takes some forty to find out.
-fn is_cheaper_whole(both: u64, difference: u64) -> bool {
-    both.saturating_mul(100) < difference.saturating_mul(40)
+    ((room - HEAD) / Cell::LEN).min(CELLS)
 }
 
 #[cfg(test)]

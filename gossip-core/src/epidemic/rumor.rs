@@ -3,25 +3,25 @@
 //! Knows the replica's items by their keys, and the outbox. Must not know what a rumor means, nor who the members
 //! are: it is given addresses.
 
-use alloc::collections::{BTreeMap, VecDeque};
+mod hot;
+
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::BuildHasherDefault;
 use core::mem;
 use core::time::Duration;
 
-use indexmap::IndexMap;
 use rand::{Rng, RngExt};
-use siphasher::sip::SipHasher13;
 
 use super::interest::{Contact, Interest};
 use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
-use crate::outbox::{HotKey, Intent, Kind, Outbox};
+use crate::outbox::{HotKey, Intent, Kind, Outbox, Place};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
 use crate::wire::{Item, Message};
+use hot::{Hot, HotList};
 
 /// How many rumor messages may wait for their feedback; what is not answered by then is forgotten.
 const OUTSTANDING: usize = 64;
@@ -29,6 +29,10 @@ const OUTSTANDING: usize = 64;
 const ITEMS: usize = 64;
 /// The second round of a rumor comes no sooner than this after its first.
 const SECOND_ROUND: Duration = Duration::from_millis(1);
+/// In a storm of rumors prompt rounds are so many relay delays apart.
+const STORM: u32 = 4;
+/// Room for so many fresh rumors is kept when there are none.
+const FRESH_KEPT: usize = 32;
 /// How many offers are remembered as asked for.
 const WANTED: usize = 4_096;
 /// What one contact of a round may carry, in bytes and in rumors: the rest has its turn in the next.
@@ -42,21 +46,6 @@ pub(crate) enum Subject {
     Data = 1,
 }
 
-#[derive(Debug)]
-struct Hot {
-    subject: Subject,
-    /// The hash of the item, for a fact.
-    hash: u64,
-    /// How many bytes it takes in a rumor message.
-    len: usize,
-    interest: Interest,
-    /// Whether it has had the first round, in which it goes whole.
-    introduced: bool,
-    sends: u32,
-    /// Tells apart rumors sent equally often, and a rumor from its successor.
-    born: u64,
-}
-
 /// A rumor message that waits for its feedback.
 #[derive(Debug)]
 struct Outstanding<A> {
@@ -67,8 +56,7 @@ struct Outstanding<A> {
 
 #[derive(Debug)]
 struct Sent {
-    key: HotKey,
-    born: u64,
+    place: Place,
     /// If it was offered: by which hash. What is wanted is sent whether or not it is still hot by then.
     offered: Option<u64>,
 }
@@ -78,18 +66,18 @@ struct Sent {
 pub(crate) struct Rumors<A> {
     policy: Policy,
     limit: usize,
-    hot: IndexMap<HotKey, Hot, BuildHasherDefault<SipHasher13>>,
-    /// The hot ones by how often they were sent, per subject.
-    order: [BTreeMap<(u32, u64), HotKey>; 2],
-    born: u64,
-    /// Hot, but not yet in a round; some cooled or heated anew since, told by when they were born.
-    fresh: Vec<(u64, HotKey)>,
+    hot: HotList,
+    /// Hot, but not yet in a round; some have cooled since.
+    fresh: Vec<Place>,
     /// Sent in one round.
-    second: Vec<HotKey>,
+    second: Arc<[Place]>,
     /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
     prompt_round: Option<Instant>,
+    /// When the last one was held.
+    introduced: Instant,
     next_round: Option<Instant>,
-    outstanding: VecDeque<Outstanding<A>>,
+    /// By their numbers, modulo its length.
+    outstanding: Vec<Option<Outstanding<A>>>,
     number: u16,
     /// Offers that were asked for, until when nobody else is asked.
     wanted: BTreeMap<u64, Instant>,
@@ -102,14 +90,13 @@ impl<A: Address> Rumors<A> {
         Self {
             policy,
             limit,
-            hot: IndexMap::default(),
-            order: [BTreeMap::new(), BTreeMap::new()],
-            born: 0,
+            hot: HotList::default(),
             fresh: Vec::new(),
-            second: Vec::new(),
+            second: Arc::from([]),
             prompt_round: None,
+            introduced: Instant::ORIGIN,
             next_round: None,
-            outstanding: VecDeque::new(),
+            outstanding: Vec::new(),
             number: rng.random(),
             wanted: BTreeMap::new(),
             next_prune: Instant::ORIGIN,
@@ -126,7 +113,7 @@ impl<A: Address> Rumors<A> {
     }
 
     pub(crate) fn is_hot(&self, key: &HotKey) -> bool {
-        self.hot.contains_key(key)
+        self.hot.find(key).is_some()
     }
 
     /// Makes something hot, in the place of what was hot under its key. `len`: its size in a rumor message.
@@ -142,23 +129,25 @@ impl<A: Address> Rumors<A> {
         self.cool(&key);
         if self.hot.len() >= self.limit {
             // The most often sent has had its share.
-            let data = &self.order[Subject::Data as usize];
-            let worn = data.last_key_value().or_else(|| self.order[0].last_key_value()).map(|(_, key)| *key);
+            let worn = self.hot.most_sent(Subject::Data).or_else(|| self.hot.most_sent(Subject::Membership));
             if let Some(worn) = worn {
-                self.cool(&worn);
+                self.hot.remove(worn);
                 self.dropped += 1;
             }
         }
-        self.born += 1;
-        let hot = Hot { subject, hash, len, interest: Interest::new(), introduced: false, sends: 0, born: self.born };
-        self.order[subject as usize].insert((0, self.born), key);
-        self.hot.insert(key, hot);
+        let place = self.hot.insert(key, subject, hash, len);
         if self.fresh.len() >= 2 * self.limit {
             // Nobody to tell, and written again and again.
-            self.fresh.retain(|(born, key)| self.hot.get(key).is_some_and(|hot| hot.born == *born));
+            self.fresh.retain(|place| self.hot.get(*place).is_some());
         }
-        self.fresh.push((self.born, key));
-        self.prompt_round.get_or_insert(now + self.policy.relay_delay);
+        self.fresh.push(place);
+        self.prompt_round = Some(match self.prompt_round {
+            // More has come before the last had its second round: in a storm what goes out shares datagrams, or each
+            // node would send some for every update.
+            Some(at) if !self.second.is_empty() => at.max(self.introduced + STORM * self.policy.relay_delay),
+            Some(at) => at,
+            None => now + self.policy.relay_delay,
+        });
         if self.next_round.is_none() {
             // A random phase, so that those who learned together do not speak together.
             let phase = rng.random_range(0..=micros(self.policy.interval));
@@ -168,29 +157,16 @@ impl<A: Address> Rumors<A> {
 
     /// Loses interest.
     pub(crate) fn cool(&mut self, key: &HotKey) {
-        if let Some(hot) = self.hot.swap_remove(key) {
-            self.order[hot.subject as usize].remove(&(hot.sends, hot.born));
+        if let Some(place) = self.hot.find(key) {
+            self.hot.remove(place);
         }
     }
 
-    /// Counts a send; interest ends with the last that is allowed.
-    fn count_send(&mut self, key: &HotKey, max_sends: u32) {
-        let Some(hot) = self.hot.get_mut(key) else { return };
-        let order = &mut self.order[hot.subject as usize];
-        order.remove(&(hot.sends, hot.born));
-        hot.sends += 1;
-        if hot.sends < max_sends {
-            order.insert((hot.sends, hot.born), *key);
-        } else {
-            self.hot.swap_remove(key);
-        }
-    }
-
-    fn contact(&mut self, key: &HotKey, contact: Contact, rng: &mut impl Rng) {
-        let Some(hot) = self.hot.get_mut(key) else { return };
+    fn contact(&mut self, place: Place, contact: Contact, rng: &mut impl Rng) {
+        let Some(hot) = self.hot.get_mut(place) else { return };
         hot.interest.contact(&self.policy, contact, rng);
         if !hot.interest.is_hot() {
-            self.cool(key);
+            self.hot.remove(place);
         }
     }
 
@@ -226,91 +202,96 @@ impl<A: Address> Rumors<A> {
         let pushes = self.policy.exchange.pushes();
         let regular = self.next_round.is_some_and(|at| at <= now);
         // Before the fresh ones have had their round, or they would have two at once.
-        let worn = if pushes && regular { self.worn_least() } else { Vec::new() };
+        let worn = if pushes && regular { self.worn_least() } else { Arc::from([]) };
+        let mut contacts = Vec::new();
         if self.prompt_round.is_some_and(|at| at <= now) {
-            let second = mem::take(&mut self.second);
+            let second = mem::replace(&mut self.second, Arc::from([]));
             if pushes && !second.is_empty() {
-                self.contact_all(partners, &second, false, false, outbox);
+                contacts.push((second, false, false));
             }
-            let keys = self.introduce();
-            if pushes && !keys.is_empty() {
-                self.contact_all(partners, &keys, true, false, outbox);
+            let fresh = self.introduce();
+            if pushes && !fresh.is_empty() {
+                contacts.push((fresh.clone(), true, false));
             }
-            self.second = keys;
+            (self.second, self.introduced) = (fresh, now);
             let more = !self.fresh.is_empty() || !self.second.is_empty();
             self.prompt_round = more.then(|| now + self.policy.relay_delay.max(SECOND_ROUND));
         }
         if regular {
             let pull = self.policy.exchange.pulls();
             if pull || !worn.is_empty() {
-                self.contact_all(partners, &worn, false, pull, outbox);
+                contacts.push((worn, false, pull));
             }
             // A late round is held once, not once for every one that was missed.
-            self.next_round = (pull || !self.hot.is_empty()).then(|| now + self.policy.interval);
+            self.next_round = (pull || self.hot.len() > 0).then(|| now + self.policy.interval);
+        }
+        // Partner by partner: what goes to one of them shares a datagram.
+        for to in partners {
+            for (rumors, bodies, pull) in &contacts {
+                let intent = Intent::Rumors { rumors: rumors.clone(), next: 0, bodies: *bodies, pull: *pull };
+                outbox.push(Kind::Rumor, to.clone(), intent);
+            }
         }
     }
 
     /// What goes out for the first time: as much of what is fresh as a contact may carry, but at least one.
-    fn introduce(&mut self) -> Vec<HotKey> {
+    fn introduce(&mut self) -> Arc<[Place]> {
         let mut room = ROUND_BYTES;
-        let mut keys = Vec::new();
+        let mut places = Vec::new();
         let mut taken = 0;
-        for (born, key) in &self.fresh {
-            if let Some(hot) = self.hot.get_mut(key)
-                && hot.born == *born
-            {
-                if !keys.is_empty() && (hot.len > room || keys.len() >= ROUND_RUMORS) {
+        for place in &self.fresh {
+            if let Some(hot) = self.hot.get_mut(*place) {
+                if !places.is_empty() && (hot.len > room || places.len() >= ROUND_RUMORS) {
                     break;
                 }
                 room = room.saturating_sub(hot.len);
                 hot.introduced = true;
-                keys.push(*key);
+                places.push(*place);
             }
             taken += 1;
         }
         self.fresh.drain(..taken);
-        keys
-    }
-
-    fn contact_all(&self, partners: &[A], keys: &[HotKey], bodies: bool, pull: bool, outbox: &mut Outbox<A>) {
-        let keys: Arc<[HotKey]> = keys.into();
-        for to in partners {
-            outbox.push(Kind::Rumor, to.clone(), Intent::Rumors { keys: keys.clone(), next: 0, bodies, pull });
+        if self.fresh.is_empty() {
+            self.fresh.shrink_to(FRESH_KEPT);
         }
+        places.into()
     }
 
     /// What is hot and has had its first round, least-sent first, as much as a contact may carry.
-    fn worn_least(&self) -> Vec<HotKey> {
+    fn worn_least(&self) -> Arc<[Place]> {
         let mut room = ROUND_BYTES;
-        let mut keys = Vec::new();
-        for key in self.order.iter().flat_map(|order| order.values()) {
-            let Some(hot) = self.hot.get(key).filter(|hot| hot.introduced) else { continue };
+        let mut places = Vec::new();
+        for (place, hot) in self.in_order().filter(|(_, hot)| hot.introduced) {
             let len = hot.len.min(self.policy.offer_above);
             // One that is larger than a round has one of its own.
-            if !keys.is_empty() && (len > room || keys.len() >= ROUND_RUMORS) {
+            if !places.is_empty() && (len > room || places.len() >= ROUND_RUMORS) {
                 break;
             }
             room = room.saturating_sub(len);
-            keys.push(*key);
+            places.push(place);
         }
-        keys
+        places.into()
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (Place, &Hot)> {
+        self.hot.in_order(Subject::Membership).chain(self.hot.in_order(Subject::Data))
     }
 
     /// Answers one who asked what is hot here.
     pub(crate) fn answer_pull(&self, from: &A, outbox: &mut Outbox<A>) {
-        let keys: Arc<[HotKey]> = self.order.iter().flat_map(|o| o.values()).copied().take(ROUND_RUMORS).collect();
-        if !keys.is_empty() {
-            outbox.push(Kind::Rumor, from.clone(), Intent::Rumors { keys, next: 0, bodies: false, pull: false });
+        let rumors: Arc<[Place]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
+        if !rumors.is_empty() {
+            outbox.push(Kind::Rumor, from.clone(), Intent::Rumors { rumors, next: 0, bodies: false, pull: false });
         }
     }
 
     // Packing.
 
-    /// A rumor message of at most `room` bytes with the keys from `next` on, and where the next message goes on.
+    /// A rumor message of at most `room` bytes with the rumors from `next` on, and where the next message goes on.
     pub(crate) fn compose(
         &mut self,
         to: &A,
-        (keys, next, bodies, pull): (&[HotKey], usize, bool, bool),
+        (rumors, next, bodies, pull): (&[Place], usize, bool, bool),
         room: usize,
         (replica, max_sends): (&Replica<A>, u32),
         rng: &mut impl Rng,
@@ -318,12 +299,12 @@ impl<A: Address> Rumors<A> {
         // Tag, number, two flags, and the count of the items.
         const HEAD: usize = 7;
         let mut left = room.saturating_sub(HEAD);
-        let mut items = Vec::new();
-        let mut sent = Vec::new();
+        let most = ITEMS.min(rumors.len() - next.min(rumors.len()));
+        let (mut items, mut sent) = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut at = next;
-        while at < keys.len() && items.len() < ITEMS {
-            let key = keys[at];
-            let Some(hot) = self.hot.get(&key) else {
+        while at < rumors.len() && items.len() < ITEMS {
+            let place = rumors[at];
+            let Some(hot) = self.hot.get(place) else {
                 at += 1;
                 continue;
             };
@@ -333,12 +314,12 @@ impl<A: Address> Rumors<A> {
                 break;
             }
             at += 1;
-            let Some(item) = self.item(&key, hot, offered, replica) else {
-                self.cool(&key);
+            let Some(item) = item(hot, offered, replica) else {
+                self.hot.remove(place);
                 continue;
             };
             left -= len;
-            sent.push(Sent { key, born: hot.born, offered: offered.then_some(hot.hash) });
+            sent.push(Sent { place, offered: offered.then_some(hot.hash) });
             items.push((hot.interest.counter(), item));
         }
         if items.is_empty() && !(pull && next == 0) {
@@ -347,28 +328,28 @@ impl<A: Address> Rumors<A> {
         self.number = self.number.wrapping_add(1);
         let number = self.number;
         let feedback = self.policy.response == Response::Feedback;
-        for Sent { key, .. } in &sent {
+        for Sent { place, .. } in &sent {
             if !feedback {
-                self.contact(key, Contact::Unknown, rng);
+                self.contact(*place, Contact::Unknown, rng);
             }
-            self.count_send(key, max_sends);
+            self.hot.sent(*place, max_sends);
         }
         if !sent.is_empty() {
-            if self.outstanding.len() == OUTSTANDING {
-                self.outstanding.pop_front();
-            }
-            self.outstanding.push_back(Outstanding { number, to: to.clone(), items: sent });
+            self.outstanding.resize_with(OUTSTANDING, || None);
+            self.outstanding[usize::from(number) % OUTSTANDING] =
+                Some(Outstanding { number, to: to.clone(), items: sent });
         }
         (Some(Message::Rumor { number, feedback, pull, items }), at)
     }
+}
 
-    /// What stands for a hot rumor in a message; none if the replica holds something else by now.
-    fn item(&self, key: &HotKey, hot: &Hot, offered: bool, replica: &Replica<A>) -> Option<Item<A>> {
-        match key {
-            HotKey::Opinion(suspicion) => Some(Item::Suspicion(*suspicion)),
-            HotKey::Fact(_) if offered => replica.key_of(hot.hash).map(|_| Item::Offer(hot.hash)),
-            HotKey::Fact(_) => replica.by_hash(hot.hash).map(|update| carried(replica, update)),
-        }
+/// What stands for a hot rumor in a message; none if the replica holds something else by now.
+fn item<A: Address>(hot: &Hot, offered: bool, replica: &Replica<A>) -> Option<Item<A>> {
+    match hot.key {
+        HotKey::Opinion(suspicion) => Some(Item::Suspicion(suspicion)),
+        // It is looked up if it is wanted, which is rare.
+        HotKey::Fact(_) if offered => Some(Item::Offer(hot.hash)),
+        HotKey::Fact(key) => replica.get_if(key, hot.hash).map(|update| carried(replica, update)),
     }
 }
 
@@ -381,18 +362,17 @@ impl<A: Address> Rumors<A> {
         (number, useful, spared): (u16, u64, u64),
         rng: &mut impl Rng,
     ) -> Vec<u64> {
-        let known = |one: &Outstanding<A>| one.number == number && one.to == *from;
-        let Some(at) = self.outstanding.iter().position(known) else { return Vec::new() };
-        let Some(Outstanding { items, .. }) = self.outstanding.remove(at) else { return Vec::new() };
+        let known = |one: &mut Outstanding<A>| one.number == number && one.to == *from;
+        let asked = self.outstanding.get_mut(usize::from(number) % OUTSTANDING);
+        let Some(Outstanding { items, .. }) = asked.and_then(|one| one.take_if(known)) else { return Vec::new() };
         let mut wanted = Vec::new();
-        for (bit, Sent { key, born, offered }) in items.into_iter().enumerate() {
+        for (bit, Sent { place, offered }) in items.into_iter().enumerate() {
             let useful = useful >> bit & 1 == 1;
             if useful {
                 wanted.extend(offered);
             }
-            let same = self.hot.get(&key).is_some_and(|hot| hot.born == born);
-            if same && self.policy.response == Response::Feedback && spared >> bit & 1 == 0 {
-                self.contact(&key, if useful { Contact::Useful } else { Contact::Useless }, rng);
+            if self.policy.response == Response::Feedback && spared >> bit & 1 == 0 {
+                self.contact(place, if useful { Contact::Useful } else { Contact::Useless }, rng);
             }
         }
         wanted
@@ -406,10 +386,11 @@ impl<A: Address> Rumors<A> {
     /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
         // One who is no longer infective here has nothing to move, and the larger counter.
-        let Some(hot) = self.hot.get(key).filter(|_| self.minimizes()) else { return false };
+        let Some(place) = self.hot.find(key).filter(|_| self.minimizes()) else { return false };
+        let Some(hot) = self.hot.get(place) else { return false };
         let spared = hot.interest.counter() < theirs;
         if hot.interest.moves(theirs) {
-            self.contact(key, Contact::Useless, rng);
+            self.contact(place, Contact::Useless, rng);
         }
         spared
     }
@@ -444,18 +425,17 @@ impl<A: Address> Rumors<A> {
     ) {
         // How many rumors that do not fit are passed over before the datagram counts as full.
         const MISFITS: usize = 4;
-        let [membership, data] = &self.order;
-        let reserved = if data.is_empty() { 0 } else { room / 3 };
+        let reserved = if self.hot.has(Subject::Data) { room / 3 } else { 0 };
         let mut left = room;
         let mut sent = Vec::new();
         let mut stale = Vec::new();
-        for (order, share) in [(membership, room - reserved), (data, room), (membership, room)] {
+        let turns = [(Subject::Membership, room - reserved), (Subject::Data, room), (Subject::Membership, room)];
+        for (subject, share) in turns {
             let mut share = share.min(left);
             let mut misfits = 0;
-            for key in order.values() {
-                let Some(hot) = self.hot.get(key) else { continue };
+            for (place, hot) in self.hot.in_order(subject) {
                 let len = hot.len + 1;
-                if sent.contains(key) {
+                if sent.contains(&place) {
                     continue;
                 }
                 if len > share {
@@ -465,22 +445,22 @@ impl<A: Address> Rumors<A> {
                     }
                     continue;
                 }
-                let Some(item) = self.item(key, hot, false, replica) else {
-                    stale.push(*key);
+                let Some(item) = item(hot, false, replica) else {
+                    stale.push(place);
                     continue;
                 };
                 if push(&Message::Mail(item)) {
-                    sent.push(*key);
+                    sent.push(place);
                     share -= len;
                     left -= len;
                 }
             }
         }
-        for key in stale {
-            self.cool(&key);
+        for place in stale {
+            self.hot.remove(place);
         }
-        for key in sent {
-            self.count_send(&key, max_sends);
+        for place in sent {
+            self.hot.sent(place, max_sends);
         }
     }
 }

@@ -151,7 +151,7 @@ impl<A: Address> Transfers<A> {
         &self.counted
     }
 
-    /// Whether what was to be had from others has not come, since the last call.
+    /// Whether what was to be had from others is not to be had from them, since the last call.
     pub(crate) const fn take_failed(&mut self) -> bool {
         core::mem::replace(&mut self.failed_lately, false)
     }
@@ -271,6 +271,7 @@ impl<A: Address> Transfers<A> {
                 self.fail(at);
             } else {
                 self.running[at].note_silence(context.now);
+                self.failed_lately |= self.running[at].is_orphaned();
                 self.ask(at, context);
             }
         }
@@ -429,9 +430,9 @@ fn verified<A: Address>(descriptor: &Descriptor, value: Vec<u8>, hasher: &ItemHa
 }
 
 /// The value of an item, if it is held.
-fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<&Arc<[u8]>> {
+fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<Arc<[u8]>> {
     match replica.by_hash(item)? {
-        Update::Entry(Entry { value, .. }) => value.as_ref(),
+        Update::Entry(Entry { value, .. }) => value,
         Update::Member(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
     }
 }
@@ -471,8 +472,8 @@ pub(crate) fn compose_chunk<A: Address>(
 }
 
 /// What goes into a datagram for an update of the replica's: it, or its descriptor.
-pub(crate) fn carried<A: Address>(replica: &Replica<A>, update: &Update<A>) -> Item<A> {
-    replica.descriptor(update).map_or_else(|| Item::Update(update.clone()), Item::Large)
+pub(crate) fn carried<A: Address>(replica: &Replica<A>, update: Update<A>) -> Item<A> {
+    replica.descriptor(&update).map_or_else(|| Item::Update(update), Item::Large)
 }
 
 /// How many bytes an update of the replica's takes there.

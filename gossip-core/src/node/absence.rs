@@ -76,7 +76,7 @@ impl<A: Address> Node<A> {
         // What was written since is still to be told, however long it takes until somebody answers.
         self.contact = Some(Contact { at: self.now, ..contact });
         let own = self.id;
-        let gone: Vec<NodeId> = self.members.iter().map(|(id, _)| id).filter(|id| *id != own).collect();
+        let gone: Vec<NodeId> = self.members.iter().map(|seen| seen.id).filter(|id| *id != own).collect();
         for id in gone {
             if let Some(record) = self.replica.member(id) {
                 self.contacts.remember(record);

@@ -195,7 +195,7 @@ impl<A: Address> Node<A> {
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.id, life: self.life });
         let key = self.replica.hasher.entry(owner.map(|owner| owner.id), name);
-        if self.replica.get(key).is_none() {
+        if !self.replica.has(key) {
             self.has_room()?;
         }
         // Taken only when it is written: a refused write changes nothing.

@@ -226,6 +226,17 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Whether this is a peer at its own address: one that answers probes, or that the application has named.
+    pub(super) fn is_known(&self, sender: NodeId, from: &A) -> bool {
+        match self.config.membership {
+            Membership::Probed => {
+                self.members.get(sender).is_some_and(|seen| seen.status == Status::Alive)
+                    && self.replica.member(sender).is_some_and(|record| record.address == *from)
+            }
+            Membership::Given => self.contacts.given.contains(from),
+        }
+    }
+
     /// Notes who answers where.
     pub(super) fn note_sender(&mut self, sender: NodeId, from: &A) {
         if let Some(answered) = self.contacts.seeds.get_mut(from) {

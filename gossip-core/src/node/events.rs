@@ -29,6 +29,9 @@ enum Place {
     Entry(Option<NodeId>, Arc<str>),
 }
 
+/// Room for so many is kept when nothing waits any more.
+const ORDER_KEPT: usize = 16;
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Events<A> {
@@ -147,7 +150,11 @@ impl<A> Events<A> {
         if let Some(away) = self.came_back.take() {
             return Some(Pending::CameBack(away));
         }
-        match self.order.pop_front() {
+        let next = self.order.pop_front();
+        if self.order.is_empty() {
+            self.order.shrink_to(ORDER_KEPT);
+        }
+        match next {
             Some(Place::Member(id)) => {
                 let (was, moved) = self.members.remove(&id).unwrap_or_default();
                 return Some(Pending::Member { id, was, moved });

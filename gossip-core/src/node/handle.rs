@@ -18,6 +18,9 @@ use crate::time::Instant;
 use crate::update::Standing;
 use crate::wire::{self, Header, Item, Message, Suspicion};
 
+/// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
+const MESSAGES_KEPT: usize = 16;
+
 impl<A: Address> Node<A> {
     /// Takes an input in.
     ///
@@ -148,6 +151,7 @@ impl<A: Address> Node<A> {
         for message in messages.drain(..) {
             self.on_message(sender, from, message);
         }
+        messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
     }
@@ -243,10 +247,11 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_page(from, range, brought, last, &mut context);
             }
-            Message::Summary { cut, count, fingerprint, partial, token } => {
+            Message::Summary { cut, count, fingerprint, partial, answer } => {
+                let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
                 let summary = Summary { cut, count, fingerprint, partial };
-                anti_entropy.on_summary(from, summary, token, &mut context);
+                anti_entropy.on_summary(from, summary, answer, known, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                 // What this exchange repairs here is as much news as what one begun here does.
@@ -258,9 +263,13 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_split(from, range, (count, estimate), &mut context);
             }
-            Message::Decoded { range, found, want } => {
+            Message::Decoded { range, found, want, rivals } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_decoded(from, range, found, &want, &mut context);
+                anti_entropy.on_decoded(from, range, found, (&want, &rivals), &mut context);
+            }
+            Message::Want { token, keys } => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_want(from, token, &keys, &mut context);
             }
             Message::Pull { cut, token, window, ranges } => {
                 let (anti_entropy, mut context) = self.anti_entropy();
@@ -303,18 +312,16 @@ impl<A: Address> Node<A> {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
                 }
-                Item::Offer(hash) => match self.replica.key_of(hash) {
-                    Some(key) => {
-                        known = Some(HotKey::Fact(key));
-                        false
-                    }
-                    None if !self.is_fetching(hash, from) && self.rumors.wants(self.now, hash) => true,
-                    None => {
-                        // It is on its way from somebody else: this contact was neither useful nor useless.
-                        spared |= 1 << bit;
-                        false
-                    }
-                },
+                Item::Offer(hash) if self.replica.has_hash(hash) => {
+                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
+                    false
+                }
+                Item::Offer(hash) if !self.is_fetching(hash, from) && self.rumors.wants(self.now, hash) => true,
+                Item::Offer(_) => {
+                    // It is on its way from somebody else: this contact was neither useful nor useless.
+                    spared |= 1 << bit;
+                    false
+                }
             };
             useful |= u64::from(news) << bit;
             if minimizes

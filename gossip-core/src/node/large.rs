@@ -25,7 +25,7 @@ impl<A: Address> Node<A> {
         let key = hasher.entry(descriptor.owner.map(|owner| owner.id), &descriptor.name);
         let outline = descriptor.outline(key);
         let item = hasher.item(key, &outline);
-        if self.replica.key_of(item).is_some() {
+        if self.replica.has_hash(item) {
             self.stats.updates_known += 1;
             return Heard::Nothing;
         }
@@ -49,7 +49,11 @@ impl<A: Address> Node<A> {
             Source::CatchUp | Source::Restored => false,
         };
         let (transfers, mut context) = self.transfers_at_work();
-        match transfers.offer((key, item), descriptor, hot, from, &mut context) {
+        let offered = transfers.offer((key, item), descriptor, hot, from, &mut context);
+        if offered != Offered::Outdated {
+            self.anti_entropy.expect_more();
+        }
+        match offered {
             Offered::Begun => Heard::News,
             Offered::UnderWay | Offered::Refused => Heard::Later,
             Offered::Outdated => Heard::Nothing,

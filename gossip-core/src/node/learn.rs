@@ -39,6 +39,10 @@ pub(super) enum Source {
     Restored,
 }
 
+fn subject<A>(update: &Update<A>) -> Subject {
+    if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data }
+}
+
 impl<A: Address> Node<A> {
     /// Takes an update in. Its key, if it was news.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
@@ -51,7 +55,8 @@ impl<A: Address> Node<A> {
         if !self.is_timely(&update, source) {
             return None;
         }
-        if self.is_oversized(&update) {
+        let len = encoded_len(&update);
+        if self.is_oversized(&update, len) {
             self.note_oversized(source);
             return None;
         }
@@ -73,7 +78,8 @@ impl<A: Address> Node<A> {
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clock.observe(stamp.time, stamp.counter);
         }
-        let Merged::News { key, old } = self.replica.merge_keyed(key, update) else {
+        let subject = subject(&update);
+        let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
         };
@@ -84,10 +90,8 @@ impl<A: Address> Node<A> {
         {
             self.events.broadcast(id, payload);
         }
-        let about_member = matches!(self.replica.get(key), Some(Update::Member(_)));
-        if let Some(hash) = self.replica.hash_of(key) {
-            self.rumors.got(hash);
-        }
+        self.rumors.got(hash);
+        let about_member = subject == Subject::Membership;
         let heats = match source {
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
@@ -96,8 +100,11 @@ impl<A: Address> Node<A> {
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
         };
-        if heats {
+        if heats && len > self.largest_update() {
+            // Its descriptor.
             self.heat(key);
+        } else if heats {
+            self.heat_item(HotKey::Fact(key), subject, hash, len);
         }
         if about_member {
             self.see_record(key, from);
@@ -121,10 +128,11 @@ impl<A: Address> Node<A> {
         !ahead
     }
 
-    fn is_oversized(&self, update: &Update<A>) -> bool {
+    /// `len`: that of its encoding.
+    fn is_oversized(&self, update: &Update<A>, len: usize) -> bool {
         match update {
             Update::Entry(Entry { value: Some(value), .. }) => value.len() > self.config.limits.max_value,
-            _ => encoded_len(update) > self.largest_update(),
+            _ => len > self.largest_update(),
         }
     }
 
@@ -161,7 +169,7 @@ impl<A: Address> Node<A> {
             Update::Member(_) => (members, self.config.limits.members),
             Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
         };
-        let full = held >= limit && self.replica.get(key).is_none();
+        let full = held >= limit && !self.replica.has(key);
         if full {
             self.stats.updates_full += 1;
             self.note_refused(source);
@@ -172,17 +180,20 @@ impl<A: Address> Node<A> {
     /// Makes what the replica holds of a key hot.
     pub(super) fn heat(&mut self, key: KeyHash) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        let subject = if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data };
+        self.heat_item(HotKey::Fact(key), subject(&update), hash, wire_len(&self.replica, &update));
+    }
+
+    /// `len`: that of the update.
+    fn heat_item(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) {
         // With the tag that tells it from an offer.
-        let len = wire_len(&self.replica, update) + 1;
-        self.rumors.heat(self.now, HotKey::Fact(key), subject, hash, len, &mut self.rng);
+        self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
     }
 
     /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
     fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
         let said = Update::Member(record.clone());
         let own = self.replica.get(self.own_key())?;
-        if said.order(own, &self.replica.hasher).is_le() {
+        if said.order(&own, &self.replica.hasher).is_le() {
             self.stats.updates_known += 1;
             return None;
         }
@@ -209,7 +220,7 @@ impl<A: Address> Node<A> {
     /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
     /// grow, so that everywhere the same entries die with them. What this process owns goes along.
     pub(super) fn outlive(&mut self, life: Instant) {
-        let own: Vec<Update<A>> = self.replica.owned(self.id).cloned().collect();
+        let own: Vec<Update<A>> = self.replica.owned(self.id).collect();
         self.life = Instant::from_micros(life.as_micros().saturating_add(1));
         let owner = Some(Owner { id: self.id, life: self.life });
         self.incarnation = self.incarnation.max(self.life.as_micros());
@@ -255,7 +266,7 @@ impl<A: Address> Node<A> {
 
     /// The record of a member has changed: so does, perhaps, how it is seen.
     fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
-        let Some(Update::Member(record)) = self.replica.get(key) else { return };
+        let Some(record) = key.member().and_then(|id| self.replica.member(id)) else { return };
         let (id, incarnation, standing) = (record.id, record.incarnation, record.standing);
         let address = record.address.clone();
         let seen = self.members.get(id);

@@ -84,7 +84,7 @@ impl<A: Address> Node<A> {
             taken: self.now,
             clock: self.clock.now(self.now),
             contact: self.contact,
-            updates: updates.filter(|update| !is_of(self.id, update)).cloned().collect(),
+            updates: updates.filter(|update| !is_of(self.id, update)).collect(),
         }))
     }
 

@@ -91,19 +91,19 @@ impl<A: Address> Node<A> {
                 }
             }
             Intent::Fact(key) => self.pack_fact(key, writer),
-            Intent::Rumors { keys, next, bodies, pull } => {
+            Intent::Rumors { rumors, next, bodies, pull } => {
                 let max_sends = self.max_sends();
-                let what = (&*keys, next, bodies, pull);
+                let what = (&*rumors, next, bodies, pull);
                 let from = (&self.replica, max_sends);
                 let (message, next) = self.rumors.compose(to, what, writer.room(), from, &mut self.rng);
-                let done = next >= keys.len();
+                let done = next >= rumors.len();
                 if let Some(message) = message
                     && !writer.push(&message)
                 {
                     // It was composed to fit; its rumors stay hot.
                     self.stats.outbox_unsendable += 1;
                 }
-                if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { keys, next, bodies, pull: false }) }
+                if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { rumors, next, bodies, pull: false }) }
             }
             Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
             Intent::Chunks { item, mut missing, mut window } => {
@@ -133,11 +133,11 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        match self.replica.get(key) {
-            Some(update) if !writer.push(&Message::Mail(carried(&self.replica, update))) => {
-                Packed::Rest(Intent::Fact(key))
-            }
-            _ => Packed::Whole,
+        let message = self.replica.get(key).map(|update| Message::Mail(carried(&self.replica, update)));
+        if message.is_none_or(|message| writer.push(&message)) {
+            Packed::Whole
+        } else {
+            Packed::Rest(Intent::Fact(key))
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::Replica;
+use super::{Replica, Stored};
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
@@ -23,18 +23,18 @@ impl<A: Address> Replica<A> {
 
     /// Lets time pass. Returns the members that are forgotten.
     pub(crate) fn advance(&mut self, clock: Instant) -> Vec<NodeId> {
-        while let Some((at, key)) = self.shrinking.first().copied()
+        while let Some((at, slot)) = self.shrinking.first().copied()
             && at <= clock
         {
             self.shrinking.pop_first();
-            let Some(stored) = self.items.get_mut(&key) else { continue };
+            let Some(stored) = self.items.other_mut(slot) else { continue };
             let Update::Entry(entry) = &stored.update else { continue };
-            let digest = self.large.remove(&key).unwrap_or_else(|| self.hasher.digest(&stored.update));
+            let digest = self.large.remove(&stored.key).unwrap_or_else(|| self.hasher.digest(&stored.update));
             let owner = entry.owner.map(|owner| owner.id);
             let name = entry.name.clone();
             // The same item in fewer bytes: its hash stays.
             stored.update = Update::Certificate(Certificate {
-                key,
+                key: stored.key,
                 owner: entry.owner,
                 stamp: entry.stamp,
                 until: entry.until,
@@ -44,13 +44,13 @@ impl<A: Address> Replica<A> {
             self.touched.push((owner, name));
         }
         let mut forgotten = Vec::new();
-        while let Some((end, key)) = self.ending.first().copied()
+        while let Some((end, slot)) = self.ending.first().copied()
             && end + self.grace <= clock
         {
-            if let Some(Update::Member(record)) = self.remove(key) {
+            if let Some(Stored { update: Update::Member(record), .. }) = self.remove(slot) {
                 forgotten.push(record.id);
-                for key in self.owned_by(record.id) {
-                    self.remove(key);
+                for slot in self.owned_by(record.id) {
+                    self.remove(slot);
                 }
             }
         }

@@ -14,19 +14,46 @@ use crate::id::NodeId;
 /// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it. Its
 /// first two bits say what kind of key it is, so that a certificate cannot take the place of anything but an entry.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct KeyHash(u128);
+pub(crate) struct KeyHash {
+    // Halves, for what holds a `u128` has to be padded to 16 bytes.
+    high: u64,
+    low: u64,
+}
 
 impl KeyHash {
-    pub(crate) const MIN: Self = Self(0);
-    pub(crate) const MAX: Self = Self(u128::MAX);
+    pub(crate) const MIN: Self = Self::from_u128(0);
+    pub(crate) const MAX: Self = Self::from_u128(u128::MAX);
 
     const fn new(kind: u8, hash: u128) -> Self {
-        Self((kind as u128) << 126 | hash >> 2)
+        Self::from_u128((kind as u128) << 126 | hash >> 2)
+    }
+
+    const fn from_u128(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
+    }
+
+    const fn to_u128(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    const fn kind(self) -> u8 {
+        (self.high >> 62) as u8
     }
 
     /// Whether it is the key of an entry, owned or shared.
     pub(crate) const fn is_entry(self, owned: bool) -> bool {
-        self.0 >> 126 == if owned { OWNED } else { SHARED } as u128
+        self.kind() == if owned { OWNED } else { SHARED }
+    }
+
+    /// The member whose record has this key.
+    pub(crate) const fn member(self) -> Option<NodeId> {
+        if self.kind() == MEMBER { Some(NodeId::new(self.high << 2 | self.low >> 62)) } else { None }
+    }
+
+    /// Half of it, as uniform as the whole for every kind of key: what a table places it by, and what names it to a peer
+    /// that may hold another version of it.
+    pub(crate) const fn short(self) -> u64 {
+        self.low
     }
 }
 
@@ -37,19 +64,19 @@ const BROADCAST: u8 = 3;
 
 impl Serialize for KeyHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.to_le_bytes().serialize(serializer)
+        self.to_u128().to_le_bytes().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for KeyHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <[u8; 16]>::deserialize(deserializer).map(|bytes| Self(u128::from_le_bytes(bytes)))
+        <[u8; 16]>::deserialize(deserializer).map(|bytes| Self::from_u128(u128::from_le_bytes(bytes)))
     }
 }
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.to_u128())
     }
 }
 
@@ -124,6 +151,9 @@ impl ItemHasher {
     }
 
     /// The hash of the item: key, version, until and body. What sketches are made of.
+    ///
+    /// Its first bits are the key's alone, so that of two versions of one key, one on each side, whoever sees both
+    /// hashes sees that it is one key: see [`key_part`]. Forty bits are left to tell versions of one key apart.
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
         self.item_of(key, update, self.digest(update))
     }
@@ -132,13 +162,27 @@ impl ItemHasher {
     pub(crate) fn item_of<A: Address>(&self, key: KeyHash, update: &Update<A>, digest: u128) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write(&key.0.to_le_bytes());
+        hasher.write(&key.to_u128().to_le_bytes());
         hasher.write(&version.0.to_le_bytes());
         hasher.write(&version.1.to_le_bytes());
         hasher.write(&version.2.to_le_bytes());
         hasher.write(&version.3.get().to_le_bytes());
         hasher.write(&update.until().0.as_micros().to_le_bytes());
         hasher.write(&digest.to_le_bytes());
-        hasher.finish()
+        key.short() << VERSION_BITS | hasher.finish() >> (64 - VERSION_BITS)
     }
+}
+
+/// How much of an item hash depends on more than the key.
+const VERSION_BITS: u32 = 40;
+
+/// What the hashes of all versions of a key begin with, and by accident those of another key in sixteen million.
+pub(crate) const fn key_part(hash: u64) -> u64 {
+    hash >> VERSION_BITS
+}
+
+/// The least and the greatest item hash that a key of this [short](KeyHash::short) name can have.
+pub(crate) const fn hashes_of(short: u64) -> (u64, u64) {
+    let first = short << VERSION_BITS;
+    (first, first | (u64::MAX >> (64 - VERSION_BITS)))
 }

@@ -12,6 +12,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::replica::Range;
 use crate::sketch::Sketch;
+use crate::time::Instant;
 use crate::update::{Descriptor, Entry, MAX_NAME, Standing, Until, Update};
 
 /// That `accuser` suspects `about`: an opinion, so it is hot for a while and never reconciled.
@@ -76,21 +77,23 @@ pub(crate) enum Message<A> {
         fingerprint: u64,
         /// Whether I could not take in what I was sent lately: to compare often would be in vain.
         partial: bool,
-        /// In an answer: what to show when asking for more than was sent.
-        token: Option<u32>,
+        answer: Answer,
     },
     /// Coded symbols of what I hold in a range.
     Sketch { cut: u32, range: Range, count: u64, exchange: Exchange, tokens: Tokens, sketch: Sketch },
     /// The sketch of this range did not decode: how much I hold there, and by how much it differs, about.
     Split { range: Range, count: u64, estimate: u64 },
-    /// The sketch of this range decoded: so many differences, and I want these, which I lack.
-    Decoded { range: Range, found: u64, want: Prefixes },
+    /// The sketch of this range decoded: so many differences, and I want these, which I lack, unless the version that I
+    /// hold is the newer one. (Not a `Want` of its own: one datagram fewer, and it is lost or not with the answer.)
+    Decoded { range: Range, found: u64, want: Prefixes, rivals: Vec<Rival> },
     /// Send me what you hold in these ranges, up to so many datagrams.
     Pull { cut: u32, token: u32, window: u8, ranges: Vec<Range> },
     /// Everything that I hold in this range; the last that answers a pull says so.
     Page { range: Range, last: bool, updates: Vec<Update<A>>, large: Vec<Descriptor> },
     /// What you lack.
     Updates(Vec<Update<A>>),
+    /// Of these keys you hold newer versions, by their short names: I want them.
+    Want { token: u32, keys: Vec<Short> },
     /// What you lack and is too large for a datagram.
     Large(Vec<Descriptor>),
     /// Send me these bytes of the value of an item, up to so many datagrams.
@@ -121,6 +124,39 @@ pub(crate) enum Message<A> {
         item: u64,
         token: u32,
     },
+}
+
+/// Whether a summary answers one. `token`: what to show when asking for more than was sent.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// It asks.
+    No,
+    /// To a stranger, who is not told more than it has said.
+    Brief { token: u32 },
+    /// With the counts of my first coded symbols: from them and its own, the asker sees by how much both differ, about.
+    Full { token: u32, counts: [u8; COUNTS] },
+}
+
+/// Enough for an estimate within a third.
+pub(crate) const COUNTS: usize = 24;
+
+/// The short name of a key.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Short(#[serde(with = "postcard::fixint::le")] pub(crate) u64);
+
+/// The version that I hold of a key of which you hold another.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rival {
+    pub(crate) key: Short,
+    /// See [`Version::short`](crate::update::Version::short).
+    pub(crate) version: (u64, u64),
+}
+
+impl Rival {
+    /// When that version was written; of members, whose versions are not times, long ago.
+    pub(crate) const fn written(&self) -> Instant {
+        Instant::from_micros(self.version.1)
+    }
 }
 
 /// A proof that each side's address receives: mine for you, and yours given back.
@@ -256,6 +292,7 @@ impl<A: Address> Message<A> {
             | Self::Sketch { .. }
             | Self::Split { .. }
             | Self::Decoded { .. }
+            | Self::Want { .. }
             | Self::Pull { .. }
             | Self::Gone { .. }
             | Self::Prove { .. } => true,

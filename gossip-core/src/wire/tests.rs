@@ -41,6 +41,19 @@ fn prefixes() -> impl Strategy<Value = Prefixes> {
     proptest::collection::vec(any::<u32>(), 0..20).prop_map(Prefixes)
 }
 
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        Just(Answer::No),
+        any::<u32>().prop_map(|token| Answer::Brief { token }),
+        any::<(u32, [u8; COUNTS])>().prop_map(|(token, counts)| Answer::Full { token, counts }),
+    ]
+}
+
+fn rivals() -> impl Strategy<Value = Vec<Rival>> {
+    let rival = any::<(u64, (u64, u64))>().prop_map(|(key, version)| Rival { key: Short(key), version });
+    proptest::collection::vec(rival, 0..9)
+}
+
 fn suspicion() -> impl Strategy<Value = Suspicion> {
     any::<(u64, u64, u64)>().prop_map(|(about, incarnation, accuser)| Suspicion {
         about: NodeId::new(about),
@@ -127,8 +140,8 @@ fn message() -> impl Strategy<Value = Said> {
         (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10))
             .prop_map(|((number, feedback, pull), items)| Message::Rumor { number, feedback, pull, items }),
         any::<(u16, u64, u64)>().prop_map(|(number, useful, spared)| Message::Feedback { number, useful, spared }),
-        any::<(u32, u64, u64, bool, Option<u32>)>().prop_map(|(cut, count, fingerprint, partial, token)| {
-            Message::Summary { cut, count, fingerprint, partial, token }
+        (any::<(u32, u64, u64, bool)>(), answer()).prop_map(|((cut, count, fingerprint, partial), answer)| {
+            Message::Summary { cut, count, fingerprint, partial, answer }
         }),
         (any::<(u32, u64)>(), range(), exchange(), tokens, sketch()).prop_map(
             |((cut, count), range, exchange, tokens, sketch)| {
@@ -136,7 +149,14 @@ fn message() -> impl Strategy<Value = Said> {
             }
         ),
         (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Split { range, count, estimate }),
-        (range(), any::<u64>(), prefixes()).prop_map(|(range, found, want)| Message::Decoded { range, found, want }),
+        (range(), any::<u64>(), prefixes(), rivals()).prop_map(|(range, found, want, rivals)| Message::Decoded {
+            range,
+            found,
+            want,
+            rivals
+        }),
+        any::<(u32, Vec<u64>)>()
+            .prop_map(|(token, keys)| Message::Want { token, keys: keys.into_iter().map(Short).collect() }),
         (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20))
             .prop_map(|((cut, token, window), ranges)| Message::Pull { cut, token, window, ranges }),
         (range(), any::<bool>(), updates(), large()).prop_map(|(range, last, updates, large)| Message::Page {
@@ -380,10 +400,16 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
 }
 
 #[test]
-fn a_summary_fits_64_bytes() {
-    let summary: Said =
-        Message::Summary { cut: u32::MAX, count: 1 << 28, fingerprint: u64::MAX, partial: true, token: Some(u32::MAX) };
-    assert!(HEADER + TRAILER + encoded_len(&summary) <= 64);
+fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
+    let summary = |answer| -> usize {
+        let (cut, count, fingerprint, partial) = (u32::MAX, 1 << 28, u64::MAX, true);
+        let summary: Said = Message::Summary { cut, count, fingerprint, partial, answer };
+        HEADER + TRAILER + encoded_len(&summary)
+    };
+    let token = u32::MAX;
+    assert!(summary(Answer::No) < 60);
+    assert!(summary(Answer::Brief { token }) <= 64);
+    assert!(summary(Answer::Full { token, counts: [u8::MAX; COUNTS] }) <= 88);
     assert!(Duration::from_secs(u64::from(u32::MAX)) > Duration::from_secs(80 * 365 * 86_400), "cuts until 2106");
 }
 

@@ -6,7 +6,7 @@ use gossip_core::Instant;
 
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
-use crate::machine::Machine;
+use crate::machine::{Machine, Note};
 use crate::sim::Datagram;
 
 /// Every datagram is within the budget.
@@ -105,11 +105,15 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
 /// A cluster that agrees sends no more than it takes to find out that it does.
 #[derive(Debug, Default)]
 pub struct Silence {
+    /// When a member was last seen to change: that is something to do, though all may agree on what they hold.
+    changed: Instant,
     before: Option<(Instant, u64, u64)>,
 }
 
-/// What is hot when the nodes first agree may cool for so many periods.
+/// What is hot when the nodes first agree, or when somebody was seen to change, may cool for so many periods.
 const COOLING: u32 = 10;
+/// A mean over fewer periods says nothing.
+const SHORTEST: f64 = 5.0;
 
 impl Silence {
     fn sent<M: Machine>(world: &World<'_, M>) -> (u64, u64) {
@@ -125,8 +129,16 @@ impl<M: Machine> Invariant<M> for Silence {
         "silence when idle"
     }
 
+    fn event(&mut self, at: Instant, _node: Addr, event: &M::Event) -> Result<(), Violation> {
+        if matches!(M::note(event), Note::Member { .. }) {
+            (self.changed, self.before) = (at, None);
+        }
+        Ok(())
+    }
+
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let settled = world.settled().is_some_and(|at| world.now().since(at) >= COOLING * world.limits().period);
+        let cool = |since: Instant| world.now().since(since) >= COOLING * world.limits().period;
+        let settled = world.settled().is_some_and(|at| cool(at.max(self.changed)));
         if !settled {
             self.before = None;
         } else if self.before.is_none() {
@@ -143,7 +155,7 @@ impl<M: Machine> Invariant<M> for Silence {
         let share = periods * world.live().count() as f64;
         let (datagrams, bytes) = ((datagrams_now - datagrams) as f64 / share, (bytes_now - bytes) as f64 / share);
         // A cluster with losses has to repeat things.
-        if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 {
+        if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 || periods < SHORTEST {
             return Ok(());
         }
         if datagrams > idle.datagrams || bytes > idle.bytes {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::exchange::wait;
-use super::{Brought, Context};
+use super::{AntiEntropy, Brought, Context, Progress};
 use crate::address::Address;
 use crate::outbox::Kind;
 use crate::replica::{Range, Replica};
@@ -184,6 +184,83 @@ impl<A: Address> CatchUp<A> {
     }
 }
 
+/// Catching up, as anti-entropy drives it.
+impl<A: Address> AntiEntropy<A> {
+    /// Fetches a range whole, where the peer holds so many items.
+    pub(super) fn catch_up(
+        &mut self,
+        from: &A,
+        proof: (u32, u32),
+        range: Range,
+        theirs: u64,
+        context: &mut Context<'_, A>,
+    ) {
+        match &mut self.catch_up {
+            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
+            Some(catch_up) => {
+                // What is not to be had from the same peer is found missing by the next exchange.
+                catch_up.add(from, range, theirs);
+            }
+            None => {
+                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
+                self.told = 0;
+                self.news = self.progress_now(false);
+            }
+        }
+    }
+
+    /// A page has come, and its updates were taken in.
+    pub(crate) fn on_page(
+        &mut self,
+        from: &A,
+        range: Range,
+        brought: Brought,
+        last: bool,
+        context: &mut Context<'_, A>,
+    ) {
+        let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
+        if let Some(time) = catch_up.on_page(range, brought, last, context) {
+            self.answered_after(time);
+        }
+        if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
+            let waits = self.end_catch_up();
+            // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
+            // was, to ask at once would be to ask all the time.
+            if !waits {
+                self.begin(from, context);
+            }
+        } else if let Some(progress) = self.progress_now(false)
+            // A hundred events of a long way, not one for each page.
+            && progress.received - self.told > progress.expected / 100
+        {
+            self.told = progress.received;
+            self.news = Some(progress);
+        }
+    }
+
+    /// Whether it has brought nothing but what comes later.
+    pub(super) fn end_catch_up(&mut self) -> bool {
+        self.news = self.progress_now(true);
+        self.catch_up.take().is_some_and(|catch_up| catch_up.waits())
+    }
+
+    fn progress_now(&self, done: bool) -> Option<Progress> {
+        let (received, expected) = self.progress()?;
+        Some(Progress { received, expected, done })
+    }
+
+    /// Whether pages are being pulled, and how far that has come: items received, items expected.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        self.catch_up.as_ref().map(CatchUp::progress)
+    }
+}
+
+/// Whether to fetch a range whole is cheaper than to find out what is missing: an item that both hold is fetched in
+/// vain, at some hundred bytes, a difference takes some forty to find out.
+pub(super) fn is_cheaper_whole(both: u64, difference: u64) -> bool {
+    both.saturating_mul(100) < difference.saturating_mul(40)
+}
+
 /// What is left of a range.
 fn without(range: Range, covered: Range) -> impl Iterator<Item = Range> {
     let before = covered.first().checked_sub(1).and_then(|last| Range::new(range.first(), last.min(range.last())));
@@ -214,8 +291,8 @@ pub(crate) fn compose_page<A: Address>(
     let mut covered = range;
     let mut previous = None;
     for (hash, update) in replica.in_range(range, cut) {
-        let descriptor = replica.descriptor(update);
-        let len = descriptor.as_ref().map_or_else(|| encoded_len(update), encoded_len);
+        let descriptor = replica.descriptor(&update);
+        let len = descriptor.as_ref().map_or_else(|| encoded_len(&update), encoded_len);
         if len > left {
             // The range is not exhausted: its rest begins between the last that fits and this one.
             covered = Range::new(range.first(), boundary(previous?, hash))?;
@@ -225,7 +302,7 @@ pub(crate) fn compose_page<A: Address>(
         previous = Some(hash);
         match descriptor {
             Some(descriptor) => large.push(descriptor),
-            None => updates.push(update.clone()),
+            None => updates.push(update),
         }
     }
     ranges.pop_front();

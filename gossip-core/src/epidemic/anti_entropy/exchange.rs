@@ -20,7 +20,7 @@ const TRIES: u32 = 6;
 /// The longest wait for an answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// What the first estimate is worth, in differences seen: its deviation is that of so many.
-const SURENESS: u64 = 15;
+const SURENESS: u64 = 11;
 /// Ranges that may wait to be sketched: what is divided a second time.
 const QUEUE: usize = 1_024;
 /// Sketches that an exchange may consist of, whatever is answered.
@@ -29,8 +29,11 @@ const SKETCHES: u64 = 16_384;
 /// the expected one, nineteen times out of twenty.
 const CELLS_AT_LEAST: u64 = 12;
 const CELLS_PER_20: u64 = 35;
-/// Differences expected of the first sketch.
-pub(super) const FIRST_EXPECTED: u64 = 11;
+/// Where the difference is estimated to be at most the first, so many are expected: of few the estimate says little.
+const TINY: (u64, u64) = (1, 5);
+const SMALL: (u64, u64) = (16, 12);
+/// The estimate where there is none.
+pub(super) const UNKNOWN: u64 = SMALL.1;
 
 /// How many cells it takes to decode about so many differences.
 pub(super) fn cells_for(expected: u64, most: usize) -> usize {
@@ -96,16 +99,29 @@ pub(super) struct Exchange<A> {
 }
 
 impl<A> Exchange<A> {
-    pub(super) fn new(peer: A, cut: u32, token: u32, between: (u64, u64), most_cells: usize, now: Instant) -> Self {
-        let all = Part { range: Range::ALL, expected: FIRST_EXPECTED, share: 0 };
+    /// `estimate`: of the size of the difference.
+    pub(super) fn new(
+        peer: A,
+        cut: u32,
+        token: u32,
+        between: (u64, u64),
+        most_cells: usize,
+        estimate: u64,
+        now: Instant,
+    ) -> Self {
+        let expected = [TINY, SMALL].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
+        // Too much for one sketch, or not: an estimate that is too low by a quarter shall not cost a sketch.
+        let expected = expected.unwrap_or(estimate.saturating_add(estimate / 4));
+        let all = Part { range: Range::ALL, expected, share: 0 };
+        let at_once = expected <= differences_in(most_cells);
         Self {
             peer,
             cut,
             token,
             between,
             most_cells,
-            rest: None,
-            queue: VecDeque::from([all]),
+            rest: (!at_once).then_some(Part { expected: estimate, ..all }),
+            queue: at_once.then_some(all).into_iter().collect(),
             waiting: Vec::new(),
             window: FIRST_WINDOW,
             predicted: 0,

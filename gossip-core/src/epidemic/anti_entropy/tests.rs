@@ -25,10 +25,15 @@ struct Site {
 }
 
 fn update(n: u64) -> Update<u16> {
+    written(n, 100)
+}
+
+/// So many seconds ago.
+fn written(n: u64, ago: u64) -> Update<u16> {
     Update::Entry(Entry {
         owner: None,
         name: std::format!("key-{n}").as_str().into(),
-        stamp: Stamp { time: NOW - Duration::from_secs(100), counter: 0, node: NodeId::new(1) },
+        stamp: Stamp { time: NOW - Duration::from_secs(ago), counter: 0, node: NodeId::new(1) },
         expires: Until::NEVER,
         until: Until::NEVER,
         value: Some([7; 30].into()),
@@ -91,9 +96,9 @@ impl Site {
                 let (anti_entropy, mut context) = self.parts();
                 let context = &mut context;
                 match message {
-                    Message::Summary { cut, count, fingerprint, partial, token } => {
+                    Message::Summary { cut, count, fingerprint, partial, answer } => {
                         let summary = Summary { cut, count, fingerprint, partial };
-                        anti_entropy.on_summary(from, summary, token, context);
+                        anti_entropy.on_summary(from, summary, answer, true, context);
                     }
                     Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                         anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, context);
@@ -101,9 +106,10 @@ impl Site {
                     Message::Split { range, count, estimate } => {
                         anti_entropy.on_split(from, range, (count, estimate), context);
                     }
-                    Message::Decoded { range, found, want } => {
-                        anti_entropy.on_decoded(from, range, found, &want, context);
+                    Message::Decoded { range, found, want, rivals } => {
+                        anti_entropy.on_decoded(from, range, found, (&want, &rivals), context);
                     }
+                    Message::Want { token, keys } => anti_entropy.on_want(from, token, &keys, context),
                     Message::Pull { cut, token, window, ranges } => {
                         anti_entropy.on_pull(from, cut, token, (window, ranges), context);
                     }
@@ -120,8 +126,7 @@ impl Site {
             match intent {
                 Intent::Message(message) => said.push(message),
                 Intent::Items { hashes, .. } => {
-                    let updates: Vec<_> =
-                        hashes.iter().filter_map(|hash| self.replica.by_hash(*hash).cloned()).collect();
+                    let updates: Vec<_> = hashes.iter().filter_map(|hash| self.replica.by_hash(*hash)).collect();
                     said.extend(updates.chunks(15).map(|some| Message::Updates(some.to_vec())));
                 }
                 Intent::Pages { cut, mut ranges, mut window } => {
@@ -141,7 +146,7 @@ impl Site {
     }
 
     fn is_idle(&self) -> bool {
-        self.anti_entropy.exchange.is_none() && self.anti_entropy.catch_up.is_none()
+        self.anti_entropy.is_quiet()
     }
 }
 
@@ -150,12 +155,14 @@ struct Pair {
     sites: [Site; 2],
     lost: fn(u32) -> bool,
     messages: u32,
+    /// Updates sent to each.
+    updates: [usize; 2],
 }
 
 impl Pair {
     fn new(exchange: Mode, first: impl IntoIterator<Item = u64>, second: impl IntoIterator<Item = u64>) -> Self {
         let sites = [Site::new(exchange, first), Site::new(exchange, second)];
-        Self { sites, lost: |_| false, messages: 0 }
+        Self { sites, lost: |_| false, messages: 0, updates: [0; 2] }
     }
 
     /// Lets the sites speak until they are silent.
@@ -167,6 +174,9 @@ impl Pair {
                 for message in self.sites[usize::from(from)].said() {
                     silent = false;
                     self.messages += 1;
+                    if let Message::Updates(updates) = &message {
+                        self.updates[usize::from(1 - from)] += updates.len();
+                    }
                     if !(self.lost)(self.messages) {
                         self.sites[usize::from(1 - from)].hear(from, message);
                     }
@@ -260,6 +270,56 @@ fn pull_moves_only_to_who_begins() {
 }
 
 #[test]
+fn of_two_versions_of_a_key_only_the_newer_is_sent() {
+    for (mode, expected) in [(Mode::PushPull, [20, 50]), (Mode::Push, [0, 50]), (Mode::Pull, [20, 0])] {
+        let mut pair = Pair::new(mode, 0..1_500, 0..1_500);
+        for n in 0..50 {
+            pair.sites[0].replica.merge(written(n, 50));
+        }
+        for n in 50..70 {
+            pair.sites[1].replica.merge(written(n, 50));
+        }
+        pair.exchange();
+        assert_eq!(pair.updates, expected, "{mode:?}");
+        assert_eq!(pair.agree(), mode == Mode::PushPull);
+    }
+}
+
+#[test]
+fn what_only_looks_like_two_versions_of_a_key_is_sent_both_ways() {
+    // Hashes of two keys that begin alike: as if of one key, but that the peer has none such.
+    let site = Site::new(Mode::PushPull, 0..10);
+    let (hash, _) = site.replica.in_range(Range::ALL, NOW).next().unwrap();
+    let own = Short(site.replica.key_of(hash).unwrap().short());
+    let other = Short(own.0 ^ 1 << 63);
+    let mut wanted = vec![hash];
+    let alike = Rival { key: other, version: (0, u64::MAX) };
+    assert_eq!((rivals::judge(&mut wanted, &[alike], &site.replica), &wanted[..]), (vec![alike], &[hash][..]));
+    let (_, stamp) = site.replica.by_hash(hash).unwrap().version().short();
+    let judge = |time, wanted: &mut Vec<u64>| {
+        rivals::judge(wanted, &[Rival { key: own, version: (0, time) }], &site.replica).len()
+    };
+    assert_eq!((judge(stamp - 1, &mut wanted), wanted.len()), (0, 1), "the own is newer");
+    assert_eq!((judge(stamp, &mut wanted), wanted.len()), (1, 1), "who knows");
+    assert_eq!((judge(stamp + 1, &mut wanted), wanted.len()), (1, 0), "the other's is newer");
+}
+
+#[test]
+fn a_newer_version_is_asked_for_until_it_has_come_but_not_for_ever() {
+    let mut pair = Pair::new(Mode::PushPull, 0..1_500, 0..1_500);
+    pair.sites[1].replica.merge(written(7, 50));
+    // Two summaries, the sketch, its answer, and then what asks for the newer version: four times in vain.
+    pair.lost = |n| (5..=8).contains(&n);
+    pair.exchange();
+    assert!(pair.agree() && pair.sites.iter().all(Site::is_idle));
+    assert_eq!(pair.messages, 10);
+    pair.sites[1].replica.merge(written(8, 50));
+    pair.lost = |n| n > 14;
+    pair.exchange();
+    assert!(!pair.agree() && pair.sites.iter().all(Site::is_idle), "given up, until the next exchange");
+}
+
+#[test]
 fn what_is_lost_is_asked_for_again() {
     for difference in DIFFERENCES {
         let mut pair = differing(Mode::PushPull, difference);
@@ -322,10 +382,12 @@ fn what_is_refused_doubles_the_wait_for_that_pair_of_sets() {
 fn one_who_does_not_show_its_token_gets_nothing() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let cut = cut_of(NOW);
+    let key = Short(site.replica.hasher.entry(None, "key-7").short());
     let ask = |token| {
         let tokens = Tokens { mine: 0, yours: token };
         vec![
             Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL] },
+            Message::Want { token, keys: vec![key] },
             Message::Sketch {
                 cut,
                 range: Range::ALL,
@@ -363,9 +425,12 @@ fn answers_that_were_not_asked_for_are_ignored() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let hashes: Vec<u64> = site.replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
     let cut = cut_of(NOW);
-    site.hear(5, Message::Summary { cut, count: 1, fingerprint: 1, partial: false, token: Some(1) });
+    site.hear(
+        5,
+        Message::Summary { cut, count: 1, fingerprint: 1, partial: false, answer: Answer::Brief { token: 1 } },
+    );
     site.hear(5, Message::Split { range: Range::ALL, count: 1_000, estimate: 1_000 });
-    site.hear(5, Message::Decoded { range: Range::ALL, found: 100, want: Prefixes::of(&hashes) });
+    site.hear(5, Message::Decoded { range: Range::ALL, found: 100, want: Prefixes::of(&hashes), rivals: vec![] });
     site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![], large: vec![] });
     assert!(site.said().is_empty() && site.is_idle());
 }
@@ -375,11 +440,11 @@ fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let (count, fingerprint, partial) = (1, 1, false);
     let cut = cut_of(NOW - Duration::from_secs(31));
-    site.hear(5, Message::Summary { cut, count, fingerprint, partial, token: None });
+    site.hear(5, Message::Summary { cut, count, fingerprint, partial, answer: Answer::No });
     assert_eq!(site.said(), []);
-    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, partial, token: None });
+    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, partial, answer: Answer::No });
     assert!(
-        matches!(site.said()[..], [Message::Summary { cut, token: Some(_), .. }] if cut == cut_of(NOW)),
+        matches!(site.said()[..], [Message::Summary { cut, answer: Answer::Full { .. }, .. }] if cut == cut_of(NOW)),
         "of two cuts the smaller"
     );
 }
@@ -390,7 +455,10 @@ fn exchanging() -> (Site, u32) {
     site.begin(1);
     site.said();
     let cut = cut_of(NOW);
-    site.hear(1, Message::Summary { cut, count: 101, fingerprint: 1, partial: false, token: Some(9) });
+    site.hear(
+        1,
+        Message::Summary { cut, count: 101, fingerprint: 1, partial: false, answer: Answer::Brief { token: 9 } },
+    );
     let Some(Message::Sketch { tokens, .. }) = site.said().pop() else { panic!() };
     (site, tokens.mine)
 }
@@ -428,7 +496,10 @@ fn catching_up() -> Site {
     site.begin(1);
     site.said();
     let cut = cut_of(NOW);
-    site.hear(1, Message::Summary { cut, count: 10_000, fingerprint: 1, partial: false, token: Some(9) });
+    site.hear(
+        1,
+        Message::Summary { cut, count: 10_000, fingerprint: 1, partial: false, answer: Answer::Brief { token: 9 } },
+    );
     assert!(matches!(&site.said()[..], [Message::Pull { token: 9, ranges, .. }] if ranges[..] == [Range::ALL]));
     assert_eq!(site.anti_entropy.progress(), Some((0, 10_000)));
     site
@@ -501,7 +572,7 @@ proptest! {
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");
             next = range.last().checked_add(1);
             prop_assert_eq!(last, window == 0 || ranges.is_empty());
-            let expected: Vec<_> = site.replica.in_range(range, NOW).map(|(_, update)| update.clone()).collect();
+            let expected: Vec<_> = site.replica.in_range(range, NOW).map(|(_, update)| update).collect();
             prop_assert_eq!(&updates, &expected, "everything that is in it");
             hashes.extend(updates);
         }

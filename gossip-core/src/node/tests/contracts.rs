@@ -344,7 +344,7 @@ fn one_who_asks_for_nothing_new_is_told_so_in_64_bytes() {
 // Order out.
 
 #[test]
-fn acks_go_before_probes_rumors_anti_entropy_and_bulk() {
+fn acks_go_before_probes_rumors_and_anti_entropy_and_bulk_after_every_third() {
     let mut node = met();
     let kinds = [Kind::Bulk, Kind::AntiEntropy, Kind::Rumor, Kind::Probe, Kind::Ack];
     for (to, kind) in (0..).zip(kinds) {
@@ -353,8 +353,7 @@ fn acks_go_before_probes_rumors_anti_entropy_and_bulk() {
     }
     let out = transmits(&mut node);
     let to: Vec<u32> = out.iter().map(|(to, ..)| *to).collect();
-    assert_eq!(to, [104, 204, 103, 203, 102, 202, 101, 201, 100, 200], "by class, and within it by arrival");
-    assert!(out.iter().map(|(_, kind, _)| *kind).is_sorted());
+    assert_eq!(to, [104, 204, 103, 100, 203, 102, 202, 200, 101, 201], "by class, and within it by arrival");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::outbox::Intent;
 use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::update::Descriptor;
-use crate::wire::{Prefixes, Span, Suspicion, Tokens};
+use crate::wire::{self, Answer, COUNTS, Prefixes, Rival, Short, Span, Suspicion, Tokens};
 
 // `handle` never panics on any bytes; on `Err` nothing changed but a counter.
 
@@ -91,7 +91,11 @@ fn hostile() -> Vec<Vec<Message<u32>>> {
         let sketch = Sketch::new(80);
         Message::Sketch { cut: u32::MAX, range: Range::ALL, count, exchange, tokens, sketch }
     };
-    let summary = |cut, token| Message::Summary { cut, count: u64::MAX, fingerprint: u64::MAX, partial: false, token };
+    let summary = |cut, token: Option<u32>| {
+        let answer = token.map_or(Answer::No, |token| Answer::Full { token, counts: [u8::MAX; COUNTS] });
+        Message::Summary { cut, count: u64::MAX, fingerprint: u64::MAX, partial: false, answer }
+    };
+    let rival = Rival { key: Short(u64::MAX), version: (u64::MAX, 0) };
     let point = Range::new(u64::MAX, u64::MAX).unwrap();
     let offers = vec![(u8::MAX, Item::Offer(7)); 64];
     let far = |standing| Update::Member(Record { incarnation: u64::MAX, life: Instant::MAX, ..record(2, standing) });
@@ -108,7 +112,9 @@ fn hostile() -> Vec<Vec<Message<u32>>> {
         vec![cells(0)],
         vec![Message::Split { range: Range::ALL, count: u64::MAX, estimate: u64::MAX }; 50],
         vec![Message::Split { range: point, count: 0, estimate: u64::MAX }],
-        vec![Message::Decoded { range: Range::ALL, found: u64::MAX, want: Prefixes(vec![7; 280]) }],
+        vec![Message::Decoded { range: Range::ALL, found: u64::MAX, want: Prefixes(vec![7; 280]), rivals: vec![] }],
+        vec![Message::Decoded { range: Range::ALL, found: 0, want: Prefixes(vec![]), rivals: vec![rival; 60] }],
+        vec![Message::Want { token: 0, keys: vec![rival.key; 140] }],
         vec![Message::Pull { cut: u32::MAX, token: 0, window: u8::MAX, ranges: vec![Range::ALL; 300] }],
         vec![Message::Page { range: point, last: true, updates: vec![], large: vec![] }; 50],
         vec![Message::Mail(Item::Large(large("huge", u32::MAX)))],
@@ -150,22 +156,172 @@ fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
     assert_eq!(victim.live_members(), 3, "nobody was buried by that");
 }
 
-#[test]
-fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
+fn hear_from(node: &mut Node<u32>, from: u32, message: Message<u32>) {
+    let (now, payload) = (node.now, datagram(node, &[message]));
+    node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
+}
+
+/// A node with two hundred entries.
+fn laden() -> Node<u32> {
     let mut node = met();
     for n in 0..200_u32 {
         node.put(node.now, &n.to_string(), &[1; 200]).unwrap();
     }
     transmits(&mut node);
-    // The token, as the node gives it to everybody who asks.
-    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, token: None };
-    let now = node.now;
-    hear(&mut node, now, &[summary]);
-    let Some((_, _, Intent::Message(Message::Summary { token: Some(token), cut, .. }))) =
-        core::iter::from_fn(|| node.outbox.pop()).find(|(kind, ..)| *kind == Kind::AntiEntropy)
-    else {
-        panic!("an unequal summary is answered with a token")
+    node
+}
+
+/// The cut and the token that a node gives to everybody who asks.
+fn token_for(node: &mut Node<u32>, address: u32) -> (u32, u32) {
+    let answer = Answer::No;
+    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, answer };
+    hear_from(node, address, summary);
+    let said = core::iter::from_fn(|| node.outbox.pop()).find_map(|(_, _, intent)| match intent {
+        Intent::Message(Message::Summary { answer: Answer::Brief { token }, cut, .. }) => Some((cut, token)),
+        _ => None,
+    });
+    said.expect("an unequal summary is answered with a token")
+}
+
+#[test]
+fn a_flood_of_pulls_is_answered_within_bounds() {
+    let mut node = laden();
+    let mut flood = |address: u32, pulls: u32| -> usize {
+        let (cut, token) = token_for(&mut node, address);
+        let mut pages = 0;
+        for _ in 0..pulls {
+            let pull = Message::Pull { cut, token, window: u8::MAX, ranges: vec![Range::ALL; 12] };
+            hear_from(&mut node, address, pull);
+            pages += transmits(&mut node).len();
+        }
+        pages
     };
+    let one = flood(900, 1_000);
+    assert!((2_000..=4_100).contains(&one), "one peer's burst: {one}");
+    assert!(flood(900, 100) <= 1, "and then nothing");
+    let others: usize = (901..950).map(|address| flood(address, 100)).sum();
+    assert!((2_000..=4_200).contains(&others), "what is left of that of all together: {others}");
+    node.handle(node.now + SECOND, Input::Tick).unwrap();
+    transmits(&mut node);
+    let (cut, token) = token_for(&mut node, 900);
+    hear_from(&mut node, 900, Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL; 12] });
+    assert_eq!(transmits(&mut node).len(), 9, "a second later there is more");
+}
+
+/// Messages of anti-entropy from one who knows what an honest peer knows: the token, what is held, what was asked.
+fn crafted() -> impl Strategy<Value = Crafted> {
+    prop_oneof![
+        any::<(u64, u64, bool, [u8; COUNTS])>().prop_map(|(a, b, c, d)| Crafted::Summary(a, b, c, d)),
+        (any::<u64>(), any::<u8>(), proptest::collection::vec(any::<u64>(), 0..60), 0..=92_usize)
+            .prop_map(|(count, held, items, cells)| Crafted::Symbols { count, held, items, cells }),
+        (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..88 * 13)).prop_map(|(a, b)| Crafted::Junk(a, b)),
+        any::<(u8, u64, u64)>().prop_map(|(range, count, estimate)| Crafted::Split(range, count, estimate)),
+        any::<(u8, u64, u8, Vec<(u64, u64)>)>().prop_map(|(a, b, c, d)| Crafted::Decoded(a, b, c, d)),
+        any::<(u8, Vec<u64>)>().prop_map(|(held, keys)| Crafted::Want(held, keys)),
+        any::<(u8, Vec<(u64, u64)>)>().prop_map(|(window, ranges)| Crafted::Pull(window, ranges)),
+        any::<(u64, u64, bool)>().prop_map(|(a, b, last)| Crafted::Page(a, b, last)),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Crafted {
+    Summary(u64, u64, bool, [u8; COUNTS]),
+    Symbols { count: u64, held: u8, items: Vec<u64>, cells: usize },
+    Junk(u64, Vec<u8>),
+    Split(u8, u64, u64),
+    Decoded(u8, u64, u8, Vec<(u64, u64)>),
+    Want(u8, Vec<u64>),
+    Pull(u8, Vec<(u64, u64)>),
+    Page(u64, u64, bool),
+}
+
+impl Crafted {
+    /// `asked`: the ranges of the sketches that the node has sent; `tokens`: its own, and what it takes for the peer's.
+    fn message(self, node: &Node<u32>, asked: &[Range], (cut, token): (u32, u32)) -> Option<Message<u32>> {
+        let held = |some: u8| node.replica.hashes_in(Range::ALL).take(some.into());
+        let range = |at: u8| asked.get(usize::from(at) % asked.len().max(1)).copied().unwrap_or(Range::ALL);
+        let any_range = |(a, b): (u64, u64)| Range::new(a.min(b), a.max(b)).unwrap_or(Range::ALL);
+        let tokens = Tokens { mine: 9, yours: token };
+        let exchange = crate::Exchange::PushPull;
+        Some(match self {
+            Self::Summary(count, fingerprint, partial, counts) => {
+                let answer = if partial { Answer::Full { token: 9, counts } } else { Answer::No };
+                Message::Summary { cut, count, fingerprint, partial, answer }
+            }
+            Self::Symbols { count, held: some, items, cells } => {
+                let mut sketch = Sketch::new(cells.min(86));
+                held(some).chain(items).for_each(|item| sketch.add(item));
+                Message::Sketch { cut, range: Range::ALL, count, exchange, tokens, sketch }
+            }
+            Self::Junk(count, mut bytes) => {
+                bytes.truncate(bytes.len() / 13 * 13);
+                let encoded = postcard::to_allocvec(serde_bytes::Bytes::new(&bytes)).ok()?;
+                let sketch = postcard::from_bytes(&encoded).ok()?;
+                Message::Sketch { cut, range: Range::ALL, count, exchange, tokens, sketch }
+            }
+            Self::Split(at, count, estimate) => Message::Split { range: range(at), count, estimate },
+            Self::Decoded(at, found, some, rivals) => {
+                let want = Prefixes::of(&held(some).collect::<Vec<_>>());
+                let rivals = rivals.into_iter().take(9);
+                let rivals = rivals.map(|(key, time)| Rival { key: Short(key), version: (0, time) }).collect();
+                Message::Decoded { range: range(at), found, want, rivals }
+            }
+            Self::Want(some, keys) => {
+                let held = held(some.min(80)).filter_map(|hash| node.replica.key_of(hash)).map(|key| key.short());
+                Message::Want { token, keys: held.chain(keys.into_iter().take(20)).map(Short).collect() }
+            }
+            Self::Pull(window, ranges) => {
+                let ranges = ranges.into_iter().take(20).map(any_range).chain([Range::ALL]).collect();
+                Message::Pull { cut, token, window, ranges }
+            }
+            Self::Page(a, b, last) => {
+                Message::Page { range: any_range((a, b)), last, updates: vec![entry("x", b"1")], large: vec![] }
+            }
+        })
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn crafted_messages_of_anti_entropy_are_answered_within_bounds(crafted in proptest::collection::vec(crafted(), 1..60)) {
+        let mut node = laden();
+        let (cut, token) = token_for(&mut node, 900);
+        // An exchange of its own with the same peer, so that answers find something to answer.
+        node.begin_exchange(&900);
+        let mut asked = Vec::new();
+        let mut messages = Vec::<Message<u32>>::new();
+        for crafted in crafted {
+            let Some(message) = crafted.message(&node, &asked, (cut, token)) else { continue };
+            hear_from(&mut node, 900, message);
+            let answers = transmits(&mut node);
+            prop_assert!(answers.len() <= 80, "{} datagrams", answers.len());
+            for (_, _, payload) in answers {
+                let (_, body) = node.envelope.open(&payload).unwrap();
+                wire::read(body, &mut messages).unwrap();
+                asked.extend(messages.iter().filter_map(|message| match message {
+                    Message::Sketch { range, .. } => Some(*range),
+                    _ => None,
+                }));
+            }
+        }
+        // And all that comes to an end.
+        for _ in 0..2_000 {
+            let due = node.poll_timeout().unwrap();
+            tick(&mut node, due);
+            transmits(&mut node);
+        }
+        prop_assert!(node.anti_entropy.is_quiet());
+        prop_assert!(node.replica.counts().1 < 260);
+    }
+}
+
+#[test]
+fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
+    let mut node = laden();
+    let (cut, token) = token_for(&mut node, 900);
+    let now = node.now;
     for window in [0, 1, 255] {
         let pull = Message::Pull { cut, token, window, ranges: vec![Range::ALL; 300] };
         (0..3).for_each(|_| hear(&mut node, now, core::slice::from_ref(&pull)));

@@ -41,6 +41,7 @@ impl Counted {
                 Message::Sketch { .. } => ("sketch", Vec::new()),
                 Message::Split { .. } => ("split", Vec::new()),
                 Message::Decoded { .. } => ("decoded", Vec::new()),
+                Message::Want { .. } => ("want", Vec::new()),
                 Message::Pull { .. } => ("pull", Vec::new()),
                 Message::Page { updates, .. } => ("page", updates.iter().collect()),
                 Message::Updates(updates) => ("updates", updates.iter().collect()),
@@ -72,6 +73,8 @@ struct Link {
     silent: Option<u32>,
     /// Whether rumors and direct mail are lost.
     no_rumors: bool,
+    /// Whether a step takes one datagram from each node, and no more.
+    slow: bool,
     /// How often each update was sent to each node by anti-entropy.
     fetched: Option<BTreeMap<(u32, Vec<u8>), u32>>,
 }
@@ -103,6 +106,7 @@ impl Link {
             names: 0,
             silent: None,
             no_rumors: false,
+            slow: false,
             fetched: None,
         };
         let all = link.nodes.len() as u32;
@@ -139,6 +143,9 @@ impl Link {
                 if self.rng.random_range(0..100) >= self.loss {
                     let arrives = (self.now + LATENCY, self.sent);
                     self.on_the_way.insert(arrives, (at as u32, transmit.to, payload.to_vec()));
+                }
+                if self.slow {
+                    break;
                 }
             }
         }
@@ -240,8 +247,9 @@ impl Link {
 }
 
 /// The mean of the bytes that it takes two replicas to find out where they differ.
-fn identification(items: usize, differences: usize, loss: u32, runs: u64) -> u64 {
+fn identification(items: usize, differences: usize, loss: u32, (runs, seed): (u64, u64)) -> u64 {
     let mut link = Link::new(2);
+    link.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     link.fill(items, 40, 0..2);
     link.loss = loss;
     let begun = link.nodes[0].stats().exchanges;
@@ -254,7 +262,7 @@ fn identification(items: usize, differences: usize, loss: u32, runs: u64) -> u64
     }
     link.transmit();
     let mean = link.counted.identification() / runs;
-    std::println!("{differences} differences, {loss} % loss: {mean} bytes");
+    std::println!("{differences} differences, {loss} % loss, seed {seed}: {mean} bytes");
     for (kind, (number, bytes)) in &link.counted.kinds {
         std::println!("  {kind}: {} bytes each, {} of them", bytes / number, *number as f64 / runs as f64);
     }
@@ -267,7 +275,7 @@ const BOUNDS: [(usize, u64); 5] = [(0, 64), (10, 800), (100, 5_000), (1_000, 42_
 #[test]
 fn finding_out_what_differs_costs_what_differs() {
     for (differences, bound) in &BOUNDS[..4] {
-        let bytes = identification(20_000, *differences, 0, 3);
+        let bytes = identification(20_000, *differences, 0, (3, 1));
         assert!(bytes <= bound + bound / 10, "{differences}: {bytes} bytes");
     }
 }
@@ -275,14 +283,19 @@ fn finding_out_what_differs_costs_what_differs() {
 #[test]
 #[ignore = "100,000 items a side and twenty runs of each: run it with optimisation"]
 fn identification_bytes_are_within_their_bounds() {
+    let mut over = Vec::new();
     for (differences, bound) in BOUNDS {
-        // Twenty, or more where that is quick: the mean is then the surer.
-        let runs = if differences <= 100 { 100 } else { 20 };
-        let bytes = identification(100_000, differences, 0, runs);
-        assert!(bytes <= bound, "{differences}: {bytes} bytes");
-        let bytes = identification(100_000, differences, 10, runs);
-        assert!(bytes <= bound * 3 / 2, "{differences} at 10 % loss: {bytes} bytes");
+        // Other seeds as well where chance matters most and that is quick.
+        for seed in 0..if (10..=100).contains(&differences) { 10 } else { 1 } {
+            for (loss, bound) in [(0, bound), (10, bound * 3 / 2)] {
+                let bytes = identification(100_000, differences, loss, (20, seed));
+                if bytes > bound {
+                    over.push((differences, loss, seed, bytes));
+                }
+            }
+        }
     }
+    assert_eq!(over, [], "differences, loss, seed, bytes");
 }
 
 /// What a newcomer's catching up costs, as a percentage of the encoded entries, and how long it takes.
@@ -308,6 +321,30 @@ fn a_newcomer_takes_over_a_hundred_thousand_entries() {
     assert!(newcomer(100_000, 0).0 < 110);
     let (cost, took) = newcomer(100_000, 20);
     assert!(cost < 145 && took < 30 * SECOND, "{cost} %, {took:?}");
+}
+
+/// A newcomer beside one who hears news without end, and whose line takes a datagram each half millisecond.
+#[test]
+fn catching_up_goes_on_beside_a_load_that_never_ends() {
+    let mut link = Link::new(3);
+    let entries = 4_000;
+    link.fill(entries, 100, 1..3);
+    link.slow = true;
+    let mut rumors = 0;
+    while link.nodes[0].replica.counts().1 < entries {
+        // More than its line carries.
+        for _ in 0..2 {
+            rumors += 1;
+            let update = link.entry(900);
+            for to in [0, 2] {
+                link.nodes[1].outbox.message(Kind::Rumor, to, Message::Mail(Item::Update(update.clone())));
+                link.nodes[2].outbox.message(Kind::Rumor, to, Message::Mail(Item::Update(update.clone())));
+            }
+        }
+        link.step(link.now + Duration::from_micros(500));
+        assert!(link.now < START + 120 * SECOND, "{:?} after {rumors} rumors", link.nodes[0].catching_up());
+    }
+    assert!(rumors > 4_000, "it was a load: {rumors}");
 }
 
 #[test]
@@ -344,22 +381,45 @@ fn catching_up_is_told_and_goes_on_with_another_peer() {
 }
 
 #[test]
+fn what_a_full_node_refuses_is_not_pushed_to_it_for_ever() {
+    let mut link = Link::new(2);
+    link.fill(200, 40, 0..2);
+    link.nodes[1].config.limits.entries = 200;
+    link.fill(300, 40, 0..1);
+    link.run(30 * SECOND);
+    let full = link.nodes[1].stats().updates_full;
+    assert!(full >= 300, "it was pushed them: {full}");
+    // New writes change the fingerprints, so that it is not the same comparison each time.
+    for n in 0..200 {
+        link.nodes[0].put(link.now, &std::format!("key-{n}"), &[7; 8]).unwrap();
+        link.run(Config::lan().anti_entropy.interval);
+    }
+    let again = link.nodes[1].stats().updates_full - full;
+    assert!(again < 20 * 500, "of two hundred exchanges a few: {again} refused");
+    link.nodes[1].config.limits.entries = 1_000;
+    link.settle(600 * SECOND);
+}
+
+#[test]
 fn two_at_rest_while_a_third_writes_fetch_nothing_that_comes_anyhow() {
-    let (exchanges, fetched) = third_writes(false);
+    let (exchanges, fetched) = third_writes(false, 6_000);
     assert!(exchanges > 150 && fetched.is_empty(), "{exchanges} exchanges, {} updates", fetched.len());
 }
 
 #[test]
 fn two_at_rest_while_a_third_writes_fetch_nothing_twice() {
-    let (exchanges, fetched) = third_writes(true);
-    let twice = fetched.values().filter(|times| **times > 1).count();
-    assert!(exchanges > 150 && fetched.len() > 1_000, "{exchanges} exchanges, {} updates", fetched.len());
-    assert_eq!(twice, 0, "of {}: no exchange has lost anything", fetched.len());
+    // Under ever new names, under few that are overwritten again and again, and some of each.
+    for names in [6_000, 100, 500] {
+        let (exchanges, fetched) = third_writes(true, names);
+        let twice = fetched.values().filter(|times| **times > 1).count();
+        assert!(exchanges > 150 && fetched.len() > 1_000, "{exchanges} exchanges, {} updates", fetched.len());
+        assert_eq!(twice, 0, "of {} under {names} names: no exchange has lost anything", fetched.len());
+    }
 }
 
-/// The third of three nodes writes a hundred times a second. How many exchanges there were, and how often each update
+/// The third of three nodes writes a hundred times a second, under so many names in turn. How many exchanges there were, and how often each update
 /// was sent to each node in one.
-fn third_writes(no_rumors: bool) -> (u64, BTreeMap<(u32, Vec<u8>), u32>) {
+fn third_writes(no_rumors: bool, names: u32) -> (u64, BTreeMap<(u32, Vec<u8>), u32>) {
     let mut link = Link::with(3, [SECOND; 2]);
     link.fill(2_000, 40, 0..3);
     link.fetched = Some(BTreeMap::new());
@@ -367,7 +427,7 @@ fn third_writes(no_rumors: bool) -> (u64, BTreeMap<(u32, Vec<u8>), u32>) {
     let mut longest = Duration::ZERO;
     let mut busy_since = None;
     for n in 0..6_000_u32 {
-        link.nodes[2].put(link.now, &std::format!("key-{n}"), &[7; 8]).unwrap();
+        link.nodes[2].put(link.now, &std::format!("key-{}", n % names), &[7; 8]).unwrap();
         let end = link.now + Duration::from_millis(10);
         while link.step(end) {
             let busy = link.nodes.iter().any(|node| !node.anti_entropy.is_quiet());

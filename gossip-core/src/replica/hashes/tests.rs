@@ -48,6 +48,7 @@ impl Model {
 fn assert_sound(hashes: &Hashes<u32>) {
     let leaves = hashes.leaves.len();
     assert!(hashes.len() < (leaves + 1) * LEAF_ITEMS && hashes.len() >= leaves * SPARSE_LEAF_ITEMS);
+    assert!(hashes.recent.iter().all(|hash| *hash == 0 || hashes.items.contains_key(hash)));
     let mut ranges: Vec<_> = (0..leaves).map(|number| (hashes.leaf_range(number), number)).collect();
     ranges.sort_by_key(|(range, _)| range.first);
     let mut next = Some(0);
@@ -118,9 +119,11 @@ proptest! {
                     if let Some(known) = known {
                         prop_assert_eq!(hashes.insert(known, u32::from(value)), model.0.insert(known, u32::from(value)));
                         prop_assert_eq!(hashes.get(known), Some(u32::from(value)));
+                        prop_assert!(hashes.contains(known));
                     }
                     prop_assert_eq!(hashes.remove(hash), None);
                     prop_assert_eq!(hashes.get(hash), None);
+                    prop_assert!(!hashes.contains(hash));
                 },
             }
             prop_assert_eq!(hashes.len(), model.0.len());

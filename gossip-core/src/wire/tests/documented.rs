@@ -25,6 +25,7 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull { .. } => "Pull",
         Message::Page { .. } => "Page",
         Message::Updates(_) => "Updates",
+        Message::Want { .. } => "Want",
         Message::Large(_) => "Large",
         Message::Fetch { .. } => "Fetch",
         Message::Chunk { .. } => "Chunk",
@@ -92,7 +93,7 @@ fn messages() -> Vec<Shown> {
             count: 3,
             fingerprint: 0x0123_4567_89ab_cdef,
             partial: false,
-            token: None,
+            answer: Answer::No,
         },
         Message::Sketch {
             cut: 1_700_000_000,
@@ -103,10 +104,16 @@ fn messages() -> Vec<Shown> {
             sketch,
         },
         Message::Split { range: Range::ALL, count: 3, estimate: 200 },
-        Message::Decoded { range: upper, found: 1, want: Prefixes::of(&[0x0123_4567_89ab_cdef]) },
+        Message::Decoded {
+            range: upper,
+            found: 2,
+            want: Prefixes::of(&[0x0123_4567_89ab_cdef]),
+            rivals: vec![Rival { key: Short(0x0123_4567), version: (0, 9) }],
+        },
         Message::Pull { cut: 1_700_000_000, token: 6, window: 32, ranges: vec![upper] },
         Message::Page { range: upper, last: true, updates: vec![], large: vec![] },
         Message::Updates(vec![entry(Some(b"b"))]),
+        Message::Want { token: 6, keys: vec![Short(0x0123_4567)] },
         Message::Large(vec![descriptor()]),
         Message::Fetch { item: 0x0123_4567_89ab_cdef, token: 6, window: 2, missing: vec![Span { from: 0, to: 2_000 }] },
         Message::Chunk { item: 0x0123_4567_89ab_cdef, offset: 1_000, last: true, bytes: b"hello".into() },
@@ -154,5 +161,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 19, "every kind of message is shown");
+    assert_eq!(shown.len(), 20, "every kind of message is shown");
 }

@@ -25,6 +25,7 @@ pub(crate) struct Arguments {
 struct Row {
     seconds: f64,
     bytes_per_node: f64,
+    datagrams_per_node: f64,
 }
 
 impl Arguments {
@@ -34,12 +35,16 @@ impl Arguments {
         let progress = Progress::new(Join::PULSES);
         let joined = join.run(seed, &|| progress.step())?;
         drop(progress);
-        let row = Row { seconds: joined.time.as_secs_f64(), bytes_per_node: joined.bytes_per_node };
+        let row = Row {
+            seconds: joined.time.as_secs_f64(),
+            bytes_per_node: joined.bytes_per_node,
+            datagrams_per_node: joined.datagrams_per_node,
+        };
         output.object(&row)?;
         output.table(
             &format!("{nodes} nodes join through one, {} loss", percent(loss)),
-            ["seconds", "bytes per node"],
-            &[[figure(row.seconds), figure(row.bytes_per_node)]],
+            ["seconds", "bytes per node", "datagrams per node"],
+            &[[figure(row.seconds), figure(row.bytes_per_node), figure(row.datagrams_per_node)]],
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gossip_testkit::lab::Estimate;
 use gossip_testkit::lab::real::{Course, Preset, Spread};
 use serde::Serialize;
 
@@ -17,8 +18,8 @@ const LOSSES: [f64; 3] = [0.0, 0.1, 0.3];
 /// Real nodes: when one put has reached 50, 99 and 100 % of them
 ///
 /// The medians of ten puts, five in each of two clusters, from random nodes. A value has 64 bytes. Bytes and
-/// datagrams are per node and put, beyond those of a cluster at rest; copies are received bodies. The picture shows
-/// the share that knows over time, per loss rate.
+/// datagrams are per node and put, beyond those of a cluster at rest: under loss the traffic of suspicions makes that
+/// uncertain. Copies are received bodies. The picture shows the share that knows over time, per loss rate.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -68,7 +69,15 @@ impl Arguments {
 
         let [t50_ms, t99_ms, t100_ms] = [0.5, 0.99, 1.0].map(|share| millis(course.share(share)));
         let Course { bytes_per_node, datagrams_per_node, copies_per_node, .. } = course;
-        output.object(&Row { t50_ms, t99_ms, t100_ms, bytes_per_node, datagrams_per_node, copies_per_node })?;
+        output.object(&Row {
+            t50_ms,
+            t99_ms,
+            t100_ms,
+            bytes_per_node: bytes_per_node.mean,
+            datagrams_per_node: datagrams_per_node.mean,
+            copies_per_node,
+        })?;
+        let cost = |cost: Estimate| format!("{} ± {}", figure(cost.mean), figure(cost.error()));
         let time = |time: Option<f64>| time.map_or("never".to_owned(), figure);
         output.table(
             &format!("One put among {nodes} nodes, {} loss", percent(spread.loss)),
@@ -77,12 +86,12 @@ impl Arguments {
                 time(t50_ms),
                 time(t99_ms),
                 time(t100_ms),
-                figure(bytes_per_node),
-                figure(datagrams_per_node),
+                cost(bytes_per_node),
+                cost(datagrams_per_node),
                 figure(copies_per_node),
             ]],
         )?;
-        output.note("  (bytes, datagrams and copies of the value per node)")?;
+        output.note("  (bytes, datagrams and copies of the value per node, ± standard error)")?;
         self.svg.svg.map_or(Ok(()), |file| picture(nodes, curves).draw(&file))
     }
 }

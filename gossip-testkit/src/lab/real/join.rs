@@ -32,6 +32,8 @@ pub struct Joined {
     pub time: Duration,
     /// Bytes sent until then, per node.
     pub bytes_per_node: f64,
+    /// Datagrams sent until then, per node.
+    pub datagrams_per_node: f64,
 }
 
 impl Join {
@@ -57,6 +59,8 @@ impl Join {
             cluster.run_for(GLANCE);
         }
         let time = cluster.now().since(gossip_core::Instant::ORIGIN);
-        Ok(Joined { time, bytes_per_node: cluster.counters().bytes as f64 / f64::from(self.nodes) })
+        let per_node = |count: u64| count as f64 / f64::from(self.nodes);
+        let counters = cluster.counters();
+        Ok(Joined { time, bytes_per_node: per_node(counters.bytes), datagrams_per_node: per_node(counters.datagrams) })
     }
 }

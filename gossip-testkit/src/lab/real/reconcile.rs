@@ -156,14 +156,14 @@ fn write(cluster: &mut Cluster<Observed>, node: u32, numbers: std::ops::Range<u3
 
 /// How many bytes the newest of the entries takes on the wire: all of them take as many, but for a varint of a counter.
 fn update_size(node: &Node<Addr>) -> u64 {
-    let newest = |update: &&Update<Addr>| match update {
+    let newest = |update: &Update<Addr>| match update {
         Update::Entry(entry) => Some(entry.stamp),
         _ => None,
     };
     let newest =
         node.updates(gossip_core::Instant::ORIGIN).filter(|update| newest(update).is_some()).max_by_key(newest);
     newest.map_or(0, |update| {
-        let size = postcard::serialize_with_flavor(update, postcard::ser_flavors::Size::default());
+        let size = postcard::serialize_with_flavor(&update, postcard::ser_flavors::Size::default());
         size.expect("an update that was written has an encoding") as u64
     })
 }

@@ -11,7 +11,7 @@ use super::observed::marked;
 use super::{Observed, Pulse, Restless, Setting, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
-use crate::lab::trials;
+use crate::lab::{Estimate, trials};
 use crate::node::Command;
 use crate::scenario::Dice;
 use crate::sim::Latency;
@@ -43,10 +43,11 @@ pub struct Course {
     nodes: usize,
     /// Per put, when nodes knew, in order; the one that put it at once.
     puts: Vec<Vec<Duration>>,
-    /// Bytes sent per node and put, beyond what is sent at rest.
-    pub bytes_per_node: f64,
+    /// Bytes sent per node and put, beyond what is sent at rest. Where datagrams are lost, suspicions come and go, and
+    /// their traffic is the noise in this.
+    pub bytes_per_node: Estimate,
     /// Datagrams likewise.
-    pub datagrams_per_node: f64,
+    pub datagrams_per_node: Estimate,
     /// How often the body was received, per node and put.
     pub copies_per_node: f64,
 }
@@ -69,23 +70,25 @@ impl Course {
     }
 
     fn of(nodes: u32, clusters: Vec<Cost>) -> Self {
-        let per = f64::from(nodes) * clusters.iter().map(|cost| cost.puts.len() as f64).sum::<f64>();
-        let sum = |what: fn(&Cost) -> f64| (clusters.iter().map(what).sum::<f64>() / per).max(0.0);
+        let per_node = |costs: Vec<f64>| Estimate::of(costs.into_iter().map(|cost| cost / f64::from(nodes)));
+        let copies: u64 = clusters.iter().map(|cost| cost.copies).sum();
+        let puts: Vec<_> = clusters.iter().flat_map(|cost| cost.puts.clone()).collect();
         Self {
             nodes: nodes as usize,
-            bytes_per_node: sum(|cost| cost.bytes),
-            datagrams_per_node: sum(|cost| cost.datagrams),
-            copies_per_node: sum(|cost| cost.copies as f64),
-            puts: clusters.into_iter().flat_map(|cost| cost.puts).collect(),
+            bytes_per_node: per_node(clusters.iter().flat_map(|cost| cost.bytes.clone()).collect()),
+            datagrams_per_node: per_node(clusters.iter().flat_map(|cost| cost.datagrams.clone()).collect()),
+            copies_per_node: copies as f64 / f64::from(nodes) / puts.len() as f64,
+            puts,
         }
     }
 }
 
 /// What the puts of one cluster cost.
+#[derive(Default)]
 struct Cost {
     puts: Vec<Vec<Duration>>,
-    bytes: f64,
-    datagrams: f64,
+    bytes: Vec<f64>,
+    datagrams: Vec<f64>,
     copies: u64,
 }
 
@@ -110,7 +113,7 @@ impl Spread {
 
     fn cluster(&self, seed: u64, pulse: Pulse<'_>) -> Result<Cost, Restless> {
         let mut cluster = at_rest(self, seed, pulse)?;
-        let mut cost = Cost { puts: Vec::new(), bytes: 0.0, datagrams: 0.0, copies: 0 };
+        let mut cost = Cost::default();
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
         for number in 0..PUTS {
@@ -127,8 +130,8 @@ impl Spread {
             let after = *cluster.counters();
             // The same time at rest, right after it: where datagrams are lost, rest is not the same all the time.
             let rest = cluster.measure(cluster.now().since(start));
-            cost.bytes += (after.bytes - before.bytes) as f64 - rest.bytes as f64;
-            cost.datagrams += (after.datagrams - before.datagrams) as f64 - rest.datagrams as f64;
+            cost.bytes.push((after.bytes - before.bytes) as f64 - rest.bytes as f64);
+            cost.datagrams.push((after.datagrams - before.datagrams) as f64 - rest.datagrams as f64);
         }
         cost.copies = cluster.live().map(|(_, node)| node.bodies()).sum();
         Ok(cost)

@@ -1,0 +1,114 @@
+//! Two versions of one key, one on each side: only the newer is worth sending. The responder sees from the hashes which
+//! items are rivals, and says which versions it holds; the initiator sees which are newer, sends its own and asks for
+//! the others, again and again until they have come.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Context;
+use super::exchange::wait;
+use crate::address::Address;
+use crate::outbox::Kind;
+use crate::replica::Replica;
+use crate::time::Instant;
+use crate::update::key_part;
+use crate::wire::{Message, Rival, Short};
+
+/// Times that newer versions are asked for, before it is left to the next exchange.
+const TRIES: u32 = 6;
+/// How many are asked for at a time, and so in one datagram; what is more waits for the next exchange.
+const MOST: usize = 48;
+
+/// Newer versions that a peer was asked for.
+#[derive(Debug)]
+pub(super) struct Wanted<A> {
+    pub(super) peer: A,
+    token: u32,
+    rivals: Vec<Rival>,
+    asked: Instant,
+    tries: u32,
+}
+
+impl<A: Address> Wanted<A> {
+    pub(super) fn new(peer: A, token: u32, now: Instant) -> Self {
+        Self { peer, token, rivals: Vec::new(), asked: now, tries: 0 }
+    }
+
+    /// Asks for these as well.
+    pub(super) fn ask_for(&mut self, mut rivals: Vec<Rival>, context: &mut Context<'_, A>) {
+        rivals.truncate(MOST.saturating_sub(self.rivals.len()));
+        if !rivals.is_empty() {
+            self.ask(&rivals, context);
+            self.rivals.extend(rivals);
+            (self.asked, self.tries) = (context.now, 1);
+        }
+    }
+
+    fn ask(&self, rivals: &[Rival], context: &mut Context<'_, A>) {
+        let keys: Vec<Short> = rivals.iter().map(|rival| rival.key).collect();
+        let message = Message::Want { token: self.token, keys };
+        context.outbox.message(Kind::AntiEntropy, self.peer.clone(), message);
+    }
+
+    pub(super) fn due(&self, patience: Duration) -> Instant {
+        self.asked + wait(patience, self.tries)
+    }
+
+    /// Asks again for what has not come; `false` if nothing is left to ask for.
+    pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
+        self.rivals.retain(|rival| is_newer(rival, context.replica));
+        if self.rivals.is_empty() || self.tries == TRIES {
+            return false;
+        }
+        (self.asked, self.tries) = (context.now, self.tries + 1);
+        self.ask(&self.rivals, context);
+        true
+    }
+}
+
+/// Whether the peer holds a newer version, as far as can be seen.
+fn is_newer<A: Address>(rival: &Rival, replica: &Replica<A>) -> bool {
+    replica.by_short(rival.key.0).is_none_or(|(_, own)| own.version().short() < rival.version)
+}
+
+/// Takes out of `ours` what stands against an item of `theirs`, at most so many.
+pub(super) fn set_apart<A: Address>(
+    ours: &mut Vec<u64>,
+    theirs: &[u64],
+    most: usize,
+    replica: &Replica<A>,
+) -> Vec<Rival> {
+    let mut parts: Vec<u64> = theirs.iter().map(|hash| key_part(*hash)).collect();
+    parts.sort_unstable();
+    let mut rivals = Vec::new();
+    ours.retain(|hash| {
+        let stands_against = rivals.len() < most && parts.binary_search(&key_part(*hash)).is_ok();
+        let rival = stands_against.then(|| rival(*hash, replica)).flatten();
+        let stays = rival.is_none();
+        rivals.extend(rival);
+        stays
+    });
+    rivals
+}
+
+fn rival<A: Address>(hash: u64, replica: &Replica<A>) -> Option<Rival> {
+    let key = replica.key_of(hash)?;
+    Some(Rival { key: Short(key.short()), version: replica.get(key)?.version().short() })
+}
+
+/// Drops out of `wanted` what the peer holds in a newer version; what to ask for in return. Where versions look equal
+/// both are worth sending, and so is what only looked like a rival because its hash begins like another's.
+pub(super) fn judge<A: Address>(wanted: &mut Vec<u64>, rivals: &[Rival], replica: &Replica<A>) -> Vec<Rival> {
+    let mut newer = Vec::new();
+    for rival in rivals {
+        match replica.by_short(rival.key.0).map(|(hash, update)| (hash, update.version().short())) {
+            Some((_, own)) if own > rival.version => {}
+            Some((hash, own)) => {
+                wanted.retain(|wanted| *wanted != hash || own == rival.version);
+                newer.push(*rival);
+            }
+            None => newer.push(*rival),
+        }
+    }
+    newer
+}

@@ -1,0 +1,159 @@
+//! Where a replica keeps its items, found by their keys.
+//!
+//! Records of members are many, small and all alike, so they have a table of their own, in which a row is a record and
+//! the hash of its item, and nothing that follows from it. Knows no order of versions and no time.
+
+use crate::address::Address;
+use crate::table::Table;
+use crate::update::{ItemHasher, KeyHash, Record, Until, Update};
+
+/// Where an item is: the row in its table, and in the lowest bit, which table that is.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(u32);
+
+impl Slot {
+    pub(super) const MIN: Self = Self(0);
+    pub(super) const MAX: Self = Self(u32::MAX);
+
+    const fn member(at: u32) -> Self {
+        Self(at << 1)
+    }
+
+    const fn other(at: u32) -> Self {
+        Self(at << 1 | 1)
+    }
+
+    const fn is_member(self) -> bool {
+        self.0 & 1 == 0
+    }
+
+    const fn at(self) -> u32 {
+        self.0 >> 1
+    }
+}
+
+#[derive(Debug)]
+struct Known<A> {
+    record: Record<A>,
+    hash: u64,
+}
+
+/// Anything but a record.
+#[derive(Debug)]
+pub(super) struct Stored<A> {
+    pub(super) key: KeyHash,
+    pub(super) update: Update<A>,
+    pub(super) hash: u64,
+    /// The end of the update, or of its owner's record if that comes first.
+    pub(super) until: Until,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Store<A> {
+    members: Table<Known<A>>,
+    others: Table<Stored<A>>,
+}
+
+impl<A: Address> Store<A> {
+    pub(super) fn new() -> Self {
+        Self { members: Table::default(), others: Table::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len() + self.others.len()
+    }
+
+    /// How many of them are records of members.
+    pub(super) fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn find(&self, key: KeyHash) -> Option<Slot> {
+        match key.member() {
+            Some(id) => self.members.find(key.short(), |known| known.record.id == id).map(Slot::member),
+            None => self.others.find(key.short(), |stored| stored.key == key).map(Slot::other),
+        }
+    }
+
+    /// Adds what is not here yet.
+    pub(super) fn insert(&mut self, stored: Stored<A>, hasher: &ItemHasher) -> Slot {
+        let short = stored.key.short();
+        match stored.update {
+            Update::Member(record) => {
+                let known = Known { record, hash: stored.hash };
+                Slot::member(self.members.insert(short, known, |known| hasher.member(known.record.id).short()))
+            }
+            _ => Slot::other(self.others.insert(short, stored, |stored| stored.key.short())),
+        }
+    }
+
+    /// Takes an item out.
+    pub(super) fn remove(&mut self, slot: Slot, hasher: &ItemHasher) -> Option<Stored<A>> {
+        let key = self.key(slot, hasher)?;
+        if slot.is_member() {
+            let Known { record, hash } = self.members.remove(key.short(), slot.at())?;
+            Some(Stored { key, hash, until: record.until, update: Update::Member(record) })
+        } else {
+            self.others.remove(key.short(), slot.at())
+        }
+    }
+
+    pub(super) fn key(&self, slot: Slot, hasher: &ItemHasher) -> Option<KeyHash> {
+        match self.record(slot) {
+            Some(record) => Some(hasher.member(record.id)),
+            None => self.other(slot).map(|stored| stored.key),
+        }
+    }
+
+    /// The hash of an item.
+    pub(super) fn hash(&self, slot: Slot) -> Option<u64> {
+        if slot.is_member() {
+            self.members.get(slot.at()).map(|known| known.hash)
+        } else {
+            self.other(slot).map(|stored| stored.hash)
+        }
+    }
+
+    /// When an item ends, for itself or with its owner.
+    pub(super) fn until(&self, slot: Slot) -> Option<Until> {
+        match self.record(slot) {
+            Some(record) => Some(record.until),
+            None => self.other(slot).map(|stored| stored.until),
+        }
+    }
+
+    pub(super) fn record(&self, slot: Slot) -> Option<&Record<A>> {
+        self.members.get(slot.at()).filter(|_| slot.is_member()).map(|known| &known.record)
+    }
+
+    pub(super) fn other(&self, slot: Slot) -> Option<&Stored<A>> {
+        self.others.get(slot.at()).filter(|_| !slot.is_member())
+    }
+
+    pub(super) fn other_mut(&mut self, slot: Slot) -> Option<&mut Stored<A>> {
+        self.others.get_mut(slot.at()).filter(|_| !slot.is_member())
+    }
+
+    /// A copy of the update; its body is shared.
+    pub(super) fn update(&self, slot: Slot) -> Option<Update<A>> {
+        match self.record(slot) {
+            Some(record) => Some(Update::Member(record.clone())),
+            None => self.other(slot).map(|stored| stored.update.clone()),
+        }
+    }
+
+    /// Whether it is this very update that is there.
+    pub(super) fn is(&self, slot: Slot, update: &Update<A>) -> bool {
+        match update {
+            Update::Member(record) => self.record(slot) == Some(record),
+            _ => self.other(slot).is_some_and(|stored| stored.update == *update),
+        }
+    }
+
+    /// Where everything is.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let members = self.members.iter().map(|(at, _)| Slot::member(at));
+        members.chain(self.others.iter().map(|(at, _)| Slot::other(at)))
+    }
+}

@@ -1,0 +1,136 @@
+//! Rows that are found by a key and stay where they are: an index of four-byte places into one array, so that what is
+//! kept by the ten thousand is neither spread over the heap nor stored twice.
+//!
+//! Knows no keys: a caller says what a row hashes to, and which one it is looking for. Grows by an eighth, since
+//! doubling leaves a quarter of it empty on average; the place of a row that was removed is given to the next.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    rows: Vec<Option<T>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), free: Vec::new(), index: HashTable::new() }
+    }
+}
+
+impl<T> Table<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        self.rows.get(at as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.rows.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Where the row is that hashes to this and is the one.
+    pub(crate) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<u32> {
+        self.index.find(hash, |at| self.get(*at).is_some_and(&is)).copied()
+    }
+
+    /// Adds a row that is not there yet. `rehash`: what the others hash to.
+    ///
+    /// # Panics
+    /// If there are 2^32 rows: the bounds of a configuration are far below what memory holds.
+    pub(crate) fn insert(&mut self, hash: u64, row: T, rehash: impl Fn(&T) -> u64) -> u32 {
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.rows[at as usize] = Some(row);
+                at
+            }
+            None => {
+                let at = self.rows.len();
+                if at == self.rows.capacity() {
+                    self.rows.reserve_exact(at / 8 + 4);
+                }
+                self.rows.push(Some(row));
+                u32::try_from(at).expect("fewer than 2^32 rows fit into memory")
+            }
+        };
+        let Self { rows, index, .. } = self;
+        index.insert_unique(hash, at, |at| rows[*at as usize].as_ref().map_or(0, &rehash));
+        at
+    }
+
+    /// Takes out the row at a place, which hashes to this.
+    pub(crate) fn remove(&mut self, hash: u64, at: u32) -> Option<T> {
+        let row = self.rows.get_mut(at as usize)?.take()?;
+        if let Ok(found) = self.index.find_entry(hash, |place| *place == at) {
+            found.remove();
+        }
+        self.free.push(at);
+        Some(row)
+    }
+
+    /// All rows, by their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).zip(&self.rows).filter_map(|(at, row)| Some((at, row.as_ref()?)))
+    }
+
+    /// Gives back what a table that has fallen empty holds beyond room for so many rows.
+    pub(crate) fn shrink(&mut self, room: usize) {
+        if self.index.is_empty() && self.rows.len() > room {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bad on purpose: rows meet.
+    const fn hash(key: u16) -> u64 {
+        (key % 7) as u64
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_is_found_where_it_was_put_until_it_is_removed(
+            steps in proptest::collection::vec((any::<bool>(), 0_u16..40), 1..300)
+        ) {
+            let mut table = Table::default();
+            let mut model = BTreeMap::new();
+            for (adds, key) in steps {
+                match (adds, model.get(&key).copied()) {
+                    (true, None) => _ = model.insert(key, table.insert(hash(key), key, |key| hash(*key))),
+                    (false, Some(at)) => {
+                        prop_assert_eq!(table.remove(hash(key), at), Some(key));
+                        model.remove(&key);
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(table.len(), model.len());
+                for key in 0..40 {
+                    prop_assert_eq!(table.find(hash(key), |row| *row == key), model.get(&key).copied());
+                }
+                prop_assert_eq!(table.iter().map(|(at, key)| (*key, at)).collect::<BTreeMap<_, _>>(), model.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_grows_has_little_room_to_spare() {
+        let mut table = Table::default();
+        for key in 0..10_000_u64 {
+            table.insert(key, key, |key| *key);
+            assert!(table.rows.capacity() <= table.len() + table.len() / 8 + 4);
+        }
+    }
+}

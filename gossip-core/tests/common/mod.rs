@@ -1,0 +1,251 @@
+//! A node among many, and what is said to it: for whoever measures what a node spends.
+//!
+//! Knows the public face only: members are made known by their own datagrams, updates come from a node that writes them.
+
+#![allow(dead_code, reason = "each of those who measure takes what it needs")]
+
+use std::time::Duration;
+
+use gossip_core::{Config, Input, Instant, Kind, Membership, Node, NodeId, Transmit};
+
+/// When everybody starts.
+const START: Instant = Instant::from_secs(1_000_000);
+/// Names of entries that are written over and over: what is measured does not fill the memory.
+const NAMES: u64 = 4_096;
+/// The address of who writes.
+const WRITER: u32 = u32::MAX;
+
+/// As on a local network, but with datagrams that have room for a hundred updates.
+fn config() -> Config {
+    let mut config = Config::lan();
+    config.max_datagram = 9_000;
+    config
+}
+
+fn node(address: u32, config: Config) -> Node<u32> {
+    let id = NodeId::from_name(&address.to_string());
+    Node::new(id, address, config, address.into()).expect("the configuration is sound")
+}
+
+/// What one node has to say.
+fn said(node: &mut Node<u32>, buffer: &mut [u8]) -> Vec<(Transmit<u32>, Vec<u8>)> {
+    let mut said = Vec::new();
+    while let Some(transmit) = node.poll_transmit(buffer) {
+        let payload = buffer[..transmit.len].to_vec();
+        said.push((transmit, payload));
+    }
+    while node.poll_event().is_some() {}
+    said
+}
+
+pub(crate) fn hear(node: &mut Node<u32>, now: Instant, from: u32, payload: &[u8]) {
+    node.handle(now, Input::Datagram { from: &from, payload }).expect("a sound datagram");
+}
+
+/// What nodes say of themselves that have not been heard of: `count` of them, from this address on.
+pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
+    // Told by one whom they tell, since what each says when it joins is more than its record.
+    let mut buffer = vec![0; 65_536];
+    let mut hears = node(first + count, config());
+    hears.join(START, [0]);
+    said(&mut hears, &mut buffer);
+    for address in first..first + count {
+        let mut stranger = node(address, config());
+        stranger.join(START, [first + count]);
+        for (_, payload) in said(&mut stranger, &mut buffer) {
+            hear(&mut hears, START, address, &payload);
+        }
+    }
+    let mut told = Vec::new();
+    let mut now = START;
+    while told.is_empty() {
+        now += Duration::from_millis(5);
+        hears.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+        told.extend(said(&mut hears, &mut buffer).into_iter().filter(|(transmit, _)| transmit.kind == Kind::Rumor));
+    }
+    // The same goes to each of its partners.
+    let to = told[0].0.to;
+    told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (first + count, payload)).collect()
+}
+
+/// A node with so many entries, what time it is there, and a sketch that another sends it who lacks `difference` of them.
+pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Vec<u8>) {
+    let mut buffer = vec![0; 65_536];
+    let (mut holds, mut lacks) = (node(0, config()), node(1, config()));
+    holds.join(START, []);
+    lacks.join(START, [0]);
+    let mut now = START;
+    let mut written = 0;
+    loop {
+        now += Duration::from_millis(50);
+        for node in [&mut holds, &mut lacks] {
+            node.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+        }
+        for (transmit, payload) in said(&mut lacks, &mut buffer) {
+            // A summary is shorter than that, and so is whatever else is sent about entries that one lacks.
+            if written == entries && transmit.kind == Kind::AntiEntropy && payload.len() > 150 {
+                return (holds, now, payload);
+            }
+            hear(&mut holds, now, 1, &payload);
+        }
+        for (transmit, payload) in said(&mut holds, &mut buffer) {
+            // The last ones it gets to know by anti-entropy or not at all.
+            if written < entries || transmit.kind == Kind::AntiEntropy {
+                hear(&mut lacks, now, 0, &payload);
+            }
+        }
+        if written == 0 {
+            for number in 0..entries - difference {
+                holds.put(now, &format!("name-{number}"), b"value").expect("there is room");
+            }
+            written = entries - difference;
+        } else if written < entries && lacks.entries("").count() == written as usize && holds.hot_rumors() == 0 {
+            for number in written..entries {
+                holds.put(now, &format!("name-{number}"), b"value").expect("there is room");
+            }
+            written = entries;
+        }
+    }
+}
+
+/// A node with so many members, all of which answer it, and one besides who writes.
+pub(crate) struct Scene {
+    pub(crate) node: Node<u32>,
+    pub(crate) now: Instant,
+    pub(crate) buffer: Vec<u8>,
+    others: Vec<Node<u32>>,
+    writer: Node<u32>,
+    written: u64,
+}
+
+impl Scene {
+    /// Everybody is known and no longer spoken of. The writer speaks of `hot` updates at a time, in its summaries.
+    pub(crate) fn new(members: u32, hot: usize) -> Self {
+        let mut writes = config();
+        writes.membership = Membership::Given;
+        writes.limits.hot = hot.max(16);
+        (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(60), Duration::from_secs(60));
+        writes.mail.fanout = 0;
+        let mut scene = Self {
+            node: node(0, config()),
+            now: START,
+            buffer: vec![0; 65_536],
+            others: (1..=members).map(|address| node(address, config())).collect(),
+            writer: node(WRITER, writes),
+            written: 0,
+        };
+        scene.node.join(START, []);
+        for other in &mut scene.others {
+            other.join(START, [0]);
+            for (_, payload) in said(other, &mut scene.buffer) {
+                hear(&mut scene.node, START, *other.address(), &payload);
+            }
+            said(&mut scene.node, &mut scene.buffer);
+        }
+        scene.writer.set_peers(START, [0]);
+        while scene.node.hot_rumors() > 0 {
+            scene.pass(Duration::from_millis(50));
+        }
+        scene
+    }
+
+    /// Time passes, and whoever is spoken to answers.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.tick();
+        self.answer();
+    }
+
+    /// Time has passed at the node.
+    pub(crate) fn tick(&mut self) {
+        self.node.handle(self.now, Input::Tick).expect("a tick has nothing to refuse");
+    }
+
+    /// Takes all that the node has to say, and lets it be answered.
+    pub(crate) fn answer(&mut self) {
+        loop {
+            let said_here = said(&mut self.node, &mut self.buffer);
+            if said_here.is_empty() {
+                return;
+            }
+            for (transmit, payload) in said_here {
+                let Some(other) = self.others.get_mut(transmit.to.wrapping_sub(1) as usize) else { continue };
+                hear(other, self.now, 0, &payload);
+                for (answer, payload) in said(other, &mut self.buffer) {
+                    // They do not know one another, and need not.
+                    if answer.to == 0 {
+                        hear(&mut self.node, self.now, transmit.to, &payload);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The node takes a datagram in.
+    pub(crate) fn hear(&mut self, (from, payload): &(u32, Vec<u8>)) {
+        self.node.handle(self.now, Input::Datagram { from, payload }).expect("a sound datagram");
+    }
+
+    /// Takes all that the node has to say; how many bytes that is.
+    pub(crate) fn drain(&mut self) -> usize {
+        let mut bytes = 0;
+        while let Some(transmit) = self.node.poll_transmit(&mut self.buffer) {
+            bytes += transmit.len;
+        }
+        while self.node.poll_event().is_some() {}
+        bytes
+    }
+
+    /// A ping of the first member.
+    pub(crate) fn ping(&mut self) -> (u32, Vec<u8>) {
+        // Among two nodes who cannot be told from them, so that there is nobody else to be pinged.
+        let (mut pinged, mut pings) = (node(0, config()), node(1, config()));
+        pinged.join(START, []);
+        pings.join(START, [0]);
+        let mut now = START;
+        loop {
+            for (transmit, payload) in said(&mut pings, &mut self.buffer) {
+                if transmit.kind == Kind::Probe && pings.hot_rumors() == 0 {
+                    return (1, payload);
+                }
+                hear(&mut pinged, now, 1, &payload);
+            }
+            for (_, payload) in said(&mut pinged, &mut self.buffer) {
+                hear(&mut pings, now, 0, &payload);
+            }
+            now += Duration::from_millis(50);
+            for node in [&mut pinged, &mut pings] {
+                node.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+            }
+        }
+    }
+
+    /// So many entries are written that the node does not know yet.
+    pub(crate) fn write(&mut self, entries: usize) {
+        for _ in 0..entries {
+            self.written += 1;
+            let (name, value) = (format!("name-{}", self.written % NAMES), self.written.to_le_bytes());
+            self.writer.put(self.now, &name, &value).expect("there is room");
+        }
+    }
+
+    /// A summary with all that is hot at the writer.
+    pub(crate) fn summary(&mut self) -> (u32, Vec<u8>) {
+        loop {
+            self.pass(Duration::from_millis(500));
+            self.writer.handle(self.now, Input::Tick).expect("a tick has nothing to refuse");
+            let said = said(&mut self.writer, &mut self.buffer);
+            if let Some((_, payload)) = said.into_iter().find(|(transmit, _)| transmit.kind == Kind::AntiEntropy) {
+                return (WRITER, payload);
+            }
+        }
+    }
+
+    /// A datagram with so many updates, half of them (and the odd one) new to the node.
+    ///
+    /// The writer's hot list holds just as many: what is new in one of them is known in the next.
+    pub(crate) fn news(&mut self, updates: usize) -> (u32, Vec<u8>) {
+        self.write(updates.div_ceil(2));
+        self.summary()
+    }
+}

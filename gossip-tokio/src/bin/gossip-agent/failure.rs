@@ -1,0 +1,31 @@
+//! What ends the program early: one line for people, and an exit code for scripts.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Why it ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was asked for cannot be: exit code 2, as for a command line that is not understood.
+    #[error("{}", .0.trim_end())]
+    Usage(String),
+    /// It went wrong: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("gossip-agent: {self}");
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Failed(_) => 1,
+        })
+    }
+}
+
+/// An error with what caused it, in a line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,470 @@
+//! The agent as people use it: real processes, real sockets, from the command line to the exit code.
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const AGENT: &str = env!("CARGO_BIN_EXE_gossip-agent");
+
+/// Hardly anything takes this long; what does fails.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Looks again and again until there is something to see.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < LIMIT, "{what} is not to be seen");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A directory of the test's own, gone with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gossip-agent-{test}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        // One that reacts within seconds.
+        fs::write(path.join("config.toml"), "preset = \"local\"\n").unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// An agent of this name, with the control socket NAME.sock.
+    fn start(&self, name: &str, args: &[&str]) -> Agent {
+        let control = self.file(&format!("{name}.sock"));
+        let mut command = Command::new(AGENT);
+        command.args(["--bind", "127.0.0.1:0", "--log", "warn", "--json", "--control", &control]);
+        command.args(["--name", name, "--config", &self.file("config.toml")]).args(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = json(&answers.next().expect("it says that it runs").unwrap());
+        assert_eq!(started["event"], "started");
+        Agent { child, answers, started, control }
+    }
+
+    /// A file for keys.
+    fn key(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.join(name), text).unwrap();
+        fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        self.file(name)
+    }
+
+    /// An agent that is not to start: what it said, and its exit code.
+    fn refused(&self, args: &[&str]) -> (String, Option<i32>) {
+        let mut command = Command::new(AGENT);
+        for [flag, value] in [["--bind", "127.0.0.1:0"], ["--log", "off"], ["--control", &self.file("refused.sock")]] {
+            if !args.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        command.args(args);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.stdout.is_empty(), "{output:?}");
+        (text(&output.stderr).into(), output.status.code())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Agent {
+    child: Child,
+    answers: Lines<BufReader<ChildStdout>>,
+    started: Value,
+    control: String,
+}
+
+impl Agent {
+    fn address(&self) -> &str {
+        self.started["address"].as_str().unwrap()
+    }
+
+    /// From another terminal.
+    fn ctl(&self, words: &[&str]) -> Output {
+        Command::new(AGENT).args(["ctl", "--control", &self.control]).args(words).output().unwrap()
+    }
+
+    /// The same, for a program.
+    fn ask(&self, words: &[&str]) -> Vec<Value> {
+        let output = self.ctl(&[&["--json"], words].concat());
+        if output.status.success() { text(&output.stdout).lines().map(json).collect() } else { Vec::new() }
+    }
+
+    /// How this agent sees a member.
+    fn sees(&self, name: &str) -> Option<String> {
+        let members = self.ask(&["members"]);
+        let member = members.iter().find(|member| member["name"] == name)?;
+        Some(member["status"].as_str().unwrap().to_owned())
+    }
+
+    fn await_status(&self, name: &str, status: &str) {
+        until(&format!("{name} {status}"), || (self.sees(name)? == status).then_some(()));
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        Some(self.ask(&["get", name]).first()?["value"].as_str()?.to_owned())
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn answer(&mut self) -> Value {
+        json(&self.answers.next().expect("it runs").unwrap())
+    }
+
+    /// The answers from now on, up to the one that makes them complete.
+    fn answers_until(&mut self, complete: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        while !complete(&seen) {
+            seen.push(self.answer());
+        }
+        seen
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        until("its end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn three_agents_meet_share_die_return_and_leave() {
+    let place = Place::new("three");
+    let data = place.file("b.data");
+    let mut a = place.start("a", &[]);
+    let seed = format!("localhost:{}", a.address().rsplit_once(':').unwrap().1);
+    let mut b = place.start("b", &["--join", &seed, "--data", &data]);
+    let mut c = place.start("c", &["--join", a.address(), "--join", b.address()]);
+    for agent in [&a, &b, &c] {
+        for name in ["a", "b", "c"] {
+            agent.await_status(name, "alive");
+        }
+    }
+
+    assert_eq!(a.ask(&["put", "config/limit", "10"])[0]["written"], "config/limit");
+    until("the value elsewhere", || c.value("config/limit").filter(|value| value == "10"));
+    until("the value in the file", || {
+        let bytes = fs::read(&data).unwrap();
+        bytes.windows(12).any(|bytes| bytes == b"config/limit").then_some(())
+    });
+
+    b.child.kill().unwrap();
+    b.end();
+    a.await_status("b", "dead");
+    c.await_status("b", "dead");
+
+    // It knows what it knew, and whom: nobody need tell it where the others are.
+    let id = b.started["id"].clone();
+    b = place.start("b", &["--data", &data]);
+    assert_eq!(b.started["id"], id);
+    assert_eq!(b.value("config/limit").as_deref(), Some("10"), "before anybody can have told it");
+    a.await_status("b", "alive");
+    b.await_status("c", "alive");
+    b.ask(&["delete", "config/limit"]);
+    until("the deletion elsewhere", || c.value("config/limit").is_none().then_some(()));
+
+    assert_eq!(b.ask(&["leave"])[0]["left"], true);
+    assert_eq!(b.end().code(), Some(0));
+    assert!(!Path::new(&b.control).exists());
+    a.await_status("b", "left");
+    c.signal("-TERM");
+    assert_eq!(c.end().code(), Some(0));
+    a.await_status("c", "left");
+    a.signal("-INT");
+    assert_eq!(a.end().code(), Some(0));
+}
+
+#[test]
+fn the_console_answers_in_order_and_its_end_ends_nothing() {
+    let place = Place::new("console");
+    let mut agent = place.start("a", &[]);
+    agent.say("put 'a name' some words");
+    assert_eq!(agent.answer()["written"], "a name");
+    agent.say("get 'a name'");
+    assert_eq!(agent.answer()["value"], "some words");
+    agent.say("get nosuch");
+    assert_eq!(agent.answer()["error"], "there is no entry nosuch");
+    agent.say("nosuch");
+    assert_eq!(agent.answer()["error"], "unrecognized subcommand 'nosuch'");
+    agent.say("list a");
+    assert_eq!(agent.answer()["name"], "a name");
+    agent.say("members");
+    assert_eq!(agent.answer()["own"], true);
+    agent.say("stats");
+    assert!(agent.answer()["driver"]["turns"].as_u64().unwrap() > 0);
+    agent.say("watch");
+    agent.say("put b 1");
+    // Both are under way at once, and what was written before may only now be told.
+    let answers = agent.answers_until(|seen| {
+        seen.iter().any(|answer| answer["event"] == "entry" && answer["name"] == "b")
+            && seen.iter().any(|answer| answer["written"] == "b")
+    });
+    assert!(answers.len() <= 4, "{answers:?}");
+    agent.say("watch");
+    agent.say("broadcast hello");
+    agent.answers_until(|seen| seen.iter().any(|answer| answer["broadcast"].is_object()));
+
+    drop(agent.child.stdin.take());
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(agent.value("b").as_deref(), Some("1"), "it runs on");
+    assert_eq!(agent.child.try_wait().unwrap(), None);
+}
+
+#[test]
+fn watching_from_another_terminal_sees_what_happens() {
+    let place = Place::new("watch");
+    let a = place.start("a", &[]);
+    let mut watch = Command::new(AGENT)
+        .args(["ctl", "--control", &a.control, "--json", "watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| json(&line.unwrap()));
+    // Until it watches, there is nothing to be seen.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let control = a.control.clone();
+    let writer = thread::spawn(move || {
+        for round in 0.. {
+            let value = format!("{round}");
+            let put = ["ctl", "--control", &control, "put", "key", &value];
+            assert!(Command::new(AGENT).args(put).output().unwrap().status.success());
+            if stopped.recv_timeout(Duration::from_millis(100)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    let entry = events.find(|event| event["event"] == "entry").unwrap();
+    assert_eq!((&entry["name"], &entry["owner"], &entry["by"]), (&"key".into(), &Value::Null, &a.started["id"]));
+    drop(stop);
+    writer.join().unwrap();
+
+    let b = place.start("b", &["--join", a.address()]);
+    let member = events.find(|event| event["event"] == "member" && event["status"] == "alive").unwrap();
+    assert_eq!((&member["id"], &member["address"]), (&b.started["id"], &b.started["address"]));
+    b.ask(&["broadcast", "hello", "all"]);
+    let message = events.find(|event| event["event"] == "broadcast").unwrap();
+    assert_eq!((&message["value"], &message["name"]), (&"hello all".into(), &"b".into()));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn answers_are_tables_for_people_and_bare_where_they_are_piped() {
+    let place = Place::new("tables");
+    let a = place.start("a", &[]);
+    let long = "x".repeat(200);
+    for (name, value) in [("a/short", "1"), ("a/long", &*long), ("a/evil", "\x1b[2J")] {
+        assert!(a.ctl(&["put", name, value]).status.success());
+    }
+    let said = |words: &[&str]| {
+        let output = a.ctl(words);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        text(&output.stdout).to_owned()
+    };
+    let list = said(&["list", "a/"]);
+    let expected = format!("NAME     VALUE\na/evil   \\u{{1b}}[2J\na/long   {long}\na/short  1\n");
+    assert_eq!(list, expected, "aligned, whole where it is piped, harmless");
+    assert_eq!(said(&["get", "a/long"]), format!("{long}\n"));
+    assert!(said(&["members"]).starts_with("NAME  ID                STATUS  ADDRESS\na     "));
+    let stats = said(&["stats"]);
+    assert!(stats.contains("\ndatagrams sent ") && stats.lines().all(|line| line.len() <= 80), "{stats}");
+
+    let output = a.ctl(&["get", "nosuch"]);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+    assert_eq!(text(&output.stderr), "gossip-agent: there is no entry nosuch\n");
+    for wrong in [&["nosuch"][..], &["get"], &["put", "x"], &["get", "a", "b"]] {
+        let output = a.ctl(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(!output.stderr.contains(&0x1b), "no colour where nobody sees it");
+    }
+}
+
+#[test]
+fn agents_that_share_a_key_meet_and_nobody_else_is_heard() {
+    let place = Place::new("keys");
+    let (old, new) = ("0a".repeat(32), "0b".repeat(32));
+    let first = place.key("first", &format!("{old}\n"));
+    let second = place.key("second", &format!("# The new one is used as soon as all have it.\n{new}\n{old}\n"));
+    let both = place.key("both", &format!("{old}\n{new}\n"));
+    let a = place.start("a", &["--key-file", &both]);
+    let b = place.start("b", &["--key-file", &second, "--join", a.address()]);
+    let plain = place.start("plain", &["--join", a.address()]);
+    a.await_status("b", "alive");
+    b.await_status("a", "alive");
+    b.ask(&["put", "secret", "value"]);
+    until("the secret", || a.value("secret"));
+    until("the refusals", || (a.ask(&["stats"])[0]["node"]["datagrams_foreign"].as_u64().unwrap() > 3).then_some(()));
+    assert_eq!((plain.ask(&["members"]).len(), plain.value("secret")), (1, None));
+    assert_eq!(a.ask(&["members"]).len(), 2);
+    let half = place.start("half", &["--key-file", &first, "--join", a.address()]);
+    until("what the first key opens", || half.value("secret"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_its_name() {
+    let place = Place::new("refused");
+    let config = place.file("bad.toml");
+    let with = |config_text: &str| {
+        fs::write(&config, config_text).unwrap();
+        place.refused(&["--config", &config])
+    };
+    let cases = [
+        (with("nosuch = 1"), "bad.toml", "nosuch"),
+        (with("[rumor]\nfnaout = 1"), "bad.toml", "fnaout"),
+        (with("[probe]\nperiod = \"1 fortnight\""), "bad.toml", "1 fortnight"),
+        (with("[probe]\nalpha = 0"), "bad.toml", "probe.alpha is 0"),
+        (place.refused(&["--config", &place.file("none.toml")]), "none.toml", "No such file"),
+        (place.refused(&["--nosuch"]), "--nosuch", "unexpected"),
+        (place.refused(&["--key-file", &place.file("none.key")]), "none.key", "No such file"),
+        (place.refused(&["--key-file", &place.key("short.key", "# mine\n00ff\n")]), "short.key", "line 2: a key is 64"),
+        (place.refused(&["--key-file", &place.key("empty.key", "# none\n\n")]), "empty.key", "no key"),
+        (place.refused(&["--join", "somewhere"]), "somewhere", "HOST:PORT"),
+        (place.refused(&["--bind", "0.0.0.0:0"]), "0.0.0.0", "advertise"),
+        (place.refused(&["--advertise", "0.0.0.0:7"]), "0.0.0.0:7", "advertised"),
+        (place.refused(&["--log", "loud,quiet=very"]), "--log", "quiet=very"),
+    ];
+    for ((said, code), named, reason) in cases {
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(named) && said.contains(reason), "{said}");
+    }
+
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(AGENT).args(["--bind", &address]).env("GOSSIP_AGENT_CONTROL", place.file("t")).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&address));
+    let (said, code) = place.refused(&["--data", &place.file("nosuch/data")]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("nosuch/data"), "{said}");
+}
+
+#[test]
+fn a_control_socket_that_is_stale_is_replaced_and_one_that_lives_is_not() {
+    let place = Place::new("control");
+    let mut a = place.start("a", &[]);
+    let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&a.control), 0o600);
+    let (said, code) = place.refused(&["--control", &a.control]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("another agent answers at") && said.contains(&a.control), "{said}");
+    assert_eq!(a.sees("a").as_deref(), Some("alive"), "the first is unharmed");
+
+    a.child.kill().unwrap();
+    a.end();
+    assert!(Path::new(&a.control).exists());
+    let output = a.ctl(&["members"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no agent answers at"));
+    a = place.start("a", &[]);
+    assert_eq!(a.sees("a").as_deref(), Some("alive"));
+
+    let file = place.file("precious");
+    fs::write(&file, "text").unwrap();
+    let (said, code) = place.refused(&["--control", &file]);
+    assert_eq!((code, &*fs::read_to_string(&file).unwrap()), (Some(1), "text"));
+    assert!(said.contains("precious"), "{said}");
+}
+
+#[test]
+fn data_that_cannot_be_used_is_set_aside_and_told() {
+    let place = Place::new("data");
+    let data = place.file("data");
+    let aside = |number: usize| {
+        let names = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let found: Vec<_> = names.filter(|name| name.starts_with("data.refused-")).collect();
+        assert_eq!(found.len(), number, "{found:?}");
+        found
+    };
+    fs::write(&data, "something else").unwrap();
+    let mut a = place.start("a", &["--data", &data]);
+    assert_eq!(fs::read_to_string(place.file(&aside(1)[0])).unwrap(), "something else");
+    a.ask(&["put", "name", "value"]);
+    a.ask(&["leave"]);
+    assert_eq!(a.end().code(), Some(0));
+
+    a = place.start("a", &["--data", &data]);
+    assert_eq!(a.value("name").as_deref(), Some("value"), "what was written on exit");
+    drop(a);
+    fs::remove_file(place.file(&aside(1)[0])).unwrap();
+    let elsewhere = place.start("a", &["--data", &data, "--label", "another cluster"]);
+    assert_eq!(elsewhere.value("name"), None);
+    aside(1);
+}
+
+/// Processor time of a process so far, all threads together.
+fn processor_time(process: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let nanos = threads.map(|thread| {
+        let stat = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        stat.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+#[test]
+#[ignore = "watches ten idle agents for more than a minute"]
+fn an_idle_agent_among_ten_costs_next_to_nothing() {
+    let place = Place::new("idle");
+    fs::write(place.file("config.toml"), "preset = \"lan\"\n").unwrap();
+    let first = place.start("0", &[]);
+    let others: Vec<_> = (1..10).map(|n| place.start(&n.to_string(), &["--join", first.address()])).collect();
+    for agent in others.iter().chain([&first]) {
+        until("ten members", || (agent.ask(&["members"]).len() == 10).then_some(()));
+    }
+    // Until the rumors have cooled.
+    thread::sleep(Duration::from_secs(15));
+    let agents = || others.iter().chain([&first]).map(|agent| agent.child.id());
+    let before: Vec<_> = agents().map(processor_time).collect();
+    let begun = Instant::now();
+    thread::sleep(Duration::from_secs(60));
+    let seconds = begun.elapsed().as_secs_f64();
+    let spent: Vec<_> = agents().zip(before).map(|(process, before)| processor_time(process) - before).collect();
+    let mean = spent.iter().sum::<Duration>().as_secs_f64() * 1e6 / spent.len() as f64 / seconds;
+    let resident = |process: u32| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        [line("VmRSS"), line("RssAnon")].map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
+    };
+    let [all, own] = resident(first.child.id());
+    eprintln!("an idle agent among ten: {mean:.0} us of processor per second, {all} kB resident, {own} kB its own");
+    // Most of what is resident is code, of which there is more without optimisation.
+    assert!(mean < 500.0 && (cfg!(debug_assertions) || all < 5_000), "{mean:.0} us, {all} kB");
+}
