@@ -23,7 +23,6 @@ use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
-use crate::wire::encoded_len;
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -300,10 +299,10 @@ impl<A: Address> Replica<A> {
     }
 
     fn is_large(&self, update: &Update<A>) -> bool {
-        // The length of the value says it nearly always, and costs nothing.
-        const REST: usize = 512;
-        let Update::Entry(Entry { value: Some(value), .. }) = update else { return false };
-        value.len().saturating_add(REST) > self.whole && encoded_len(update) > self.whole
+        // Tags, lengths, owner, stamp and both ends, at their longest.
+        const REST: usize = 70;
+        let Update::Entry(Entry { name, value: Some(value), .. }) = update else { return false };
+        value.len().saturating_add(name.len() + REST) > self.whole
     }
 
     /// What stands for an update of this replica's on the wire, if it is too large to travel whole.
