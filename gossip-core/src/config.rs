@@ -174,7 +174,8 @@ settings! {
         lambda: u32,
         /// Whether only the smaller of two counters moves when both sides knew (push-pull only).
         minimization: bool,
-        /// Updates whose encoding is larger are offered by hash after their first round, in bytes.
+        /// Updates whose encoding is larger are offered by hash after their first round, in bytes. Where very many are
+        /// hot, smaller ones are as well.
         offer_above: usize,
     }
 }
@@ -263,7 +264,7 @@ impl Config {
                 relay_delay: Duration::from_millis(5),
                 lambda: 4,
                 minimization: false,
-                offer_above: 24,
+                offer_above: 32,
             },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {

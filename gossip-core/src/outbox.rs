@@ -42,7 +42,7 @@ const BEFORE_BULK: u32 = 3;
 
 const CLASSES: usize = 5;
 /// Room for so many intents is kept in a class when none waits.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.

@@ -1,11 +1,11 @@
 //! How many instructions the hottest paths take, counted by callgrind: what no clock can tell on a busy machine.
 //!
 //! The counts are committed beside this file, so that a change of them is a difference that can be read. Ignored, since
-//! they are of release builds and take valgrind: without it nothing is compared.
+//! they depend on the compiler and take valgrind: without it nothing is compared.
 //!
 //! ```sh
-//! cargo test --release -p gossip-core --test instructions -- --ignored --nocapture
-//! GOSSIP_COUNTS=write cargo test --release -p gossip-core --test instructions -- --ignored    # they are meant to differ
+//! cargo test -p gossip-core --test instructions -- --ignored --nocapture
+//! GOSSIP_COUNTS=write cargo test -p gossip-core --test instructions -- --ignored    # they are meant to differ
 //! ```
 
 mod common;
@@ -112,7 +112,7 @@ fn count(case: &str, times: u64) -> Option<u64> {
 }
 
 #[test]
-#[ignore = "takes valgrind and a release build"]
+#[ignore = "takes valgrind, and a while"]
 fn the_hottest_paths_take_as_many_instructions_as_they_did() {
     if let Ok(case) = env::var(CASE) {
         let (_, times) = CASES.into_iter().find(|(name, _)| *name == case).expect("a case that there is");
@@ -132,6 +132,7 @@ fn the_hottest_paths_take_as_many_instructions_as_they_did() {
         return;
     }
     let committed = fs::read_to_string(FILE).expect("the counts are committed");
+    assert_eq!(counts.lines().count(), committed.lines().count(), "a line for each case");
     for (now, before) in counts.lines().zip(committed.lines()) {
         let parts = |line: &str| {
             let (case, count) = line.split_once(' ').expect("a case and its count");

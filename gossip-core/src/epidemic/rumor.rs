@@ -31,6 +31,11 @@ const ITEMS: usize = 64;
 const SECOND_ROUND: Duration = Duration::from_millis(1);
 /// In a storm of rumors prompt rounds are so many relay delays apart.
 const STORM: u32 = 4;
+/// In a round of more rumors than this all that are longer than an offer are offered. What is short is better sent again
+/// whole, since an offer takes two more datagrams, each of which may be lost; but not where it comes by the hundred.
+const CROWD: usize = 16;
+/// How many bytes an offer takes, with its tag.
+const OFFER: usize = 9;
 /// Room for so many fresh rumors is kept when there are none.
 const FRESH_KEPT: usize = 32;
 /// How many offers are remembered as asked for.
@@ -299,6 +304,8 @@ impl<A: Address> Rumors<A> {
         // Tag, number, two flags, and the count of the items.
         const HEAD: usize = 7;
         let mut left = room.saturating_sub(HEAD);
+        let offer_above =
+            if rumors.len() > CROWD { self.policy.offer_above.min(2 * OFFER) } else { self.policy.offer_above };
         let most = ITEMS.min(rumors.len() - next.min(rumors.len()));
         let (mut items, mut sent) = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut at = next;
@@ -308,8 +315,8 @@ impl<A: Address> Rumors<A> {
                 at += 1;
                 continue;
             };
-            let offered = !bodies && hot.len > self.policy.offer_above;
-            let len = if offered { 9 } else { hot.len } + 1;
+            let offered = !bodies && hot.len > offer_above && matches!(hot.key, HotKey::Fact(_));
+            let len = if offered { OFFER } else { hot.len } + 1;
             if len > left {
                 break;
             }

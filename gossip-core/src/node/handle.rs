@@ -19,7 +19,7 @@ use crate::update::Standing;
 use crate::wire::{self, Header, Item, Message, Suspicion};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
-const MESSAGES_KEPT: usize = 16;
+const MESSAGES_KEPT: usize = 8;
 
 impl<A: Address> Node<A> {
     /// Takes an input in.

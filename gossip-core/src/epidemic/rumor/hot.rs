@@ -17,7 +17,7 @@ use crate::table::Table;
 /// No rumor.
 const NONE: u32 = u32::MAX;
 /// Room for so many is kept when the list falls empty; what a storm took beyond that is given back.
-const KEPT: usize = 64;
+const KEPT: usize = 16;
 
 /// A hot rumor.
 #[derive(Debug)]

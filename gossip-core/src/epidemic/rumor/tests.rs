@@ -154,7 +154,7 @@ fn in_a_storm_rumors_share_datagrams_and_still_have_both_prompt_rounds() {
     let mut site = Site::new(Policy { interval: Duration::from_secs(60), ..policy() });
     let mut rounds = Vec::new();
     for n in 0..100 {
-        site.learn(&std::format!("{n}"), 4);
+        site.learn(&std::format!("{n}"), 40);
         let said = site.run(Duration::from_millis(1), &[1]);
         rounds.extend((!said.is_empty()).then_some((n, said)));
     }
@@ -297,11 +297,16 @@ fn after_its_first_round_what_is_large_is_offered_by_hash_and_sent_when_wanted()
 }
 
 #[test]
-fn what_is_small_is_never_offered() {
-    let mut site = Site::new(Policy { offer_above: 64, ..policy() });
-    site.learn("s", 4);
-    let said = site.run(Duration::from_secs(1), &[1]);
-    assert!(said.len() > 5 && !said.iter().any(|(_, message)| is_offer(message)));
+fn what_is_small_is_offered_only_where_there_is_a_crowd_of_it() {
+    for (many, offers) in [(1, false), (CROWD, false), (CROWD + 1, true)] {
+        let mut site = Site::new(policy());
+        for name in 0..many {
+            site.learn(&std::format!("{name}"), 4);
+        }
+        let said = site.run(Duration::from_secs(1), &[1]);
+        assert!(said.len() > 5 && !is_offer(&said[0].1));
+        assert!(said[1..].iter().all(|(_, message)| is_offer(message) == offers), "{many}");
+    }
 }
 
 #[test]
