@@ -1,5 +1,6 @@
 //! How a node is started. Knows addresses, options and what may be wrong with them; must not know the driver's loop.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use gossip_core::{Config, Node, NodeId};
 use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
 
+use crate::allow::Cidr;
 use crate::clock::Clock;
 use crate::driver;
 use crate::error::SpawnError;
@@ -21,12 +23,13 @@ use crate::udp;
 
 /// A node at a UDP address: `HOST:PORT`, port 0 for a free one. It is bound when the node is spawned.
 pub fn bind(address: impl ToString) -> Builder<Bind> {
-    Builder::new(Bind { address: address.to_string(), advertised: None, seeds: Vec::new() })
+    let (seeds, allowed) = (Vec::new(), Vec::new());
+    Builder::new(Bind { address: address.to_string(), advertised: None, seeds, allowed, accept: None })
 }
 
 /// A node over a transport of one's own. `address` is where the others reach it.
 pub fn over<T: Transport>(transport: T, address: T::Address) -> Builder<Over<T>> {
-    Builder::new(Over { transport, address, seeds: Vec::new() })
+    Builder::new(Over { transport, address, seeds: Vec::new(), accept: None })
 }
 
 /// A node that is not yet started: what it is called, whom it joins, how it is configured.
@@ -56,6 +59,8 @@ pub struct Bind {
     address: String,
     advertised: Option<String>,
     seeds: Vec<String>,
+    allowed: Vec<String>,
+    accept: Option<Accept<SocketAddr>>,
 }
 
 /// A [`Builder`]'s place: an address of a transport.
@@ -64,6 +69,24 @@ pub struct Over<T: Transport> {
     transport: T,
     address: T::Address,
     seeds: Vec<T::Address>,
+    accept: Option<Accept<T::Address>>,
+}
+
+/// Who is admitted.
+struct Accept<A>(Arc<Admit<A>>);
+
+type Admit<A> = dyn Fn(NodeId, &A) -> bool + Send + Sync;
+
+impl<A> Clone for Accept<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A> fmt::Debug for Accept<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accept")
+    }
 }
 
 impl<P> Builder<P> {
@@ -130,6 +153,7 @@ impl Options {
         transport: T,
         address: T::Address,
         seeds: Vec<T::Address>,
+        accept: Option<Accept<T::Address>>,
     ) -> Result<Arc<Shared<T::Address>>, SpawnError> {
         let mut config = self.config;
         if let Some(label) = self.label {
@@ -143,6 +167,9 @@ impl Options {
         let seed = self.seed.map_or_else(getrandom::u64, Ok)?;
         let clock = Clock::start();
         let mut node = Node::new(id, address, config, seed)?;
+        if let Some(Accept(accept)) = accept {
+            node.set_admission(move |id, address| accept(id, address));
+        }
         #[cfg(feature = "encryption")]
         node.set_keyring(keyring(self.keys, self.plain)?);
         // Also without seeds: from here on it is alive, and sees itself so.
@@ -184,13 +211,28 @@ impl Builder<Bind> {
         self
     }
 
+    /// Hears only nodes in these networks, `10.0.0.0/8` or a single address each; any number of times. The seeds have to
+    /// be in one of them.
+    pub fn allow(mut self, networks: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.place.allowed.extend(networks.into_iter().map(|network| network.to_string()));
+        self
+    }
+
+    /// Hears only nodes that this function accepts, by id and address: see
+    /// [`set_admission`](Node::set_admission). Together with [`allow`](Self::allow), those that both admit.
+    pub fn accept(mut self, accept: impl Fn(NodeId, &SocketAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.place.accept = Some(Accept(Arc::new(accept)));
+        self
+    }
+
     /// Binds the socket and starts the node.
     ///
     /// # Errors
     /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
     /// cannot work; no runtime.
     pub async fn spawn(self) -> Result<Gossip, SpawnError> {
-        let Bind { address, advertised: named, seeds: given } = self.place;
+        let Bind { address, advertised: named, seeds: given, allowed, accept } = self.place;
+        let accept = admission(allowed, accept)?;
         let socket = bind_first(&address).await?;
         let bound = socket.local_addr();
         let mut own = bound;
@@ -202,7 +244,7 @@ impl Builder<Bind> {
             return Err(SpawnError::Unspecified { address: own });
         }
         let seeds = Seeds::new(given, bound, own)?;
-        let shared = self.options.start(socket, own, seeds.literal())?;
+        let shared = self.options.start(socket, own, seeds.literal(), accept)?;
         if seeds.has_names() {
             let span = tracing::info_span!("seeds", node = %shared.lock().id());
             let refreshing = seeds::refresh(seeds, Arc::clone(&shared), seeds::PACE, runtime::resolve);
@@ -219,14 +261,37 @@ impl<T: Transport> Builder<Over<T>> {
         self
     }
 
+    /// Hears only nodes that this function accepts, by id and address: see
+    /// [`set_admission`](Node::set_admission).
+    pub fn accept(mut self, accept: impl Fn(NodeId, &T::Address) -> bool + Send + Sync + 'static) -> Self {
+        self.place.accept = Some(Accept(Arc::new(accept)));
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     /// [`SpawnError`]: a configuration that cannot work, with this transport or at all; no runtime.
     pub async fn spawn(self) -> Result<Gossip<T::Address>, SpawnError> {
-        let Over { transport, address, seeds } = self.place;
-        self.options.start(transport, address, seeds).map(Gossip::new)
+        let Over { transport, address, seeds, accept } = self.place;
+        self.options.start(transport, address, seeds, accept).map(Gossip::new)
     }
+}
+
+/// Who is admitted, if not everybody is.
+fn admission(
+    allowed: Vec<String>,
+    accept: Option<Accept<SocketAddr>>,
+) -> Result<Option<Accept<SocketAddr>>, SpawnError> {
+    if allowed.is_empty() {
+        return Ok(accept);
+    }
+    let parse = |given: String| given.parse::<Cidr>().map_err(|()| SpawnError::Network { given });
+    let networks = allowed.into_iter().map(parse).collect::<Result<Vec<Cidr>, _>>()?;
+    Ok(Some(Accept(Arc::new(move |id, address: &SocketAddr| {
+        networks.iter().any(|network| network.contains(address.ip()))
+            && accept.as_ref().is_none_or(|Accept(accept)| accept(id, address))
+    }))))
 }
 
 /// The addresses of a name that are of use: at least one.

@@ -214,8 +214,16 @@ settings! {
         members: usize,
         /// Entries, death certificates and broadcasts.
         entries: usize,
+        /// Bytes of their values and payloads.
+        bytes: usize,
+        /// What one member may have of `entries` and of `bytes`, in percent: one that writes without end leaves room for
+        /// the others.
+        share: u32,
         /// Owned entries kept for members that are not known yet.
         parked: usize,
+        /// Updates, ranges and the like that are looked at in one datagram: at least a sixteenth of `max_datagram`, which
+        /// no honest one exceeds.
+        work: usize,
         /// Hot rumors.
         hot: usize,
         /// Messages that wait to be sent, per class.
@@ -277,7 +285,10 @@ impl Config {
             limits: Limits {
                 members: 100_000,
                 entries: 4_000_000,
+                bytes: 1 << 30,
+                share: 50,
                 parked: 65_536,
+                work: 4_096,
                 hot: 4_096,
                 outbox: 4_096,
                 undelivered: 1_024,

@@ -1,6 +1,9 @@
 //! Errors, sorted by who is at fault: the peer's bytes, the caller, the configuration.
 
 use alloc::string::String;
+use core::fmt;
+
+use serde::Serialize;
 
 /// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +45,18 @@ pub enum DatagramError {
     /// The trailer does not belong to these bytes: damaged, cut or forged.
     #[error("the integrity trailer does not match")]
     Integrity,
+    /// Its sender is not [admitted](crate::Node::set_admission).
+    #[error("its sender is not admitted here")]
+    NotAdmitted,
+    /// What it says may have been forgotten since: a recording that is played back, or a sender whose clock stands far
+    /// behind.
+    #[error("{age:?} old by its sender's clock, at most {oldest:?} are admitted")]
+    TooOld {
+        /// By this node's clock.
+        age: core::time::Duration,
+        /// Half of `lifetimes.reap_after` or of `lifetimes.certificate`, whichever is shorter.
+        oldest: core::time::Duration,
+    },
     /// Whole, but not a sequence of messages.
     #[error("malformed message at byte {offset}")]
     Malformed {
@@ -51,6 +66,32 @@ pub enum DatagramError {
     /// This node has left the cluster and listens no more.
     #[error("this node has left")]
     Left,
+}
+
+/// What a node may have reached the end of: see [`Limits`](crate::Limits).
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Bound {
+    /// `limits.members`.
+    Members,
+    /// `limits.entries`.
+    Entries,
+    /// `limits.bytes`.
+    Bytes,
+    /// `limits.share`, of either.
+    Share,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Members => "limits.members",
+            Self::Entries => "limits.entries",
+            Self::Bytes => "limits.bytes",
+            Self::Share => "limits.share",
+        })
+    }
 }
 
 /// The caller is at fault: the write was refused, nothing changed.
@@ -81,12 +122,14 @@ pub enum WriteError {
         /// The bound.
         shortest: core::time::Duration,
     },
-    /// The node holds as much as it may.
-    #[error("the node is full: {held} items, at most {limit} are held")]
+    /// The node holds as much as it may, or as much of this member's as it may.
+    #[error("the node is full: {bound} is {limit}, {held} are held")]
     Full {
-        /// Items held.
+        /// What there is no more room in.
+        bound: Bound,
+        /// Items or bytes held.
         held: usize,
-        /// `limits.entries`.
+        /// How many may be.
         limit: usize,
     },
     /// The node has left the cluster.

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Bound;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::Stamp;
@@ -126,6 +127,17 @@ pub enum Event<A> {
         peers: Instant,
         /// What this node's clock said.
         own: Instant,
+    },
+    /// This node refuses what is new, because it holds as much as it may. Said once, until there is room again; how
+    /// much was refused is in [`Stats`](crate::Stats).
+    Full {
+        /// Of what.
+        bound: Bound,
+    },
+    /// Datagrams of another cluster arrive here: a wrong label, or a wrong address, somewhere. At most once an hour.
+    ForeignCluster {
+        /// Where the latest came from.
+        address: A,
     },
     /// This node had no contact with anybody for longer than death certificates are kept, and comes back as a newcomer:
     /// it keeps what it wrote since and what it owns, has forgotten what it had learned before, and asks for it again.

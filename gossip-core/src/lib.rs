@@ -103,7 +103,7 @@ pub use config::{
     AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, LossOfInterest, Mail, Membership, Policy, Probe,
     Response,
 };
-pub use error::{ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
+pub use error::{Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]

@@ -1,10 +1,12 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
 mod absence;
+mod bounds;
 mod clocks;
 mod commands;
 mod contacts;
 mod events;
+mod gate;
 mod handle;
 #[cfg(feature = "encryption")]
 mod keys;
@@ -38,9 +40,11 @@ use crate::time::Instant;
 use crate::update::{Clock, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use absence::Contact;
+use bounds::Met;
 use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
+use gate::Gate;
 
 pub use snapshot::Snapshot;
 
@@ -124,6 +128,13 @@ pub struct Stats {
     pub datagrams_malformed: u64,
     /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
     pub datagrams_foreign: u64,
+    /// Datagrams refused: their senders are not admitted.
+    pub datagrams_not_admitted: u64,
+    /// Datagrams refused: older than what is remembered of deaths and deletions.
+    pub datagrams_too_old: u64,
+    /// Datagrams of which nothing was taken in, because their senders have not proved yet that they receive what is sent
+    /// to their addresses. Each was asked to, if that took no more bytes than it had.
+    pub datagrams_unproved: u64,
     /// Updates that were news.
     pub updates_new: u64,
     /// Updates that were known or outdated.
@@ -132,8 +143,16 @@ pub struct Stats {
     pub updates_expired: u64,
     /// Updates refused: stamped too far ahead.
     pub updates_ahead: u64,
-    /// Updates refused: the node is full.
+    /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,
+    /// Updates refused: the node holds as many bytes as it may.
+    pub updates_full_bytes: u64,
+    /// Updates refused: the node holds as much of their writer's as it may.
+    pub updates_full_share: u64,
+    /// Messages not looked at because there was too much in their datagram.
+    pub work_dropped: u64,
+    /// Updates refused: records of members that are not admitted.
+    pub updates_not_admitted: u64,
     /// Updates refused: larger than this node takes.
     pub updates_oversized: u64,
     /// Datagrams that came after this node had left.
@@ -240,6 +259,8 @@ pub struct Node<A: Address> {
     anti_entropy: AntiEntropy<A>,
     transfers: Transfers<A>,
     contacts: Contacts<A>,
+    gate: Gate<A>,
+    met: Met,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -293,6 +314,8 @@ impl<A: Address> Node<A> {
             anti_entropy,
             transfers,
             contacts: Contacts::default(),
+            gate: Gate::default(),
+            met: Met::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -326,6 +349,8 @@ impl<A: Address> Node<A> {
                 Pending::Isolated(isolated) => Event::Isolated(isolated),
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
+                Pending::Full(bound) => Event::Full { bound },
+                Pending::ForeignCluster(address) => Event::ForeignCluster { address },
                 Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });

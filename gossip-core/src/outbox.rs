@@ -65,6 +65,8 @@ pub(crate) struct Place {
 pub(crate) enum Intent<A> {
     /// As it stands.
     Message(Message<A>),
+    /// These, in a datagram of their own and nothing else: for an address that nobody has proved.
+    Bare(Vec<Message<A>>),
     /// What the replica then holds of a key, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.

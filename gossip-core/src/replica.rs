@@ -11,6 +11,7 @@ mod hashes;
 mod lifetime;
 mod parked;
 mod store;
+mod usage;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use parked::Parked;
 use store::{Slot, Store, Stored};
+pub(crate) use usage::Room;
+use usage::Usage;
 
 /// What came of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub(crate) struct Replica<A> {
     /// How long the encoding of an update may be that travels whole.
     whole: usize,
     parked: Parked<A>,
+    usage: Usage,
     grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
@@ -90,6 +94,7 @@ impl<A: Address> Replica<A> {
             large: BTreeMap::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
+            usage: Usage::default(),
             grace,
             shrink,
             touched: Vec::new(),
@@ -198,6 +203,7 @@ impl<A: Address> Replica<A> {
         if self.is_large(&update) {
             self.large.insert(key, digest);
         }
+        self.usage.add(&update);
         let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
         self.hashes.insert(hash, slot);
         if let Some(end) = until.instant() {
@@ -221,6 +227,7 @@ impl<A: Address> Replica<A> {
     /// Takes an item out of all indexes.
     fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
         let stored = self.items.remove(slot, &self.hasher)?;
+        self.usage.remove(&stored.update);
         self.hashes.remove(stored.hash);
         self.large.remove(&stored.key);
         if let Some(end) = stored.until.instant() {
@@ -344,6 +351,16 @@ impl<A: Address> Replica<A> {
     /// How many items are members, and how many are not (those that wait for their owner included).
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
+    }
+
+    /// How many bytes the values take that are not parked.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.usage.bytes()
+    }
+
+    /// How much a member has written of that.
+    pub(crate) fn room_of(&self, writer: NodeId) -> Room {
+        self.usage.of(writer)
     }
 
     /// Whose visible state may have changed since the last call.

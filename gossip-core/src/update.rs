@@ -181,6 +181,28 @@ impl Version {
     }
 }
 
+impl<A> Update<A> {
+    /// Who takes room with it: the owner, or whoever wrote it last. Records of members are nobody's.
+    pub(crate) fn writer(&self) -> Option<NodeId> {
+        match self {
+            Self::Member(_) => None,
+            Self::Entry(Entry { owner, stamp, .. }) | Self::Certificate(Certificate { owner, stamp, .. }) => {
+                Some(owner.map_or(stamp.node, |owner| owner.id))
+            }
+            Self::Broadcast(broadcast) => Some(broadcast.stamp.node),
+        }
+    }
+
+    /// How many bytes its value or payload has.
+    pub(crate) fn body_len(&self) -> usize {
+        match self {
+            Self::Entry(entry) => entry.value.as_ref().map_or(0, |value| value.len()),
+            Self::Broadcast(broadcast) => broadcast.payload.len(),
+            Self::Member(_) | Self::Certificate(_) => 0,
+        }
+    }
+}
+
 impl<A: Address> Update<A> {
     /// When this is past its time.
     pub fn until(&self) -> Until {

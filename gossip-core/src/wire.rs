@@ -85,6 +85,11 @@ impl Envelope {
         HEADER..self.longest - TRAILER
     }
 
+    /// How many bytes a datagram has besides its messages.
+    pub(crate) fn overhead(&self) -> usize {
+        self.longest - self.body().len()
+    }
+
     /// Completes a datagram whose `len` bytes of messages stand at the beginning of its [`body`](Self::body); its
     /// length.
     pub(crate) fn seal(&mut self, header: &Header, buffer: &mut [u8], len: usize) -> usize {

@@ -51,6 +51,12 @@ pub enum SpawnError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A text that is no network to [`allow`](crate::Builder::allow).
+    #[error("{given:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
+    Network {
+        /// The text.
+        given: String,
+    },
     /// Two keys have the same number.
     #[cfg(feature = "encryption")]
     #[error(transparent)]

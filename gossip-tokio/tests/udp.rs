@@ -166,3 +166,23 @@ fn the_first_datagram_after_binding_is_sent() {
         assert_eq!((&buffer[..length], from), (&b"firs"[..], first.local_addr()), "cut to the buffer");
     });
 }
+
+#[test]
+fn only_who_is_allowed_in_gets_in() {
+    run(|| async {
+        let allowed = builder("127.0.0.1:0").name("first").allow(["127.0.0.0/31", "10.0.0.0/8"]);
+        let first = allowed.accept(|id, _| id != NodeId::from_name("third")).spawn().await.unwrap();
+        let join = |address: &str, name: &str| builder(address).name(name).join([first.address()]).spawn();
+        let second = join("127.0.0.1:0", "second").await.unwrap();
+        become_one([&first, &second]).await;
+        let third = join("127.0.0.1:0", "third").await.unwrap();
+        let elsewhere = join("127.0.0.2:0", "elsewhere").await.unwrap();
+        for stranger in [&third, &elsewhere] {
+            assert!(within(millis(500), stranger.wait_members(2)).await.is_none());
+        }
+        assert_eq!(first.inspect(|node| node.live_members()), 2);
+        assert!(first.stats().node.datagrams_not_admitted > 0);
+        let junk = builder("127.0.0.1:0").allow(["everybody"]).spawn().await;
+        assert!(matches!(junk, Err(SpawnError::Network { given }) if given == "everybody"));
+    });
+}

@@ -158,6 +158,18 @@ impl<A: Address> AntiEntropy<A> {
         self.most_cells = most_cells(room);
     }
 
+    // Proofs.
+
+    /// What `address` is to send back, to prove that it receives.
+    pub(crate) fn token(&self, address: &A, now: Instant) -> u32 {
+        self.tokenizer.token(address, now)
+    }
+
+    /// Whether `address` has received what was sent there not long ago.
+    pub(crate) fn proves(&self, address: &A, token: u32, now: Instant) -> bool {
+        self.tokenizer.proves(address, token, now)
+    }
+
     // Time.
 
     /// When there is something to do.

@@ -120,7 +120,6 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
         self.may_write(now)?;
-        self.has_room()?;
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let size = payload.len();
@@ -130,7 +129,7 @@ impl<A: Address> Node<A> {
             let frame = len - size - encoded_len(&size);
             return Err(WriteError::TooLarge { size, largest: largest_body(room.saturating_sub(frame)) });
         }
-        self.publish(update, stamp);
+        self.publish(update, stamp)?;
         Ok(BroadcastId(stamp))
     }
 
@@ -172,11 +171,6 @@ impl<A: Address> Node<A> {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
     }
 
-    fn has_room(&self) -> Result<(), WriteError> {
-        let (held, limit) = (self.replica.counts().1, self.config.limits.entries);
-        if held < limit { Ok(()) } else { Err(WriteError::Full { held, limit }) }
-    }
-
     fn write(
         &mut self,
         now: Instant,
@@ -194,17 +188,13 @@ impl<A: Address> Node<A> {
         }
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.id, life: self.life });
-        let key = self.replica.hasher.entry(owner.map(|owner| owner.id), name);
-        if !self.replica.has(key) {
-            self.has_room()?;
-        }
         // Taken only when it is written: a refused write changes nothing.
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
         let ends = expires.instant().or(value.is_none().then_some(stamp.time));
         let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
         let value = value.map(Arc::from);
-        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value }), stamp);
+        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value }), stamp)?;
         Ok(stamp)
     }
 
@@ -214,11 +204,15 @@ impl<A: Address> Node<A> {
     }
 
     /// Takes in what was written here, mails it and makes it hot.
-    fn publish(&mut self, update: Update<A>, stamp: Stamp) {
+    fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
+        if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update) {
+            return Err(exceeded.into());
+        }
         self.clock.observe(stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
             self.mail(key);
         }
+        Ok(())
     }
 
     fn mail(&mut self, key: KeyHash) {
@@ -265,8 +259,10 @@ impl<A: Address> Node<A> {
 
     pub(super) fn tick_leaving(&mut self) {
         let Phase::Leaving { deadline } = self.phase else { return };
-        let spread = !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
-        let alone = self.members.peers() == 0 && !self.lacks_peers();
+        // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
+        let heard = !self.lacks_peers();
+        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        let alone = heard && self.members.peers() == 0;
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;
             self.outbox.clear();

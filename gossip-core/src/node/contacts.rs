@@ -16,6 +16,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, Kind};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
+use crate::wire::Message;
 
 /// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
 const QUICK_CALLS: u32 = 16;
@@ -37,6 +38,8 @@ pub(super) struct Contacts<A> {
     calls: u32,
     /// The last dead member that was tried, and where.
     tried: Option<(NodeId, A)>,
+    /// What one of those who were called is to be shown, so that it listens.
+    challenge: Option<(A, u32)>,
     /// No exchange out of turn before this.
     next_bridge: Instant,
     isolated: bool,
@@ -51,6 +54,7 @@ impl<A> Default for Contacts<A> {
             next: None,
             calls: 0,
             tried: None,
+            challenge: None,
             next_bridge: Instant::ORIGIN,
             isolated: false,
         }
@@ -69,6 +73,18 @@ impl<A: Address> Contacts<A> {
     pub(super) fn set_seeds(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
         self.seeds = seeds.into_iter().map(|seed| (seed, None)).collect();
         (self.next, self.calls) = (Some(now), 0);
+    }
+
+    /// Whether the application named this address, or it was a member's before that was forgotten.
+    pub(super) fn knows(&self, address: &A) -> bool {
+        self.seeds.contains_key(address) || self.given.contains(address) || self.former.contains(address)
+    }
+
+    /// Somebody who was called answers, and wants to be shown this: that is shown at every further call, since any of
+    /// them may be lost.
+    pub(super) fn note_challenge(&mut self, from: &A, cookie: u32) {
+        self.challenge = Some((from.clone(), cookie));
+        self.calls = 0;
     }
 
     pub(super) fn set_next(&mut self, at: Instant) {
@@ -205,7 +221,11 @@ impl<A: Address> Node<A> {
     }
 
     /// Introduces this node and begins an exchange.
-    fn call(&mut self, address: &A) {
+    pub(super) fn call(&mut self, address: &A) {
+        if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
+            let proof = Message::Proof { cookie: *cookie };
+            self.outbox.message(Kind::AntiEntropy, address.clone(), proof);
+        }
         self.outbox.push(Kind::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);
     }

@@ -6,6 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
@@ -19,6 +20,8 @@ pub(super) enum Pending<A> {
     Isolated(bool),
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
+    Full(Bound),
+    ForeignCluster(A),
     CameBack(Duration),
     Left,
 }
@@ -47,6 +50,8 @@ pub(super) struct Events<A> {
     isolated: Option<bool>,
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
+    foreign_cluster: Option<A>,
+    full: BTreeSet<Bound>,
     came_back: Option<Duration>,
     left: bool,
 }
@@ -65,6 +70,8 @@ impl<A> Events<A> {
             isolated: None,
             conflict: None,
             clock_wrong: None,
+            foreign_cluster: None,
+            full: BTreeSet::new(),
             came_back: None,
             left: false,
         }
@@ -120,6 +127,14 @@ impl<A> Events<A> {
         self.clock_wrong = Some((peers, own));
     }
 
+    pub(super) fn full(&mut self, bound: Bound) {
+        self.full.insert(bound);
+    }
+
+    pub(super) fn foreign_cluster(&mut self, address: A) {
+        self.foreign_cluster = Some(address);
+    }
+
     pub(super) fn came_back(&mut self, away: Duration) {
         self.came_back = Some(away);
     }
@@ -146,6 +161,12 @@ impl<A> Events<A> {
         }
         if let Some((peers, own)) = self.clock_wrong.take() {
             return Some(Pending::ClockWrong { peers, own });
+        }
+        if let Some(bound) = self.full.pop_first() {
+            return Some(Pending::Full(bound));
+        }
+        if let Some(address) = self.foreign_cluster.take() {
+            return Some(Pending::ForeignCluster(address));
         }
         if let Some(away) = self.came_back.take() {
             return Some(Pending::CameBack(away));

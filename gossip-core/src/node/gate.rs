@@ -30,9 +30,11 @@ const PROVED: usize = 1_024;
 /// Not more often than this is the application told of another cluster.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
 
+type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
+
 /// See the [module](self).
 pub(super) struct Gate<A> {
-    accept: Option<Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>>,
+    accept: Option<Accept<A>>,
     proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
     /// Where another cluster's datagram came from last, and since when the application may be told.
     foreign: Option<A>,
@@ -114,7 +116,7 @@ impl<A: Address> Node<A> {
         }
         let tokens = messages.iter().filter_map(|message| match message {
             Message::Proof { cookie } => Some(*cookie),
-            Message::Pull { token, .. } => Some(*token),
+            Message::Pull { token, .. } | Message::Want { token, .. } => Some(*token),
             Message::Sketch { tokens, .. } => Some(tokens.yours),
             _ => None,
         });
@@ -157,11 +159,11 @@ impl<A: Address> Node<A> {
     /// A peer took nothing in of what it was sent, for it does not know this node's address: shows that it is there,
     /// and says who is.
     pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
-        self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
         if self.lacks_peers() {
             self.contacts.note_challenge(from, cookie);
             self.call(from);
         } else {
+            self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
             self.outbox.push(Kind::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }

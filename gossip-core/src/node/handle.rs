@@ -2,6 +2,7 @@
 
 use core::mem;
 
+use super::bounds::work;
 use super::large::Heard;
 use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
@@ -30,21 +31,30 @@ impl<A: Address> Node<A> {
     pub fn handle(&mut self, now: Instant, input: Input<'_, A>) -> Result<(), DatagramError> {
         match input {
             Input::Datagram { from, payload } => {
-                let read = self.read(payload);
+                let read = self.read(payload).and_then(|header| {
+                    self.check_sender(now, &header, from).inspect_err(|_| self.messages.clear())?;
+                    Ok(header)
+                });
                 match &read {
                     Ok(_) => {
                         self.stats.datagrams_received += 1;
                         self.stats.bytes_received += payload.len() as u64;
                     }
                     Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
-                    Err(DatagramError::ForeignLabel | DatagramError::Version { .. } | DatagramError::Key { .. }) => {
+                    Err(DatagramError::NotAdmitted) => self.stats.datagrams_not_admitted += 1,
+                    Err(DatagramError::TooOld { .. }) => self.stats.datagrams_too_old += 1,
+                    Err(DatagramError::ForeignLabel) => {
+                        self.stats.datagrams_foreign += 1;
+                        self.gate.note_foreign(from);
+                    }
+                    Err(DatagramError::Version { .. } | DatagramError::Key { .. }) => {
                         self.stats.datagrams_foreign += 1;
                     }
                     Err(_) => self.stats.datagrams_malformed += 1,
                 }
                 let header = read?;
                 self.advance(now);
-                self.on_datagram(header, from);
+                self.on_datagram(header, from, payload.len());
             }
             Input::Tick => {
                 self.advance(now);
@@ -105,6 +115,10 @@ impl<A: Address> Node<A> {
         }
         self.tick_anti_entropy();
         self.tick_transfers();
+        self.tick_bounds();
+        if let Some(address) = self.gate.take_foreign(self.now) {
+            self.events.foreign_cluster(address);
+        }
         self.tick_leaving();
         self.note_isolation();
         self.tick_contacts();
@@ -136,19 +150,33 @@ impl<A: Address> Node<A> {
         anti_entropy.retry(&mut context);
     }
 
-    fn on_datagram(&mut self, header: Header, from: &A) {
+    fn on_datagram(&mut self, header: Header, from: &A, length: usize) {
         let Header { sender, incarnation, clock } = header;
         let mut messages = mem::take(&mut self.messages);
+        if !self.has_proved(sender, from, &messages) {
+            self.answer_stranger(sender, from, length, &messages);
+            messages.clear();
+            self.messages = messages;
+            return;
+        }
         if sender == self.id {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
-            messages.retain(|message| matches!(message, Message::Mail(Item::Update(_))));
+            messages.retain(|message| matches!(message, Message::Mail(Item::Update(_)) | Message::Challenge { .. }));
         } else {
             self.note_signal();
             self.note_clock(sender, clock);
             self.note_sender(sender, from);
             self.give_back_record(sender, incarnation, from);
         }
+        let mut left = self.config.limits.work;
         for message in messages.drain(..) {
+            match left.checked_sub(work(&message)) {
+                Some(less) => left = less,
+                None => {
+                    self.stats.work_dropped += 1;
+                    continue;
+                }
+            }
             self.on_message(sender, from, message);
         }
         messages.shrink_to(MESSAGES_KEPT);
@@ -247,6 +275,9 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_page(from, range, brought, last, &mut context);
             }
+            Message::Challenge { cookie } => self.on_challenge(from, cookie),
+            // It has been looked at before anything else of its datagram.
+            Message::Proof { .. } => {}
             Message::Summary { cut, count, fingerprint, partial, answer } => {
                 let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
@@ -278,7 +309,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    fn on_ack(&mut self, sender: NodeId, seq: u32) {
+    pub(super) fn on_ack(&mut self, sender: NodeId, seq: u32) {
         self.prober.on_ack(sender, seq, &mut self.health, &mut self.outbox);
     }
 

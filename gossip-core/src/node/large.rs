@@ -36,7 +36,9 @@ impl<A: Address> Node<A> {
             self.note_oversized(source);
             return Heard::Nothing;
         }
-        if !self.has_room_for(key, &outline, source) {
+        if let Some(exceeded) = self.exceeds(key, &outline) {
+            self.note_exceeded(exceeded, &outline);
+            self.note_refused(source);
             return Heard::Nothing;
         }
         if !self.replica.lacks(key, &outline) {

@@ -65,7 +65,16 @@ impl<A: Address> Node<A> {
         {
             return self.hear_of_myself(record, from);
         }
-        if !self.has_room_for(key, &update, source) {
+        if let Update::Member(record) = &update
+            && !self.gate.admits(record.id, &record.address)
+        {
+            self.stats.updates_not_admitted += 1;
+            self.note_refused(source);
+            return None;
+        }
+        if let Some(exceeded) = self.exceeds(key, &update) {
+            self.note_exceeded(exceeded, &update);
+            self.note_refused(source);
             return None;
         }
         let written = update.written();
@@ -156,25 +165,10 @@ impl<A: Address> Node<A> {
     }
 
     /// What is refused for good should not be offered again and again.
-    fn note_refused(&mut self, source: Source) {
+    pub(super) fn note_refused(&mut self, source: Source) {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);
         }
-    }
-
-    /// Whether there is room for an update; counted if there is none.
-    pub(super) fn has_room_for(&mut self, key: KeyHash, update: &Update<A>, source: Source) -> bool {
-        let (members, others) = self.replica.counts();
-        let (held, limit) = match update {
-            Update::Member(_) => (members, self.config.limits.members),
-            Update::Entry(_) | Update::Certificate(_) | Update::Broadcast(_) => (others, self.config.limits.entries),
-        };
-        let full = held >= limit && !self.replica.has(key);
-        if full {
-            self.stats.updates_full += 1;
-            self.note_refused(source);
-        }
-        !full
     }
 
     /// Makes what the replica holds of a key hot.

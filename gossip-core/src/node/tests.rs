@@ -1,8 +1,10 @@
 //! Contracts of the node's face; whole clusters are tested in the testkit.
 
 mod absence;
+mod bounds;
 mod contracts;
 mod entries;
+mod gate;
 mod hostile;
 #[cfg(feature = "encryption")]
 mod keys;
@@ -103,7 +105,7 @@ impl Net {
 
 /// A datagram of somebody's, sealed, with anything in it.
 pub(super) fn sealed_as(node: &mut Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
-    let header = Header { sender: NodeId::new(sender), incarnation: START.as_micros(), clock: START };
+    let header = Header { sender: NodeId::new(sender), incarnation: START.as_micros(), clock: node.clock(START) };
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
@@ -120,6 +122,7 @@ pub(super) fn datagram(node: &mut Node<u32>, messages: &[Message<u32>]) -> Vec<u
 }
 
 pub(super) fn hear(node: &mut Node<u32>, now: Instant, messages: &[Message<u32>]) {
+    node.gate.note_proved(&900);
     let payload = datagram(node, messages);
     node.handle(now, Input::Datagram { from: &900, payload: &payload }).unwrap();
 }
@@ -137,7 +140,7 @@ pub(super) fn state(node: &mut Node<u32>) -> (String, Stats) {
 }
 
 pub(super) fn counted(stats: &Stats) -> u64 {
-    stats.datagrams_malformed + stats.datagrams_foreign + stats.datagrams_after_leaving
+    stats.datagrams_malformed + stats.datagrams_foreign + stats.datagrams_after_leaving + stats.datagrams_too_old
 }
 
 /// All datagrams that wait, with where they go.

@@ -30,7 +30,9 @@ impl<A: Address> Node<A> {
         loop {
             let (kind, to, intent) = self.outbox.pop()?;
             let mut writer = Writer::new(&mut buffer[self.envelope.body()]);
+            let bare = matches!(intent, Intent::Bare(_));
             match self.pack(&to, intent, &mut writer) {
+                Packed::Whole if bare => {}
                 Packed::Whole => self.fill(&to, &mut writer),
                 Packed::Rest(_) if writer.used() == 0 => {
                     // Nothing that is admitted is too large for a datagram of its own.
@@ -44,7 +46,7 @@ impl<A: Address> Node<A> {
                 continue;
             }
             // Not on what is rumor mongering already: its rounds and answers would carry the hot list a second time.
-            if !matches!(kind, Kind::Rumor | Kind::Bulk) {
+            if !bare && !matches!(kind, Kind::Rumor | Kind::Bulk) {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
@@ -59,6 +61,10 @@ impl<A: Address> Node<A> {
     /// Adds what else goes to the same peer, while there is room.
     fn fill(&mut self, to: &A, writer: &mut Writer<'_>) {
         while let Some((kind, intent)) = self.outbox.pop_for(to) {
+            if matches!(intent, Intent::Bare(_)) {
+                self.outbox.put_back(kind, to.clone(), intent);
+                return;
+            }
             if let Packed::Rest(rest) = self.pack(to, intent, writer) {
                 self.outbox.put_back(kind, to.clone(), rest);
                 return;
@@ -89,6 +95,13 @@ impl<A: Address> Node<A> {
                 } else {
                     Packed::Rest(Intent::Message(message))
                 }
+            }
+            Intent::Bare(messages) => {
+                // A few of the smallest there are.
+                for message in &messages {
+                    writer.push(message);
+                }
+                Packed::Whole
             }
             Intent::Fact(key) => self.pack_fact(key, writer),
             Intent::Rumors { rumors, next, bodies, pull } => {

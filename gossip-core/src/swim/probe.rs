@@ -2,9 +2,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::Hasher;
 use core::time::Duration;
 
 use rand::{Rng, RngExt};
+use siphasher::sip::SipHasher24;
 
 use super::Health;
 use crate::address::Address;
@@ -12,7 +14,7 @@ use crate::config;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::Members;
-use crate::outbox::{Kind, Outbox};
+use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
 use crate::wire::{Item, Message, Suspicion};
@@ -65,14 +67,24 @@ pub(crate) struct Prober<A> {
     period: Option<Instant>,
     probe: Option<Probe<A>>,
     relays: VecDeque<Relay<A>>,
-    seq: u32,
+    /// Makes the numbers of pings: who does not receive them does not guess them, and cannot say that another is there.
+    secret: (u64, u64),
+    pings: u64,
     begun: u64,
 }
 
 impl<A: Address> Prober<A> {
     /// Begins at a random point of the first period: nodes that start together do not probe together.
     pub(crate) fn new(settings: config::Probe, rng: &mut impl Rng) -> Self {
-        Self { settings, period: None, probe: None, relays: VecDeque::new(), seq: rng.random(), begun: 0 }
+        Self {
+            settings,
+            period: None,
+            probe: None,
+            relays: VecDeque::new(),
+            secret: (rng.random(), rng.random()),
+            pings: 0,
+            begun: 0,
+        }
     }
 
     /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
@@ -88,9 +100,12 @@ impl<A: Address> Prober<A> {
         self.begun
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "32 of 64 uniform bits")]
     fn next_seq(&mut self) -> u32 {
-        self.seq = self.seq.wrapping_add(1);
-        self.seq
+        self.pings += 1;
+        let mut hasher = SipHasher24::new_with_keys(self.secret.0, self.secret.1);
+        hasher.write(&self.pings.to_le_bytes());
+        hasher.finish() as u32
     }
 
     /// Does what is due. A member that did not answer within its period is returned, once.
@@ -233,7 +248,8 @@ impl<A: Address> Prober<A> {
         outbox: &mut Outbox<A>,
     ) {
         let seq = self.next_seq();
-        outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+        // Nothing rides along: whoever asks could name anybody's address.
+        outbox.push(Kind::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
         if self.relays.len() == RELAYS {
             self.relays.pop_front();
         }

@@ -94,6 +94,16 @@ pub(crate) enum Message<A> {
     Updates(Vec<Update<A>>),
     /// Of these keys you hold newer versions, by their short names: I want them.
     Want { token: u32, keys: Vec<Short> },
+    /// I took nothing in of what you said: I do not know that you are at this address. If you are, send this back.
+    Challenge {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
+    /// I am.
+    Proof {
+        #[serde(with = "postcard::fixint::le")]
+        cookie: u32,
+    },
     /// What you lack and is too large for a datagram.
     Large(Vec<Descriptor>),
     /// Send me these bytes of the value of an item, up to so many datagrams.
@@ -294,6 +304,8 @@ impl<A: Address> Message<A> {
             | Self::Decoded { .. }
             | Self::Want { .. }
             | Self::Pull { .. }
+            | Self::Challenge { .. }
+            | Self::Proof { .. }
             | Self::Gone { .. }
             | Self::Prove { .. } => true,
         }

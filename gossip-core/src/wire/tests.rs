@@ -166,6 +166,8 @@ fn message() -> impl Strategy<Value = Said> {
             large
         }),
         updates().prop_map(Message::Updates),
+        any::<u32>().prop_map(|cookie| Message::Challenge { cookie }),
+        any::<u32>().prop_map(|cookie| Message::Proof { cookie }),
         large().prop_map(Message::Large),
         (any::<(u64, u32, u8)>(), proptest::collection::vec(span(), 0..5))
             .prop_map(|((item, token, window), missing)| Message::Fetch { item, token, window, missing }),

@@ -11,7 +11,7 @@ use super::super::PutOptions;
 use super::*;
 use crate::update::{Broadcast, Owner};
 use crate::wire::Suspicion;
-use crate::{ConfigError, DatagramError, Membership, Status, WriteError};
+use crate::{Bound, ConfigError, DatagramError, Membership, Status, WriteError};
 
 // One bad or refused update never costs the rest of its datagram.
 
@@ -437,12 +437,16 @@ fn one_who_never_polls_events_costs_one_per_member_and_entry_and_counted_broadca
 
 #[test]
 fn a_full_node_refuses_what_is_new_and_takes_what_is_newer() {
-    let config = Config { limits: crate::Limits { entries: 2, members: 3, ..Config::lan().limits }, ..Config::lan() };
+    let config = Config {
+        limits: crate::Limits { entries: 2, members: 3, share: 100, ..Config::lan().limits },
+        ..Config::lan()
+    };
     let mut node = node(1, config);
     node.put(START, "a", b"1").unwrap();
     node.put(START, "b", b"1").unwrap();
-    assert_eq!(node.put(START, "c", b"1"), Err(WriteError::Full { held: 2, limit: 2 }));
-    assert_eq!(node.broadcast(START, b"x").unwrap_err(), WriteError::Full { held: 2, limit: 2 });
+    assert_eq!(node.put(START, "c", b"1"), Err(WriteError::Full { bound: Bound::Entries, held: 2, limit: 2 }));
+    let full = WriteError::Full { bound: Bound::Entries, held: 2, limit: 2 };
+    assert_eq!(node.broadcast(START, b"x").unwrap_err(), full);
     node.put(START, "a", b"2").unwrap();
     node.delete(START, "b").unwrap();
     hear(&mut node, START, &[Message::Mail(Item::Update(entry("d", b"1")))]);

@@ -84,7 +84,7 @@ proptest! {
 }
 
 /// Well-formed messages that no honest node sends, or not so.
-fn hostile() -> Vec<Vec<Message<u32>>> {
+pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let tokens = Tokens { mine: 0, yours: 0 };
     let cells = |count: u64| {
         let exchange = crate::Exchange::PushPull;
@@ -157,6 +157,7 @@ fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
 }
 
 fn hear_from(node: &mut Node<u32>, from: u32, message: Message<u32>) {
+    node.gate.note_proved(&from);
     let (now, payload) = (node.now, datagram(node, &[message]));
     node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
 }

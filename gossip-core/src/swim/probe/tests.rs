@@ -69,7 +69,11 @@ impl Site {
 
     fn said(&mut self) -> Vec<(u16, Message<u16>)> {
         core::iter::from_fn(|| self.outbox.pop())
-            .map(|(_, to, intent)| if let Intent::Message(message) = intent { (to, message) } else { panic!() })
+            .flat_map(|(_, to, intent)| match intent {
+                Intent::Message(message) => Vec::from([(to, message)]),
+                Intent::Bare(messages) => messages.into_iter().map(|message| (to, message)).collect(),
+                _ => panic!("{intent:?}"),
+            })
             .collect()
     }
 

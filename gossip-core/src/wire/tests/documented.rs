@@ -26,6 +26,8 @@ fn name(message: &Shown) -> &'static str {
         Message::Page { .. } => "Page",
         Message::Updates(_) => "Updates",
         Message::Want { .. } => "Want",
+        Message::Challenge { .. } => "Challenge",
+        Message::Proof { .. } => "Proof",
         Message::Large(_) => "Large",
         Message::Fetch { .. } => "Fetch",
         Message::Chunk { .. } => "Chunk",
@@ -114,6 +116,8 @@ fn messages() -> Vec<Shown> {
         Message::Page { range: upper, last: true, updates: vec![], large: vec![] },
         Message::Updates(vec![entry(Some(b"b"))]),
         Message::Want { token: 6, keys: vec![Short(0x0123_4567)] },
+        Message::Challenge { cookie: 0x1234_5678 },
+        Message::Proof { cookie: 0x1234_5678 },
         Message::Large(vec![descriptor()]),
         Message::Fetch { item: 0x0123_4567_89ab_cdef, token: 6, window: 2, missing: vec![Span { from: 0, to: 2_000 }] },
         Message::Chunk { item: 0x0123_4567_89ab_cdef, offset: 1_000, last: true, bytes: b"hello".into() },
@@ -161,5 +165,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 20, "every kind of message is shown");
+    assert_eq!(shown.len(), 22, "every kind of message is shown");
 }

@@ -1,0 +1,121 @@
+//! How much a node holds: at the bound it refuses what is new and keeps what it has, and says so once.
+
+use super::Node;
+use crate::address::Address;
+use crate::error::{Bound, WriteError};
+use crate::id::NodeId;
+use crate::replica::Room;
+use crate::update::{KeyHash, Update};
+use crate::wire::{Item, Message};
+
+/// The bounds that were met, and of which the application was told.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    members: bool,
+    entries: bool,
+    bytes: bool,
+    /// Whose share is used up.
+    share: Option<NodeId>,
+}
+
+/// A bound that an update would exceed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exceeded {
+    bound: Bound,
+    held: usize,
+    limit: usize,
+}
+
+impl From<Exceeded> for WriteError {
+    fn from(Exceeded { bound, held, limit }: Exceeded) -> Self {
+        Self::Full { bound, held, limit }
+    }
+}
+
+impl<A: Address> Node<A> {
+    /// The bound that would be exceeded if this were taken in. What takes no more room than what it replaces never does.
+    pub(super) fn exceeds(&self, key: KeyHash, update: &Update<A>) -> Option<Exceeded> {
+        let limits = &self.config.limits;
+        let exceeded = |bound, held, more, limit| (held + more > limit).then_some(Exceeded { bound, held, limit });
+        let (members, others) = self.replica.counts();
+        let Some(writer) = update.writer() else {
+            let more = usize::from(!self.replica.has(key));
+            return exceeded(Bound::Members, members, more, limits.members);
+        };
+        let old = self.replica.get(key);
+        let old = old.as_ref();
+        // Of a writer whose item is replaced by its own, only what is more counts.
+        let own = old.filter(|old| old.writer() == Some(writer));
+        let grows = |old: Option<&Update<A>>| update.body_len().saturating_sub(old.map_or(0, Update::body_len));
+        let share = |limit: usize| limit / 100 * limits.share as usize + limit % 100 * limits.share as usize / 100;
+        let Room { items, bytes } = self.replica.room_of(writer);
+        let (item, more) = (usize::from(old.is_none()), grows(old));
+        let (own_item, own_more) = (usize::from(own.is_none()), grows(own));
+        let checks = [
+            (Bound::Entries, others, item, limits.entries),
+            (Bound::Bytes, self.replica.bytes(), more, limits.bytes),
+            (Bound::Share, items, own_item, share(limits.entries).max(1)),
+            (Bound::Share, bytes, own_more, share(limits.bytes)),
+        ];
+        let takes = |&(_, _, more, _): &(Bound, usize, usize, usize)| more > 0;
+        checks.into_iter().filter(takes).find_map(|(bound, held, more, limit)| exceeded(bound, held, more, limit))
+    }
+
+    /// Counts what is refused, and tells the application the first time.
+    pub(super) fn note_exceeded(&mut self, Exceeded { bound, .. }: Exceeded, update: &Update<A>) {
+        let news = match bound {
+            Bound::Members => {
+                self.stats.updates_full += 1;
+                !core::mem::replace(&mut self.met.members, true)
+            }
+            Bound::Entries => {
+                self.stats.updates_full += 1;
+                !core::mem::replace(&mut self.met.entries, true)
+            }
+            Bound::Bytes => {
+                self.stats.updates_full_bytes += 1;
+                !core::mem::replace(&mut self.met.bytes, true)
+            }
+            Bound::Share => {
+                self.stats.updates_full_share += 1;
+                let news = self.met.share.is_none();
+                self.met.share = self.met.share.or(update.writer());
+                news
+            }
+        };
+        if news {
+            self.events.full(bound);
+        }
+    }
+
+    /// There is room again: the next time the application is told anew.
+    pub(super) fn tick_bounds(&mut self) {
+        let Met { members, entries, bytes, share } = &mut self.met;
+        let limits = &self.config.limits;
+        let roomy = |held: usize, limit: usize| held < limit - limit / 8;
+        let counts = self.replica.counts();
+        *members &= !roomy(counts.0, limits.members);
+        *entries &= !roomy(counts.1, limits.entries);
+        *bytes &= !roomy(self.replica.bytes(), limits.bytes);
+        if let Some(writer) = *share {
+            let Room { items, bytes } = self.replica.room_of(writer);
+            let part = |limit: usize| limit / 100 * limits.share as usize;
+            if roomy(items, part(limits.entries)) && roomy(bytes, part(limits.bytes)) {
+                *share = None;
+            }
+        }
+    }
+}
+
+/// What a message costs to look at: updates, ranges, whatever there are many of.
+pub(super) fn work<A>(message: &Message<A>) -> usize {
+    1 + match message {
+        Message::Rumor { items, .. } => items.len(),
+        Message::Page { updates, .. } | Message::Updates(updates) => updates.len(),
+        Message::Pull { ranges, .. } => ranges.len(),
+        Message::Decoded { want, rivals, .. } => want.0.len() + rivals.len(),
+        Message::Want { keys, .. } => keys.len(),
+        Message::Mail(Item::Update(_) | Item::Suspicion(_) | Item::Offer(_)) => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,233 @@
+//! Who is listened to, and what strangers get.
+
+use std::collections::BTreeMap;
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::{Answer, read};
+use crate::{DatagramError, Membership};
+
+/// Nobody knows who is here.
+const STRANGER: u32 = 4_000;
+
+fn say(node: &mut Node<u32>, from: u32, now: Instant, messages: &[Message<u32>]) -> usize {
+    let payload = datagram(node, messages);
+    node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
+    payload.len()
+}
+
+/// What is sent to this address now.
+fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
+    let mut messages = Vec::new();
+    for (address, _, payload) in transmits(node) {
+        if address == to {
+            let mut some = Vec::new();
+            let (_, body) = node.envelope.open(&payload).unwrap();
+            read(body, &mut some).unwrap();
+            messages.extend(some);
+        }
+    }
+    messages
+}
+
+fn joins() -> Vec<Message<u32>> {
+    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, answer: Answer::No };
+    vec![Message::Mail(Item::Update(Update::Member(record(900, Standing::Alive)))), summary]
+}
+
+#[test]
+fn a_stranger_changes_nothing_until_it_shows_that_it_receives() {
+    let mut node = met();
+    let now = node.now;
+    say(&mut node, STRANGER, now, &joins());
+    assert_eq!(node.member(NodeId::new(900)), None);
+    let [Message::Challenge { cookie }] = said_to(&mut node, STRANGER)[..] else { panic!("a challenge and no more") };
+    assert_eq!(node.stats().datagrams_unproved, 1);
+
+    // Guessed, or overheard by somebody who is elsewhere.
+    for (from, cookie) in [(STRANGER, cookie ^ 1), (STRANGER + 1, cookie)] {
+        say(&mut node, from, now, &[vec![Message::Proof { cookie }], joins()].concat());
+        assert_eq!(node.member(NodeId::new(900)), None);
+    }
+    transmits(&mut node);
+    say(&mut node, STRANGER, now, &[vec![Message::Proof { cookie }], joins()].concat());
+    assert!(node.member(NodeId::new(900)).is_some(), "what came along with the proof is taken in");
+    assert!(
+        said_to(&mut node, STRANGER)
+            .iter()
+            .any(|said| matches!(said, Message::Summary { answer: Answer::Brief { .. } | Answer::Full { .. }, .. }))
+    );
+    assert_eq!(node.stats().datagrams_unproved, 3);
+}
+
+#[test]
+fn who_pings_is_acked_whoever_it_is() {
+    let mut node = met();
+    let now = node.now;
+    say(&mut node, STRANGER, now, &[Message::Ping { seq: 7 }]);
+    assert_eq!(said_to(&mut node, STRANGER), [Message::Ack { seq: 7 }]);
+    say(&mut node, STRANGER, now, &[Message::Challenge { cookie: 7 }]);
+    assert_eq!(said_to(&mut node, STRANGER), [Message::Proof { cookie: 7 }]);
+    assert_eq!(node.stats().datagrams_unproved, 0);
+}
+
+#[test]
+fn joining_takes_a_round_trip_more() {
+    let mut net = Net::new(2, &Config::lan());
+    let [seed, newcomer] = &mut net.nodes[..] else { unreachable!() };
+    tick(seed, START);
+    newcomer.join(START, [0]);
+    for trip in 0..2 {
+        assert_eq!(seed.live_members(), 1, "{trip}");
+        for (to, _, payload) in transmits(newcomer) {
+            assert_eq!(to, 0);
+            seed.handle(START, Input::Datagram { from: &1, payload: &payload }).unwrap();
+        }
+        for (to, _, payload) in transmits(seed) {
+            assert_eq!(to, 1);
+            newcomer.handle(START, Input::Datagram { from: &0, payload: &payload }).unwrap();
+        }
+    }
+    assert_eq!(seed.live_members(), 2);
+}
+
+#[test]
+fn given_peers_meet_whichever_of_them_was_given_the_other() {
+    let config = Config { membership: Membership::Given, ..Config::lan() };
+    let mut net = Net::new(2, &config);
+    net.nodes[0].set_peers(START, [1]);
+    net.nodes[1].set_peers(START, []);
+    net.nodes[0].put(START, "name", b"value").unwrap();
+    net.run(10 * SECOND);
+    assert_eq!(net.nodes[1].get("name").as_deref(), Some(&b"value"[..]));
+}
+
+#[test]
+fn a_ping_for_another_carries_nothing_along() {
+    let mut node = met();
+    let now = node.now;
+    node.put(now, "hot", &[7; 500]).unwrap();
+    transmits(&mut node);
+    hear(&mut node, now, &[Message::PingReq { seq: 1, target: NodeId::new(77), address: STRANGER }]);
+    assert!(matches!(said_to(&mut node, STRANGER)[..], [Message::Ping { .. }]));
+}
+
+#[test]
+fn what_may_have_been_forgotten_since_is_refused() {
+    let mut node = met();
+    let payload = datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1")))]);
+    node.gate.note_proved(&STRANGER);
+    // Half of the day for which the dead are remembered.
+    let oldest = 43_200 * SECOND;
+    let late = node.clock(START) + oldest + SECOND;
+    let before = state(&mut node).0;
+    let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
+    assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
+    assert_eq!((state(&mut node).0, node.stats().datagrams_too_old), (before, 1));
+    node.handle(late - SECOND, Input::Datagram { from: &STRANGER, payload: &payload }).unwrap();
+    assert!(node.get("x").is_some());
+}
+
+#[test]
+fn who_is_not_admitted_is_not_heard_and_not_believed_in() {
+    let mut node = met();
+    let now = node.now;
+    node.set_admission(|id, address| id != NodeId::new(900) && *address != 4_000);
+    let payload = datagram(&mut node, &[Message::Ping { seq: 1 }]);
+    let heard = node.handle(now, Input::Datagram { from: &2, payload: &payload });
+    assert_eq!((heard, node.stats().datagrams_not_admitted), (Err(DatagramError::NotAdmitted), 1));
+    // Told by a member, of two that may not be.
+    let told = [record(901, Standing::Alive), Record { address: 2, ..record(900, Standing::Alive) }];
+    let told = told.map(|record| Message::Mail(Item::Update(Update::Member(record))));
+    let mut body = vec![0; 500];
+    let mut writer = Writer::new(&mut body);
+    assert!(told.iter().all(|message| writer.push(message)));
+    let used = writer.used();
+    let payload = sealed_as(&mut node, 1, &body[..used]);
+    node.handle(now, Input::Datagram { from: &0, payload: &payload }).unwrap();
+    assert_eq!((node.live_members(), node.stats().updates_not_admitted), (4, 2));
+}
+
+#[test]
+fn another_cluster_is_reported_once_an_hour() {
+    let mut node = met();
+    let mut other = self::node(77, Config { label: "other".into(), ..Config::lan() });
+    let payload = datagram(&mut other, &[Message::Ping { seq: 1 }]);
+    let mut told = Vec::new();
+    let start = node.now;
+    for minute in 0..180_u32 {
+        let now = start + 60 * minute * SECOND;
+        for from in 0..3 {
+            let from = STRANGER + 10 * minute + from;
+            let heard = node.handle(now, Input::Datagram { from: &from, payload: &payload });
+            assert_eq!(heard, Err(DatagramError::ForeignLabel));
+        }
+        tick(&mut node, now);
+        told.extend(core::iter::from_fn(|| node.poll_event()).filter_map(|event| match event {
+            Event::ForeignCluster { address } => Some(address - STRANGER),
+            _ => None,
+        }));
+    }
+    assert_eq!(told, [2, 602, 1_202], "the latest address of each");
+    assert_eq!(node.stats().datagrams_foreign, 540);
+}
+
+/// What may come from anywhere, and names third parties where it can.
+fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
+    let elsewhere = || STRANGER..STRANGER + 5;
+    let member = (900_u64..905, elsewhere()).prop_map(|(id, address)| {
+        Message::Mail(Item::Update(Update::Member(Record { address, ..record(id, Standing::Alive) })))
+    });
+    let request = elsewhere().prop_map(|address| Message::PingReq { seq: 1, target: NodeId::new(2), address });
+    let hostile = proptest::sample::select(hostile::hostile().concat());
+    let cookie = any::<u32>();
+    let message = prop_oneof![
+        member,
+        request,
+        hostile,
+        proptest::sample::select(joins()),
+        any::<u32>().prop_map(|seq| Message::Ping { seq }),
+        cookie.prop_map(|cookie| Message::Challenge { cookie }),
+        cookie.prop_map(|cookie| Message::Proof { cookie }),
+        Just(Message::Mail(Item::Suspicion(suspicion(1)))),
+        Just(Message::Mail(Item::Update(entry("x", &[1; 300])))),
+    ];
+    proptest::collection::vec(message, 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nobody_gets_more_than_he_sent_before_he_has_shown_that_he_receives(
+        datagrams in proptest::collection::vec((STRANGER..STRANGER + 5, 890_u64..905, anything(), 0_u64..2_000), 1..40),
+    ) {
+        let mut node = met();
+        let mut now = node.now;
+        let (mut sent, mut received) = (BTreeMap::<u32, usize>::new(), BTreeMap::<u32, usize>::new());
+        for (from, sender, messages, wait) in datagrams {
+            let mut body = vec![0; 1_162];
+            let mut writer = Writer::new(&mut body);
+            for message in &messages {
+                writer.push(message);
+            }
+            let used = writer.used();
+            let payload = sealed_as(&mut node, sender, &body[..used]);
+            node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
+            *received.entry(from).or_default() += payload.len();
+            now += Duration::from_millis(wait);
+            tick(&mut node, now);
+            for (to, _, payload) in transmits(&mut node) {
+                *sent.entry(to).or_default() += payload.len();
+            }
+            for (to, bytes) in sent.range(STRANGER..) {
+                prop_assert!(*bytes <= received.get(to).copied().unwrap_or(0), "{} bytes to {}", bytes, to);
+            }
+        }
+        prop_assert!((900..905).all(|id| node.member(NodeId::new(id)).is_none()), "and nobody got in");
+        prop_assert_eq!(node.get("x"), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! How much room the items take that members write: in all, and each writer's part of it.
+
+use alloc::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::update::Update;
+
+/// Items, and the bytes of their values.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) items: usize,
+    pub(crate) bytes: usize,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    bytes: usize,
+    writers: BTreeMap<NodeId, Room>,
+}
+
+impl Usage {
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn of(&self, writer: NodeId) -> Room {
+        self.writers.get(&writer).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add<A>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.writer() else { return };
+        let bytes = update.body_len();
+        self.bytes += bytes;
+        let room = self.writers.entry(writer).or_default();
+        room.items += 1;
+        room.bytes += bytes;
+    }
+
+    pub(super) fn remove<A>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.writer() else { return };
+        let bytes = update.body_len();
+        self.bytes -= bytes;
+        if let Some(room) = self.writers.get_mut(&writer) {
+            room.items -= 1;
+            room.bytes -= bytes;
+            if room.items == 0 {
+                self.writers.remove(&writer);
+            }
+        }
+    }
+}

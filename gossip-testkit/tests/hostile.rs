@@ -1,0 +1,260 @@
+//! What comes from outside the cluster, and what was recorded inside it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gossip_core::{Config, Event, Input, Instant, Node, NodeId, Status};
+use gossip_testkit::{Addr, Boot, Cluster, Command, Limits, Machine, Outgoing, View, id_of};
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+// Labels.
+
+/// A node of the one cluster at an even address, of another at an odd one.
+struct OneOfTwo(Node<Addr>);
+
+impl Machine for OneOfTwo {
+    type Config = Config;
+    type Command = Command;
+    type Event = Event<Addr>;
+    type Memory = <Node<Addr> as Machine>::Memory;
+
+    fn limits(config: &Config) -> Limits {
+        <Node<Addr> as Machine>::limits(config)
+    }
+
+    fn boot(boot: &Boot<'_, Config>, memory: Option<Self::Memory>) -> Self {
+        let label = ["even", "odd"][boot.addr.0 as usize % 2].into();
+        let config = Config { label, ..boot.config.clone() };
+        Self(<Node<Addr> as Machine>::boot(&Boot { config: &config, ..*boot }, memory))
+    }
+
+    fn into_memory(self) -> Self::Memory {
+        self.0.into_memory()
+    }
+
+    fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
+        self.0.command(now, command)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        Machine::handle(&mut self.0, now, input)
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        Machine::poll_transmit(&mut self.0, buffer)
+    }
+
+    fn poll_event(&mut self) -> Option<Event<Addr>> {
+        self.0.poll_event()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    fn view(&self, cut: Instant) -> View {
+        self.0.view(cut)
+    }
+}
+
+/// When and of whom each node spoke.
+type Told = BTreeMap<Addr, Vec<(Instant, Addr)>>;
+
+#[test]
+fn two_clusters_that_reach_one_another_never_merge() {
+    let config = Config::default();
+    // All of them join through one of each, and half of what they say to their seeds goes to the other cluster.
+    let mut cluster = Cluster::<OneOfTwo>::builder(12, config).seed(1).seeds(2).build();
+    let told: Rc<RefCell<Told>> = Rc::default();
+    let tell = Rc::clone(&told);
+    cluster.on_event(move |at, node, event| {
+        if let Event::ForeignCluster { address } = event {
+            tell.borrow_mut().entry(node).or_default().push((at, *address));
+        }
+    });
+    cluster.run_for(20 * SECOND);
+    for node in 0..2 {
+        cluster.command(node, &Command::put("whose", ["even", "odd"][node as usize])).unwrap();
+    }
+    cluster.run_for(3 * 3_600 * SECOND);
+    for (addr, OneOfTwo(node)) in cluster.live() {
+        assert_eq!(node.live_members(), 6, "{addr}");
+        assert!(node.members().all(|member| member.address.0 % 2 == addr.0 % 2 && member.status == Status::Alive));
+        assert_eq!(node.get("whose").as_deref(), Some(["even", "odd"][addr.0 as usize % 2].as_bytes()));
+    }
+    // The seeds are called for ever: they count every call and speak of it once an hour.
+    for node in 0..2 {
+        assert!(cluster.node(node).0.stats().datagrams_foreign > 100);
+        let told = &told.borrow()[&Addr(node)];
+        assert!((3..=4).contains(&told.len()), "{told:?}");
+        assert!(told.windows(2).all(|pair| pair[1].0.since(pair[0].0) >= 3_600 * SECOND));
+        assert!(told.iter().all(|(_, address)| address.0 % 2 != node % 2));
+    }
+}
+
+// Recordings.
+
+/// Everything is forgotten so soon that recordings outlive it.
+fn brief() -> Config {
+    let mut config = Config::default();
+    config.lifetimes.max_ahead = 5 * SECOND;
+    config.lifetimes.broadcast = 20 * SECOND;
+    config.lifetimes.certificate = 120 * SECOND;
+    config.lifetimes.shrink = 20 * SECOND;
+    config.lifetimes.reap_after = 120 * SECOND;
+    config
+}
+
+const NODES: u32 = 5;
+/// This one crashes and does not come back.
+const GONE: u32 = 4;
+
+#[derive(Debug, Clone)]
+struct Played {
+    /// Which of what was recorded, of so many.
+    which: prop::sample::Index,
+    /// How much of what follows it.
+    length: usize,
+    /// To whom: its receiver, or somebody else.
+    elsewhere: Option<u32>,
+    /// How long after what was played before.
+    after: u64,
+    /// A node that is started anew before.
+    restart: Option<(u32, bool)>,
+}
+
+fn played() -> impl Strategy<Value = Played> {
+    let elsewhere = proptest::option::weighted(0.2, 0..GONE);
+    let restart = proptest::option::weighted(0.1, (0..GONE, any::<bool>()));
+    let after = prop_oneof![0_u64..1_000, 0_u64..60_000];
+    (any::<prop::sample::Index>(), 1_usize..200, elsewhere, after, restart)
+        .prop_map(|(which, length, elsewhere, after, restart)| Played { which, length, elsewhere, after, restart })
+}
+
+type Recording = Rc<RefCell<Vec<(Addr, Addr, Vec<u8>)>>>;
+
+/// A cluster in which something was written, overwritten, deleted and said, and somebody crashed.
+fn recorded(seed: u64) -> (Cluster, Recording) {
+    let mut cluster: Cluster = Cluster::builder(NODES, brief()).seed(seed).build();
+    let recording = Recording::default();
+    let tape = Rc::clone(&recording);
+    cluster.tap(move |datagram| tape.borrow_mut().push((datagram.from, datagram.to, datagram.payload.to_vec())));
+    cluster.run_for(8 * SECOND);
+    let delete = |own| Command::Delete { name: "gone".into(), own };
+    let own = |value: &str| Command::Put { name: "own".into(), value: value.into(), own: true, time_to_live: None };
+    for (node, command) in [
+        (0, Command::put("kept", "old")),
+        (1, Command::put("gone", "for good")),
+        (2, own("old")),
+        (GONE, own("gone with it")),
+        (3, Command::broadcast("said once")),
+    ] {
+        cluster.command(node, &command).unwrap();
+    }
+    cluster.run_for(3 * SECOND);
+    // A false suspicion, which is refuted: its recording is played back as well.
+    cluster.pause(1);
+    cluster.run_for(3 * SECOND);
+    cluster.resume(1);
+    cluster.run_for(3 * SECOND);
+    for (node, command) in [(1, Command::put("kept", "new")), (3, delete(false)), (2, own("new"))] {
+        cluster.command(node, &command).unwrap();
+    }
+    cluster.crash(GONE);
+    cluster.run_for(30 * SECOND);
+    cluster.tap(|_| {});
+    (cluster, recording)
+}
+
+/// What an application sees.
+fn seen(cluster: &Cluster) -> Vec<String> {
+    let of = |node: &Node<Addr>| {
+        let entries: Vec<_> = node.entries("").map(|(name, value)| (name, value.escape_ascii().to_string())).collect();
+        // What the one who is gone owned goes with its record, recordings or not.
+        let own = node.entries_named("own").filter(|(id, _)| *id != id_of(Addr(GONE)));
+        let own: Vec<_> = own.map(|(id, value)| (id, value.escape_ascii().to_string())).collect();
+        let alive = node.members().filter(|member| matches!(member.status, Status::Alive)).map(|member| member.id);
+        format!("{entries:?} {own:?} {:?}", alive.collect::<std::collections::BTreeSet<_>>())
+    };
+    cluster.live().map(|(_, node)| of(node)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_recorded_and_is_played_back_changes_nothing(
+        seed in 0_u64..1_000,
+        tape in proptest::collection::vec(played(), 1..30),
+    ) {
+        let (mut cluster, recording) = recorded(seed);
+        let before = seen(&cluster);
+        prop_assert!(before.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", before);
+        prop_assert!(before[0].contains("\"new\"") && !before[0].contains("for good"));
+        let broken: Rc<RefCell<Vec<String>>> = Rc::default();
+        let notes = Rc::clone(&broken);
+        cluster.on_event(move |at, node, event| match event {
+            // Whoever is started anew may be suspected before, and was silent for no time at all.
+            Event::Member { member, .. } if member.status == Status::Dead && member.id != id_of(Addr(GONE)) => {
+                notes.borrow_mut().push(format!("{at}: {node} sees {} dead", member.id));
+            }
+            Event::Broadcast { .. } => notes.borrow_mut().push(format!("{at}: {node} hears it again")),
+            _ => {}
+        });
+        let recording = recording.borrow();
+        let mut owner_lives = true;
+        for Played { which, length, elsewhere, after, restart } in tape {
+            cluster.run_for(Duration::from_millis(after));
+            if let Some((node, memory)) = restart {
+                cluster.restart(node, memory);
+                // What a member owns dies with its process.
+                owner_lives &= node != 2;
+                cluster.run_for(SECOND);
+            }
+            for (from, to, payload) in recording[which.index(recording.len())..].iter().take(length) {
+                let to = elsewhere.unwrap_or(to.0);
+                if to != GONE {
+                    cluster.with(to, |node, now| {
+                        let _ = Machine::handle(node, now, Input::Datagram { from, payload });
+                    });
+                }
+            }
+        }
+        cluster.run_for(60 * SECOND);
+        prop_assert_eq!(&*broken.borrow(), &Vec::<String>::new());
+        let after = seen(&cluster);
+        if owner_lives {
+            prop_assert_eq!(before, after);
+        } else {
+            let without = |seen: &[String]| seen.iter().map(|seen| seen.replace("(0000000000000002, \"new\")", "")).collect::<Vec<_>>();
+            prop_assert_eq!(without(&before), without(&after));
+        }
+    }
+}
+
+#[test]
+fn the_recordings_are_worth_playing() {
+    // Played at once they are news to one who starts anew; later they are refused for their age.
+    let (mut cluster, recording) = recorded(1);
+    let play = |cluster: &mut Cluster| {
+        for (from, to, payload) in &*recording.borrow() {
+            if to.0 != GONE {
+                cluster.with(to.0, |node, now| {
+                    let _ = Machine::handle(node, now, Input::Datagram { from, payload });
+                });
+            }
+        }
+    };
+    play(&mut cluster);
+    let refused = |cluster: &Cluster| cluster.live().map(|(_, node)| node.stats().datagrams_too_old).sum::<u64>();
+    assert_eq!(refused(&cluster), 0);
+    assert!(cluster.node(1).stats().refutations > 0, "an old suspicion is refuted");
+    cluster.run_for(200 * SECOND);
+    play(&mut cluster);
+    assert!(refused(&cluster) > 1_000);
+    assert_eq!(cluster.node(0).member(NodeId::new(id_of(Addr(GONE)).get())), None, "it stays forgotten");
+}
