@@ -450,15 +450,17 @@ fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
 }
 
 /// A site in an exchange with address 1, which has its token.
+/// What a peer answers that holds so many items.
+fn answer(count: u64) -> Message<u16> {
+    let answer = Answer::Brief { token: 9 };
+    Message::Summary { cut: cut_of(NOW), count, fingerprint: 1, partial: false, answer }
+}
+
 fn exchanging() -> (Site, u32) {
     let mut site = Site::new(Mode::PushPull, 0..100);
     site.begin(1);
     site.said();
-    let cut = cut_of(NOW);
-    site.hear(
-        1,
-        Message::Summary { cut, count: 101, fingerprint: 1, partial: false, answer: Answer::Brief { token: 9 } },
-    );
+    site.hear(1, answer(101));
     let Some(Message::Sketch { tokens, .. }) = site.said().pop() else { panic!() };
     (site, tokens.mine)
 }
@@ -472,11 +474,9 @@ fn one_who_says_for_ever_that_nothing_decodes_is_given_up() {
         // Few enough that they are split, not pulled, and once as many as can be said.
         let estimate = if sketches == 5 { u64::MAX } else { 1 };
         site.hear(1, Message::Split { range, count: 1, estimate });
-        ranges.extend(
-            site.said()
-                .into_iter()
-                .filter_map(|message| if let Message::Sketch { range, .. } = message { Some(range) } else { None }),
-        );
+        let said = site.said().into_iter();
+        ranges
+            .extend(said.filter_map(|said| if let Message::Sketch { range, .. } = said { Some(range) } else { None }));
         sketches += 1;
         assert!(sketches < 100_000);
     }
@@ -495,11 +495,7 @@ fn catching_up() -> Site {
     let mut site = Site::new(Mode::PushPull, 0..10);
     site.begin(1);
     site.said();
-    let cut = cut_of(NOW);
-    site.hear(
-        1,
-        Message::Summary { cut, count: 10_000, fingerprint: 1, partial: false, answer: Answer::Brief { token: 9 } },
-    );
+    site.hear(1, answer(10_000));
     assert!(matches!(&site.said()[..], [Message::Pull { token: 9, ranges, .. }] if ranges[..] == [Range::ALL]));
     assert_eq!(site.anti_entropy.progress(), Some((0, 10_000)));
     site
