@@ -230,6 +230,13 @@ settings! {
         outbox: usize,
         /// Broadcasts that wait for the application.
         undelivered: usize,
+        /// The largest value of an entry, in bytes; at most 64 MiB, and best the same in the whole cluster: one that
+        /// is larger is refused here even if others hold it. What does not fit a datagram is fetched in parts.
+        max_value: usize,
+        /// Values being fetched in parts, those that wait for their turn included.
+        transfers: usize,
+        /// Bytes of half-fetched values, at least `max_value`.
+        transfer_bytes: usize,
     }
 }
 
@@ -285,6 +292,9 @@ impl Config {
                 hot: 4_096,
                 outbox: 4_096,
                 undelivered: 1_024,
+                max_value: 1 << 20,
+                transfers: 1_024,
+                transfer_bytes: 16 << 20,
             },
         }
     }

@@ -3,6 +3,9 @@
 //! Each takes the replica and the outbox; none knows the node, nor what an update means.
 
 pub(crate) mod anti_entropy;
+mod bucket;
 pub(crate) mod direct_mail;
 pub(crate) mod interest;
 pub(crate) mod rumor;
+mod token;
+pub(crate) mod transfer;

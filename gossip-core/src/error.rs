@@ -106,12 +106,12 @@ pub enum WriteError {
         /// The bound.
         longest: usize,
     },
-    /// The value does not fit.
+    /// The value, or the payload of a broadcast, is too large.
     #[error("a value of {size} bytes, at most {largest} are admitted")]
     TooLarge {
         /// Its size in bytes.
         size: usize,
-        /// What fits beside this name.
+        /// The bound: `limits.max_value`; for a broadcast what fits a datagram.
         largest: usize,
     },
     /// A time to live that has passed before anybody can learn the value.

@@ -57,6 +57,9 @@
 //!   ([`Node::put_own`]) and fold [`Node::entries_named`]: counters, sets and other CRDTs.
 //! - What is deleted stays deleted, unless two groups are cut apart for longer than a death certificate is kept
 //!   ([`Lifetimes::certificate`]).
+//! - Values have up to [`Limits::max_value`] bytes (1 MiB). One that does not fit a datagram is fetched in parts and seen
+//!   when it is whole; half-fetched ones take at most [`Limits::transfer_bytes`]. Names have up to 255 bytes, broadcasts
+//!   must fit a datagram.
 //! - There is no unicast, no ordering between keys, no compare-and-set.
 //! - Whoever can send datagrams to a node of your cluster can write to it, unless a keyring seals them (feature
 //!   `encryption`): by themselves datagrams are checked for damage, not for forgery.

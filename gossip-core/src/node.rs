@@ -10,6 +10,7 @@ mod gate;
 mod handle;
 #[cfg(feature = "encryption")]
 mod keys;
+mod large;
 mod learn;
 mod snapshot;
 mod transmit;
@@ -27,6 +28,7 @@ use crate::address::{Address, MAX_ADDRESS};
 use crate::config::{Config, Membership};
 use crate::epidemic::anti_entropy::{self, AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
+use crate::epidemic::transfer::Transfers;
 use crate::error::ConfigError;
 use crate::event::{Change, Event, Member, Status};
 use crate::id::NodeId;
@@ -36,7 +38,7 @@ use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
 use crate::update::{Clock, Update};
-use crate::wire::{Envelope, Message};
+use crate::wire::{Envelope, Message, OVERHEAD};
 use absence::Contact;
 use bounds::Met;
 use clocks::PeerClocks;
@@ -151,7 +153,7 @@ pub struct Stats {
     pub work_dropped: u64,
     /// Updates refused: records of members that are not admitted.
     pub updates_not_admitted: u64,
-    /// Updates refused: too large to be passed on.
+    /// Updates refused: larger than this node takes.
     pub updates_oversized: u64,
     /// Datagrams that came after this node had left.
     pub datagrams_after_leaving: u64,
@@ -167,6 +169,16 @@ pub struct Stats {
     pub events_dropped: u64,
     /// Broadcasts the application did not fetch in time.
     pub broadcasts_dropped: u64,
+    /// Values too large for a datagram that this node set out to fetch.
+    pub transfers_begun: u64,
+    /// Those that came whole, and were what they should be.
+    pub transfers_completed: u64,
+    /// Those that nobody gave, or not as they should be: anti-entropy will find another holder.
+    pub transfers_failed: u64,
+    /// Those given up because the value was overwritten meanwhile.
+    pub transfers_overtaken: u64,
+    /// Those not begun because there were too many: anti-entropy will find them missing again.
+    pub transfers_refused: u64,
     /// Anti-entropy exchanges begun here.
     pub exchanges: u64,
     /// Members probed: one in every protocol period.
@@ -245,6 +257,7 @@ pub struct Node<A: Address> {
     health: Health,
     rumors: Rumors<A>,
     anti_entropy: AntiEntropy<A>,
+    transfers: Transfers<A>,
     contacts: Contacts<A>,
     gate: Gate<A>,
     met: Met,
@@ -272,10 +285,12 @@ impl<A: Address> Node<A> {
         let envelope = Envelope::new(&config.label, config.max_datagram);
         // Clocks may be apart by the bound on future stamps either way, and a cut is on its way for a while.
         let grace = 2 * config.lifetimes.max_ahead + Duration::from_secs(10);
-        let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked);
+        let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked)
+            .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let anti_entropy =
             AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
+        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
         Ok(Self {
             prober: Prober::new(config.probe.clone(), &mut rng),
             suspicions: Suspicions::new(id, config.probe.clone()),
@@ -297,6 +312,7 @@ impl<A: Address> Node<A> {
             members: Members::default(),
             rumors,
             anti_entropy,
+            transfers,
             contacts: Contacts::default(),
             gate: Gate::default(),
             met: Met::default(),
@@ -352,7 +368,8 @@ impl<A: Address> Node<A> {
         let leaving = if let Phase::Leaving { deadline } = self.phase { Some(deadline) } else { None };
         let probes = self.config.membership == Membership::Probed && self.phase == Phase::Running;
         let swim = probes.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
-        [leaving, swim, self.rumors.due(), self.anti_entropy.due(), self.contacts.due(), self.replica.next_due()]
+        let (rumors, anti_entropy, transfers) = (self.rumors.due(), self.anti_entropy.due(), self.transfers.due());
+        [leaving, swim, rumors, anti_entropy, transfers, self.contacts.due(), self.replica.next_due()]
             .into_iter()
             .flatten()
             .min()
@@ -453,6 +470,11 @@ impl<A: Address> Node<A> {
         self.anti_entropy.progress()
     }
 
+    /// How many values too large for a datagram are being fetched or wait for it, and how many bytes are held for them.
+    pub fn transfers(&self) -> (usize, usize) {
+        self.transfers.under_way()
+    }
+
     /// How many rumors are hot here.
     pub fn hot_rumors(&self) -> usize {
         self.rumors.len()
@@ -460,7 +482,13 @@ impl<A: Address> Node<A> {
 
     /// What was counted so far.
     pub fn stats(&self) -> Stats {
+        let transfers = self.transfers.counted();
         Stats {
+            transfers_begun: transfers.begun,
+            transfers_completed: transfers.completed,
+            transfers_failed: transfers.failed,
+            transfers_overtaken: transfers.overtaken,
+            transfers_refused: transfers.refused,
             probes: self.prober.begun(),
             outbox_dropped: self.outbox.dropped(),
             hot_dropped: self.rumors.dropped(),

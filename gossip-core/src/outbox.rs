@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 use crate::replica::Range;
 use crate::time::Instant;
 use crate::update::KeyHash;
-use crate::wire::{Message, Suspicion};
+use crate::wire::{Message, Span, Suspicion};
 
 /// What a datagram is sent for; others may ride along. In the order in which they are sent, but for bulk: one datagram
 /// in four while others wait.
@@ -75,6 +75,8 @@ pub(crate) enum Intent<A> {
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// What stands in these ranges, so many datagrams of it.
     Pages { cut: Instant, ranges: VecDeque<Range>, window: u8 },
+    /// These parts of an item's value, so many datagrams of it.
+    Chunks { item: u64, missing: VecDeque<Span>, window: u8 },
 }
 
 /// See the [module](self).
@@ -176,9 +178,18 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
 
     /// Drops pages that still wait for this peer: one pull at a time is answered.
     pub(crate) fn drop_pages(&mut self, to: &A) {
+        self.drop_bulk(to, |intent| matches!(intent, Intent::Pages { .. }));
+    }
+
+    /// Drops chunks of this item that still wait for this peer: what it lacks now is in its last request.
+    pub(crate) fn drop_chunks(&mut self, to: &A, item: u64) {
+        self.drop_bulk(to, |intent| matches!(intent, Intent::Chunks { item: of, .. } if *of == item));
+    }
+
+    fn drop_bulk(&mut self, to: &A, stale: impl Fn(&Intent<A>) -> bool) {
         let class = &mut self.classes[Kind::Bulk as usize];
         let before = class.len();
-        class.retain(|(peer, intent)| peer != to || !matches!(intent, Intent::Pages { .. }));
+        class.retain(|(peer, intent)| peer != to || !stale(intent));
         for _ in class.len()..before {
             self.uncount(to);
         }

@@ -23,7 +23,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -67,6 +67,11 @@ pub(crate) struct Replica<A> {
     shrinking: BTreeSet<(Instant, Slot)>,
     names: BTreeMap<(Arc<str>, Option<NodeId>), Slot>,
     owned: BTreeSet<(NodeId, Slot)>,
+    /// The digests of entries that are too large to travel whole: they are asked for often, and to hash a megabyte takes
+    /// a millisecond.
+    large: BTreeMap<KeyHash, u128>,
+    /// How long the encoding of an update may be that travels whole.
+    whole: usize,
     parked: Parked<A>,
     usage: Usage,
     grace: Duration,
@@ -86,12 +91,20 @@ impl<A: Address> Replica<A> {
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
             owned: BTreeSet::new(),
+            large: BTreeMap::new(),
+            whole: usize::MAX,
             parked: Parked::new(parked),
             usage: Usage::default(),
             grace,
             shrink,
             touched: Vec::new(),
         }
+    }
+
+    /// Updates whose encoding is longer than `whole` bytes travel as descriptors.
+    pub(crate) fn whole_up_to(mut self, whole: usize) -> Self {
+        self.whole = whole;
+        self
     }
 
     // Merging.
@@ -129,6 +142,12 @@ impl<A: Address> Replica<A> {
             self.follow_owner(id, life, until);
         }
         Merged::News { hash, old }
+    }
+
+    /// Whether an update would be news, and not have to wait for its owner.
+    pub(crate) fn lacks(&self, key: KeyHash, update: &Update<A>) -> bool {
+        let ready = update.owner().is_none_or(|owner| matches!(self.ownership(owner), Ownership::Current(_)));
+        ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
     fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
@@ -179,7 +198,11 @@ impl<A: Address> Replica<A> {
 
     /// Adds an update of a key that nothing is stored of, to all indexes. The hash of its item.
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
-        let hash = self.hasher.item(key, &update);
+        let digest = self.hasher.digest(&update);
+        let hash = self.hasher.item_of(key, &update, digest);
+        if self.is_large(&update) {
+            self.large.insert(key, digest);
+        }
         self.usage.add(&update);
         let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
         self.hashes.insert(hash, slot);
@@ -206,6 +229,7 @@ impl<A: Address> Replica<A> {
         let stored = self.items.remove(slot, &self.hasher)?;
         self.usage.remove(&stored.update);
         self.hashes.remove(stored.hash);
+        self.large.remove(&stored.key);
         if let Some(end) = stored.until.instant() {
             self.ending.remove(&(end, slot));
         }
@@ -279,6 +303,22 @@ impl<A: Address> Replica<A> {
     /// Whether an item has this hash.
     pub(crate) fn has_hash(&self, hash: u64) -> bool {
         self.hashes.contains(hash)
+    }
+
+    fn is_large(&self, update: &Update<A>) -> bool {
+        // Tags, lengths, owner, stamp and both ends, at their longest.
+        const REST: usize = 70;
+        let Update::Entry(Entry { name, value: Some(value), .. }) = update else { return false };
+        value.len().saturating_add(name.len() + REST) > self.whole
+    }
+
+    /// What stands for an update of this replica's on the wire, if it is too large to travel whole.
+    pub(crate) fn descriptor(&self, update: &Update<A>) -> Option<Descriptor> {
+        let Update::Entry(entry) = update else { return None };
+        if !self.is_large(update) {
+            return None;
+        }
+        Descriptor::of(entry, *self.large.get(&self.hasher.key(update))?)
     }
 
     /// What is known of a member.

@@ -2,6 +2,7 @@
 //!
 //! Merging is "the larger version wins". Knows no store, no mechanism and no bytes of a datagram.
 
+mod descriptor;
 mod hash;
 mod stamp;
 
@@ -15,6 +16,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 
+pub(crate) use descriptor::Descriptor;
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub(crate) use stamp::Clock;
 pub use stamp::Stamp;

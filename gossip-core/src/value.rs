@@ -201,9 +201,12 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_written_changes_nothing() {
         let mut node = node();
-        let long = (1, "x".repeat(2_000));
+        let long = (1, "x".repeat(1 << 20));
         let refused = LIMITS.put(&mut node, NOW, &long);
-        assert!(matches!(refused, Err(TypedError::Write(WriteError::TooLarge { size: 2_003, .. }))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(TypedError::Write(WriteError::TooLarge { size: 1_048_580, largest: 1_048_576 }))),
+            "{refused:?}"
+        );
         assert_eq!(LIMITS.get(&node), Ok(None));
     }
 }

@@ -24,7 +24,7 @@ use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
 
 pub(crate) use message::{
-    Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Suspicion, Tokens, Writer, encoded_len, read,
+    Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Span, Suspicion, Tokens, Writer, encoded_len, read,
 };
 
 /// The wire format that this node speaks.

@@ -182,6 +182,8 @@ pub enum Note {
     },
     /// It has forgotten what it knew, on purpose: as if it had started without memory.
     Forgot,
+    /// It holds a value larger than a datagram, written by this one.
+    Large(Addr),
     /// Nothing that the invariants would understand.
     Other,
 }

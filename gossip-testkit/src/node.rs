@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Snapshot, Stamp, Status, Update};
+use gossip_core::{
+    Change, Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Snapshot, Stamp, Status, Update,
+};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
@@ -63,6 +65,25 @@ fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     write!(f, " \"{}\"", text.escape_default())
 }
 
+/// The shortest unit that a long text is a repetition of, and how often: large values are written so.
+fn unit(text: &str) -> (&str, usize) {
+    const SHORT: usize = 64;
+    let repeats = |len: usize| {
+        let unit = text.get(..len)?;
+        let times = text.len() / len;
+        (text.len() > SHORT && unit.repeat(times) == text).then_some((unit, times))
+    };
+    (1..=SHORT).find_map(repeats).unwrap_or((text, 1))
+}
+
+/// How often the text before is repeated, and what follows; more than a value of the largest size is a typing error.
+fn times(rest: &str) -> Result<(usize, &str), ParseCommandError> {
+    let Some(rest) = rest.trim_start().strip_prefix("x ") else { return Ok((1, rest)) };
+    let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let times = number.parse().ok().filter(|times| (1..=1 << 20).contains(times));
+    Ok((times.ok_or(ParseCommandError("how often, such as x 200"))?, rest))
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = |own: bool| if own { "-own" } else { "" };
@@ -70,7 +91,11 @@ impl fmt::Display for Command {
             Self::Put { name, value, own: is_own, time_to_live } => {
                 write!(f, "put{}", own(*is_own))?;
                 quote(f, name)?;
-                quote(f, value)?;
+                let (unit, times) = unit(value);
+                quote(f, unit)?;
+                if times > 1 {
+                    write!(f, " x {times}")?;
+                }
                 time_to_live.map_or(Ok(()), |time| write!(f, " for {}", Seconds(time)))
             }
             Self::Delete { name, own: is_own } => {
@@ -129,6 +154,8 @@ impl FromStr for Command {
             "put" | "put-own" => {
                 let (name, rest) = unquote(rest)?;
                 let (value, rest) = unquote(rest)?;
+                let (times, rest) = times(rest)?;
+                let value = value.repeat(times);
                 let (time_to_live, rest) = match rest.trim_start().strip_prefix("for ") {
                     Some(time) => {
                         (Some(crate::scenario::seconds(time.trim()).ok_or(ParseCommandError("a time such as 5s"))?), "")
@@ -153,13 +180,18 @@ impl FromStr for Command {
     }
 }
 
-/// Few names, so that writes meet; now and then a value that fills a datagram.
+/// Few names, so that writes meet; now and then what fills a datagram, and a value that needs several.
 impl Workload for Command {
     fn random(dice: &mut Dice) -> Self {
         let name = format!("k{}", dice.within(0..=3));
-        let value = |dice: &mut Dice| {
+        let text = |dice: &mut Dice| {
             let text = format!("{:x}", dice.bits() >> 40);
             if dice.chance(Chance::percent(10)) { text.repeat(dice.within(1..=140) as usize) } else { text }
+        };
+        let value = |dice: &mut Dice| {
+            let text = text(dice);
+            let large = text.len() < 8 && dice.chance(Chance::percent(10));
+            if large { text.repeat(dice.within(200..=1_000) as usize) } else { text }
         };
         let own = dice.chance(Chance::percent(25));
         match dice.within(0..=9) {
@@ -167,12 +199,16 @@ impl Workload for Command {
             5..=6 => Self::Delete { name, own },
             7 => {
                 let time_to_live = Some(Duration::from_secs(dice.within(20..=90)));
-                Self::Put { name, value: value(dice), own: false, time_to_live }
+                // What takes long to come may expire on its way, and of that only a certificate is left, which has no name.
+                Self::Put { name, value: text(dice), own: false, time_to_live }
             }
-            _ => Self::Broadcast(value(dice)),
+            _ => Self::Broadcast(text(dice)),
         }
     }
 }
+
+/// What is larger does not fit into any datagram of a preset.
+const LARGE: usize = 1_200;
 
 /// The id of the node at an address: the same number.
 pub fn id_of(addr: Addr) -> NodeId {
@@ -318,6 +354,9 @@ impl Machine for Node<Addr> {
             }
             Event::Member { was, member } => Note::Member { of: addr_of(member.id), was: *was, status: member.status },
             Event::CameBack { .. } => Note::Forgot,
+            Event::Entry { change: Change::Written { value, stamp }, .. } if value.len() > LARGE => {
+                Note::Large(addr_of(stamp.node))
+            }
             _ => Note::Other,
         }
     }

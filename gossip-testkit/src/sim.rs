@@ -354,7 +354,7 @@ impl<M: Machine> Simulator<M> {
             self.send(node, outgoing.to, outgoing.len, outgoing.label, watch);
         }
         while let Some(event) = self.slots[node.index()].machine.as_mut().and_then(Machine::poll_event) {
-            self.count(M::note(&event));
+            self.count(node, M::note(&event));
             let at = self.now;
             self.trace.line(at, |line| write!(line, "{node} says {event:?}"));
             watch.event(at, node, &event);
@@ -362,7 +362,7 @@ impl<M: Machine> Simulator<M> {
         self.schedule(node);
     }
 
-    fn count(&mut self, note: Note) {
+    fn count(&mut self, at: Addr, note: Note) {
         let there = |addr: Addr| self.machine(addr).is_some_and(|m| !m.has_left());
         match note {
             Note::Delivered(_) => self.counters.deliveries += 1,
@@ -379,6 +379,7 @@ impl<M: Machine> Simulator<M> {
                 Some(Status::Dead | Status::Left) => self.counters.rejoins += 1,
                 Some(Status::Alive) | None => {}
             },
+            Note::Large(by) => self.counters.large_values += u64::from(by != at),
             Note::Member { .. } | Note::Forgot | Note::Other => {}
         }
     }

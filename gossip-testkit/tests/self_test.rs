@@ -113,6 +113,19 @@ fn a_certificate_dropped_too_early_is_a_value_that_comes_back() {
 }
 
 #[test]
+fn a_value_taken_for_whole_too_early_is_one_write() {
+    let planted = Planted { bug: Bug::Halves, within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 0 };
+    planted.find();
+}
+
+#[test]
+fn what_nobody_has_verified_is_one_write_and_damage() {
+    let planted =
+        Planted { bug: Bug::Unverified, within: 10, invariant: "a message to all", nodes: 2, writes: 1, faults: 1 };
+    planted.find();
+}
+
+#[test]
 fn a_rumor_that_never_cools_is_one_write() {
     // What is allowed is allowed for three peers.
     let planted = Planted { bug: Bug::NeverCools, within: 5, invariant: "silence", nodes: 4, writes: 1, faults: 0 };

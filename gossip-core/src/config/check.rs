@@ -73,6 +73,9 @@ impl Config {
         within("limits.parked", limits.parked, 0..=1 << 30)?;
         within("limits.hot", limits.hot, 1..=1 << 20)?;
         within("limits.outbox", limits.outbox, 16..=1 << 20)?;
-        within("limits.undelivered", limits.undelivered, 1..=1 << 20)
+        within("limits.undelivered", limits.undelivered, 1..=1 << 20)?;
+        within("limits.max_value", limits.max_value, 1..=1 << 26)?;
+        within("limits.transfers", limits.transfers, 1..=1 << 20)?;
+        within("limits.transfer_bytes", limits.transfer_bytes, limits.max_value..=1 << 34)
     }
 }

@@ -6,12 +6,10 @@
 //!
 //! Knows items by their hashes. Must not know what an update means, nor who the members are.
 
-mod bucket;
 mod catch_up;
 mod exchange;
 mod fruitless;
 mod rivals;
-mod token;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -19,6 +17,9 @@ use core::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::bucket::Buckets;
+use super::token::Tokenizer;
+use super::transfer::wire_len;
 use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
@@ -26,15 +27,14 @@ use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::{Cell, Sketch};
 use crate::time::{Instant, micros};
 use crate::update::Update;
-use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens, encoded_len};
+use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
 
-use bucket::Buckets;
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
+pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, UNKNOWN, cells_for};
 use fruitless::Fruitless;
 use rivals::Wanted;
-use token::Tokenizer;
 
 /// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
 /// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
@@ -42,9 +42,9 @@ const EAGER: u32 = 4;
 /// Peers whose answer to a summary is awaited.
 const ASKED: usize = 16;
 /// The shortest wait for an answer: a busy peer is not asked twice.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
 /// The longest.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
@@ -77,6 +77,16 @@ pub(crate) struct Summary {
     pub(crate) fingerprint: u64,
     /// Whether its sender could not take in what it was sent.
     pub(crate) partial: bool,
+}
+
+/// What a page has brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Brought {
+    pub(crate) items: usize,
+    /// Those that were new.
+    pub(crate) news: usize,
+    /// Those that are neither here nor new: they will come in their own time.
+    pub(crate) later: usize,
 }
 
 /// How far catching up has come.
@@ -514,7 +524,7 @@ impl<A: Address> AntiEntropy<A> {
             let young = context.clock.since(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
-            bytes += if sent { encoded_len(&update) } else { 0 };
+            bytes += if sent { wire_len(context.replica, &update) } else { 0 };
             let units = (bytes / 1_024 - before) as u32;
             sent && self.buckets.take(to, units, context.now) == units
         });
@@ -559,6 +569,17 @@ impl<A: Address> AntiEntropy<A> {
     /// An update from a peer was refused: there will be a difference that no exchange settles.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
+    }
+
+    /// Something that was lacking is on its way: that the difference stays for a while does not mean that it is for good.
+    pub(crate) fn expect_more(&mut self) {
+        self.fruitless.forget_pairs();
+    }
+
+    /// What was on its way has not come: what others hold is looked at again soon, whatever the last exchanges came to.
+    pub(crate) fn look_again(&mut self) {
+        self.fruitless.forget_pairs();
+        self.eager = EAGER;
     }
 
     /// Whom pages are pulled from.

@@ -14,6 +14,7 @@ use core::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::interest::{Contact, Interest};
+use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
 use crate::outbox::{HotKey, Intent, Kind, Outbox, Place};
@@ -355,7 +356,7 @@ fn item<A: Address>(hot: &Hot, offered: bool, replica: &Replica<A>) -> Option<It
         HotKey::Opinion(suspicion) => Some(Item::Suspicion(suspicion)),
         // It is looked up if it is wanted, which is rare.
         HotKey::Fact(_) if offered => Some(Item::Offer(hot.hash)),
-        HotKey::Fact(key) => replica.get_if(key, hot.hash).map(Item::Update),
+        HotKey::Fact(key) => replica.get_if(key, hot.hash).map(|update| carried(replica, update)),
     }
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::{Node, Phase, PutOptions, check_address};
 use crate::address::Address;
+use crate::config::Config;
 use crate::epidemic::direct_mail;
 use crate::error::{ConfigError, WriteError};
 use crate::event::BroadcastId;
@@ -16,7 +17,7 @@ use crate::update::{Broadcast, Entry, KeyHash, MAX_NAME, Owner, Record, Stamp, S
 use crate::wire::{OVERHEAD, encoded_len};
 
 /// What a message spends besides an update: the head of a page, the longest.
-const MESSAGE: usize = 24;
+const MESSAGE: usize = 26;
 
 impl<A: Address> Node<A> {
     /// Joins the cluster that one of `seeds` belongs to: they are tried until one answers, through any loss, and
@@ -58,7 +59,9 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Writes a shared entry. `name`: at most 255 bytes of UTF-8; the newest write of a name wins.
+    /// Writes a shared entry. `name`: at most 255 bytes of UTF-8; the newest write of a name wins. `value`: at most
+    /// [`Limits::max_value`](crate::Limits::max_value) bytes; others see one that is larger than a datagram when they
+    /// have fetched all of it.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
@@ -110,7 +113,8 @@ impl<A: Address> Node<A> {
         self.write(now, true, name, None, None)
     }
 
-    /// Sends a message to all: delivered once to everybody who is a member within the broadcast window.
+    /// Sends a message to all: delivered once to everybody who is a member within the broadcast window. `payload`: what
+    /// fits a datagram, some hundred bytes less than [`Config::max_datagram`](crate::Config::max_datagram).
     ///
     /// # Errors
     /// See [`put`](Self::put).
@@ -118,8 +122,14 @@ impl<A: Address> Node<A> {
         self.may_write(now)?;
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
-        let payload = Arc::from(payload);
-        self.publish(Update::Broadcast(Broadcast { stamp, until, payload }), stamp)?;
+        let size = payload.len();
+        let update = Update::Broadcast(Broadcast { stamp, until, payload: Arc::from(payload) });
+        let (len, room) = (encoded_len(&update), self.largest_update());
+        if len > room {
+            let frame = len - size - encoded_len(&size);
+            return Err(WriteError::TooLarge { size, largest: largest_body(room.saturating_sub(frame)) });
+        }
+        self.publish(update, stamp)?;
         Ok(BroadcastId(stamp))
     }
 
@@ -172,6 +182,10 @@ impl<A: Address> Node<A> {
         if name.len() > MAX_NAME {
             return Err(WriteError::NameTooLong { length: name.len(), longest: MAX_NAME });
         }
+        let largest = self.config.limits.max_value;
+        if let Some(size) = value.map(<[u8]>::len).filter(|size| *size > largest) {
+            return Err(WriteError::TooLarge { size, largest });
+        }
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.id, life: self.life });
         // Taken only when it is written: a refused write changes nothing.
@@ -185,17 +199,12 @@ impl<A: Address> Node<A> {
     }
 
     /// What fits into a datagram beside everything else that may be there.
-    pub(super) fn largest_update(&self) -> usize {
-        self.config.max_datagram - OVERHEAD - MESSAGE
+    pub(super) const fn largest_update(&self) -> usize {
+        largest_update(&self.config)
     }
 
     /// Takes in what was written here, mails it and makes it hot.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
-        let (size, len, largest) = (update.body_len(), encoded_len(&update), self.largest_update());
-        if len > largest {
-            let frame = len - size - encoded_len(&size);
-            return Err(WriteError::TooLarge { size, largest: largest_body(largest.saturating_sub(frame)) });
-        }
         if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update) {
             return Err(exceeded.into());
         }
@@ -257,9 +266,15 @@ impl<A: Address> Node<A> {
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;
             self.outbox.clear();
+            self.transfers.clear();
             self.events.left();
         }
     }
+}
+
+/// How long the encoding of an update may be that goes into a datagram whole.
+pub(super) const fn largest_update(config: &Config) -> usize {
+    config.max_datagram - OVERHEAD - MESSAGE
 }
 
 /// The largest body that fits into `room` bytes together with its length.

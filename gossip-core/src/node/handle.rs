@@ -3,11 +3,12 @@
 use core::mem;
 
 use super::bounds::work;
+use super::large::Heard;
 use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
-use crate::epidemic::anti_entropy::Summary;
+use crate::epidemic::anti_entropy::{Brought, Summary};
 use crate::error::DatagramError;
 use crate::event::Status;
 use crate::id::NodeId;
@@ -113,6 +114,7 @@ impl<A: Address> Node<A> {
             self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
         }
         self.tick_anti_entropy();
+        self.tick_transfers();
         self.tick_bounds();
         if let Some(address) = self.gate.take_foreign(self.now) {
             self.events.foreign_cluster(address);
@@ -227,6 +229,9 @@ impl<A: Address> Node<A> {
             Message::Mail(Item::Suspicion(suspicion)) => {
                 self.on_suspicion(suspicion, Some(from));
             }
+            Message::Mail(Item::Large(descriptor)) => {
+                self.hear_of(descriptor, Source::Rumor, from);
+            }
             Message::Mail(Item::Offer(_)) => {}
             Message::Rumor { number, feedback, pull, items } => self.on_rumor(from, number, (feedback, pull), items),
             Message::Feedback { number, useful, spared } => {
@@ -240,12 +245,35 @@ impl<A: Address> Node<A> {
                     self.learn(update, Source::Repair, Some(from));
                 }
             }
-            Message::Page { range, last, updates } => {
-                let items = updates.len();
+            Message::Large(large) => {
+                for descriptor in large {
+                    self.hear_of(descriptor, Source::Repair, from);
+                }
+            }
+            Message::Fetch { item, token, window, missing } => {
+                let (transfers, mut context) = self.transfers_at_work();
+                transfers.on_fetch(from, (item, token, window), missing, &mut context);
+            }
+            Message::Chunk { item, offset, last, bytes } => self.on_chunk(from, (item, offset, last), &bytes),
+            Message::Gone { item } => {
+                let (transfers, mut context) = self.transfers_at_work();
+                transfers.on_gone(from, item, &mut context);
+            }
+            Message::Prove { item, token } => {
+                let (transfers, mut context) = self.transfers_at_work();
+                transfers.on_prove(from, item, token, &mut context);
+            }
+            Message::Page { range, last, updates, large } => {
+                let mut brought = Brought { items: updates.len() + large.len(), ..Brought::default() };
                 let news = updates.into_iter().filter_map(|update| self.learn(update, Source::CatchUp, Some(from)));
-                let items = (items, news.count());
+                brought.news = news.count();
+                for descriptor in large {
+                    let heard = self.hear_of(descriptor, Source::CatchUp, from);
+                    brought.news += usize::from(heard == Heard::News);
+                    brought.later += usize::from(heard == Heard::Later);
+                }
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_page(from, range, items, last, &mut context);
+                anti_entropy.on_page(from, range, brought, last, &mut context);
             }
             Message::Challenge { cookie } => self.on_challenge(from, cookie),
             // It has been looked at before anything else of its datagram.
@@ -303,6 +331,14 @@ impl<A: Address> Node<A> {
                     known = minimizes.then(|| HotKey::Fact(self.replica.hasher.key(&update)));
                     self.learn(update, Source::Rumor, Some(from)).is_some()
                 }
+                Item::Large(descriptor) => match self.hear_of(descriptor, Source::Rumor, from) {
+                    Heard::News => true,
+                    Heard::Later => {
+                        spared |= 1 << bit;
+                        false
+                    }
+                    Heard::Nothing => false,
+                },
                 Item::Suspicion(suspicion) => {
                     known = Some(HotKey::Opinion(suspicion));
                     self.on_suspicion(suspicion, Some(from))
@@ -311,7 +347,7 @@ impl<A: Address> Node<A> {
                     known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
                     false
                 }
-                Item::Offer(hash) if self.rumors.wants(self.now, hash) => true,
+                Item::Offer(hash) if !self.is_fetching(hash, from) && self.rumors.wants(self.now, hash) => true,
                 Item::Offer(_) => {
                     // It is on its way from somebody else: this contact was neither useful nor useless.
                     spared |= 1 << bit;

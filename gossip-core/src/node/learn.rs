@@ -7,6 +7,7 @@ use super::{Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
 use crate::epidemic::rumor::Subject;
+use crate::epidemic::transfer::wire_len;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, Kind};
@@ -51,22 +52,12 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return None;
         }
-        let clock = self.clock.now(self.now);
-        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
-        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
-            self.stats.updates_expired += 1;
-            return None;
-        }
-        let written = update.written();
-        let checked = matches!(source, Source::Own | Source::Restored);
-        if !checked && written > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead) {
-            self.stats.updates_ahead += 1;
+        if !self.is_timely(&update, source) {
             return None;
         }
         let len = encoded_len(&update);
-        if len > self.largest_update() {
-            self.stats.updates_oversized += 1;
-            self.note_refused(source);
+        if self.is_oversized(&update, len) {
+            self.note_oversized(source);
             return None;
         }
         if let Update::Member(record) = &update
@@ -86,6 +77,7 @@ impl<A: Address> Node<A> {
             self.note_refused(source);
             return None;
         }
+        let written = update.written();
         let delivered = if let Update::Broadcast(broadcast) = &update {
             Some((BroadcastId(broadcast.stamp), broadcast.payload.clone()))
         } else {
@@ -112,23 +104,57 @@ impl<A: Address> Node<A> {
         let heats = match source {
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
-            Source::Repair => {
-                let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
-                self.reheats -= u32::from(young);
-                young
-            }
+            Source::Repair => self.reheats(written),
             // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
         };
-        if heats {
+        if heats && len > self.largest_update() {
+            // Its descriptor.
+            self.heat(key);
+        } else if heats {
             self.heat_item(HotKey::Fact(key), subject, hash, len);
         }
         if about_member {
             self.see_record(key, from);
         }
         self.note_touched();
+        self.settle_transfers(key);
         Some(key)
+    }
+
+    /// Whether an update is neither past its time nor from the future; counted if it is.
+    pub(super) fn is_timely(&mut self, update: &Update<A>, source: Source) -> bool {
+        let clock = self.clock.now(self.now);
+        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
+        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
+            self.stats.updates_expired += 1;
+            return false;
+        }
+        let checked = matches!(source, Source::Own | Source::Restored);
+        let ahead = !checked && update.written() > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
+        self.stats.updates_ahead += u64::from(ahead);
+        !ahead
+    }
+
+    /// `len`: that of its encoding.
+    fn is_oversized(&self, update: &Update<A>, len: usize) -> bool {
+        match update {
+            Update::Entry(Entry { value: Some(value), .. }) => value.len() > self.config.limits.max_value,
+            _ => len > self.largest_update(),
+        }
+    }
+
+    pub(super) fn note_oversized(&mut self, source: Source) {
+        self.stats.updates_oversized += 1;
+        self.note_refused(source);
+    }
+
+    /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
+    pub(super) fn reheats(&mut self, written: Instant) -> bool {
+        let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+        self.reheats -= u32::from(young);
+        young
     }
 
     /// Entries have changed: the application is to know.
@@ -139,7 +165,7 @@ impl<A: Address> Node<A> {
     }
 
     /// What is refused for good should not be offered again and again.
-    fn note_refused(&mut self, source: Source) {
+    pub(super) fn note_refused(&mut self, source: Source) {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);
         }
@@ -148,7 +174,7 @@ impl<A: Address> Node<A> {
     /// Makes what the replica holds of a key hot.
     pub(super) fn heat(&mut self, key: KeyHash) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        self.heat_item(HotKey::Fact(key), subject(&update), hash, encoded_len(&update));
+        self.heat_item(HotKey::Fact(key), subject(&update), hash, wire_len(&self.replica, &update));
     }
 
     /// `len`: that of the update.

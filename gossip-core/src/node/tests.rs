@@ -3,10 +3,12 @@
 mod absence;
 mod bounds;
 mod contracts;
+mod entries;
 mod gate;
 mod hostile;
 #[cfg(feature = "encryption")]
 mod keys;
+mod large;
 mod lifetimes;
 mod reconcile;
 mod stories;

@@ -3,6 +3,7 @@
 use super::{Node, Phase, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
+use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, Kind};
 use crate::update::KeyHash;
 use crate::wire::{Header, Item, Message, Writer, encoded_len};
@@ -118,6 +119,18 @@ impl<A: Address> Node<A> {
                 if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { rumors, next, bodies, pull: false }) }
             }
             Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
+            Intent::Chunks { item, mut missing, mut window } => {
+                match compose_chunk(&self.replica, item, &mut missing, &mut window, writer.room()) {
+                    Some(chunk) if writer.push(&chunk) => {}
+                    _ if missing.is_empty() => return Packed::Whole,
+                    _ => return Packed::Rest(Intent::Chunks { item, missing, window }),
+                }
+                if missing.is_empty() || window == 0 {
+                    Packed::Whole
+                } else {
+                    Packed::Rest(Intent::Chunks { item, missing, window })
+                }
+            }
             Intent::Pages { cut, mut ranges, mut window } => {
                 match compose_page(&self.replica, cut, &mut ranges, &mut window, writer.room()) {
                     Some(page) if writer.push(&page) => {}
@@ -133,7 +146,7 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        let message = self.replica.get(key).map(|update| Message::Mail(Item::Update(update)));
+        let message = self.replica.get(key).map(|update| Message::Mail(carried(&self.replica, update)));
         if message.is_none_or(|message| writer.push(&message)) {
             Packed::Whole
         } else {
@@ -149,28 +162,36 @@ impl<A: Address> Node<A> {
         mut next: usize,
         writer: &mut Writer<'_>,
     ) -> Packed<A> {
-        // Tag and count.
-        let mut room = writer.room().saturating_sub(3);
-        let mut updates = alloc::vec::Vec::new();
+        // Tag and count, of the one and of the other.
+        let mut room = writer.room().saturating_sub(2 * 3);
+        let (mut updates, mut large) = (alloc::vec::Vec::new(), alloc::vec::Vec::new());
         while let Some(hash) = hashes.get(next) {
             if let Some(update) = self.replica.by_hash(*hash) {
-                let len = encoded_len(&update);
                 if mail {
-                    if !writer.push(&Message::Mail(Item::Update(update))) {
+                    if !writer.push(&Message::Mail(carried(&self.replica, update))) {
                         break;
                     }
-                } else if len <= room {
-                    room -= len;
-                    updates.push(update);
                 } else {
-                    break;
+                    let item = carried(&self.replica, update);
+                    // A tag less.
+                    let len = encoded_len(&item) - 1;
+                    if len > room {
+                        break;
+                    }
+                    room -= len;
+                    match item {
+                        Item::Update(update) => updates.push(update),
+                        Item::Large(descriptor) => large.push(descriptor),
+                        Item::Suspicion(_) | Item::Offer(_) => {}
+                    }
                 }
             }
             next += 1;
         }
-        if !updates.is_empty() && !writer.push(&Message::Updates(updates)) {
-            return Packed::Whole;
-        }
+        // Composed to fit.
+        let fits = (updates.is_empty() || writer.push(&Message::Updates(updates)))
+            && (large.is_empty() || writer.push::<A>(&Message::Large(large)));
+        debug_assert!(fits, "composed to fit");
         if next < hashes.len() { Packed::Rest(Intent::Items { hashes, mail, next }) } else { Packed::Whole }
     }
 }

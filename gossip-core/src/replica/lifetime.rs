@@ -29,7 +29,7 @@ impl<A: Address> Replica<A> {
             self.shrinking.pop_first();
             let Some(stored) = self.items.other_mut(slot) else { continue };
             let Update::Entry(entry) = &stored.update else { continue };
-            let digest = self.hasher.digest(&stored.update);
+            let digest = self.large.remove(&stored.key).unwrap_or_else(|| self.hasher.digest(&stored.update));
             let owner = entry.owner.map(|owner| owner.id);
             let name = entry.name.clone();
             // The same item in fewer bytes: its hash stays.

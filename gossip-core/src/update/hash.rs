@@ -155,6 +155,11 @@ impl ItemHasher {
     /// Its first bits are the key's alone, so that of two versions of one key, one on each side, whoever sees both
     /// hashes sees that it is one key: see [`key_part`]. Forty bits are left to tell versions of one key apart.
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
+        self.item_of(key, update, self.digest(update))
+    }
+
+    /// [`item`](Self::item), where the digest is at hand.
+    pub(crate) fn item_of<A: Address>(&self, key: KeyHash, update: &Update<A>, digest: u128) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write(&key.to_u128().to_le_bytes());
@@ -163,7 +168,7 @@ impl ItemHasher {
         hasher.write(&version.2.to_le_bytes());
         hasher.write(&version.3.get().to_le_bytes());
         hasher.write(&update.until().0.as_micros().to_le_bytes());
-        hasher.write(&self.digest(update).to_le_bytes());
+        hasher.write(&digest.to_le_bytes());
         key.short() << VERSION_BITS | hasher.finish() >> (64 - VERSION_BITS)
     }
 }

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{MAX_NAME, Standing, Until, Update};
+use crate::update::{Descriptor, Entry, MAX_NAME, Standing, Until, Update};
 
 /// That `accuser` suspects `about`: an opinion, so it is hot for a while and never reconciled.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub(crate) enum Item<A> {
     /// An update by the hash of its item: the body follows when wanted.
     #[serde(with = "postcard::fixint::le")]
     Offer(u64),
+    /// An entry too large for a datagram, all but its value: that is fetched.
+    Large(Descriptor),
 }
 
 /// What nodes say to one another. Each stands for itself.
@@ -87,7 +89,7 @@ pub(crate) enum Message<A> {
     /// Send me what you hold in these ranges, up to so many datagrams.
     Pull { cut: u32, token: u32, window: u8, ranges: Vec<Range> },
     /// Everything that I hold in this range; the last that answers a pull says so.
-    Page { range: Range, last: bool, updates: Vec<Update<A>> },
+    Page { range: Range, last: bool, updates: Vec<Update<A>>, large: Vec<Descriptor> },
     /// What you lack.
     Updates(Vec<Update<A>>),
     /// Of these keys you hold newer versions, by their short names: I want them.
@@ -101,6 +103,36 @@ pub(crate) enum Message<A> {
     Proof {
         #[serde(with = "postcard::fixint::le")]
         cookie: u32,
+    },
+    /// What you lack and is too large for a datagram.
+    Large(Vec<Descriptor>),
+    /// Send me these bytes of the value of an item, up to so many datagrams.
+    Fetch {
+        #[serde(with = "postcard::fixint::le")]
+        item: u64,
+        token: u32,
+        window: u8,
+        missing: Vec<Span>,
+    },
+    /// What stands there from `offset` on; the last that answers a fetch says so.
+    Chunk {
+        #[serde(with = "postcard::fixint::le")]
+        item: u64,
+        offset: u32,
+        last: bool,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// I do not hold this item's value, or not any more.
+    Gone {
+        #[serde(with = "postcard::fixint::le")]
+        item: u64,
+    },
+    /// Fetch again, and show this: I do not know yet that your address receives.
+    Prove {
+        #[serde(with = "postcard::fixint::le")]
+        item: u64,
+        token: u32,
     },
 }
 
@@ -142,6 +174,13 @@ impl Rival {
 pub(crate) struct Tokens {
     pub(crate) mine: u32,
     pub(crate) yours: u32,
+}
+
+/// Bytes of a value: from one offset up to another.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
 }
 
 /// The first halves of item hashes, four bytes each: enough to find the items among a few millions, and where two
@@ -248,7 +287,13 @@ impl<A: Address> Message<A> {
             Self::PingReq { address, .. } => encoded_len(address) <= MAX_ADDRESS,
             // The answer has a bit for each.
             Self::Rumor { items, .. } => items.len() <= 64 && items.iter().all(|(_, item)| item.is_sound()),
-            Self::Page { updates, .. } | Self::Updates(updates) => updates.iter().all(is_sound),
+            Self::Page { updates, large, .. } => updates.iter().all(is_sound) && large.iter().all(Descriptor::is_sound),
+            Self::Updates(updates) => updates.iter().all(is_sound),
+            Self::Large(large) => large.iter().all(Descriptor::is_sound),
+            Self::Fetch { missing, .. } => missing.iter().all(|span| span.from < span.to),
+            Self::Chunk { offset, bytes, .. } => {
+                !bytes.is_empty() && u32::try_from(bytes.len()).is_ok_and(|len| offset.checked_add(len).is_some())
+            }
             Self::Ping { .. }
             | Self::Ack { .. }
             | Self::Nack { .. }
@@ -260,7 +305,9 @@ impl<A: Address> Message<A> {
             | Self::Want { .. }
             | Self::Pull { .. }
             | Self::Challenge { .. }
-            | Self::Proof { .. } => true,
+            | Self::Proof { .. }
+            | Self::Gone { .. }
+            | Self::Prove { .. } => true,
         }
     }
 }
@@ -270,7 +317,15 @@ impl<A: Address> Item<A> {
         match self {
             Self::Update(update) => is_sound(update),
             Self::Suspicion(_) | Self::Offer(_) => true,
+            Self::Large(descriptor) => descriptor.is_sound(),
         }
+    }
+}
+
+impl Descriptor {
+    fn is_sound(&self) -> bool {
+        let Self { name, expires, until, size, .. } = self;
+        *size > 0 && name.len() <= MAX_NAME && are_sound(true, *expires, *until)
     }
 }
 
@@ -282,17 +337,22 @@ fn is_sound<A: Address>(update: &Update<A>) -> bool {
             ends == (record.standing != Standing::Alive) && encoded_len(&record.address) <= MAX_ADDRESS
         }
         Update::Entry(entry) => {
-            // What is deleted or expires ends; what lives for ever does not.
-            let mortal = entry.value.is_none() || entry.expires != Until::NEVER;
-            entry.name.len() <= MAX_NAME
-                // Not part of a certificate's digest: two that differ in nothing else would be one item.
-                && (entry.value.is_some() || entry.expires == Until::NEVER)
-                && mortal == (entry.until != Until::NEVER)
-                && (entry.expires == Until::NEVER || entry.expires <= entry.until)
+            let Entry { name, expires, until, value, .. } = entry;
+            name.len() <= MAX_NAME && are_sound(value.is_some(), *expires, *until)
         }
         Update::Certificate(certificate) => {
             certificate.until != Until::NEVER && certificate.key.is_entry(certificate.owner.is_some())
         }
         Update::Broadcast(broadcast) => broadcast.until != Until::NEVER,
     }
+}
+
+/// Whether an entry, with a value or without one, may end so.
+fn are_sound(written: bool, expires: Until, until: Until) -> bool {
+    // What is deleted or expires ends; what lives for ever does not.
+    let mortal = !written || expires != Until::NEVER;
+    // Not part of a certificate's digest: two that differ in nothing else would be one item.
+    (written || expires == Until::NEVER)
+        && mortal == (until != Until::NEVER)
+        && (expires == Until::NEVER || expires <= until)
 }

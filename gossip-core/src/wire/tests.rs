@@ -13,7 +13,9 @@ use crate::config::Exchange;
 use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
-use crate::update::{Broadcast, Certificate, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update};
+use crate::update::{
+    Broadcast, Certificate, Descriptor, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
+};
 
 type Said = Message<u16>;
 
@@ -99,17 +101,32 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
     ]
 }
 
+/// What would stand for entries of any size.
+fn descriptor() -> impl Strategy<Value = Descriptor> {
+    let outline = wide().prop_filter_map("no value", |update| match update {
+        Update::Entry(entry) => Descriptor::of(&entry, 0),
+        _ => None,
+    });
+    (outline, 1..u32::MAX, any::<u128>()).prop_map(|(outline, size, digest)| Descriptor { size, digest, ..outline })
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    any::<(u32, u32)>().prop_filter_map("empty", |(a, b)| (a != b).then(|| Span { from: a.min(b), to: a.max(b) }))
+}
+
 fn item() -> impl Strategy<Value = Item<u16>> {
     prop_oneof![
         wide().prop_map(Item::Update),
         suspicion().prop_map(Item::Suspicion),
-        any::<u64>().prop_map(Item::Offer)
+        any::<u64>().prop_map(Item::Offer),
+        descriptor().prop_map(Item::Large)
     ]
 }
 
 fn message() -> impl Strategy<Value = Said> {
     let tokens = any::<(u32, u32)>().prop_map(|(mine, yours)| Tokens { mine, yours });
     let updates = || proptest::collection::vec(wide(), 0..6);
+    let large = || proptest::collection::vec(descriptor(), 0..4);
     prop_oneof![
         any::<u32>().prop_map(|seq| Message::Ping { seq }),
         any::<u32>().prop_map(|seq| Message::Ack { seq }),
@@ -142,10 +159,22 @@ fn message() -> impl Strategy<Value = Said> {
             .prop_map(|(token, keys)| Message::Want { token, keys: keys.into_iter().map(Short).collect() }),
         (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20))
             .prop_map(|((cut, token, window), ranges)| Message::Pull { cut, token, window, ranges }),
-        (range(), any::<bool>(), updates()).prop_map(|(range, last, updates)| Message::Page { range, last, updates }),
+        (range(), any::<bool>(), updates(), large()).prop_map(|(range, last, updates, large)| Message::Page {
+            range,
+            last,
+            updates,
+            large
+        }),
         updates().prop_map(Message::Updates),
         any::<u32>().prop_map(|cookie| Message::Challenge { cookie }),
         any::<u32>().prop_map(|cookie| Message::Proof { cookie }),
+        large().prop_map(Message::Large),
+        (any::<(u64, u32, u8)>(), proptest::collection::vec(span(), 0..5))
+            .prop_map(|((item, token, window), missing)| Message::Fetch { item, token, window, missing }),
+        (any::<(u64, u32, bool)>(), proptest::collection::vec(any::<u8>(), 1..99))
+            .prop_map(|((item, offset, last), bytes)| Message::Chunk { item, offset: offset / 2, last, bytes }),
+        any::<u64>().prop_map(|item| Message::Gone { item }),
+        any::<(u64, u32)>().prop_map(|(item, token)| Message::Prove { item, token }),
     ]
 }
 
@@ -317,7 +346,7 @@ fn what_no_node_says_is_malformed() {
     for (what, entry) in entries {
         assert!(refused(&mail(&entry)), "{what}");
         assert!(refused(&Said::Updates(vec![Update::Entry(entry.clone())])), "{what}");
-        let page = Said::Page { range: Range::ALL, last: true, updates: vec![Update::Entry(entry)] };
+        let page = Said::Page { range: Range::ALL, last: true, updates: vec![Update::Entry(entry)], large: vec![] };
         assert!(refused(&page), "{what}");
     }
     let record = |standing, until| {

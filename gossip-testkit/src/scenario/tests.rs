@@ -63,6 +63,11 @@ fn every_command_survives_printing_with_odd_texts() {
         }
         scenario = scenario.write(Duration::ZERO, 0, Command::broadcast(text));
     }
+    for (unit, times) in [("94e179", 700), ("é", 64), ("a", 1 << 20), ("x 3 for", 10)] {
+        let command = Command::put("large", unit.repeat(times));
+        assert!(command.to_string().len() < 40, "{command}");
+        scenario = scenario.write(Duration::ZERO, 0, command);
+    }
     back(&scenario.write(Duration::ZERO, 0, Command::Leave).write(Duration::ZERO, 0, Command::Join));
 }
 

@@ -76,6 +76,8 @@ counters! {
     commands_refused,
     /// Messages to all that were delivered.
     deliveries,
+    /// Values larger than a datagram that came to somebody.
+    large_values,
     /// Events that say a member is suspected.
     suspicions,
     /// The same of one that was there.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::exchange::wait;
-use super::{AntiEntropy, Context, Progress};
+use super::{AntiEntropy, Brought, Context, Progress};
 use crate::address::Address;
 use crate::outbox::Kind;
 use crate::replica::{Range, Replica};
@@ -44,6 +44,8 @@ pub(super) struct CatchUp<A> {
     /// Whether the peer has fallen silent, and another one is waited for.
     orphaned: bool,
     stale_pages: u32,
+    /// Whether any page has brought anything new, and anything that comes later.
+    brought: (bool, bool),
     received: u64,
     expected: u64,
 }
@@ -67,6 +69,7 @@ impl<A: Address> CatchUp<A> {
             fresh: true,
             orphaned: false,
             stale_pages: 0,
+            brought: (false, false),
             received: 0,
             expected,
         };
@@ -132,11 +135,11 @@ impl<A: Address> CatchUp<A> {
         self.orphaned
     }
 
-    /// Takes note of a page of so many items, so many of them new; the round trip, if this page tells it.
+    /// Takes note of a page; the round trip, if this page tells it.
     pub(super) fn on_page(
         &mut self,
         covered: Range,
-        (items, news): (usize, usize),
+        Brought { items, news, later }: Brought,
         last: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
@@ -148,6 +151,7 @@ impl<A: Address> CatchUp<A> {
         (self.fresh, self.tries, self.orphaned) = (false, 0, false);
         self.asked = context.now;
         self.stale_pages = if news == 0 { self.stale_pages + 1 } else { 0 };
+        self.brought = (self.brought.0 || news > 0, self.brought.1 || later > 0);
         self.received += items as u64;
         let parts: VecDeque<Range> = self.missing.iter().flat_map(|range| without(*range, covered)).collect();
         // Otherwise it is as if the page had not come: it will be asked for again.
@@ -163,6 +167,11 @@ impl<A: Address> CatchUp<A> {
     /// Whether nothing is missing, or what is missing is better found out by sketches.
     pub(super) fn is_done(&self) -> bool {
         self.missing.is_empty() || self.stale_pages > STALE_PAGES
+    }
+
+    /// Whether nothing new has come, but something will.
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.brought, (false, true))
     }
 
     #[cfg(test)]
@@ -200,23 +209,26 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// A page has come, and its updates were taken in: so many items, so many of them new.
+    /// A page has come, and its updates were taken in.
     pub(crate) fn on_page(
         &mut self,
         from: &A,
         range: Range,
-        items: (usize, usize),
+        brought: Brought,
         last: bool,
         context: &mut Context<'_, A>,
     ) {
         let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
-        if let Some(time) = catch_up.on_page(range, items, last, context) {
+        if let Some(time) = catch_up.on_page(range, brought, last, context) {
             self.answered_after(time);
         }
         if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
-            self.end_catch_up();
-            // What the peer lacks has not been looked at yet.
-            self.begin(from, context);
+            let waits = self.end_catch_up();
+            // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
+            // was, to ask at once would be to ask all the time.
+            if !waits {
+                self.begin(from, context);
+            }
         } else if let Some(progress) = self.progress_now(false)
             // A hundred events of a long way, not one for each page.
             && progress.received - self.told > progress.expected / 100
@@ -226,9 +238,10 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    pub(super) fn end_catch_up(&mut self) {
+    /// Whether it has brought nothing but what comes later.
+    pub(super) fn end_catch_up(&mut self) -> bool {
         self.news = self.progress_now(true);
-        self.catch_up = None;
+        self.catch_up.take().is_some_and(|catch_up| catch_up.waits())
     }
 
     fn progress_now(&self, done: bool) -> Option<Progress> {
@@ -270,15 +283,16 @@ pub(crate) fn compose_page<A: Address>(
     window: &mut u8,
     room: usize,
 ) -> Option<Message<A>> {
-    // Tag, range, flag and count, at their longest.
-    const HEAD: usize = 1 + 20 + 1 + 2;
+    // Tag, range, flag and two counts, at their longest.
+    const HEAD: usize = 1 + 20 + 1 + 4;
     let range = ranges.front().copied()?;
     let mut left = room.checked_sub(HEAD)?;
-    let mut updates = Vec::new();
+    let (mut updates, mut large) = (Vec::new(), Vec::new());
     let mut covered = range;
     let mut previous = None;
     for (hash, update) in replica.in_range(range, cut) {
-        let len = encoded_len(&update);
+        let descriptor = replica.descriptor(&update);
+        let len = descriptor.as_ref().map_or_else(|| encoded_len(&update), encoded_len);
         if len > left {
             // The range is not exhausted: its rest begins between the last that fits and this one.
             covered = Range::new(range.first(), boundary(previous?, hash))?;
@@ -286,14 +300,17 @@ pub(crate) fn compose_page<A: Address>(
         }
         left -= len;
         previous = Some(hash);
-        updates.push(update);
+        match descriptor {
+            Some(descriptor) => large.push(descriptor),
+            None => updates.push(update),
+        }
     }
     ranges.pop_front();
     if let Some(rest) = without(range, covered).last() {
         ranges.push_front(rest);
     }
     *window = window.saturating_sub(1);
-    Some(Message::Page { range: covered, last: *window == 0 || ranges.is_empty(), updates })
+    Some(Message::Page { range: covered, last: *window == 0 || ranges.is_empty(), updates, large })
 }
 
 #[cfg(test)]

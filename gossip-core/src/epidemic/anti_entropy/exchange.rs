@@ -246,6 +246,6 @@ impl<A> Exchange<A> {
 }
 
 /// How long to wait for an answer: twice as long each time, or a busy peer would be kept busy with repetitions.
-pub(super) fn wait(patience: Duration, tries: u32) -> Duration {
+pub(in crate::epidemic) fn wait(patience: Duration, tries: u32) -> Duration {
     (patience * (1 << tries.saturating_sub(1).min(8))).min(LONGEST_WAIT)
 }

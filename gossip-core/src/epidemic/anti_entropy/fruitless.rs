@@ -52,6 +52,11 @@ impl Fruitless {
         self.pairs.push_back(Pair { between, times, until: now + wait });
     }
 
+    /// What comes of the next exchange is open again.
+    pub(super) fn forget_pairs(&mut self) {
+        self.pairs.clear();
+    }
+
     /// An update was refused here: a limit, or its stamp.
     pub(super) const fn note_refused(&mut self, now: Instant) {
         self.refused = Some(now);

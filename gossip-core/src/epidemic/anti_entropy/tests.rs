@@ -85,12 +85,12 @@ impl Site {
         let from = &from;
         match message {
             Message::Updates(updates) => self.admit(updates),
-            Message::Page { range, last, updates } => {
+            Message::Page { range, last, updates, .. } => {
                 let (items, before) = (updates.len(), self.holds());
                 self.admit(updates);
                 let news = (self.holds() - before) as usize;
                 let (anti_entropy, mut context) = self.parts();
-                anti_entropy.on_page(from, range, (items, news), last, &mut context);
+                anti_entropy.on_page(from, range, Brought { items, news, later: 0 }, last, &mut context);
             }
             message => {
                 let (anti_entropy, mut context) = self.parts();
@@ -431,7 +431,7 @@ fn answers_that_were_not_asked_for_are_ignored() {
     );
     site.hear(5, Message::Split { range: Range::ALL, count: 1_000, estimate: 1_000 });
     site.hear(5, Message::Decoded { range: Range::ALL, found: 100, want: Prefixes::of(&hashes), rivals: vec![] });
-    site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![] });
+    site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![], large: vec![] });
     assert!(site.said().is_empty() && site.is_idle());
 }
 
@@ -502,7 +502,7 @@ fn catching_up() -> Site {
 }
 
 fn page(first: u64, last: u64, end: bool) -> Message<u16> {
-    Message::Page { range: Range::new(first, last).unwrap(), last: end, updates: vec![] }
+    Message::Page { range: Range::new(first, last).unwrap(), last: end, updates: vec![], large: vec![] }
 }
 
 #[test]
@@ -564,7 +564,7 @@ proptest! {
         while window > 0 && !ranges.is_empty() {
             let page = compose_page(&site.replica, NOW, &mut ranges, &mut window, room).unwrap();
             prop_assert!(encoded_len(&page) <= room);
-            let Message::Page { range, last, updates } = page else { panic!() };
+            let Message::Page { range, last, updates, .. } = page else { panic!() };
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");
             next = range.last().checked_add(1);
             prop_assert_eq!(last, window == 0 || ranges.is_empty());

@@ -23,7 +23,11 @@ fn one_refused_update_does_not_cost_the_rest_of_its_datagram() {
     let bad = [
         Update::Entry(Entry { stamp: ahead, ..sound.clone() }),
         Update::Broadcast(expired),
-        entry("large", &[0; 1_110]),
+        Update::Broadcast(Broadcast {
+            stamp: sound.stamp,
+            until: Until::at(START + 60 * SECOND),
+            payload: vec![0; 1_110].into(),
+        }),
         Update::Entry(Entry { owner: Some(Owner { id: NodeId::new(77), life: START }), ..sound }),
     ];
     for bad in bad {
@@ -36,7 +40,9 @@ fn one_refused_update_does_not_cost_the_rest_of_its_datagram() {
             &[Message::Updates(vec![entry("a", b"1")]), Message::Mail(Item::Update(entry("b", b"2")))],
         );
         assert!(node.get("a").is_some() && node.get("b").is_some());
-        assert!(node.get("ahead").is_none() && node.get("large").is_none());
+        assert!(
+            node.get("ahead").is_none() && !node.updates(START).any(|update| matches!(update, Update::Broadcast(_)))
+        );
         assert_eq!(node.entries("").count(), 2, "{bad}");
     }
 }
@@ -258,25 +264,32 @@ fn a_name_of_256_bytes_is_refused_with_both_sizes() {
 }
 
 #[test]
-fn the_largest_value_exactly_fits_one_byte_more_is_refused_and_nothing_is_blocked() {
-    for max_datagram in [512, 1_200, 20_000, 65_507] {
-        for name in ["n".into(), "n".repeat(255)] {
-            let config = Config { max_datagram, ..Config::lan() };
-            let mut node = node(1, config);
-            node.put(START, "warm", b"up").unwrap();
-            for own in [false, true] {
-                let options = || if own { PutOptions::default().own() } else { PutOptions::default() };
-                let (size, largest) = refused(node.put_with(START, &name, &vec![0; 70_000], options()));
-                assert_eq!(size, 70_000);
-                let before = state(&mut node);
-                assert_eq!(
-                    refused(node.put_with(START, &name, &vec![0; largest + 1], options())),
-                    (largest + 1, largest)
-                );
-                assert!(state(&mut node).0 == before.0, "a refused write changes nothing");
-                node.put_with(START, &name, &vec![0; largest], options()).unwrap();
-            }
+fn the_largest_value_is_taken_one_byte_more_is_refused_with_both_sizes() {
+    for max_datagram in [512, 1_200, 65_507] {
+        let mut node = node(1, Config { max_datagram, ..Config::lan() });
+        node.put(START, "warm", b"up").unwrap();
+        let largest = 1 << 20;
+        for options in [PutOptions::default(), PutOptions::default().own()] {
+            let before = state(&mut node);
+            let result = node.put_with(START, "n", &vec![0; largest + 1], options.clone());
+            assert_eq!(refused(result), (largest + 1, largest));
+            assert!(state(&mut node).0 == before.0, "a refused write changes nothing");
+            node.put_with(START, "n", &vec![0; largest], options).unwrap();
         }
+    }
+}
+
+#[test]
+fn the_largest_broadcast_exactly_fits_one_byte_more_is_refused_with_both_sizes() {
+    for max_datagram in [512, 1_200, 20_000, 65_507] {
+        let mut node = node(1, Config { max_datagram, ..Config::lan() });
+        node.put(START, "warm", b"up").unwrap();
+        let (size, largest) = refused(node.broadcast(START, &vec![0; 70_000]));
+        assert_eq!(size, 70_000);
+        let before = state(&mut node);
+        assert_eq!(refused(node.broadcast(START, &vec![0; largest + 1])), (largest + 1, largest));
+        assert!(state(&mut node).0 == before.0, "a refused write changes nothing");
+        node.broadcast(START, &vec![0; largest]).unwrap();
     }
 }
 
@@ -284,8 +297,7 @@ fn the_largest_value_exactly_fits_one_byte_more_is_refused_and_nothing_is_blocke
 fn the_largest_values_and_what_follows_them_arrive_with_datagrams_of_512_bytes() {
     let config = Config { max_datagram: 512, ..Config::lan() };
     let mut net = Net::joined(3, &config);
-    let (_, largest) = refused(net.nodes[0].put(net.now, "large", &[0; 600]));
-    net.nodes[0].put(net.now, "large", &vec![1; largest]).unwrap();
+    net.nodes[0].put(net.now, "large", &[1; 600]).unwrap();
     net.nodes[0].put_own(net.now, "after", b"small").unwrap();
     let (_, largest) = refused(net.nodes[0].broadcast(net.now, &[0; 600]));
     net.nodes[0].broadcast(net.now, &vec![1; largest]).unwrap();

@@ -10,7 +10,8 @@ use super::*;
 use crate::outbox::Intent;
 use crate::replica::Range;
 use crate::sketch::Sketch;
-use crate::wire::{self, Answer, COUNTS, Prefixes, Rival, Short, Suspicion, Tokens};
+use crate::update::Descriptor;
+use crate::wire::{self, Answer, COUNTS, Prefixes, Rival, Short, Span, Suspicion, Tokens};
 
 // `handle` never panics on any bytes; on `Err` nothing changed but a counter.
 
@@ -115,11 +116,25 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         vec![Message::Decoded { range: Range::ALL, found: 0, want: Prefixes(vec![]), rivals: vec![rival; 60] }],
         vec![Message::Want { token: 0, keys: vec![rival.key; 140] }],
         vec![Message::Pull { cut: u32::MAX, token: 0, window: u8::MAX, ranges: vec![Range::ALL; 300] }],
-        vec![Message::Page { range: point, last: true, updates: vec![] }; 50],
+        vec![Message::Page { range: point, last: true, updates: vec![], large: vec![] }; 50],
+        vec![Message::Mail(Item::Large(large("huge", u32::MAX)))],
+        (0..16).map(|n| Message::Mail(Item::Large(large(&n.to_string(), 1 << 20)))).collect(),
+        vec![Message::Large((0..16).map(|n| large(&n.to_string(), 1_000 + n)).collect())],
+        vec![Message::Fetch { item: 7, token: 0, window: u8::MAX, missing: vec![Span { from: 0, to: u32::MAX }; 100] }],
+        vec![Message::Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }],
+        vec![Message::Gone { item: 7 }; 50],
+        vec![Message::Prove { item: 7, token: 1 }; 50],
         vec![Message::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) }))],
         vec![Message::Mail(Item::Suspicion(suspicion(77)))],
         [Standing::Alive, Standing::Dead, Standing::Left].map(|s| Message::Mail(Item::Update(far(s)))).to_vec(),
     ]
+}
+
+/// What nobody holds.
+fn large(name: &str, size: u32) -> Descriptor {
+    let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
+    let (expires, until) = (Until::NEVER, Until::NEVER);
+    Descriptor { owner: None, name: name.into(), stamp, expires, until, size, digest: 7 }
 }
 
 #[test]
@@ -136,6 +151,8 @@ fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
     let waiting = core::iter::from_fn(|| victim.outbox.pop()).count();
     assert!(waiting <= 5 * 33, "{waiting}");
     assert!(victim.stats().outbox_dropped > 0, "what was dropped is counted");
+    let (count, bytes) = victim.transfers();
+    assert!(count <= config.limits.transfers && bytes <= config.limits.transfer_bytes, "{count} {bytes}");
     assert_eq!(victim.live_members(), 3, "nobody was buried by that");
 }
 
@@ -258,7 +275,9 @@ impl Crafted {
                 let ranges = ranges.into_iter().take(20).map(any_range).chain([Range::ALL]).collect();
                 Message::Pull { cut, token, window, ranges }
             }
-            Self::Page(a, b, last) => Message::Page { range: any_range((a, b)), last, updates: vec![entry("x", b"1")] },
+            Self::Page(a, b, last) => {
+                Message::Page { range: any_range((a, b)), last, updates: vec![entry("x", b"1")], large: vec![] }
+            }
         })
     }
 }

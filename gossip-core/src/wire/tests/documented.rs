@@ -28,6 +28,11 @@ fn name(message: &Shown) -> &'static str {
         Message::Want { .. } => "Want",
         Message::Challenge { .. } => "Challenge",
         Message::Proof { .. } => "Proof",
+        Message::Large(_) => "Large",
+        Message::Fetch { .. } => "Fetch",
+        Message::Chunk { .. } => "Chunk",
+        Message::Gone { .. } => "Gone",
+        Message::Prove { .. } => "Prove",
     }
 }
 
@@ -47,6 +52,12 @@ fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
     let until = if value.is_some() { Until::NEVER } else { Until::at(TIME) };
     let (owner, name, expires) = (None, "a".into(), Until::NEVER);
     Update::Entry(Entry { owner, name, stamp: stamp(), expires, until, value: value.map(Into::into) })
+}
+
+fn descriptor() -> Descriptor {
+    let Update::Entry(entry) = entry(Some(b"b")) else { panic!() };
+    let digest = ItemHasher::new("").digest(&Update::<SocketAddr>::Entry(entry.clone()));
+    Descriptor { size: 2_000, ..Descriptor::of(&entry, digest).unwrap() }
 }
 
 fn certificate() -> Update<SocketAddr> {
@@ -102,11 +113,16 @@ fn messages() -> Vec<Shown> {
             rivals: vec![Rival { key: Short(0x0123_4567), version: (0, 9) }],
         },
         Message::Pull { cut: 1_700_000_000, token: 6, window: 32, ranges: vec![upper] },
-        Message::Page { range: upper, last: true, updates: vec![] },
+        Message::Page { range: upper, last: true, updates: vec![], large: vec![] },
         Message::Updates(vec![entry(Some(b"b"))]),
         Message::Want { token: 6, keys: vec![Short(0x0123_4567)] },
         Message::Challenge { cookie: 0x1234_5678 },
         Message::Proof { cookie: 0x1234_5678 },
+        Message::Large(vec![descriptor()]),
+        Message::Fetch { item: 0x0123_4567_89ab_cdef, token: 6, window: 2, missing: vec![Span { from: 0, to: 2_000 }] },
+        Message::Chunk { item: 0x0123_4567_89ab_cdef, offset: 1_000, last: true, bytes: b"hello".into() },
+        Message::Gone { item: 0x0123_4567_89ab_cdef },
+        Message::Prove { item: 0x0123_4567_89ab_cdef, token: 6 },
     ]
 }
 
@@ -149,5 +165,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 17, "every kind of message is shown");
+    assert_eq!(shown.len(), 22, "every kind of message is shown");
 }

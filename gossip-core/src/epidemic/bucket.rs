@@ -41,19 +41,19 @@ impl Bucket {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Buckets<A> {
+pub(crate) struct Buckets<A> {
     all: Bucket,
     /// Those that are not full, in the order of their coming.
     peers: VecDeque<(A, Bucket)>,
 }
 
 impl<A: Clone + PartialEq> Buckets<A> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { all: Bucket::full(IN_ALL), peers: VecDeque::new() }
     }
 
     /// Takes what is asked for, or what there is of it.
-    pub(super) fn take(&mut self, peer: &A, wanted: u32, now: Instant) -> u32 {
+    pub(crate) fn take(&mut self, peer: &A, wanted: u32, now: Instant) -> u32 {
         let at = match self.peers.iter().position(|(of, _)| of == peer) {
             Some(at) => at,
             None => {

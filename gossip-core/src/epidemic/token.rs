@@ -14,22 +14,22 @@ const EPOCH: Duration = Duration::from_secs(300);
 
 /// Makes tokens and knows them again.
 #[derive(Debug)]
-pub(super) struct Tokenizer {
+pub(crate) struct Tokenizer {
     secret: (u64, u64),
 }
 
 impl Tokenizer {
-    pub(super) fn new(rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
         Self { secret: (rng.random(), rng.random()) }
     }
 
     /// What `address` is to show.
-    pub(super) fn token<A: Address>(&self, address: &A, now: Instant) -> u32 {
+    pub(crate) fn token<A: Address>(&self, address: &A, now: Instant) -> u32 {
         self.at(address, now.floor_to(EPOCH))
     }
 
     /// Whether `token` was sent to `address` not long ago.
-    pub(super) fn proves<A: Address>(&self, address: &A, token: u32, now: Instant) -> bool {
+    pub(crate) fn proves<A: Address>(&self, address: &A, token: u32, now: Instant) -> bool {
         let epoch = now.floor_to(EPOCH);
         token == self.at(address, epoch) || token == self.at(address, epoch - EPOCH)
     }

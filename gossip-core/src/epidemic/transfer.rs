@@ -1,0 +1,485 @@
+//! Values too large for a datagram: heard of by their descriptor, pulled in chunks from whoever holds them whole.
+//!
+//! The receiver drives: it asks one holder for a window of chunks at a time, and another one when that falls silent. The
+//! holder keeps no session. What is fetched is whole, and is what the descriptor said, or the replica never sees it;
+//! how much may be half fetched is bounded.
+//!
+//! Knows items by their hashes, the replica and the outbox. Must not know the node, nor who the members are: it is given
+//! addresses.
+
+mod fetch;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand::Rng;
+
+use super::anti_entropy::{Context, LONGEST_PATIENCE, SHORTEST_PATIENCE};
+use super::bucket::Buckets;
+use super::token::Tokenizer;
+use crate::address::Address;
+use crate::config::Limits;
+use crate::outbox::{Intent, Kind};
+use crate::replica::Replica;
+use crate::time::Instant;
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Update};
+use crate::wire::{Item, Message, Span, encoded_len};
+
+use fetch::{Fetch, WINDOW};
+
+/// Chunks asked for and not come yet, in all: more would overflow the buffer of a socket.
+const IN_FLIGHT: usize = 64;
+/// Holders of one value that are remembered.
+const HOLDERS: usize = 8;
+/// Peers whose proof is remembered.
+const PROOFS: usize = 64;
+
+/// A value that is to be had.
+#[derive(Debug)]
+struct Wanted<A> {
+    key: KeyHash,
+    item: u64,
+    descriptor: Descriptor,
+    /// Whether it is to go on as a rumor.
+    hot: bool,
+    /// Who has it, the one that is asked first.
+    holders: VecDeque<Holder<A>>,
+}
+
+#[derive(Debug)]
+struct Holder<A> {
+    peer: A,
+    /// How often it was asked since it answered last.
+    tries: u32,
+}
+
+impl<A: Address> Wanted<A> {
+    fn add_holder(&mut self, peer: &A) {
+        if self.holders.len() < HOLDERS && !self.holders.iter().any(|holder| holder.peer == *peer) {
+            self.holders.push_back(Holder { peer: peer.clone(), tries: 0 });
+        }
+    }
+}
+
+/// What came of a descriptor.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It will be fetched.
+    Begun,
+    /// It is being fetched, now perhaps from one more.
+    UnderWay,
+    /// A newer one of the same key is being fetched.
+    Outdated,
+    /// Too many are.
+    Refused,
+}
+
+/// An update that has come whole.
+#[derive(Debug)]
+pub(crate) struct Whole<A> {
+    pub(crate) update: Update<A>,
+    pub(crate) hot: bool,
+}
+
+/// What has become of transfers so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counted {
+    pub(crate) begun: u64,
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
+    pub(crate) overtaken: u64,
+    pub(crate) refused: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Transfers<A> {
+    /// How many at once, those that wait their turn included.
+    limit: usize,
+    /// How many bytes of half-fetched values.
+    limit_bytes: usize,
+    /// How many bytes of a value a datagram holds.
+    chunk: usize,
+    running: Vec<Fetch<A>>,
+    /// Nothing but descriptors, in the order of their coming.
+    waiting: VecDeque<Wanted<A>>,
+    /// What peers want to be shown.
+    proofs: VecDeque<(A, u32)>,
+    tokenizer: Tokenizer,
+    buckets: Buckets<A>,
+    /// How long an answer is waited for: follows the round trips seen.
+    patience: Duration,
+    counted: Counted,
+    /// Whether one has failed since last asked.
+    failed_lately: bool,
+}
+
+impl<A: Address> Transfers<A> {
+    /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
+    pub(crate) fn new(limits: &Limits, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
+        Self {
+            limit: limits.transfers,
+            limit_bytes: limits.transfer_bytes,
+            chunk: room - CHUNK_HEAD,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            proofs: VecDeque::new(),
+            tokenizer: Tokenizer::new(rng),
+            buckets: Buckets::new(),
+            patience,
+            counted: Counted::default(),
+            failed_lately: false,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// How many values are being fetched or wait for it, and how many bytes are held for them.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.running.len() + self.waiting.len(), self.bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        self.running.iter().map(Fetch::size).sum()
+    }
+
+    pub(crate) const fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// Whether what was to be had from others is not to be had from them, since the last call.
+    pub(crate) const fn take_failed(&mut self) -> bool {
+        core::mem::replace(&mut self.failed_lately, false)
+    }
+
+    // The receiver.
+
+    /// A peer holds this, and this replica lacks it. `item`: its hash; `hot`: whether it is to go on as a rumor.
+    pub(crate) fn offer(
+        &mut self,
+        (key, item): (KeyHash, u64),
+        descriptor: Descriptor,
+        hot: bool,
+        from: &A,
+        context: &mut Context<'_, A>,
+    ) -> Offered {
+        if let Some(wanted) = self.wanted(item) {
+            wanted.hot |= hot;
+            self.add_holder(item, from, context);
+            return Offered::UnderWay;
+        }
+        let outline = descriptor.outline::<A>(key);
+        let rival = self.all().find(|wanted| wanted.key == key);
+        if let Some(rival) = rival {
+            let newer = outline.order(&rival.descriptor.outline(key), &context.replica.hasher).is_gt();
+            if !newer {
+                return Offered::Outdated;
+            }
+            self.drop_key(key);
+            self.counted.overtaken += 1;
+        }
+        if self.running.len() + self.waiting.len() >= self.limit {
+            self.counted.refused += 1;
+            return Offered::Refused;
+        }
+        self.counted.begun += 1;
+        let holders = VecDeque::from([Holder { peer: from.clone(), tries: 0 }]);
+        self.waiting.push_back(Wanted { key, item, descriptor, hot, holders });
+        self.begin(context);
+        Offered::Begun
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Wanted<A>> {
+        self.running.iter().map(|fetch| &fetch.wanted).chain(&self.waiting)
+    }
+
+    fn wanted(&mut self, item: u64) -> Option<&mut Wanted<A>> {
+        let mut all = self.running.iter_mut().map(|fetch| &mut fetch.wanted).chain(&mut self.waiting);
+        all.find(|wanted| wanted.item == item)
+    }
+
+    fn drop_key(&mut self, key: KeyHash) {
+        self.running.retain(|fetch| fetch.wanted.key != key);
+        self.waiting.retain(|wanted| wanted.key != key);
+    }
+
+    /// A peer says that it holds an item: if that is being fetched, it is one more to ask.
+    pub(crate) fn add_holder(&mut self, item: u64, from: &A, context: &mut Context<'_, A>) -> bool {
+        let Some(wanted) = self.wanted(item) else { return false };
+        let orphaned = wanted.holders.is_empty();
+        wanted.add_holder(from);
+        if orphaned && let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item) {
+            self.ask(at, context);
+        }
+        true
+    }
+
+    /// Begins what waits, while there is room.
+    fn begin(&mut self, context: &mut Context<'_, A>) {
+        while let Some(next) = self.waiting.front() {
+            let size = next.descriptor.size as usize;
+            if self.running.iter().map(Fetch::in_flight).sum::<usize>() >= IN_FLIGHT {
+                return;
+            }
+            if self.bytes() + size > self.limit_bytes {
+                let Some(orphan) = self.running.iter().position(Fetch::is_orphaned) else { return };
+                self.fail(orphan);
+                continue;
+            }
+            let Some(wanted) = self.waiting.pop_front() else { return };
+            self.running.push(Fetch::new(wanted, context.now));
+            self.ask(self.running.len() - 1, context);
+        }
+    }
+
+    fn ask(&mut self, at: usize, context: &mut Context<'_, A>) {
+        let (fetch, proofs) = (&mut self.running[at], &self.proofs);
+        if let Some((to, message)) = fetch.ask(self.chunk, context.now, |peer| proof(proofs, peer)) {
+            context.outbox.message(Kind::AntiEntropy, to, message);
+        }
+    }
+
+    fn ask_on(&mut self, at: usize, context: &mut Context<'_, A>) {
+        let (fetch, proofs) = (&mut self.running[at], &self.proofs);
+        if let Some((to, message)) = fetch.ask_on(self.chunk, context.now, |peer| proof(proofs, peer)) {
+            context.outbox.message(Kind::AntiEntropy, to, message);
+        }
+    }
+
+    fn fail(&mut self, at: usize) {
+        self.running.remove(at);
+        self.counted.failed += 1;
+        self.failed_lately = true;
+    }
+
+    /// When too long nothing has come.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.running.iter().map(|fetch| fetch.due(self.patience)).min()
+    }
+
+    /// Asks again, or another one, for what did not come.
+    pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
+        for at in (0..self.running.len()).rev() {
+            if context.now < self.running[at].due(self.patience) {
+                continue;
+            }
+            if self.running[at].is_orphaned() {
+                self.fail(at);
+            } else {
+                self.running[at].note_silence(context.now);
+                self.failed_lately |= self.running[at].is_orphaned();
+                self.ask(at, context);
+            }
+        }
+        self.begin(context);
+    }
+
+    /// Part of a value has come; the update, if it is whole now.
+    pub(crate) fn on_chunk(
+        &mut self,
+        from: &A,
+        (item, offset, last): (u64, u32, bool),
+        bytes: &[u8],
+        context: &mut Context<'_, A>,
+    ) -> Option<Whole<A>> {
+        let at = self.asked(from, item)?;
+        let fetch = &mut self.running[at];
+        let (taken, trip) = fetch.take(offset, bytes, context.now);
+        if !taken {
+            return None;
+        }
+        if fetch.is_whole() {
+            return self.finish(at, context);
+        }
+        if last {
+            self.ask_on(at, context);
+        }
+        self.answered_after(trip);
+        None
+    }
+
+    /// Which fetch this peer is being asked for.
+    fn asked(&self, peer: &A, item: u64) -> Option<usize> {
+        self.running.iter().position(|fetch| fetch.wanted.item == item && fetch.holder() == Some(peer))
+    }
+
+    fn answered_after(&mut self, trip: Option<Duration>) {
+        if let Some(trip) = trip {
+            // A quarter of the way towards four round trips: there are few of them.
+            let towards = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
+            self.patience = (self.patience * 3 + towards) / 4;
+        }
+    }
+
+    /// All bytes are there: are they what was meant?
+    fn finish(&mut self, at: usize, context: &mut Context<'_, A>) -> Option<Whole<A>> {
+        let (mut wanted, value) = self.running.remove(at).into_parts();
+        let whole = verified(&wanted.descriptor, value, &context.replica.hasher);
+        if whole.is_some() {
+            self.counted.completed += 1;
+        } else {
+            // The last of those who gave it has lied, or one before: from the next it is fetched from the start.
+            wanted.holders.pop_front();
+            if wanted.holders.is_empty() {
+                self.counted.failed += 1;
+                self.failed_lately = true;
+            } else {
+                self.waiting.push_front(wanted);
+                self.begin(context);
+                return None;
+            }
+        }
+        self.begin(context);
+        whole.map(|update| Whole { update, hot: wanted.hot })
+    }
+
+    /// A peer does not hold it any more.
+    pub(crate) fn on_gone(&mut self, from: &A, item: u64, context: &mut Context<'_, A>) {
+        let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item) else { return };
+        let asked = self.running[at].holder() == Some(from);
+        let holders = &mut self.running[at].wanted.holders;
+        let before = holders.len();
+        holders.retain(|holder| holder.peer != *from);
+        if holders.is_empty() && before > 0 {
+            self.fail(at);
+            self.begin(context);
+        } else if asked {
+            self.ask(at, context);
+        }
+    }
+
+    /// A peer wants to be shown this before it sends anything.
+    pub(crate) fn on_prove(&mut self, from: &A, item: u64, token: u32, context: &mut Context<'_, A>) {
+        let Some(at) = self.asked(from, item) else { return };
+        self.proofs.retain(|(peer, _)| peer != from);
+        if self.proofs.len() == PROOFS {
+            self.proofs.pop_front();
+        }
+        self.proofs.push_back((from.clone(), token));
+        let fetch = &self.running[at];
+        let trip = fetch.trip(context.now);
+        if fetch.may_ask_again() {
+            self.ask(at, context);
+        }
+        self.answered_after(trip);
+    }
+
+    /// The replica holds something new of this key: what is older need not be fetched any more.
+    pub(crate) fn settle(&mut self, key: KeyHash, context: &mut Context<'_, A>) {
+        let Some(wanted) = self.all().find(|wanted| wanted.key == key) else { return };
+        if !context.replica.lacks(key, &wanted.descriptor.outline(key)) {
+            self.drop_key(key);
+            self.counted.overtaken += 1;
+            self.begin(context);
+        }
+    }
+
+    /// Gives everything up.
+    pub(crate) fn clear(&mut self) {
+        self.counted.failed += (self.running.len() + self.waiting.len()) as u64;
+        self.running.clear();
+        self.waiting.clear();
+    }
+
+    // The holder.
+
+    /// A peer asks for parts of a value.
+    pub(crate) fn on_fetch(
+        &mut self,
+        from: &A,
+        (item, token, window): (u64, u32, u8),
+        missing: Vec<Span>,
+        context: &mut Context<'_, A>,
+    ) {
+        if !self.tokenizer.proves(from, token, context.now) {
+            // No larger than what was asked.
+            let token = self.tokenizer.token(from, context.now);
+            context.outbox.message(Kind::Bulk, from.clone(), Message::Prove { item, token });
+            return;
+        }
+        if value_of(context.replica, item).is_none() {
+            context.outbox.message(Kind::Bulk, from.clone(), Message::Gone { item });
+            return;
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let units = self.chunk.div_ceil(1_024) as u32;
+        let given = self.buckets.take(from, units * u32::from(window.min(WINDOW)), context.now) / units;
+        if given > 0 {
+            context.outbox.drop_chunks(from, item);
+            let chunks = Intent::Chunks { item, missing: missing.into(), window: given as u8 };
+            context.outbox.push(Kind::Bulk, from.clone(), chunks);
+        }
+    }
+}
+
+/// What a peer wants to be shown; it says so if it is something else.
+fn proof<A: PartialEq>(proofs: &VecDeque<(A, u32)>, peer: &A) -> u32 {
+    proofs.iter().find(|(of, _)| of == peer).map_or(0, |(_, token)| *token)
+}
+
+/// The entry, if this is its value.
+fn verified<A: Address>(descriptor: &Descriptor, value: Vec<u8>, hasher: &ItemHasher) -> Option<Update<A>> {
+    let update = Update::Entry(descriptor.clone().entry(value.into()));
+    (hasher.digest(&update) == descriptor.digest).then_some(update)
+}
+
+/// The value of an item, if it is held.
+fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<Arc<[u8]>> {
+    match replica.by_hash(item)? {
+        Update::Entry(Entry { value, .. }) => value,
+        Update::Member(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
+    }
+}
+
+/// Tag, item, offset, flag and the length of the bytes, at their longest.
+const CHUNK_HEAD: usize = 1 + 8 + 5 + 1 + 3;
+/// A chunk is cut short to fill up a datagram, but not shorter than this.
+const SHORTEST_CHUNK: usize = 256;
+
+/// The next chunk that answers a fetch, of at most `room` bytes; none if that is not worth it, or nothing is missing.
+pub(crate) fn compose_chunk<A: Address>(
+    replica: &Replica<A>,
+    item: u64,
+    missing: &mut VecDeque<Span>,
+    window: &mut u8,
+    room: usize,
+) -> Option<Message<A>> {
+    let Some(value) = value_of(replica, item) else {
+        missing.clear();
+        return (room >= CHUNK_HEAD).then_some(Message::Gone { item });
+    };
+    let end = |span: &Span| (span.to as usize).min(value.len());
+    missing.retain(|span| (span.from as usize) < end(span));
+    let span = missing.front_mut()?;
+    let left = &value[span.from as usize..end(span)];
+    let fits = room.saturating_sub(CHUNK_HEAD).min(left.len());
+    if fits < left.len().min(SHORTEST_CHUNK) {
+        return None;
+    }
+    let (offset, bytes) = (span.from, left[..fits].to_vec());
+    span.from += fits as u32;
+    if fits == left.len() {
+        missing.pop_front();
+    }
+    *window = window.saturating_sub(1);
+    Some(Message::Chunk { item, offset, last: *window == 0 || missing.is_empty(), bytes })
+}
+
+/// What goes into a datagram for an update of the replica's: it, or its descriptor.
+pub(crate) fn carried<A: Address>(replica: &Replica<A>, update: Update<A>) -> Item<A> {
+    replica.descriptor(&update).map_or_else(|| Item::Update(update), Item::Large)
+}
+
+/// How many bytes an update of the replica's takes there.
+pub(crate) fn wire_len<A: Address>(replica: &Replica<A>, update: &Update<A>) -> usize {
+    replica.descriptor(update).as_ref().map_or_else(|| encoded_len(update), encoded_len)
+}
+
+#[cfg(test)]
+mod tests;

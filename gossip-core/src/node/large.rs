@@ -1,0 +1,100 @@
+//! What a node makes of values too large for a datagram: which to fetch, and what to do when one is whole.
+
+use super::Node;
+use super::learn::Source;
+use crate::address::Address;
+use crate::epidemic::anti_entropy::Context;
+use crate::epidemic::transfer::{Offered, Transfers, Whole};
+use crate::update::{Descriptor, KeyHash};
+
+/// What a descriptor was.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The value will be fetched.
+    News,
+    /// It is being fetched already, or cannot be now.
+    Later,
+    /// It is known, outdated, or not admitted.
+    Nothing,
+}
+
+impl<A: Address> Node<A> {
+    /// Somebody holds a value that is too large for a datagram: fetched if it would be admitted, and be news.
+    pub(super) fn hear_of(&mut self, descriptor: Descriptor, source: Source, from: &A) -> Heard {
+        let hasher = &self.replica.hasher;
+        let key = hasher.entry(descriptor.owner.map(|owner| owner.id), &descriptor.name);
+        let outline = descriptor.outline(key);
+        let item = hasher.item(key, &outline);
+        if self.replica.has_hash(item) {
+            self.stats.updates_known += 1;
+            return Heard::Nothing;
+        }
+        if !self.is_timely(&outline, source) {
+            return Heard::Nothing;
+        }
+        if descriptor.size as usize > self.config.limits.max_value {
+            self.note_oversized(source);
+            return Heard::Nothing;
+        }
+        if let Some(exceeded) = self.exceeds(key, &outline) {
+            self.note_exceeded(exceeded, &outline);
+            self.note_refused(source);
+            return Heard::Nothing;
+        }
+        if !self.replica.lacks(key, &outline) {
+            self.stats.updates_known += 1;
+            return Heard::Nothing;
+        }
+        let hot = match source {
+            Source::Own | Source::Rumor => true,
+            Source::Repair => self.reheats(outline.written()),
+            Source::CatchUp | Source::Restored => false,
+        };
+        let (transfers, mut context) = self.transfers_at_work();
+        let offered = transfers.offer((key, item), descriptor, hot, from, &mut context);
+        if offered != Offered::Outdated {
+            self.anti_entropy.expect_more();
+        }
+        match offered {
+            Offered::Begun => Heard::News,
+            Offered::UnderWay | Offered::Refused => Heard::Later,
+            Offered::Outdated => Heard::Nothing,
+        }
+    }
+
+    /// Whether an item that a peer has offered is being fetched: then it is one more to fetch it from.
+    pub(super) fn is_fetching(&mut self, item: u64, from: &A) -> bool {
+        let (transfers, mut context) = self.transfers_at_work();
+        transfers.add_holder(item, from, &mut context)
+    }
+
+    pub(super) fn on_chunk(&mut self, from: &A, place: (u64, u32, bool), bytes: &[u8]) {
+        let (transfers, mut context) = self.transfers_at_work();
+        if let Some(Whole { update, hot }) = transfers.on_chunk(from, place, bytes, &mut context) {
+            let source = if hot { Source::Rumor } else { Source::CatchUp };
+            self.learn(update, source, Some(from));
+        }
+    }
+
+    /// Something new was learned: what is older is not fetched any more.
+    pub(super) fn settle_transfers(&mut self, key: KeyHash) {
+        if !self.transfers.is_empty() {
+            let (transfers, mut context) = self.transfers_at_work();
+            transfers.settle(key, &mut context);
+        }
+    }
+
+    pub(super) fn tick_transfers(&mut self) {
+        let (transfers, mut context) = self.transfers_at_work();
+        transfers.retry(&mut context);
+        if transfers.take_failed() {
+            self.anti_entropy.look_again();
+        }
+    }
+
+    /// The transfers, and what they work with.
+    pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
+        let Self { now, clock, replica, outbox, transfers, .. } = self;
+        (transfers, Context { now: *now, clock: clock.now(*now), replica, outbox })
+    }
+}
