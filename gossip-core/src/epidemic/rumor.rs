@@ -29,8 +29,6 @@ const OUTSTANDING: usize = 64;
 const ITEMS: usize = 64;
 /// The second round of a rumor comes no sooner than this after its first.
 const SECOND_ROUND: Duration = Duration::from_millis(1);
-/// In a storm of rumors prompt rounds are so many relay delays apart.
-const STORM: u32 = 4;
 /// In a round of more rumors than this all that are longer than an offer are offered. What is short is better sent again
 /// whole, since an offer takes two more datagrams, each of which may be lost; but not where it comes by the hundred.
 const CROWD: usize = 16;
@@ -78,8 +76,6 @@ pub(crate) struct Rumors<A> {
     second: Arc<[Place]>,
     /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
     prompt_round: Option<Instant>,
-    /// When the last one was held.
-    introduced: Instant,
     next_round: Option<Instant>,
     /// By their numbers, modulo its length.
     outstanding: Vec<Option<Outstanding<A>>>,
@@ -99,7 +95,6 @@ impl<A: Address> Rumors<A> {
             fresh: Vec::new(),
             second: Arc::from([]),
             prompt_round: None,
-            introduced: Instant::ORIGIN,
             next_round: None,
             outstanding: Vec::new(),
             number: rng.random(),
@@ -146,13 +141,7 @@ impl<A: Address> Rumors<A> {
             self.fresh.retain(|place| self.hot.get(*place).is_some());
         }
         self.fresh.push(place);
-        self.prompt_round = Some(match self.prompt_round {
-            // More has come before the last had its second round: in a storm what goes out shares datagrams, or each
-            // node would send some for every update.
-            Some(at) if !self.second.is_empty() => at.max(self.introduced + STORM * self.policy.relay_delay),
-            Some(at) => at,
-            None => now + self.policy.relay_delay,
-        });
+        self.prompt_round.get_or_insert(now + self.policy.relay_delay);
         if self.next_round.is_none() {
             // A random phase, so that those who learned together do not speak together.
             let phase = rng.random_range(0..=micros(self.policy.interval));
@@ -218,7 +207,7 @@ impl<A: Address> Rumors<A> {
             if pushes && !fresh.is_empty() {
                 contacts.push((fresh.clone(), true, false));
             }
-            (self.second, self.introduced) = (fresh, now);
+            self.second = fresh;
             let more = !self.fresh.is_empty() || !self.second.is_empty();
             self.prompt_round = more.then(|| now + self.policy.relay_delay.max(SECOND_ROUND));
         }

@@ -195,11 +195,19 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A sender who seems not to know what is said of it gets to know: also of a suspicion, whose rumor may have cooled
-    /// while there was no way between the two.
+    /// A sender who seems not to know what is said of it gets to know: also of a suspicion whose rumor has cooled, perhaps
+    /// while there was no way between the two. (While it is hot it gets there by itself; told at every datagram, a
+    /// cluster with losses would speak of little else.)
     fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
         let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
-        if self.config.probe.buddy && self.members.get(sender).is_some_and(suspected) {
+        let is_hot = |accuser: &NodeId| {
+            let suspicion = Suspicion { about: sender, incarnation, accuser: *accuser };
+            self.rumors.is_hot(&HotKey::Opinion(suspicion))
+        };
+        if self.config.probe.buddy
+            && self.members.get(sender).is_some_and(suspected)
+            && !self.suspicions.accusers(sender).iter().any(is_hot)
+        {
             let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
             self.outbox.message(Kind::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
         }

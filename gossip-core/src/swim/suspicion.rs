@@ -129,6 +129,11 @@ impl Suspicions {
         }
     }
 
+    /// Who has raised or confirmed the suspicion.
+    pub(crate) fn accusers(&self, about: NodeId) -> &[NodeId] {
+        self.suspected.get(&about).map_or(&[], |held| &held.accusers)
+    }
+
     /// It is refuted, or the member is gone.
     pub(crate) fn end(&mut self, about: NodeId) {
         if let Some(held) = self.suspected.remove(&about) {

@@ -40,7 +40,7 @@ fn json_has_one_object_with_the_fields_of_each_command() {
                 "largest_datagram",
             ],
         ),
-        (JOIN, vec!["bytes_per_node", "seconds"]),
+        (JOIN, vec!["bytes_per_node", "datagrams_per_node", "seconds"]),
         (DETECT, vec!["all_s", "false_deaths", "false_suspicions", "first_s"]),
         (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "update_bytes"]),
         (CHECK, vec!["cases", "datagrams", "faults"]),

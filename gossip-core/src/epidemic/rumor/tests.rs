@@ -150,23 +150,6 @@ fn the_second_round_follows_the_first_without_waiting_for_the_interval() {
 }
 
 #[test]
-fn in_a_storm_rumors_share_datagrams_and_still_have_both_prompt_rounds() {
-    let mut site = Site::new(Policy { interval: Duration::from_secs(60), ..policy() });
-    let mut rounds = Vec::new();
-    for n in 0..100 {
-        site.learn(&std::format!("{n}"), 40);
-        let said = site.run(Duration::from_millis(1), &[1]);
-        rounds.extend((!said.is_empty()).then_some((n, said)));
-    }
-    let apart: Vec<i32> = rounds.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    assert!(apart.iter().all(|millis| (19..=21).contains(millis)), "{apart:?}");
-    let last = site.run(Duration::from_millis(30), &[1]);
-    let said: Vec<_> = rounds.into_iter().flat_map(|(_, said)| said).chain(last).collect();
-    let carried = |offers| said.iter().filter(|m| is_offer(&m.1) == offers).map(|m| items(&m.1).len()).sum::<usize>();
-    assert_eq!((carried(false), carried(true)), (100, 100));
-}
-
-#[test]
 fn later_rounds_keep_the_interval_until_interest_is_lost() {
     let mut site = Site::new(policy());
     site.learn("a", 4);
