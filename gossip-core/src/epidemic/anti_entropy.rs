@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::{CELLS, Range, Replica};
-use crate::sketch::{Cell, Sketch};
+use crate::sketch::Sketch;
 use crate::time::{Instant, micros};
 use crate::update::Update;
 use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
@@ -32,7 +32,7 @@ use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
 pub(super) use exchange::wait;
-use exchange::{Exchange, Part, Retry, UNKNOWN, cells_for};
+use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
 use rivals::Wanted;
 
@@ -593,18 +593,6 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) const fn is_quiet(&self) -> bool {
         self.exchange.is_none() && self.wanted.is_none() && self.catch_up.is_none()
     }
-}
-
-/// By how many items the first of two sets is larger.
-fn apart(mine: u64, theirs: u64) -> i64 {
-    i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
-}
-
-/// How many cells a message of `room` bytes holds.
-fn most_cells(room: usize) -> usize {
-    // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
-    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
-    ((room - HEAD) / Cell::LEN).min(CELLS)
 }
 
 #[cfg(test)]

@@ -42,19 +42,37 @@ pub(crate) fn hear(node: &mut Node<u32>, now: Instant, from: u32, payload: &[u8]
     node.handle(now, Input::Datagram { from: &from, payload }).expect("a sound datagram");
 }
 
-/// What nodes say of themselves that have not been heard of: `count` of them, from this address on.
+/// Two get to know each other: whoever joins has to show that it receives.
+fn meet(host: &mut Node<u32>, guest: &mut Node<u32>, buffer: &mut [u8]) {
+    let (at, from) = (*host.address(), *guest.address());
+    // It says who it is, is challenged, and says it again with the proof.
+    for _ in 0..3 {
+        for (transmit, payload) in said(guest, buffer) {
+            if transmit.to == at {
+                hear(host, START, from, &payload);
+            }
+        }
+        for (transmit, payload) in said(host, buffer) {
+            if transmit.to == from {
+                hear(guest, START, at, &payload);
+            }
+        }
+    }
+}
+
+/// What the first member says of others that have not been heard of: `count` of them, from this address on.
 pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
-    // Told by one whom they tell, since what each says when it joins is more than its record.
     let mut buffer = vec![0; 65_536];
-    let mut hears = node(first + count, config());
+    let mut talks = config();
+    // What rides along as they come does not wear it out.
+    talks.rumor.lambda = 100;
+    let mut hears = node(1, talks);
     hears.join(START, [0]);
     said(&mut hears, &mut buffer);
     for address in first..first + count {
         let mut stranger = node(address, config());
-        stranger.join(START, [first + count]);
-        for (_, payload) in said(&mut stranger, &mut buffer) {
-            hear(&mut hears, START, address, &payload);
-        }
+        stranger.join(START, [1]);
+        meet(&mut hears, &mut stranger, &mut buffer);
     }
     let mut told = Vec::new();
     let mut now = START;
@@ -65,7 +83,7 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     }
     // The same goes to each of its partners.
     let to = told[0].0.to;
-    told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (first + count, payload)).collect()
+    told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (1, payload)).collect()
 }
 
 /// A node with so many entries, what time it is there, and a sketch that another sends it who lacks `difference` of them.
@@ -137,12 +155,10 @@ impl Scene {
         scene.node.join(START, []);
         for other in &mut scene.others {
             other.join(START, [0]);
-            for (_, payload) in said(other, &mut scene.buffer) {
-                hear(&mut scene.node, START, *other.address(), &payload);
-            }
-            said(&mut scene.node, &mut scene.buffer);
+            meet(&mut scene.node, other, &mut scene.buffer);
         }
         scene.writer.set_peers(START, [0]);
+        meet(&mut scene.node, &mut scene.writer, &mut scene.buffer);
         while scene.node.hot_rumors() > 0 {
             scene.pass(Duration::from_millis(50));
         }

@@ -8,7 +8,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::replica::Range;
+use crate::replica::{CELLS, Range};
+use crate::sketch::Cell;
 use crate::time::Instant;
 
 /// Sketches that may wait for an answer: one at first, for what is answered makes the next ones fit, two more
@@ -248,4 +249,16 @@ impl<A> Exchange<A> {
 /// How long to wait for an answer: twice as long each time, or a busy peer would be kept busy with repetitions.
 pub(in crate::epidemic) fn wait(patience: Duration, tries: u32) -> Duration {
     (patience * (1 << tries.saturating_sub(1).min(8))).min(LONGEST_WAIT)
+}
+
+/// By how many items the first of two sets is larger.
+pub(super) fn apart(mine: u64, theirs: u64) -> i64 {
+    i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
+}
+
+/// How many cells a message of `room` bytes holds.
+pub(super) fn most_cells(room: usize) -> usize {
+    // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
+    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
+    ((room - HEAD) / Cell::LEN).min(CELLS)
 }

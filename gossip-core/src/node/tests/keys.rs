@@ -110,16 +110,17 @@ fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
 fn what_fits_fits_sealed_as_well() {
     let mut net = met_in_secret();
     let now = net.now;
-    let largest = match net.nodes[0].put(now, "name", &[7; 2_000]) {
+    let largest = match net.nodes[0].broadcast(now, &[7; 2_000]) {
         Err(crate::WriteError::TooLarge { largest, .. }) => largest,
         other => panic!("{other:?}"),
     };
-    net.nodes[0].put(now, "name", &vec![7; largest]).unwrap();
+    net.nodes[0].broadcast(now, &vec![7; largest]).unwrap();
+    net.nodes[0].put(now, "name", &[7; 20_000]).unwrap();
     for n in 0..1_000_u32 {
         net.nodes[0].put(now, &std::format!("{n}"), &[1; 20]).unwrap();
     }
     net.run(30 * SECOND);
     assert!(net.agree(), "sketches and pages fit too");
-    assert_eq!(net.nodes[1].get("name").map(|value| value.len()), Some(largest));
+    assert_eq!(net.nodes[1].get("name").map(|value| value.len()), Some(20_000), "and chunks");
     assert_eq!(net.nodes.iter().map(|node| node.stats().outbox_unsendable).sum::<u64>(), 0);
 }
