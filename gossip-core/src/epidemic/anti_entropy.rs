@@ -9,13 +9,14 @@
 mod catch_up;
 mod exchange;
 mod fruitless;
+mod pace;
 mod rivals;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use super::bucket::Buckets;
 use super::token::Tokenizer;
@@ -25,7 +26,7 @@ use crate::config::{self, Exchange as Mode};
 use crate::outbox::{Intent, Kind, Outbox};
 use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
-use crate::time::{Instant, micros};
+use crate::time::Instant;
 use crate::update::Update;
 use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
 
@@ -34,11 +35,9 @@ use catch_up::{CatchUp, is_cheaper_whole};
 pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
+use pace::Pace;
 use rivals::Wanted;
 
-/// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
-/// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
-const EAGER: u32 = 4;
 /// Peers whose answer to a summary is awaited.
 const ASKED: usize = 16;
 /// The shortest wait for an answer: a busy peer is not asked twice.
@@ -111,7 +110,7 @@ pub(crate) struct AntiEntropy<A> {
     settings: config::AntiEntropy,
     /// As many cells as a datagram holds.
     most_cells: usize,
-    next: Option<Instant>,
+    pace: Pace,
     tokenizer: Tokenizer,
     buckets: Buckets<A>,
     /// Who was told a summary, and when.
@@ -126,18 +125,16 @@ pub(crate) struct AntiEntropy<A> {
     fruitless: Fruitless,
     /// How long an answer is waited for: follows the round trips seen.
     patience: Duration,
-    /// How many exchanges are begun without waiting for the interval.
-    eager: u32,
 }
 
 impl<A: Address> AntiEntropy<A> {
     /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
     pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
         Self {
+            pace: Pace::new(settings.interval),
             fruitless: Fruitless::new(settings.interval),
             settings,
             most_cells: most_cells(room),
-            next: None,
             tokenizer: Tokenizer::new(rng),
             buckets: Buckets::new(),
             asked: VecDeque::new(),
@@ -148,7 +145,6 @@ impl<A: Address> AntiEntropy<A> {
             news: None,
             told: 0,
             patience,
-            eager: EAGER,
         }
     }
 
@@ -177,20 +173,12 @@ impl<A: Address> AntiEntropy<A> {
         let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
         let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
         let wanted = self.wanted.as_ref().map(|wanted| wanted.due(self.patience));
-        self.next.into_iter().chain(retries).chain(pull).chain(wanted).min()
+        self.pace.due().into_iter().chain(retries).chain(pull).chain(wanted).min()
     }
 
     /// Whether an exchange is to be begun now; sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
-        if self.next.is_some_and(|next| now < next) {
-            return false;
-        }
-        let eager = self.next.is_none() || self.eager > 0;
-        self.eager = self.eager.saturating_sub(u32::from(self.next.is_some()));
-        let interval = micros(if eager { self.patience.min(self.settings.interval) } else { self.settings.interval });
-        // Around the interval, so that nodes that started together do not stay in step.
-        let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
-        self.next.replace(now + jittered).is_some()
+        self.pace.begins(now, self.patience, rng)
     }
 
     /// Sends again what was not answered.
@@ -206,7 +194,7 @@ impl<A: Address> AntiEntropy<A> {
                 }
                 Retry::Again(_) | Retry::Gone => {
                     self.exchange = None;
-                    self.eager = EAGER;
+                    self.pace.hurry();
                 }
             }
         }
@@ -221,7 +209,7 @@ impl<A: Address> AntiEntropy<A> {
         {
             let goes_on = catch_up.ask_again(context);
             if catch_up.is_orphaned() {
-                self.eager = EAGER;
+                self.pace.hurry();
             }
             if !goes_on {
                 self.end_catch_up();
@@ -237,7 +225,8 @@ impl<A: Address> AntiEntropy<A> {
 
     /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
     pub(crate) fn drop_exchange(&mut self) {
-        (self.exchange, self.wanted, self.catch_up, self.eager) = (None, None, None, EAGER);
+        (self.exchange, self.wanted, self.catch_up) = (None, None, None);
+        self.pace.hurry();
     }
 
     // The initiator.
@@ -278,9 +267,7 @@ impl<A: Address> AntiEntropy<A> {
         if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
             return;
         }
-        // Where one thing was missed there may be more, and with others.
-        let soon = context.now + self.settings.interval / 4;
-        self.next = self.next.map(|next| next.min(soon));
+        self.pace.note_difference(context.now);
         let pulls = self.settings.exchange.pulls();
         match &mut self.catch_up {
             Some(catch_up) if catch_up.is_orphaned() && pulls && theirs.count > mine => {
@@ -314,7 +301,7 @@ impl<A: Address> AntiEntropy<A> {
             if exchange.is_complete() {
                 self.fruitless.note_completed(exchange.between, context.now);
             }
-            self.eager = 0;
+            self.pace.note_completed();
             self.exchange = None;
         }
         for part in parts {
@@ -579,7 +566,7 @@ impl<A: Address> AntiEntropy<A> {
     /// What was on its way has not come: what others hold is looked at again soon, whatever the last exchanges came to.
     pub(crate) fn look_again(&mut self) {
         self.fruitless.forget_pairs();
-        self.eager = EAGER;
+        self.pace.hurry();
     }
 
     /// Whom pages are pulled from.

@@ -20,6 +20,8 @@ use crate::wire::Message;
 
 /// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
 const QUICK_CALLS: u32 = 16;
+/// The first of them come sooner than a time-out after one another: so many pauses grow to one by doubling.
+const QUICKEST: u32 = 4;
 
 type Hasher = BuildHasherDefault<SipHasher13>;
 
@@ -167,9 +169,12 @@ impl<A: Address> Node<A> {
         // Until one answers: a join that is tried once is lost with one datagram. But whoever stays alone calls no more
         // often than anybody else in the end.
         self.contacts.calls = if lonely { self.contacts.calls.saturating_add(1) } else { 0 };
-        let quick = lonely && self.contacts.calls <= QUICK_CALLS;
         let Config { probe, healing, .. } = &self.config;
-        let pause = if quick { probe.timeout.min(healing.interval) } else { healing.interval };
+        let pause = match self.contacts.calls {
+            // An answer takes a small part of the time-out; the more were lost, the less is it the network's whim.
+            call @ 1..=QUICK_CALLS => (probe.timeout / (1 << QUICKEST.saturating_sub(call))).min(healing.interval),
+            _ => healing.interval,
+        };
         self.contacts.next = Some(self.now + jittered(pause, &mut self.rng));
         if !speaks {
             return;

@@ -269,7 +269,7 @@ impl<A: Address> Node<A> {
                 let refuted = seen.is_none_or(|seen| seen.incarnation < incarnation);
                 let status = if refuted { Status::Alive } else { was.unwrap_or(Status::Alive) };
                 if refuted {
-                    self.suspicions.end(id);
+                    self.drop_suspicion(id);
                 }
                 // A suspicion may be of an incarnation whose record is still to come.
                 self.see(id, status, incarnation.max(seen.map_or(0, |seen| seen.incarnation)), true);
@@ -293,11 +293,11 @@ impl<A: Address> Node<A> {
                 }
             }
             (Standing::Dead, _) => {
-                self.suspicions.end(id);
+                self.drop_suspicion(id);
                 self.see(id, Status::Dead, incarnation, false);
             }
             (Standing::Left, _) => {
-                self.suspicions.end(id);
+                self.drop_suspicion(id);
                 self.see(id, Status::Left, incarnation, false);
             }
         }
@@ -347,22 +347,35 @@ impl<A: Address> Node<A> {
         true
     }
 
+    /// What it was suspected of is settled, and nothing that anybody else should still be told.
+    fn drop_suspicion(&mut self, about: NodeId) {
+        if let Some((incarnation, accusers)) = self.suspicions.end(about) {
+            for accuser in accusers {
+                self.rumors.cool(&HotKey::Opinion(Suspicion { about, incarnation, accuser }));
+            }
+        }
+    }
+
     /// An incarnation from far ahead would leave no room to refute it.
     fn is_credible(&self, incarnation: u64) -> bool {
         let horizon = self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
         Instant::from_micros(incarnation) <= horizon
     }
 
-    /// A member did not answer.
+    /// A member did not answer. It is the first to hear of it: if it is there after all, then the suspicion is refuted
+    /// before it has become a rumor.
     pub(super) fn suspect(&mut self, id: NodeId) {
         let Some(seen) = self.members.get(id) else { return };
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             self.stats.suspicions += u64::from(seen.status == Status::Alive);
             self.on_suspicion(Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id }, None);
+            if self.config.probe.buddy {
+                self.warn(id);
+            }
         }
     }
 
-    /// Tries one that this node suspects once more, and tells it.
+    /// Tells one that this node suspects, and tries it once more (after Lifeguard's buddy system).
     pub(super) fn warn(&mut self, about: NodeId) {
         if let (Some(seen), Some(record)) = (self.members.get(about), self.replica.member(about)) {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };

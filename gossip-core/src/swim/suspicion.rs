@@ -134,11 +134,11 @@ impl Suspicions {
         self.suspected.get(&about).map_or(&[], |held| &held.accusers)
     }
 
-    /// It is refuted, or the member is gone.
-    pub(crate) fn end(&mut self, about: NodeId) {
-        if let Some(held) = self.suspected.remove(&about) {
-            self.due.remove(&(held.due(self.settings.period), about));
-        }
+    /// It is refuted, or the member is gone: of which incarnation it was, and who said so.
+    pub(crate) fn end(&mut self, about: NodeId) -> Option<(u64, Vec<NodeId>)> {
+        let held = self.suspected.remove(&about)?;
+        self.due.remove(&(held.due(self.settings.period), about));
+        Some((held.incarnation, held.accusers))
     }
 
     /// When there is something to do next.

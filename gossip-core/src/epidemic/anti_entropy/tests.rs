@@ -575,26 +575,3 @@ proptest! {
         prop_assert!(next.is_some() || hashes.len() as u64 == items);
     }
 }
-
-#[test]
-fn exchanges_begin_around_the_interval_and_a_late_one_once() {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let mut site = Site::new(Mode::PushPull, []);
-    assert!(!site.anti_entropy.begins(NOW, &mut rng));
-    let mut last = site.anti_entropy.due().unwrap();
-    assert!(last <= NOW + Duration::from_millis(625), "a newcomer does not wait for an interval");
-    for n in 0..100 {
-        assert!(!site.anti_entropy.begins(last - Duration::from_micros(1), &mut rng));
-        assert!(site.anti_entropy.begins(last, &mut rng));
-        let next = site.anti_entropy.due().unwrap();
-        let apart = next.since(last);
-        let around = Duration::from_millis(3_750)..=Duration::from_millis(6_250);
-        assert!(
-            if n < EAGER { apart <= Duration::from_millis(625) } else { around.contains(&apart) },
-            "{n}: {apart:?}"
-        );
-        last = next;
-    }
-    let late = last + Duration::from_secs(1_000);
-    assert!(site.anti_entropy.begins(late, &mut rng) && !site.anti_entropy.begins(late, &mut rng));
-}

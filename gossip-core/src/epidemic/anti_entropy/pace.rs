@@ -1,0 +1,129 @@
+//! When exchanges are begun: one in every interval, sooner where something is known to be missing.
+
+use core::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use crate::time::{Instant, micros};
+
+/// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
+/// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
+const EAGER: u32 = 4;
+/// After that the interval grows to its whole length by so many doublings: others come, and go, at the same time, and what
+/// one misses of that no one else does.
+const SETTLING: u32 = 3;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    next: Option<Instant>,
+    /// How many exchanges are begun without waiting for the interval.
+    eager: u32,
+    /// How often the interval is halved.
+    halvings: u32,
+}
+
+impl Pace {
+    pub(super) const fn new(interval: Duration) -> Self {
+        Self { interval, next: None, eager: EAGER, halvings: SETTLING }
+    }
+
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether an exchange is to be begun now; sets the time of the next one. `patience`: how long an answer may take.
+    pub(super) fn begins(&mut self, now: Instant, patience: Duration, rng: &mut impl Rng) -> bool {
+        if self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        let eager = self.next.is_none() || self.eager > 0;
+        let interval = micros(if eager {
+            self.eager = self.eager.saturating_sub(u32::from(self.next.is_some()));
+            patience.min(self.interval)
+        } else {
+            let shortened = self.interval / (1 << self.halvings);
+            self.halvings = self.halvings.saturating_sub(1);
+            shortened
+        });
+        // Around the interval, so that nodes that started together do not stay in step.
+        let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
+        self.next.replace(now + jittered).is_some()
+    }
+
+    /// Something is missing that nobody is being asked for.
+    pub(super) const fn hurry(&mut self) {
+        (self.eager, self.halvings) = (EAGER, SETTLING);
+    }
+
+    /// Where one thing was missed there may be more, and with others.
+    pub(super) fn note_difference(&mut self, now: Instant) {
+        let soon = now + self.interval / 4;
+        self.next = self.next.map(|next| next.min(soon));
+    }
+
+    /// An exchange has run to its end.
+    pub(super) const fn note_completed(&mut self) {
+        self.eager = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+
+    use super::*;
+
+    #[test]
+    fn exchanges_begin_around_the_interval_and_a_late_one_once() {
+        const PATIENCE: Duration = Duration::from_millis(500);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let interval = Duration::from_secs(5);
+        let mut pace = Pace::new(interval);
+        let mut last = Instant::from_secs(1_000);
+        let mut begins = |pace: &mut Pace, at| pace.begins(at, PATIENCE, &mut rng);
+        assert!(!begins(&mut pace, last));
+        assert!(pace.due().unwrap() <= last + PATIENCE * 5 / 4, "a newcomer does not wait for an interval");
+        last = pace.due().unwrap();
+        for n in 0..100 {
+            assert!(!begins(&mut pace, last - Duration::from_micros(1)));
+            assert!(begins(&mut pace, last));
+            let next = pace.due().unwrap();
+            let about = match n {
+                0..4 => PATIENCE,
+                4..7 => interval / (1 << (7 - n)),
+                _ => interval,
+            };
+            let apart = next.since(last);
+            assert!((about * 3 / 4..=about * 5 / 4).contains(&apart), "{n}: {apart:?}");
+            last = next;
+        }
+        let late = last + Duration::from_secs(1_000);
+        assert!(begins(&mut pace, late) && !begins(&mut pace, late));
+    }
+
+    #[test]
+    fn a_difference_is_looked_at_soon_and_a_failure_at_once() {
+        let (mut rng, interval) = (Xoshiro256PlusPlus::seed_from_u64(1), Duration::from_secs(8));
+        let start = Instant::from_secs(1_000);
+        let mut pace = Pace::new(interval);
+        pace.begins(start, interval, &mut rng);
+        pace.note_completed();
+        pace.note_difference(start);
+        assert_eq!(pace.due(), Some(start + interval / 4));
+        pace.note_difference(start + interval / 8);
+        assert_eq!(pace.due(), Some(start + interval / 4), "what is sooner stays");
+        let mut at = start;
+        for _ in 0..4 {
+            at = pace.due().unwrap();
+            pace.begins(at, interval, &mut rng);
+        }
+        assert!(pace.due().unwrap().since(at) >= interval * 3 / 4, "it has settled");
+        pace.hurry();
+        at = pace.due().unwrap();
+        pace.begins(at, interval / 100, &mut rng);
+        assert!(pace.due().unwrap().since(at) <= interval / 80);
+    }
+}
