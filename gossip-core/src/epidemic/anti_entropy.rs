@@ -553,6 +553,11 @@ impl<A: Address> AntiEntropy<A> {
         self.news.take()
     }
 
+    /// Much changes everywhere at once, as when a partition ends: what one misses of that nobody else does.
+    pub(crate) fn unsettle(&mut self, now: Instant) {
+        self.pace.unsettle(now);
+    }
+
     /// An update from a peer was refused: there will be a difference that no exchange settles.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);

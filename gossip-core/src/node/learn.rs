@@ -273,8 +273,11 @@ impl<A: Address> Node<A> {
                 }
                 // A suspicion may be of an incarnation whose record is still to come.
                 self.see(id, status, incarnation.max(seen.map_or(0, |seen| seen.incarnation)), true);
-                if was == Some(Status::Dead) && from == Some(&address) {
-                    self.bridge(&address);
+                if was == Some(Status::Dead) && status == Status::Alive {
+                    self.anti_entropy.unsettle(self.now);
+                    if from == Some(&address) {
+                        self.bridge(&address);
+                    }
                 }
             }
             (Standing::Dead, Some(status @ (Status::Alive | Status::Suspect)))

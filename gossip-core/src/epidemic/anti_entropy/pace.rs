@@ -63,6 +63,13 @@ impl Pace {
         self.next = self.next.map(|next| next.min(soon));
     }
 
+    /// Much changes everywhere at once: as after the start, the interval grows to its whole length.
+    pub(super) fn unsettle(&mut self, now: Instant) {
+        self.halvings = SETTLING;
+        let soon = now + self.interval / (1 << SETTLING);
+        self.next = self.next.map(|next| next.min(soon));
+    }
+
     /// An exchange has run to its end.
     pub(super) const fn note_completed(&mut self) {
         self.eager = 0;
@@ -102,6 +109,26 @@ mod tests {
         }
         let late = last + Duration::from_secs(1_000);
         assert!(begins(&mut pace, late) && !begins(&mut pace, late));
+    }
+
+    #[test]
+    fn in_unsettled_times_the_interval_is_short_and_grows() {
+        let (mut rng, interval) = (Xoshiro256PlusPlus::seed_from_u64(1), Duration::from_secs(8));
+        let mut pace = Pace::new(interval);
+        pace.begins(Instant::from_secs(1_000), interval, &mut rng);
+        for _ in 0..20 {
+            let at = pace.due().unwrap();
+            pace.begins(at, interval, &mut rng);
+        }
+        let mut last = pace.due().unwrap() - interval / 2;
+        pace.unsettle(last);
+        for halvings in (0..=3).rev() {
+            let at = pace.due().unwrap();
+            assert!(at.since(last) <= interval / (1 << halvings) * 5 / 4, "{halvings}");
+            assert!(pace.begins(at, interval, &mut rng));
+            last = at;
+        }
+        assert!(pace.due().unwrap().since(last) >= interval * 3 / 4);
     }
 
     #[test]
