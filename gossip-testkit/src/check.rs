@@ -65,6 +65,8 @@ pub struct Checker<M: Machine> {
     invariants: Vec<Maker<M>>,
     settle: u32,
     runs: u32,
+    /// Whether it is what [`run`] makes, so that a failure can be replayed by that.
+    plain: bool,
 }
 
 impl<M: Machine> fmt::Debug for Checker<M> {
@@ -75,7 +77,7 @@ impl<M: Machine> fmt::Debug for Checker<M> {
 
 impl<M: Machine<Config: Default>> Default for Checker<M> {
     fn default() -> Self {
-        Self::new(M::Config::default())
+        Self { plain: true, ..Self::new(M::Config::default()) }
     }
 }
 
@@ -105,30 +107,34 @@ pub(crate) enum Keep {
 impl<M: Machine> Checker<M> {
     /// Checks all the invariants of the testkit on machines that are configured like this.
     pub fn new(config: M::Config) -> Self {
-        Self { config, latency: Latency::default(), invariants: standard(), settle: 20, runs: 3_000 }
+        Self { config, latency: Latency::default(), invariants: standard(), settle: 20, runs: 3_000, plain: false }
     }
 
     /// Checks an invariant of one's own, too.
     pub fn invariant<I: Invariant<M> + 'static>(mut self, make: impl Fn(&Limits) -> I + 'static) -> Self {
         self.invariants.push(Box::new(move |limits| Box::new(make(limits))));
+        self.plain = false;
         self
     }
 
     /// Checks none of those that were to be checked so far.
     pub fn without_invariants(mut self) -> Self {
         self.invariants.clear();
+        self.plain = false;
         self
     }
 
     /// With datagrams that take so long.
     pub fn latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
+        self.plain = false;
         self
     }
 
     /// Watches for so many protocol periods after all invariants are satisfied. 20 unless said.
     pub fn settle(mut self, periods: u32) -> Self {
         self.settle = periods;
+        self.plain = false;
         self
     }
 
@@ -175,7 +181,7 @@ impl<M: Machine> Checker<M> {
             at: Duration::ZERO,
             violation: Violation::new("the scenario failed and passes when it is run again"),
         });
-        Failure::new(found, scenario, origin, outcome.lines)
+        Failure::new(found, scenario, origin, outcome.lines, self.plain)
     }
 
     /// Runs a scenario and keeps its last `lines` lines of trace, whether it fails or not.
@@ -185,7 +191,7 @@ impl<M: Machine> Checker<M> {
     {
         let outcome = self.attempt(scenario, Keep::Lines(lines));
         let lines = outcome.lines;
-        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone())), lines)
+        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.plain)), lines)
     }
 
     pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {

@@ -23,6 +23,7 @@ struct Inner {
     one_line: String,
     origin: Option<(String, u32)>,
     trace: Vec<String>,
+    plain: bool,
 }
 
 impl Failure {
@@ -31,6 +32,7 @@ impl Failure {
         scenario: &Scenario<C>,
         origin: Option<(&Scenario<C>, u32)>,
         trace: Vec<String>,
+        plain: bool,
     ) -> Self {
         Self(Box::new(Inner {
             found,
@@ -38,6 +40,7 @@ impl Failure {
             one_line: format!("{scenario:?}"),
             origin: origin.map(|(scenario, runs)| (format!("{scenario:?}"), runs)),
             trace,
+            plain,
         }))
     }
 
@@ -72,7 +75,7 @@ const LINES: usize = 40;
 
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Inner { found, scenario, one_line, origin, trace } = &*self.0;
+        let Inner { found, scenario, one_line, origin, trace, plain } = &*self.0;
         writeln!(f, "violated at {}: {}", Seconds(found.at), found.invariant)?;
         writeln!(f, "  {}", found.violation.message)?;
         if let Some([(left, a), (right, b)]) = found.violation.views.as_deref() {
@@ -97,7 +100,9 @@ impl Display for Failure {
             writeln!(f, "  {line}")?;
         }
         let quoted = one_line.trim_end();
-        writeln!(f, "\nto replay: gossip_testkit::run::<M>(&r#\"{quoted}\"#.parse().unwrap())")?;
+        // Another configuration, or other invariants, are in nobody's text.
+        let run = if *plain { "gossip_testkit::run::<M>" } else { "the same Checker's run" };
+        writeln!(f, "\nto replay: {run}(&r#\"{quoted}\"#.parse().unwrap())")?;
         if let Some((origin, _)) = origin {
             writeln!(f, "it came from: {}", origin.trim_end())?;
         }

@@ -229,7 +229,7 @@ fn a_failure_prints_what_it_promises_in_that_order() {
         "at 3s node 0: put 0 1",
         "the last 20 lines of its trace:",
         "1 receives ack from 0, 29 bytes",
-        "to replay: gossip_testkit::run",
+        "to replay: the same Checker's run(&",
     ];
     let mut rest = text.as_str();
     for part in parts {
