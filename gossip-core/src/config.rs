@@ -185,7 +185,8 @@ settings! {
     AntiEntropy / AntiEntropyOverlay {
         /// Who asks and who tells.
         exchange: Exchange,
-        /// How often this node starts an exchange with one random peer.
+        /// How often this node starts an exchange with one random peer; for a short while after its start, and after a
+        /// partition, sooner.
         interval: Duration,
     }
 }
