@@ -27,8 +27,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     seen: Table<Seen>,
-    /// Alive or suspected, in the order in which they are probed: those before `cursor` have been, in this round.
-    /// By their rows in `seen`, as are the dead.
+    /// Alive or suspected: those before `cursor` have been probed in this round. By their rows in `seen`, as are the
+    /// dead.
     peers: Vec<u32>,
     cursor: usize,
     /// Declared dead, the latest last but for the holes that the revived left.
@@ -117,17 +117,17 @@ impl Members {
         self.seen.remove(hash(id), row)
     }
 
-    /// The next to be probed: each once in a round, in an order that is shuffled anew in every round (SWIM, 4.3).
+    /// The next to be probed: each once in a round, in an order that is shuffled anew in every round (SWIM, 4.3). The
+    /// order is made as it is needed, by a step of the shuffle each time.
     pub(crate) fn next_probe(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
         if self.cursor >= self.peers.len() {
             self.cursor = 0;
-            for last in (1..self.peers.len()).rev() {
-                self.swap_peers(last, rng.random_range(0..=last));
-            }
         }
-        let next = self.seen.get(*self.peers.get(self.cursor)?)?.id;
+        let rest = self.cursor..self.peers.len();
+        let next = (!rest.is_empty()).then(|| rng.random_range(rest))?;
+        self.swap_peers(self.cursor, next);
         self.cursor += 1;
-        Some(next)
+        self.seen.get(self.peers[self.cursor - 1]).map(|seen| seen.id)
     }
 
     /// Up to `count` different peers, at random.
@@ -180,13 +180,11 @@ impl Members {
             self.peers.reserve_exact(last / 8 + 4);
         }
         self.peers.push(row);
-        let at = rng.random_range(0..=last);
-        if at < self.cursor {
+        self.set_place(row, last);
+        if rng.random_range(0..=last) < self.cursor {
             // As if it had had its turn.
             self.swap_peers(last, self.cursor);
             self.cursor += 1;
-        } else {
-            self.swap_peers(last, at);
         }
     }
 
