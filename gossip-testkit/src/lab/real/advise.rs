@@ -9,8 +9,10 @@ use crate::scenario::Dice;
 
 const FANOUTS: [u32; 5] = [1, 2, 3, 4, 6];
 const INTERVALS: [u64; 5] = [25, 50, 100, 200, 400];
-/// One put a second.
-const PUTS: u32 = 10;
+/// How many pairs of a put and a node a configuration is judged by: five of them may be late. One put a second, and
+/// among few nodes no more than so many.
+const PAIRS: u32 = 50_000;
+const MOST_PUTS: u32 = 500;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The experiment: the LAN preset in all its variations.
@@ -63,17 +65,18 @@ impl Sweep {
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
         let before = *cluster.counters();
-        for number in 0..PUTS {
+        let puts = PAIRS.div_ceil(self.nodes).min(MOST_PUTS);
+        for number in 0..puts {
             sightings.put(&mut cluster, number, self.nodes, &mut dice);
             cluster.run_for(SECOND);
         }
         let bytes = cluster.counters().bytes - before.bytes;
         cluster.run_for(self.within.saturating_sub(SECOND));
-        let mut times: Vec<_> = (0..PUTS).flat_map(|number| sightings.times(number)).collect();
+        let mut times: Vec<_> = (0..puts).flat_map(|number| sightings.times(number)).collect();
         times.sort_unstable();
-        let needed = (f64::from(PUTS * self.nodes) * 0.9999).ceil() as usize;
+        let needed = (f64::from(puts) * f64::from(self.nodes) * 0.9999).ceil() as usize;
         let t9999 = times.get(needed - 1).copied().filter(|&time| time <= self.within);
-        let bytes_per_node_second = bytes as f64 / f64::from(self.nodes) / f64::from(PUTS);
+        let bytes_per_node_second = bytes as f64 / f64::from(self.nodes) / f64::from(puts);
         Ok(Advice { fanout, interval, t9999, bytes_per_node_second })
     }
 }
