@@ -3,6 +3,7 @@
 //! Three nodes on the loopback; the first writes an entry, all wait until they have it.
 #![expect(clippy::disallowed_types, reason = "a driver is where the clock is read")]
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -30,7 +31,8 @@ fn main() -> Result<(), Failure> {
 fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) -> Result<(), Failure> {
     let config = Config::local();
     let mut buffer = vec![0; config.max_datagram + 1];
-    let mut node = Node::new(NodeId::new(number as u64), socket.local_addr()?, config, number as u64)?;
+    let mut node =
+        Node::new(NodeId::new(number as u64), socket.local_addr()?, config, RandomState::new().hash_one(number))?;
     if number == 0 {
         node.put(now(), "greeting", b"hello")?;
         done.fetch_add(1, Ordering::Relaxed);

@@ -300,7 +300,7 @@ impl Config {
         }
     }
 
-    /// For one machine: everything five to ten times as fast as [`lan`](Self::lan).
+    /// For one machine: every interval and time-out a fifth of [`lan`](Self::lan)'s.
     pub fn local() -> Self {
         let mut config = Self::lan();
         config.probe.period = Duration::from_millis(200);
@@ -324,8 +324,8 @@ impl Config {
         config
     }
 
-    /// This configuration with a part of it replaced by what `document` says: any serde format, the same field
-    /// names, durations as `"200ms"`.
+    /// This configuration with a part of it replaced by what `document` says, in any self-describing serde
+    /// format: the same field names, durations as `"200ms"`.
     ///
     /// # Errors
     /// An unknown field, by its name; a value of the wrong type.

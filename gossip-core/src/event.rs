@@ -88,7 +88,7 @@ pub enum Event<A> {
         /// Who.
         id: NodeId,
     },
-    /// An entry has another value.
+    /// An entry has another value, also if it was written here.
     Entry {
         /// Whose it is; nobody's if shared.
         owner: Option<NodeId>,
@@ -97,7 +97,7 @@ pub enum Event<A> {
         /// What became of it.
         change: Change,
     },
-    /// A broadcast arrived.
+    /// A broadcast arrived; never one's own.
     Broadcast {
         /// Which.
         id: BroadcastId,

@@ -4,6 +4,7 @@
 //! protocol. `gossip-tokio` and `gossip-async-std` are such drivers; this is all that a driver does:
 //!
 //! ```no_run
+//! use std::hash::{BuildHasher, RandomState};
 //! use std::net::{SocketAddr, UdpSocket};
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
 //!
@@ -17,7 +18,8 @@
 //!     let socket = UdpSocket::bind("127.0.0.1:7000")?;
 //!     let seeds: [SocketAddr; 1] = ["127.0.0.1:7001".parse()?];
 //!     let mut buffer = [0; 1_500];
-//!     let mut node = Node::new(NodeId::from_name("db-1"), socket.local_addr()?, Config::lan(), std::process::id().into())?;
+//!     let seed = RandomState::new().hash_one(0); // random and secret
+//!     let mut node = Node::new(NodeId::from_name("db-1"), socket.local_addr()?, Config::lan(), seed)?;
 //!     node.join(now(), seeds); // they are tried until one answers
 //!     node.put(now(), "config/limit", b"10")?;
 //!     loop {

@@ -1,7 +1,7 @@
 //! The manual.
 //!
 //! - [`when`]: what gossip is good for, and what not.
-//! - [`algorithm`]: state, mechanisms and every invariant, on two pages.
+//! - [`algorithm`]: state, mechanisms and every invariant, in short.
 //! - [`parameters`]: choosing a configuration, with figures from `gossip-sim`.
 //! - [`driver`], [`transport`]: connecting a node to the world.
 //! - [`testing`]: your framing, driver, protocol or fold under random disasters.

@@ -105,7 +105,8 @@ impl PutOptions {
         self
     }
 
-    /// An entry that expires.
+    /// An entry that expires: after [`max_ahead`](crate::Lifetimes::max_ahead) (10 s) at the soonest, or it is
+    /// refused as [`TooShortLived`](crate::WriteError::TooShortLived).
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(time);
         self
@@ -274,7 +275,8 @@ pub struct Node<A: Address> {
 
 impl<A: Address> Node<A> {
     /// A node that does nothing until it is told the time, by a command or a tick. `address`: where the others reach
-    /// it. `seed`: where its randomness comes from; different for every node and every start.
+    /// it. `seed`: where its randomness comes from. It has to be random and secret, and different at every start, for cookies and the
+    /// numbers of pings are made from it: draw it from the operating system.
     ///
     /// # Errors
     /// A configuration or an address that cannot work, with the value and the bound.

@@ -113,7 +113,7 @@ impl<A: Address> Node<A> {
         self.write(now, true, name, None, None)
     }
 
-    /// Sends a message to all: delivered once to everybody who is a member within the broadcast window. `payload`: what
+    /// Sends a message to all others: delivered once to everybody who is a member within the broadcast window. `payload`: what
     /// fits a datagram, some hundred bytes less than [`Config::max_datagram`](crate::Config::max_datagram).
     ///
     /// # Errors
