@@ -179,9 +179,12 @@ impl<A: Address> Replica<A> {
             if owner.life == life && stored.until == until {
                 continue;
             }
+            let touched = self.touched.len();
             let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
             if owner.life == life {
                 self.store(key, update, until);
+                // Only its end is another.
+                self.touched.truncate(touched);
             } else if life < owner.life {
                 // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
                 self.parked.insert(key, update);

@@ -67,7 +67,7 @@ impl Config {
         span("lifetimes.reap_after", lifetimes.reap_after, 2 * lifetimes.max_ahead..=100 * YEAR)?;
         within("limits.members", limits.members, 1..=1 << 30)?;
         within("limits.entries", limits.entries, 0..=1 << 30)?;
-        within("limits.bytes", limits.bytes, 0..=1 << 40)?;
+        within("limits.bytes", limits.bytes as u64, 0..=1 << 40)?;
         within("limits.share", limits.share, 1..=100)?;
         within("limits.work", limits.work, self.max_datagram.div_ceil(16)..=1 << 20)?;
         within("limits.parked", limits.parked, 0..=1 << 30)?;
@@ -76,6 +76,6 @@ impl Config {
         within("limits.undelivered", limits.undelivered, 1..=1 << 20)?;
         within("limits.max_value", limits.max_value, 1..=1 << 26)?;
         within("limits.transfers", limits.transfers, 1..=1 << 20)?;
-        within("limits.transfer_bytes", limits.transfer_bytes, limits.max_value..=1 << 34)
+        within("limits.transfer_bytes", limits.transfer_bytes as u64, limits.max_value as u64..=1 << 34)
     }
 }

@@ -47,6 +47,8 @@ pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
+/// What the hot rumors come to that one who pulls is told, in kilobytes.
+const PULL_UNITS: u32 = 8;
 /// Items that may begin alike in what is wanted: more than two in a million do not, by accident.
 const ALIKE: usize = 4;
 
@@ -166,6 +168,11 @@ impl<A: Address> AntiEntropy<A> {
         self.tokenizer.proves(address, token, now)
     }
 
+    /// Whether a peer may be answered at more length than it asked, once.
+    pub(crate) fn affords(&mut self, peer: &A, now: Instant) -> bool {
+        self.buckets.take(peer, PULL_UNITS, now) == PULL_UNITS
+    }
+
     // Time.
 
     /// When there is something to do.
@@ -194,7 +201,7 @@ impl<A: Address> AntiEntropy<A> {
                 }
                 Retry::Again(_) | Retry::Gone => {
                     self.exchange = None;
-                    self.pace.hurry();
+                    self.pace.hurry(context.now, self.patience);
                 }
             }
         }
@@ -209,7 +216,7 @@ impl<A: Address> AntiEntropy<A> {
         {
             let goes_on = catch_up.ask_again(context);
             if catch_up.is_orphaned() {
-                self.pace.hurry();
+                self.pace.hurry(context.now, self.patience);
             }
             if !goes_on {
                 self.end_catch_up();
@@ -224,9 +231,9 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
-    pub(crate) fn drop_exchange(&mut self) {
+    pub(crate) fn drop_exchange(&mut self, now: Instant) {
         (self.exchange, self.wanted, self.catch_up) = (None, None, None);
-        self.pace.hurry();
+        self.pace.hurry(now, self.patience);
     }
 
     // The initiator.
@@ -537,7 +544,8 @@ impl<A: Address> AntiEntropy<A> {
         (window, ranges): (u8, Vec<Range>),
         context: &mut Context<'_, A>,
     ) {
-        if ranges.is_empty() || !self.tokenizer.proves(from, token, context.now) {
+        // An honest cut is not after what this node agreed to.
+        if ranges.is_empty() || cut > cut_of(context.clock) || !self.tokenizer.proves(from, token, context.now) {
             return;
         }
         let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;
@@ -568,10 +576,11 @@ impl<A: Address> AntiEntropy<A> {
         self.fruitless.forget_pairs();
     }
 
-    /// What was on its way has not come: what others hold is looked at again soon, whatever the last exchanges came to.
-    pub(crate) fn look_again(&mut self) {
+    /// What was on its way has not come, or this node is new here: what others hold is looked at soon, whatever the last
+    /// exchanges came to.
+    pub(crate) fn look_again(&mut self, now: Instant) {
         self.fruitless.forget_pairs();
-        self.pace.hurry();
+        self.pace.hurry(now, self.patience);
     }
 
     /// Whom pages are pulled from.

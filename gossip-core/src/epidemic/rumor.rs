@@ -271,8 +271,11 @@ impl<A: Address> Rumors<A> {
         self.hot.in_order(Subject::Membership).chain(self.hot.in_order(Subject::Data))
     }
 
-    /// Answers one who asked what is hot here.
+    /// Answers one who asked what is hot here, where asking is the custom.
     pub(crate) fn answer_pull(&self, from: &A, outbox: &mut Outbox<A>) {
+        if !self.policy.exchange.pulls() {
+            return;
+        }
         let rumors: Arc<[Place]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
         if !rumors.is_empty() {
             outbox.push(Kind::Rumor, from.clone(), Intent::Rumors { rumors, next: 0, bodies: false, pull: false });

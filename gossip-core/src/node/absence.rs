@@ -87,7 +87,7 @@ impl<A: Address> Node<A> {
             }
         }
         self.replica.retain(|update| is_of(own, update) || contact.precedes(own, update));
-        self.anti_entropy.drop_exchange();
+        self.anti_entropy.drop_exchange(self.now);
         self.transfers.clear();
         self.note_touched();
         self.note_isolation();

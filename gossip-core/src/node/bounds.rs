@@ -2,11 +2,12 @@
 
 use super::Node;
 use crate::address::Address;
+use crate::config::Limits;
 use crate::error::{Bound, WriteError};
 use crate::id::NodeId;
 use crate::replica::Room;
 use crate::update::{KeyHash, Update};
-use crate::wire::{Item, Message};
+use crate::wire::Message;
 
 /// The bounds that were met, and of which the application was told.
 #[derive(Debug, Default)]
@@ -33,8 +34,9 @@ impl From<Exceeded> for WriteError {
 }
 
 impl<A: Address> Node<A> {
-    /// The bound that would be exceeded if this were taken in. What takes no more room than what it replaces never does.
-    pub(super) fn exceeds(&self, key: KeyHash, update: &Update<A>) -> Option<Exceeded> {
+    /// The bound that would be exceeded if this were taken in, with so many bytes of a value or payload. What takes no
+    /// more room than what it replaces never does.
+    pub(super) fn exceeds(&self, key: KeyHash, update: &Update<A>, body: usize) -> Option<Exceeded> {
         let limits = &self.config.limits;
         let exceeded = |bound, held, more, limit| (held + more > limit).then_some(Exceeded { bound, held, limit });
         let (members, others) = self.replica.counts();
@@ -46,16 +48,15 @@ impl<A: Address> Node<A> {
         let old = old.as_ref();
         // Of a writer whose item is replaced by its own, only what is more counts.
         let own = old.filter(|old| old.writer() == Some(writer));
-        let grows = |old: Option<&Update<A>>| update.body_len().saturating_sub(old.map_or(0, Update::body_len));
-        let share = |limit: usize| limit / 100 * limits.share as usize + limit % 100 * limits.share as usize / 100;
+        let grows = |old: Option<&Update<A>>| body.saturating_sub(old.map_or(0, Update::body_len));
         let Room { items, bytes } = self.replica.room_of(writer);
         let (item, more) = (usize::from(old.is_none()), grows(old));
         let (own_item, own_more) = (usize::from(own.is_none()), grows(own));
         let checks = [
             (Bound::Entries, others, item, limits.entries),
             (Bound::Bytes, self.replica.bytes(), more, limits.bytes),
-            (Bound::Share, items, own_item, share(limits.entries).max(1)),
-            (Bound::Share, bytes, own_more, share(limits.bytes)),
+            (Bound::Share, items, own_item, limits.share_of(limits.entries)),
+            (Bound::Share, bytes, own_more, limits.share_of(limits.bytes)),
         ];
         let takes = |&(_, _, more, _): &(Bound, usize, usize, usize)| more > 0;
         checks.into_iter().filter(takes).find_map(|(bound, held, more, limit)| exceeded(bound, held, more, limit))
@@ -99,11 +100,18 @@ impl<A: Address> Node<A> {
         *bytes &= !roomy(self.replica.bytes(), limits.bytes);
         if let Some(writer) = *share {
             let Room { items, bytes } = self.replica.room_of(writer);
-            let part = |limit: usize| limit / 100 * limits.share as usize;
-            if roomy(items, part(limits.entries)) && roomy(bytes, part(limits.bytes)) {
+            if roomy(items, limits.share_of(limits.entries)) && roomy(bytes, limits.share_of(limits.bytes)) {
                 *share = None;
             }
         }
+    }
+}
+
+impl Limits {
+    /// How much of a limit one writer may have: something, if anybody may have anything.
+    fn share_of(&self, limit: usize) -> usize {
+        let share = self.share as usize;
+        (limit / 100 * share + limit % 100 * share / 100).max(limit.min(1))
     }
 }
 
@@ -111,11 +119,14 @@ impl<A: Address> Node<A> {
 pub(super) fn work<A>(message: &Message<A>) -> usize {
     1 + match message {
         Message::Rumor { items, .. } => items.len(),
-        Message::Page { updates, .. } | Message::Updates(updates) => updates.len(),
+        Message::Page { updates, large, .. } => updates.len() + large.len(),
+        Message::Updates(updates) => updates.len(),
+        Message::Large(large) => large.len(),
+        Message::Fetch { missing, .. } => missing.len(),
         Message::Pull { ranges, .. } => ranges.len(),
         Message::Decoded { want, rivals, .. } => want.0.len() + rivals.len(),
         Message::Want { keys, .. } => keys.len(),
-        Message::Mail(Item::Update(_) | Item::Suspicion(_) | Item::Offer(_)) => 1,
+        Message::Mail(_) => 1,
         _ => 0,
     }
 }

@@ -205,7 +205,7 @@ impl<A: Address> Node<A> {
 
     /// Takes in what was written here, mails it and makes it hot.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
-        if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update) {
+        if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update, update.body_len()) {
             return Err(exceeded.into());
         }
         self.clock.observe(stamp.time, stamp.counter);
@@ -240,6 +240,7 @@ impl<A: Address> Node<A> {
         self.incarnation = self.life.as_micros().max(self.incarnation.saturating_add(1));
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);
+        self.anti_entropy.look_again(self.now);
         self.anti_entropy.begins(self.now, &mut self.rng);
         self.contacts.set_next(self.now + self.config.healing.interval);
     }

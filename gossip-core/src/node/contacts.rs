@@ -154,6 +154,8 @@ impl<A: Address> Node<A> {
             self.events.isolated(isolated);
             if isolated {
                 self.contacts.next = Some(self.now);
+            } else {
+                self.anti_entropy.look_again(self.now);
             }
         }
     }
@@ -220,6 +222,11 @@ impl<A: Address> Node<A> {
         }
         let Some(id) = self.members.random_dead(alive.max(8), &mut self.rng) else { return };
         let Some(address) = self.replica.member(id).map(|record| record.address.clone()) else { return };
+        if address == self.address {
+            // An earlier self, under another id.
+            self.members.give_up(id);
+            return;
+        }
         let key = self.replica.hasher.member(id);
         self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
         self.contacts.tried = Some((id, address));

@@ -293,8 +293,10 @@ impl<A: Address> Node<A> {
                 anti_entropy.on_summary(from, summary, answer, known, &mut context);
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
-                // What this exchange repairs here is as much news as what one begun here does.
-                self.reheats = REHEATS;
+                // What this exchange repairs here is as much news as what one begun here does; it begins with the first range.
+                if range.first() == 0 {
+                    self.reheats = REHEATS;
+                }
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
             }
@@ -373,7 +375,7 @@ impl<A: Address> Node<A> {
         if some && (feedback || useful != 0) {
             self.outbox.message(Kind::Rumor, from.clone(), Message::Feedback { number, useful, spared });
         }
-        if pull {
+        if pull && self.anti_entropy.affords(from, self.now) {
             self.rumors.answer_pull(from, &mut self.outbox);
         }
     }

@@ -24,7 +24,7 @@ impl<A: Address> Node<A> {
     /// [`set_plain`](Keyring::set_plain). Takes effect with the next datagram.
     ///
     /// # Errors
-    /// Those of `change`, and [`KeyError::NoKeyring`]; nothing has changed then.
+    /// Those of `change`, and [`KeyError::NoKeyring`]. What `change` did before it failed is done.
     pub fn change_keys(&mut self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
         let result = change(self.envelope.keyring_mut().ok_or(KeyError::NoKeyring)?);
         self.note_room();

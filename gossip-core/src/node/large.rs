@@ -36,7 +36,7 @@ impl<A: Address> Node<A> {
             self.note_oversized(source);
             return Heard::Nothing;
         }
-        if let Some(exceeded) = self.exceeds(key, &outline) {
+        if let Some(exceeded) = self.exceeds(key, &outline, descriptor.size as usize) {
             self.note_exceeded(exceeded, &outline);
             self.note_refused(source);
             return Heard::Nothing;
@@ -88,7 +88,7 @@ impl<A: Address> Node<A> {
         let (transfers, mut context) = self.transfers_at_work();
         transfers.retry(&mut context);
         if transfers.take_failed() {
-            self.anti_entropy.look_again();
+            self.anti_entropy.look_again(self.now);
         }
     }
 

@@ -72,7 +72,7 @@ impl<A: Address> Node<A> {
             self.note_refused(source);
             return None;
         }
-        if let Some(exceeded) = self.exceeds(key, &update) {
+        if let Some(exceeded) = self.exceeds(key, &update, update.body_len()) {
             self.note_exceeded(exceeded, &update);
             self.note_refused(source);
             return None;
@@ -217,7 +217,8 @@ impl<A: Address> Node<A> {
         let own: Vec<Update<A>> = self.replica.owned(self.id).collect();
         self.life = Instant::from_micros(life.as_micros().saturating_add(1));
         let owner = Some(Owner { id: self.id, life: self.life });
-        self.incarnation = self.incarnation.max(self.life.as_micros());
+        // A record with another life and the same incarnation could lose against the one before.
+        self.incarnation = self.incarnation.saturating_add(1).max(self.life.as_micros());
         self.publish_self(Standing::Alive);
         for update in own {
             let update = match update {
@@ -295,10 +296,7 @@ impl<A: Address> Node<A> {
                     self.prober.ping_now(&address, &mut self.outbox);
                 }
             }
-            (Standing::Dead, _) => {
-                self.drop_suspicion(id);
-                self.see(id, Status::Dead, incarnation, false);
-            }
+            (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false),
             (Standing::Left, _) => {
                 self.drop_suspicion(id);
                 self.see(id, Status::Left, incarnation, false);
@@ -365,14 +363,15 @@ impl<A: Address> Node<A> {
         Instant::from_micros(incarnation) <= horizon
     }
 
-    /// A member did not answer. It is the first to hear of it: if it is there after all, then the suspicion is refuted
-    /// before it has become a rumor.
+    /// A member did not answer. It is told at once: if it is there after all, then the suspicion is mostly refuted before
+    /// many have heard of it.
     pub(super) fn suspect(&mut self, id: NodeId) {
         let Some(seen) = self.members.get(id) else { return };
         if matches!(seen.status, Status::Alive | Status::Suspect) {
-            self.stats.suspicions += u64::from(seen.status == Status::Alive);
-            self.on_suspicion(Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id }, None);
-            if self.config.probe.buddy {
+            let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id };
+            let raised = self.on_suspicion(suspicion, None);
+            self.stats.suspicions += u64::from(raised && seen.status == Status::Alive);
+            if raised && self.config.probe.buddy {
                 self.warn(id);
             }
         }

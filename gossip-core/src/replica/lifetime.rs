@@ -31,7 +31,8 @@ impl<A: Address> Replica<A> {
             let Update::Entry(entry) = &stored.update else { continue };
             let digest = self.large.remove(&stored.key).unwrap_or_else(|| self.hasher.digest(&stored.update));
             let owner = entry.owner.map(|owner| owner.id);
-            let name = entry.name.clone();
+            let (name, expires) = (entry.name.clone(), entry.value.is_some());
+            self.usage.remove(&stored.update);
             // The same item in fewer bytes: its hash stays.
             stored.update = Update::Certificate(Certificate {
                 key: stored.key,
@@ -40,8 +41,12 @@ impl<A: Address> Replica<A> {
                 until: entry.until,
                 digest,
             });
+            self.usage.add(&stored.update);
             self.names.remove(&(name.clone(), owner));
-            self.touched.push((owner, name));
+            // Of what was deleted before it is no news that it is gone.
+            if expires {
+                self.touched.push((owner, name));
+            }
         }
         let mut forgotten = Vec::new();
         while let Some((end, slot)) = self.ending.first().copied()

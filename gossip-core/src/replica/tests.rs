@@ -102,7 +102,7 @@ impl Model {
 fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     let hasher = &replica.hasher;
     assert_eq!(replica.items.len(), replica.hashes.len());
-    let (mut members, mut ending, mut names, mut owned) = (0, 0, 0, 0);
+    let (mut members, mut ending, mut names, mut owned, mut usage) = (0, 0, 0, 0, super::usage::Usage::default());
     for slot in replica.items.slots() {
         let (update, hash) = (replica.items.update(slot).unwrap(), replica.items.hash(slot).unwrap());
         let (key, until) = (hasher.key(&update), replica.items.until(slot).unwrap());
@@ -110,6 +110,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         assert_eq!((replica.key_of(hash), replica.items.find(key)), (Some(key), Some(slot)));
         assert_eq!(replica.ending.contains(&(until.instant().unwrap_or(Instant::MAX), slot)), until != Until::NEVER);
         ending += usize::from(until != Until::NEVER);
+        usage.add(&update);
         if let Some(owner) = update.owner() {
             assert!(replica.owned.contains(&(owner.id, slot)));
             let record = replica.member(owner.id).unwrap();
@@ -129,6 +130,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     }
     assert_eq!(replica.counts(), (members, replica.items.len() - members + replica.parked.len()));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
+    assert_eq!(replica.usage, usage);
     let (count, _) = replica.summary(cut);
     assert_eq!(count, replica.in_range(Range::ALL, cut).count() as u64);
     assert_eq!(count, replica.count(Range::ALL, cut));

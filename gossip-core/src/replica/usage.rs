@@ -13,7 +13,7 @@ pub(crate) struct Room {
 }
 
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     bytes: usize,
     writers: BTreeMap<NodeId, Room>,

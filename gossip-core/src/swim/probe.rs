@@ -21,6 +21,8 @@ use crate::wire::{Item, Message, Suspicion};
 
 /// Probes for others that may be under way.
 const RELAYS: usize = 128;
+/// Of these, for one asker.
+const RELAYS_EACH: usize = 4;
 
 /// What the prober works with.
 pub(crate) struct Context<'a, A, R> {
@@ -247,12 +249,17 @@ impl<A: Address> Prober<A> {
         (target, address): (NodeId, &A),
         outbox: &mut Outbox<A>,
     ) {
+        // An honest asker wants little at a time; what it no longer listens for has made room.
+        while self.relays.front().is_some_and(|relay| relay.until <= now) {
+            self.relays.pop_front();
+        }
+        let asked = self.relays.iter().filter(|relay| relay.requester == *from).count();
+        if asked >= RELAYS_EACH || self.relays.len() >= RELAYS {
+            return;
+        }
         let seq = self.next_seq();
         // Nothing rides along: whoever asks could name anybody's address.
         outbox.push(Kind::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
-        if self.relays.len() == RELAYS {
-            self.relays.pop_front();
-        }
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
         let until = now + self.settings.period;

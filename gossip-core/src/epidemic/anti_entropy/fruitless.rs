@@ -57,7 +57,7 @@ impl Fruitless {
         self.pairs.clear();
     }
 
-    /// An update was refused here: a limit, or its stamp.
+    /// An update was refused here, and will be again: a limit.
     pub(super) const fn note_refused(&mut self, now: Instant) {
         self.refused = Some(now);
     }

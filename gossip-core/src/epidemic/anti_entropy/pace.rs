@@ -53,8 +53,9 @@ impl Pace {
     }
 
     /// Something is missing that nobody is being asked for.
-    pub(super) const fn hurry(&mut self) {
+    pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
         (self.eager, self.halvings) = (EAGER, SETTLING);
+        self.next = self.next.map(|next| next.min(now + patience));
     }
 
     /// Where one thing was missed there may be more, and with others.
@@ -148,7 +149,8 @@ mod tests {
             pace.begins(at, interval, &mut rng);
         }
         assert!(pace.due().unwrap().since(at) >= interval * 3 / 4, "it has settled");
-        pace.hurry();
+        pace.hurry(at, interval / 100);
+        assert_eq!(pace.due(), Some(at + interval / 100));
         at = pace.due().unwrap();
         pace.begins(at, interval / 100, &mut rng);
         assert!(pace.due().unwrap().since(at) <= interval / 80);

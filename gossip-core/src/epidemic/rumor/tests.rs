@@ -276,7 +276,7 @@ fn after_its_first_round_what_is_large_is_offered_by_hash_and_sent_when_wanted()
     let wanted = site.answer(2, &later[0].1, 1);
     assert_eq!(wanted.len(), 1);
     assert!(site.replica.by_hash(wanted[0]).is_some());
-    assert_eq!(site.answer(2, &later[0].1, 1), [], "once");
+    assert!(site.answer(2, &later[0].1, 1).is_empty(), "once");
 }
 
 #[test]

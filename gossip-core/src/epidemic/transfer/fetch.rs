@@ -166,6 +166,10 @@ impl<A: Address> Fetch<A> {
         if end as usize > self.value.len() {
             return (false, None);
         }
+        // What was here already is no reason to go on waiting for this holder.
+        if !self.missing.iter().any(|span| span.from < end && offset < span.to) {
+            return (true, None);
+        }
         let trip = self.trip(now);
         (self.touched, self.fresh) = (now, false);
         if let Some(holder) = self.wanted.holders.front_mut() {
