@@ -4,12 +4,10 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::select;
+use gossip_core::Node;
 
 use crate::error::SpawnError;
 use crate::runtime;
@@ -37,10 +35,8 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// `own` is left out wherever it turns up: a name for all members names this one, too.
     pub(crate) fn new(given: Vec<String>, bound: SocketAddr, own: SocketAddr) -> Result<Self, SpawnError> {
-        match given.iter().find(|seed| !udp::is_name(seed)) {
-            Some(seed) => Err(SpawnError::Address { given: seed.clone() }),
-            None => Ok(Self { given, bound, own }),
-        }
+        given.iter().try_for_each(|seed| udp::check_name(seed))?;
+        Ok(Self { given, bound, own })
     }
 
     /// Those that need no resolver.
@@ -58,20 +54,6 @@ impl Seeds {
         addresses.dedup();
         addresses
     }
-
-    async fn resolve<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
-        &self,
-        resolve: impl Fn(String) -> F,
-    ) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for seed in &self.given {
-            match resolve(seed.clone()).await {
-                Ok(found) => addresses.extend(found),
-                Err(error) => tracing::warn!(seed, %error, "a seed cannot be resolved now"),
-            }
-        }
-        self.usable(addresses)
-    }
 }
 
 /// Resolves the seeds now, while nobody answers, and now and then; until the node stops, leaves, or is given other seeds.
@@ -81,24 +63,34 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
     pace: Pace,
     resolve: impl Fn(String) -> F,
 ) {
-    let ended = || shared.end().is_some() || !shared.reseeds.load(Ordering::Relaxed);
     // A node that knows of nobody is not isolated to itself, but its seeds may have names that nobody knew yet.
-    let alone = || shared.lock().live_members() < 2;
+    let alone = |node: &Node<SocketAddr>| node.live_members() < 2;
     let (mut known, mut pause) = (Vec::new(), pace.alone.0);
-    while !ended() {
-        let found = seeds.resolve(&resolve).await;
+    while shared.lock().reseeds {
+        let mut found = Vec::new();
+        for seed in &seeds.given {
+            match resolve(seed.clone()).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => tracing::warn!(seed, %error, "a seed cannot be resolved now"),
+            }
+        }
+        let found = seeds.usable(found);
         // Nothing found says more about the resolver than about the seeds.
         if !found.is_empty() && found != known {
             known.clone_from(&found);
-            shared.command(|node, now| {
-                if shared.reseeds.load(Ordering::Relaxed) {
-                    node.join(now, found);
+            shared.command(|state, now| {
+                if state.reseeds {
+                    state.node.join(now, found);
                 }
             });
         }
-        let was_alone = alone();
-        let news = shared.until(|| (ended() || (!was_alone && alone())).then_some(()));
-        select(pin!(runtime::sleep(if was_alone { pause } else { pace.calm })), pin!(news)).await;
+        let was_alone = alone(&shared.lock().node);
+        let news = shared.until(|| {
+            let state = shared.lock();
+            (!state.reseeds || (!was_alone && alone(&state.node))).then_some(())
+        });
+        // Without news it is time to ask again.
+        let _ = runtime::timeout(if was_alone { pause } else { pace.calm }, news).await;
         pause = if was_alone { (2 * pause).min(pace.alone.1) } else { pace.alone.0 };
     }
 }
@@ -106,8 +98,11 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
 #[cfg(test)]
 mod tests {
     use std::future::ready;
+    use std::pin::pin;
     use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::{join, select};
 
     use super::*;
     use crate::core::{Config, Status};
@@ -178,7 +173,7 @@ mod tests {
                 second.leave(Duration::from_secs(30)).await.unwrap();
             };
             // Leaving is the end of it.
-            futures_util::future::join(refreshing, story).await;
+            join(refreshing, story).await;
         });
     }
 
