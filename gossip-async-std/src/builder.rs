@@ -74,9 +74,7 @@ pub struct Over<T: Transport> {
 
 /// Says who is admitted.
 #[derive(Clone)]
-struct Accept<A>(Arc<Admit<A>>);
-
-type Admit<A> = dyn Fn(NodeId, &A) -> bool + Send + Sync;
+struct Accept<A>(Arc<dyn Fn(NodeId, &A) -> bool + Send + Sync>);
 
 impl<A> fmt::Debug for Accept<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,6 +188,7 @@ impl Builder<Bind> {
     /// cannot work; no runtime.
     pub async fn spawn(self) -> Result<Gossip, SpawnError> {
         let Bind { address, advertised, seeds, allowed, accept } = self.place;
+        seeds.iter().try_for_each(|seed| udp::check_name(seed))?;
         let networks = allowed.into_iter().map(udp::network).collect::<Result<Vec<_>, _>>()?;
         let socket = bind_first(&address).await?;
         let bound = socket.local_addr();
@@ -201,8 +200,8 @@ impl Builder<Bind> {
         if own.ip().is_unspecified() {
             return Err(SpawnError::Unspecified { address: own });
         }
-        let seeds = Seeds::new(seeds, bound, own)?;
-        let place = Over { transport: socket, address: own, seeds: seeds.literal(), accept };
+        let seeds = Seeds { given: seeds, bound, own };
+        let place = Over { transport: socket, address: own, seeds: seeds.literal().into_iter().collect(), accept };
         let mut over = Builder { place, options: self.options };
         if !networks.is_empty() {
             over = over.accept(move |_, address| networks.iter().any(|network| network.contains(&address.ip())));
@@ -238,9 +237,7 @@ impl<T: Transport> Builder<Over<T>> {
     pub async fn spawn(self) -> Result<Gossip<T::Address>, SpawnError> {
         let Over { transport, address, seeds, accept } = self.place;
         let mut config = self.options.config;
-        if let Some(label) = self.options.label {
-            config.label = label;
-        }
+        config.label = self.options.label.unwrap_or(config.label);
         let (configured, carried) = (config.max_datagram, transport.max_datagram());
         if configured > carried {
             return Err(SpawnError::DatagramTooLarge { configured, carried });

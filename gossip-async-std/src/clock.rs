@@ -12,8 +12,8 @@ const SLACK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Monotonic,
-    /// UNIX time of `started`; raised when the clock is anchored anew.
-    origin: Instant,
+    /// UNIX time of `started`; raised when the clock jumps: a timer that was set before is then late.
+    pub(crate) origin: Instant,
 }
 
 impl Clock {
@@ -23,11 +23,6 @@ impl Clock {
 
     pub(crate) fn now(&mut self) -> Instant {
         self.read(self.started.elapsed(), wall())
-    }
-
-    /// Changes when the clock jumps: a timer that was set before is then late.
-    pub(crate) fn origin(&self) -> Instant {
-        self.origin
     }
 
     fn read(&mut self, elapsed: Duration, wall: Instant) -> Instant {
@@ -60,7 +55,7 @@ mod tests {
         let mut clock = Clock { started: Monotonic::now(), origin: Instant::from_secs(1_000) };
         let mut at = |elapsed, wall| {
             let now = clock.read(Duration::from_micros(elapsed), Instant::from_micros(wall));
-            (now.as_micros(), clock.origin().as_micros())
+            (now.as_micros(), clock.origin.as_micros())
         };
         assert_eq!(at(10, 1_000_900_010), (1_000_000_010, 1_000_000_000), "a drift is left alone");
         assert_eq!(at(20, 1_060_000_020), (1_060_000_020, 1_060_000_000), "a minute of sleep is not");

@@ -6,10 +6,10 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::{iter, mem};
 
 use async_broadcast::Sender;
 use futures_util::FutureExt as _;
@@ -36,13 +36,19 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     let (shared, events) = (&*ending.shared, &ending.events);
     let size = shared.lock().node.config().max_datagram;
     let (transport, outgoing) = (&transport, vec![0; size]);
-    let mut driver = Driver { transport, shared, events, outgoing, timer: None, armed: None, unflushed: 0 };
+    let mut driver = Driver { transport, shared, events, outgoing, timer: None, unflushed: 0 };
     // One byte more than a datagram may have, so that a longer one is seen to be longer.
     let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
     driver.flush();
     loop {
-        let received = driver.next(pin!(receive(transport, &mut buffer, pause))).await;
+        let receive = async {
+            if !pause.is_zero() {
+                runtime::sleep(pause).await;
+            }
+            transport.recv(&mut buffer).await
+        };
+        let received = driver.next(pin!(receive)).await;
         match received {
             None => break,
             Some(Ok((length, from))) => {
@@ -62,22 +68,14 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     tracing::debug!("stopped");
 }
 
-async fn receive<T: Transport>(transport: &T, buffer: &mut [u8], pause: Duration) -> io::Result<(usize, T::Address)> {
-    if !pause.is_zero() {
-        runtime::sleep(pause).await;
-    }
-    transport.recv(buffer).await
-}
-
 struct Driver<'a, T: Transport> {
     transport: &'a T,
     shared: &'a Shared<T::Address>,
     events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
-    timer: Option<BoxFuture<'static, ()>>,
-    /// The deadline that the timer stands at, and the anchor of the clock at that time.
-    armed: Option<(Instant, Instant)>,
-    /// Inputs since the last flush, not counting those that flush at once.
+    /// With the deadline that it stands at, and the anchor of the clock at that time.
+    timer: Option<(BoxFuture<'static, ()>, (Instant, Instant))>,
+    /// Inputs since the last flush; as if there were very many after one that flushes at once.
     unflushed: usize,
 }
 
@@ -85,12 +83,11 @@ impl<T: Transport> Driver<'_, T> {
     /// Serves everything but the transport until that has something; none if the node is to stop.
     async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
         loop {
-            let (urgent, received) = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
+            let received = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
             if self.shared.lock().stopping {
                 return None;
             }
-            let full = self.unflushed >= RECEIVES;
-            if (urgent || received.is_none() || full) && (self.flush() || full) {
+            if (received.is_none() || self.unflushed >= RECEIVES) && self.flush() {
                 runtime::yield_now().await;
             }
             if received.is_some() {
@@ -99,27 +96,28 @@ impl<T: Transport> Driver<'_, T> {
         }
     }
 
-    /// Why the task runs: for a call or a deadline, for something received. None of them that is there is put off: so none
-    /// can starve another.
-    fn poll_turn<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        receive: Pin<&mut impl Future<Output = R>>,
-    ) -> Poll<(bool, Option<R>)> {
+    /// Looks for calls, for the deadline, and for something received. None of them that is there is put off: so none can
+    /// starve another.
+    fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Option<R>> {
         // Before looking whether there was a call, or one in between would be missed.
         self.shared.driver.register(cx.waker());
         let mut state = self.shared.lock();
         state.counters.turns += 1;
         let called = mem::take(&mut state.called);
         drop(state);
-        let due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let due = self.timer.as_mut().is_some_and(|(timer, _)| timer.as_mut().poll(cx).is_ready());
         if due {
-            (self.timer, self.armed) = (None, None);
+            self.timer = None;
             self.handle(Input::Tick);
         }
-        let received = if let Poll::Ready(received) = receive.poll(cx) { Some(received) } else { None };
-        let quiet = !called && !due && received.is_none() && self.unflushed == 0;
-        if quiet { Poll::Pending } else { Poll::Ready((called || due, received)) }
+        if called || due {
+            self.unflushed = RECEIVES;
+        }
+        match receive.poll(cx) {
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            Poll::Pending if self.unflushed > 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn handle(&self, input: Input<'_, T::Address>) {
@@ -133,62 +131,61 @@ impl<T: Transport> Driver<'_, T> {
         }
     }
 
-    /// Sends what the node has to send, publishes its events, sets the timer. Whether there is more to do.
+    /// Sends what the node has to send, publishes its events, sets the timer. Whether others should get their turn now.
     fn flush(&mut self) -> bool {
+        let full = self.unflushed >= RECEIVES;
         let more = self.send_all() | self.publish_all();
         self.unflushed = usize::from(more);
         self.arm();
-        more
+        more || full
     }
 
+    /// Whether there is more to do.
     fn send_all(&mut self) -> bool {
         for _ in 0..SENDS {
-            // A statement of its own: in the head of the loop the lock would be held while sending.
+            // A statement of its own: together with the next, the lock would be held while sending.
             let transmit = self.shared.lock().node.poll_transmit(&mut self.outgoing);
-            let Some(transmit) = transmit else { return false };
-            self.send(&transmit);
+            let Some(Transmit { to, len, .. }) = transmit else { return false };
+            match self.transport.send(&to, &self.outgoing[..len]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.shared.lock().counters.sends_dropped += 1;
+                }
+                Err(error) => {
+                    tracing::trace!(?to, %error, "sending failed");
+                    self.shared.lock().counters.sends_failed += 1;
+                    self.handle(Input::Unreachable { to: &to });
+                }
+            }
         }
         true
     }
 
-    fn send(&self, transmit: &Transmit<T::Address>) {
-        let Err(error) = self.transport.send(&transmit.to, &self.outgoing[..transmit.len]) else { return };
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.shared.lock().counters.sends_dropped += 1;
-        } else {
-            tracing::trace!(to = ?transmit.to, %error, "sending failed");
-            self.shared.lock().counters.sends_failed += 1;
-            self.handle(Input::Unreachable { to: &transmit.to });
-        }
-    }
-
+    /// Whether there is more to do.
     fn publish_all(&self) -> bool {
-        let mut published = 0;
-        for event in iter::from_fn(|| self.shared.lock().node.poll_event()).take(EVENTS) {
+        for _ in 0..EVENTS {
+            let event = self.shared.lock().node.poll_event();
+            let Some(event) = event else { return false };
             tracing::debug!(?event);
             // Those who read too slowly lose the oldest and will be told.
             if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
                 self.shared.lock().counters.events_dropped += 1;
             }
-            published += 1;
-        }
-        if published > 0 {
             self.shared.changed.notify(usize::MAX);
         }
-        published == EVENTS
+        true
     }
 
     /// The timer stands at the node's deadline. It is left alone while that stays the same.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
-        let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin()));
-        if wanted == self.armed {
+        let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin));
+        if wanted == self.timer.as_ref().map(|(_, armed)| *armed) {
             return;
         }
-        self.armed = wanted;
-        self.timer = wanted.map(|(deadline, _)| {
+        self.timer = wanted.map(|wanted| {
             state.counters.timers_set += 1;
-            runtime::sleep(deadline.since(state.clock.now()).max(LEAST)).boxed()
+            (runtime::sleep(wanted.0.since(state.clock.now()).max(LEAST)).boxed(), wanted)
         });
     }
 }

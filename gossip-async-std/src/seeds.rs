@@ -1,6 +1,7 @@
 //! Seeds by name, resolved again and again: names outlive the addresses behind them. Knows names and the node's
 //! isolation; must not know how a node joins.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use gossip_core::Node;
 
-use crate::error::SpawnError;
 use crate::runtime;
 use crate::shared::Shared;
 use crate::udp;
@@ -27,32 +27,26 @@ pub(crate) const PACE: Pace =
 /// Seeds as the application wrote them: addresses and names.
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    given: Vec<String>,
-    bound: SocketAddr,
-    own: SocketAddr,
+    /// Checked to be addresses or names.
+    pub(crate) given: Vec<String>,
+    pub(crate) bound: SocketAddr,
+    /// Left out wherever it turns up: a name for all members names this one, too.
+    pub(crate) own: SocketAddr,
 }
 
 impl Seeds {
-    /// `own` is left out wherever it turns up: a name for all members names this one, too.
-    pub(crate) fn new(given: Vec<String>, bound: SocketAddr, own: SocketAddr) -> Result<Self, SpawnError> {
-        given.iter().try_for_each(|seed| udp::check_name(seed))?;
-        Ok(Self { given, bound, own })
-    }
-
     /// Those that need no resolver.
-    pub(crate) fn literal(&self) -> Vec<SocketAddr> {
-        self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()).collect())
+    pub(crate) fn literal(&self) -> BTreeSet<SocketAddr> {
+        self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()))
     }
 
     pub(crate) fn has_names(&self) -> bool {
         self.given.iter().any(|seed| seed.parse::<SocketAddr>().is_err())
     }
 
-    fn usable(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        addresses.retain(|&address| address != self.own && udp::reaches(self.bound, address));
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
+    fn usable(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> BTreeSet<SocketAddr> {
+        let usable = |address: &_| *address != self.own && udp::reaches(self.bound, *address);
+        addresses.into_iter().filter(usable).collect()
     }
 }
 
@@ -65,7 +59,7 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
 ) {
     // A node that knows of nobody is not isolated to itself, but its seeds may have names that nobody knew yet.
     let alone = |node: &Node<SocketAddr>| node.live_members() < 2;
-    let (mut known, mut pause) = (Vec::new(), pace.alone.0);
+    let (mut known, mut pause) = (BTreeSet::new(), pace.alone.0);
     while shared.lock().reseeds {
         let mut found = Vec::new();
         for seed in &seeds.given {
@@ -112,6 +106,10 @@ mod tests {
         bind("127.0.0.1:0").config(Config::local()).spawn().await.unwrap()
     }
 
+    fn seeds<const N: usize>(given: [&str; N], own: SocketAddr) -> Seeds {
+        Seeds { given: given.map(String::from).to_vec(), bound: own, own }
+    }
+
     async fn sees(node: &Gossip, other: &Gossip, status: Status) {
         let seen = |node: &Gossip| node.member(other.id()).is_some_and(|member| member.status == status);
         node.wait_until(seen).await.unwrap();
@@ -126,7 +124,7 @@ mod tests {
                 let fails = asked.fetch_add(1, Ordering::Relaxed) < 3;
                 ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![first.address()]) })
             };
-            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let seeds = seeds(["db-1:7000"], second.address());
             let (calm, soon) = (Duration::from_secs(3_600), Duration::from_millis(20));
             let refreshing = refresh(seeds, Arc::clone(second.shared()), Pace { calm, alone: (soon, soon) }, resolve);
             let met = async {
@@ -152,7 +150,7 @@ mod tests {
                 let fails = asked.fetch_add(1, Ordering::Relaxed) < 5;
                 ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![*place.lock().unwrap()]) })
             };
-            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let seeds = seeds(["db-1:7000"], second.address());
             let pace =
                 Pace { calm: Duration::from_millis(300), alone: (Duration::from_millis(5), Duration::from_millis(20)) };
             let refreshing = refresh(seeds, Arc::clone(second.shared()), pace, resolve);
@@ -180,11 +178,9 @@ mod tests {
     #[test]
     fn seeds_are_sorted_by_what_they_need() {
         let own = "127.0.0.1:1".parse().unwrap();
-        let given = ["127.0.0.1:2", "db-1:7000", "127.0.0.1:1", "[::1]:2", "127.0.0.1:2"];
-        let seeds = Seeds::new(given.map(String::from).to_vec(), own, own).unwrap();
-        assert_eq!(seeds.literal(), ["127.0.0.1:2".parse().unwrap()], "not itself, not another family, not twice");
-        assert!(seeds.has_names() && !Seeds::new(vec!["127.0.0.1:2".into()], own, own).unwrap().has_names());
-        let error = Seeds::new(vec!["db-1".into()], own, own).unwrap_err();
-        assert_eq!(error.to_string(), "\"db-1\" is no address: it must be HOST:PORT with a port from 0 to 65535");
+        let given = seeds(["127.0.0.1:2", "db-1:7000", "127.0.0.1:1", "[::1]:2", "127.0.0.1:2"], own);
+        let expected = BTreeSet::from(["127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(given.literal(), expected, "not itself, not another family, not twice");
+        assert!(given.has_names() && !seeds(["127.0.0.1:2"], own).has_names());
     }
 }

@@ -77,6 +77,8 @@ mod tests {
         for junk in ["", ":1", "db-1", "db-1:", "db-1:65536", "::1", "a:b:1"] {
             assert!(check_name(junk).is_err(), "{junk}");
         }
+        let error = check_name("db-1").unwrap_err();
+        assert_eq!(error.to_string(), "\"db-1\" is no address: it must be HOST:PORT with a port from 0 to 65535");
     }
 
     fn contains(given: &str, address: &str) -> bool {

@@ -294,7 +294,6 @@ impl<A: Address> Gossip<A> {
 
 impl<A: Address> fmt::Debug for Gossip<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (id, address) = self.inspect(|node| (node.id(), node.address().clone()));
-        f.debug_struct("Gossip").field("id", &id).field("address", &address).finish_non_exhaustive()
+        f.debug_struct("Gossip").field("id", &self.id()).field("address", &self.address()).finish_non_exhaustive()
     }
 }
