@@ -74,7 +74,9 @@ pub struct Over<T: Transport> {
 
 /// Says who is admitted.
 #[derive(Clone)]
-struct Accept<A>(Arc<dyn Fn(NodeId, &A) -> bool + Send + Sync>);
+struct Accept<A>(Arc<Admit<A>>);
+
+type Admit<A> = dyn Fn(NodeId, &A) -> bool + Send + Sync;
 
 impl<A> fmt::Debug for Accept<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -209,7 +211,7 @@ impl Builder<Bind> {
         let gossip = over.spawn().await?;
         if seeds.has_names() {
             let span = tracing::info_span!("seeds", node = %gossip.id());
-            let refreshing = seeds::refresh(seeds, Arc::clone(gossip.shared()), seeds::PACE, runtime::resolve);
+            let refreshing = seeds::refresh(seeds, Arc::clone(&gossip.shared), seeds::PACE, runtime::resolve);
             runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
         }
         Ok(gossip)
@@ -253,8 +255,8 @@ impl<T: Transport> Builder<Over<T>> {
         node.set_keyring(keyring(self.options.keys, self.options.plain)?);
         // Also without seeds: from here on it is alive, and sees itself so.
         node.join(clock.now(), seeds);
-        let ending = Shared::start(node, clock, self.options.events.unwrap_or(256));
-        let gossip = Gossip::new(Arc::clone(&ending.shared));
+        let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
+        let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
         let task = driver::drive(ending, transport).instrument(tracing::info_span!("gossip", node = %id));
         runtime::spawn(task).map_err(SpawnError::Runtime)?;
         Ok(gossip)

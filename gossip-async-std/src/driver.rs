@@ -6,26 +6,22 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_broadcast::Sender;
-use futures_util::FutureExt as _;
+use async_channel::Receiver;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream as _};
 use gossip_core::{Event, Input, Instant, Transmit};
 
 use crate::runtime;
 use crate::shared::{Ending, Shared};
 use crate::transport::Transport;
 
-/// Datagrams taken in before what they caused goes out.
-const RECEIVES: usize = 64;
-/// Datagrams sent before others get their turn.
-const SENDS: usize = 64;
-/// Events published before others get their turn.
-const EVENTS: usize = 256;
+/// Datagrams taken in, datagrams sent, or events published before others get their turn.
+const BATCH: usize = 64;
 /// How long to wait after an error of `recv`; doubled from the first to the last by every further one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 /// How long to wait for a deadline at least: one that a tick leaves in the past would spin. (No node does that.)
@@ -35,8 +31,8 @@ const LEAST: Duration = Duration::from_millis(1);
 pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T) {
     let (shared, events) = (&*ending.shared, &ending.events);
     let size = shared.lock().node.config().max_datagram;
-    let (transport, outgoing) = (&transport, vec![0; size]);
-    let mut driver = Driver { transport, shared, events, outgoing, timer: None, unflushed: 0 };
+    let (transport, calls, outgoing) = (&transport, Box::pin(ending.calls.clone()), vec![0; size]);
+    let mut driver = Driver { transport, shared, calls, events, outgoing, timer: None, unflushed: 0 };
     // One byte more than a datagram may have, so that a longer one is seen to be longer.
     let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
@@ -71,6 +67,7 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
 struct Driver<'a, T: Transport> {
     transport: &'a T,
     shared: &'a Shared<T::Address>,
+    calls: Pin<Box<Receiver<()>>>,
     events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
     /// With the deadline that it stands at, and the anchor of the clock at that time.
@@ -84,10 +81,10 @@ impl<T: Transport> Driver<'_, T> {
     async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
         loop {
             let received = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
-            if self.shared.lock().stopping {
+            if self.calls.is_closed() {
                 return None;
             }
-            if (received.is_none() || self.unflushed >= RECEIVES) && self.flush() {
+            if (received.is_none() || self.unflushed >= BATCH) && self.flush() {
                 runtime::yield_now().await;
             }
             if received.is_some() {
@@ -99,19 +96,15 @@ impl<T: Transport> Driver<'_, T> {
     /// Looks for calls, for the deadline, and for something received. None of them that is there is put off: so none can
     /// starve another.
     fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Option<R>> {
-        // Before looking whether there was a call, or one in between would be missed.
-        self.shared.driver.register(cx.waker());
-        let mut state = self.shared.lock();
-        state.counters.turns += 1;
-        let called = mem::take(&mut state.called);
-        drop(state);
+        self.shared.lock().counters.turns += 1;
+        let called = self.calls.as_mut().poll_next(cx).is_ready();
         let due = self.timer.as_mut().is_some_and(|(timer, _)| timer.as_mut().poll(cx).is_ready());
         if due {
             self.timer = None;
             self.handle(Input::Tick);
         }
         if called || due {
-            self.unflushed = RECEIVES;
+            self.unflushed = BATCH;
         }
         match receive.poll(cx) {
             Poll::Ready(received) => Poll::Ready(Some(received)),
@@ -133,7 +126,7 @@ impl<T: Transport> Driver<'_, T> {
 
     /// Sends what the node has to send, publishes its events, sets the timer. Whether others should get their turn now.
     fn flush(&mut self) -> bool {
-        let full = self.unflushed >= RECEIVES;
+        let full = self.unflushed >= BATCH;
         let more = self.send_all() | self.publish_all();
         self.unflushed = usize::from(more);
         self.arm();
@@ -142,7 +135,7 @@ impl<T: Transport> Driver<'_, T> {
 
     /// Whether there is more to do.
     fn send_all(&mut self) -> bool {
-        for _ in 0..SENDS {
+        for _ in 0..BATCH {
             // A statement of its own: together with the next, the lock would be held while sending.
             let transmit = self.shared.lock().node.poll_transmit(&mut self.outgoing);
             let Some(Transmit { to, len, .. }) = transmit else { return false };
@@ -163,7 +156,7 @@ impl<T: Transport> Driver<'_, T> {
 
     /// Whether there is more to do.
     fn publish_all(&self) -> bool {
-        for _ in 0..EVENTS {
+        for _ in 0..BATCH {
             let event = self.shared.lock().node.poll_event();
             let Some(event) = event else { return false };
             tracing::debug!(?event);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_channel::Sender;
 use gossip_core::{
     Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, Snapshot, Stamp,
     WriteError,
@@ -26,27 +27,12 @@ use crate::stats::Stats;
 /// what it held then, and nobody hears of it.
 #[derive(Clone)]
 pub struct Gossip<A: Address = SocketAddr> {
-    handle: Arc<Handle<A>>,
-}
-
-/// What all clones share: dropped with the last.
-struct Handle<A: Address>(Arc<Shared<A>>);
-
-impl<A: Address> Drop for Handle<A> {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
+    pub(crate) shared: Arc<Shared<A>>,
+    /// The driver goes on until this is closed, or the last clone of it dropped.
+    pub(crate) calls: Sender<()>,
 }
 
 impl<A: Address> Gossip<A> {
-    pub(crate) fn new(shared: Arc<Shared<A>>) -> Self {
-        Self { handle: Arc::new(Handle(shared)) }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared<A>> {
-        &self.handle.0
-    }
-
     // Membership.
 
     /// This node's id.
@@ -71,7 +57,7 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
     pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
-        self.shared().command(|state, now| {
+        self.shared.command(|state, now| {
             state.reseeds = false;
             state.node.join(now, seeds);
         });
@@ -79,7 +65,7 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the list of peers, where the configuration says that membership is given.
     pub fn set_peers(&self, peers: impl IntoIterator<Item = A>) {
-        self.shared().command(|state, now| state.node.set_peers(now, peers));
+        self.shared.command(|state, now| state.node.set_peers(now, peers));
     }
 
     /// The node can be reached elsewhere from now on.
@@ -87,12 +73,12 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`ConfigError`]: the address is too long or does not survive encoding; nothing has changed.
     pub fn set_address(&self, address: A) -> Result<(), ConfigError> {
-        self.shared().command(|state, now| state.node.set_address(now, address))
+        self.shared.command(|state, now| state.node.set_address(now, address))
     }
 
     /// Forgets a member that is gone for good.
     pub fn forget(&self, id: NodeId) {
-        self.shared().command(|state, now| state.node.forget(now, id));
+        self.shared.command(|state, now| state.node.forget(now, id));
     }
 
     /// Changes the keys with which datagrams are sealed: [`Keyring::add`], [`use_key`](Keyring::use_key),
@@ -102,7 +88,7 @@ impl<A: Address> Gossip<A> {
     /// Those of `change`, and [`KeyError::NoKeyring`] if the builder was given no key; nothing has changed then.
     #[cfg(feature = "encryption")]
     pub fn change_keys(&self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
-        self.shared().command(|state, _| state.node.change_keys(change))
+        self.shared.command(|state, _| state.node.change_keys(change))
     }
 
     /// Whether this node hears from nobody.
@@ -123,7 +109,7 @@ impl<A: Address> Gossip<A> {
     /// [`WriteError`]: name or value too long, node full, or it has left; nothing has changed. The same for all
     /// writes.
     pub fn put(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared().command(|state, now| state.node.put(now, name, value.as_ref()))
+        self.shared.command(|state, now| state.node.put(now, name, value.as_ref()))
     }
 
     /// Writes an entry of this member's own: its metadata, gone when it is.
@@ -131,7 +117,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn put_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared().command(|state, now| state.node.put_own(now, name, value.as_ref()))
+        self.shared.command(|state, now| state.node.put_own(now, name, value.as_ref()))
     }
 
     /// Writes an entry that is the member's own, expires, or both.
@@ -139,7 +125,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put); a time to live that is too short.
     pub fn put_with(&self, name: &str, value: impl AsRef<[u8]>, options: PutOptions) -> Result<Stamp, WriteError> {
-        self.shared().command(|state, now| state.node.put_with(now, name, value.as_ref(), options))
+        self.shared.command(|state, now| state.node.put_with(now, name, value.as_ref(), options))
     }
 
     /// Deletes a shared entry.
@@ -147,7 +133,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn delete(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared().command(|state, now| state.node.delete(now, name))
+        self.shared.command(|state, now| state.node.delete(now, name))
     }
 
     /// Deletes an entry of this member's own.
@@ -155,7 +141,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn delete_own(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared().command(|state, now| state.node.delete_own(now, name))
+        self.shared.command(|state, now| state.node.delete_own(now, name))
     }
 
     /// Sends a message to all members, each of which gets it at most once.
@@ -163,7 +149,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn broadcast(&self, payload: impl AsRef<[u8]>) -> Result<BroadcastId, WriteError> {
-        self.shared().command(|state, now| state.node.broadcast(now, payload.as_ref()))
+        self.shared.command(|state, now| state.node.broadcast(now, payload.as_ref()))
     }
 
     /// The value of a shared entry.
@@ -196,33 +182,33 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`RestoreError`]: too old, from the future, or of another cluster; nothing has changed.
     pub fn restore(&self, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
-        self.shared().command(|state, now| state.node.restore(now, snapshot))
+        self.shared.command(|state, now| state.node.restore(now, snapshot))
     }
 
     // Looking inside.
 
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
-        let state = self.shared().lock();
+        let state = self.shared.lock();
         Stats { node: state.node.stats(), driver: state.counters }
     }
 
     /// The node's time: microseconds of UNIX time, never backwards.
     pub fn now(&self) -> Instant {
-        self.shared().lock().clock.now()
+        self.shared.lock().clock.now()
     }
 
     /// Everything else that a node can tell. The node stands still meanwhile, and calling this handle from within
     /// `look` never returns.
     pub fn inspect<R>(&self, look: impl FnOnce(&Node<A>) -> R) -> R {
-        look(&self.shared().lock().node)
+        look(&self.shared.lock().node)
     }
 
     // Waiting.
 
     /// What happens from now on. To start from a known state, call this first and read the state then.
     pub fn events(&self) -> Events<A> {
-        Events { receiver: self.shared().events.activate_cloned() }
+        Events { receiver: self.shared.events.activate_cloned() }
     }
 
     /// Waits for a shared entry, and gives its value.
@@ -251,7 +237,7 @@ impl<A: Address> Gossip<A> {
     }
 
     async fn until<R>(&self, mut look: impl FnMut() -> Option<R>) -> Result<R, Stopped> {
-        let shared = self.shared();
+        let shared = &self.shared;
         shared.until(|| look().map(Ok).or_else(|| shared.lock().end.as_ref().map(|_| Err(Stopped)))).await
     }
 
@@ -264,7 +250,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`LeaveError`]: it took longer than `timeout`, or the node has stopped before.
     pub async fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
-        self.shared().command(|state, now| {
+        self.shared.command(|state, now| {
             state.reseeds = false;
             state.node.leave(now);
         });
@@ -275,7 +261,7 @@ impl<A: Address> Gossip<A> {
     /// Stops the node without a word, as a crash would, for all clones. The transport is dropped soon after; to wait
     /// for that, see [`stopped`](Self::stopped).
     pub fn stop(&self) {
-        self.shared().stop();
+        self.calls.close();
     }
 
     /// The end of the node's task, which has dropped the transport by then. The future is no handle: it does not keep
@@ -283,11 +269,8 @@ impl<A: Address> Gossip<A> {
     ///
     /// # Errors
     /// [`TaskError`]: it ended otherwise than by [`stop`](Self::stop) or because all handles are gone.
-    pub fn stopped(&self) -> impl Future<Output = Result<(), TaskError>> + Send + use<A>
-    where
-        A: Send + Sync + 'static,
-    {
-        let shared = Arc::clone(self.shared());
+    pub fn stopped(&self) -> impl Future<Output = Result<(), TaskError>> + use<A> {
+        let shared = Arc::clone(&self.shared);
         async move { shared.until(|| shared.lock().end.clone()).await }
     }
 }

@@ -126,7 +126,7 @@ mod tests {
             };
             let seeds = seeds(["db-1:7000"], second.address());
             let (calm, soon) = (Duration::from_secs(3_600), Duration::from_millis(20));
-            let refreshing = refresh(seeds, Arc::clone(second.shared()), Pace { calm, alone: (soon, soon) }, resolve);
+            let refreshing = refresh(seeds, Arc::clone(&second.shared), Pace { calm, alone: (soon, soon) }, resolve);
             let met = async {
                 select(pin!(sees(&second, &first, Status::Alive)), pin!(runtime::sleep(Duration::from_secs(30)))).await;
             };
@@ -153,7 +153,7 @@ mod tests {
             let seeds = seeds(["db-1:7000"], second.address());
             let pace =
                 Pace { calm: Duration::from_millis(300), alone: (Duration::from_millis(5), Duration::from_millis(20)) };
-            let refreshing = refresh(seeds, Arc::clone(second.shared()), pace, resolve);
+            let refreshing = refresh(seeds, Arc::clone(&second.shared), pace, resolve);
             let story = async {
                 // It began before anybody knew the name.
                 sees(&second, &first, Status::Alive).await;

@@ -5,8 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_broadcast::{InactiveReceiver, Sender};
-use futures_util::task::AtomicWaker;
+use async_channel::{Receiver, Sender, WeakSender};
 use gossip_core::{Address, Event, Instant, Node};
 
 use crate::clock::Clock;
@@ -15,12 +14,12 @@ use crate::stats::DriverStats;
 
 pub(crate) struct Shared<A: Address> {
     state: Mutex<State<A>>,
-    /// The driver's waker.
-    pub(crate) driver: AtomicWaker,
+    /// Tells the driver that there was a call, as long as there are handles.
+    calls: WeakSender<()>,
     /// Notified whenever a condition that somebody waits for may have come true.
     pub(crate) changed: event_listener::Event,
     /// What readers come from; keeps the channel open while there is none.
-    pub(crate) events: InactiveReceiver<Event<A>>,
+    pub(crate) events: async_broadcast::InactiveReceiver<Event<A>>,
 }
 
 /// What is behind the lock.
@@ -28,28 +27,25 @@ pub(crate) struct State<A: Address> {
     pub(crate) node: Node<A>,
     pub(crate) clock: Clock,
     pub(crate) counters: DriverStats,
-    /// Whether there was a call since the driver last asked.
-    pub(crate) called: bool,
-    pub(crate) stopping: bool,
     /// Whether the builder's seeds are still wanted: until the application joins through others, or leaves, or the end.
     pub(crate) reseeds: bool,
     pub(crate) end: Option<Result<(), TaskError>>,
 }
 
 impl<A: Address> Shared<A> {
-    /// `events`: how many a reader may be behind.
-    pub(crate) fn start(node: Node<A>, clock: Clock, events: usize) -> Ending<A> {
-        let (mut sender, receiver) = async_broadcast::broadcast(events.max(1));
-        sender.set_overflow(true);
-        let counters = DriverStats::default();
-        let state = State { node, clock, counters, called: false, stopping: false, reseeds: true, end: None };
+    /// `events`: how many a reader may be behind. The sender stops the driver when it is closed, or the last of its clones
+    /// dropped.
+    pub(crate) fn start(node: Node<A>, clock: Clock, events: usize) -> (Sender<()>, Ending<A>) {
+        let (sender, calls) = async_channel::bounded(1);
+        let (mut events, receiver) = async_broadcast::broadcast(events.max(1));
+        events.set_overflow(true);
         let shared = Self {
-            state: Mutex::new(state),
-            driver: AtomicWaker::new(),
+            state: Mutex::new(State { node, clock, counters: DriverStats::default(), reseeds: true, end: None }),
+            calls: sender.downgrade(),
             changed: event_listener::Event::new(),
             events: receiver.deactivate(),
         };
-        Ending { shared: Arc::new(shared), events: sender }
+        (sender, Ending { shared: Arc::new(shared), calls, events })
     }
 
     /// A node whose call panicked stays readable: the panic was reported where it happened.
@@ -60,17 +56,13 @@ impl<A: Address> Shared<A> {
     /// Calls the node on behalf of the application, and has the driver see to what comes of it.
     pub(crate) fn command<R>(&self, call: impl FnOnce(&mut State<A>, Instant) -> R) -> R {
         let mut state = self.lock();
-        state.called = true;
         let now = state.clock.now();
         let result = call(&mut state, now);
         drop(state);
-        self.driver.wake();
+        // One that is waiting there is enough, and nobody need be there any more.
+        let _ = self.calls.upgrade().map(|calls| calls.try_send(()));
         self.changed.notify(usize::MAX);
         result
-    }
-
-    pub(crate) fn stop(&self) {
-        self.command(|state, _| state.stopping = true);
     }
 
     /// Waits until there is something to be found: looks now and after every change.
@@ -89,14 +81,15 @@ impl<A: Address> Shared<A> {
 /// Held by the driver's task: whatever ends it, those who wait learn it, and then those who read events.
 pub(crate) struct Ending<A: Address> {
     pub(crate) shared: Arc<Shared<A>>,
-    pub(crate) events: Sender<Event<A>>,
+    pub(crate) calls: Receiver<()>,
+    pub(crate) events: async_broadcast::Sender<Event<A>>,
 }
 
 impl<A: Address> Drop for Ending<A> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.reseeds = false;
-        state.end = Some(match state.stopping {
+        state.end = Some(match self.calls.is_closed() {
             _ if std::thread::panicking() => Err(TaskError::Panicked),
             true => Ok(()),
             false => Err(TaskError::Aborted),
