@@ -90,12 +90,9 @@ pub struct Stopped;
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaveError {
-    /// It was not done in time. It goes on as long as the node runs.
+    /// It was not done in the time that was given. It goes on as long as the node runs.
     #[error("leaving was not done within {0:?}")]
-    TimedOut(
-        /// The time that was given.
-        Duration,
-    ),
+    TimedOut(Duration),
     /// The task has ended before it was done.
     #[error(transparent)]
     Stopped(#[from] Stopped),

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use async_channel::Sender;
 use gossip_core::{
     Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, Snapshot, Stamp,
     WriteError,
@@ -27,30 +25,14 @@ use crate::stats::Stats;
 /// The calls answer at once and may be made from any thread, inside and outside of async code. Every future of this
 /// type may be dropped at any time: nothing but the wait ends. After the node has [stopped](Self::stop), calls act on
 /// what it held then, and nobody hears of it.
+#[derive(Clone)]
 pub struct Gossip<A: Address = SocketAddr> {
-    handle: Arc<Handle<A>>,
-}
-
-/// What all clones share: dropped with the last.
-struct Handle<A: Address> {
-    shared: Arc<Shared<A>>,
-}
-
-impl<A: Address> Drop for Handle<A> {
-    fn drop(&mut self) {
-        self.shared.stop();
-    }
+    pub(crate) shared: Arc<Shared<A>>,
+    /// The driver goes on until this is closed, or the last clone of it dropped.
+    pub(crate) calls: Sender<()>,
 }
 
 impl<A: Address> Gossip<A> {
-    pub(crate) fn new(shared: Arc<Shared<A>>) -> Self {
-        Self { handle: Arc::new(Handle { shared }) }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared<A>> {
-        &self.handle.shared
-    }
-
     // Membership.
 
     /// This node's id.
@@ -75,15 +57,15 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
     pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
-        self.shared().command(|node, now| {
-            self.shared().reseeds.store(false, Ordering::Relaxed);
-            node.join(now, seeds);
+        self.shared.command(|state, now| {
+            state.reseeds = false;
+            state.node.join(now, seeds);
         });
     }
 
     /// Replaces the list of peers, where the configuration says that membership is given.
     pub fn set_peers(&self, peers: impl IntoIterator<Item = A>) {
-        self.shared().command(|node, now| node.set_peers(now, peers));
+        self.shared.command(|state, now| state.node.set_peers(now, peers));
     }
 
     /// The node can be reached elsewhere from now on.
@@ -91,12 +73,12 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`ConfigError`]: the address is too long or does not survive encoding; nothing has changed.
     pub fn set_address(&self, address: A) -> Result<(), ConfigError> {
-        self.shared().command(|node, now| node.set_address(now, address))
+        self.shared.command(|state, now| state.node.set_address(now, address))
     }
 
     /// Forgets a member that is gone for good.
     pub fn forget(&self, id: NodeId) {
-        self.shared().command(|node, now| node.forget(now, id));
+        self.shared.command(|state, now| state.node.forget(now, id));
     }
 
     /// Changes the keys with which datagrams are sealed: [`Keyring::add`], [`use_key`](Keyring::use_key),
@@ -106,7 +88,7 @@ impl<A: Address> Gossip<A> {
     /// Those of `change`, and [`KeyError::NoKeyring`] if the builder was given no key; nothing has changed then.
     #[cfg(feature = "encryption")]
     pub fn change_keys(&self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
-        self.shared().command(|node, _| node.change_keys(change))
+        self.shared.command(|state, _| state.node.change_keys(change))
     }
 
     /// Whether this node hears from nobody.
@@ -127,7 +109,7 @@ impl<A: Address> Gossip<A> {
     /// [`WriteError`]: name or value too long, node full, or it has left; nothing has changed. The same for all
     /// writes.
     pub fn put(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared().command(|node, now| node.put(now, name, value.as_ref()))
+        self.shared.command(|state, now| state.node.put(now, name, value.as_ref()))
     }
 
     /// Writes an entry of this member's own: its metadata, gone when it is.
@@ -135,7 +117,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn put_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared().command(|node, now| node.put_own(now, name, value.as_ref()))
+        self.shared.command(|state, now| state.node.put_own(now, name, value.as_ref()))
     }
 
     /// Writes an entry that is the member's own, expires, or both.
@@ -143,7 +125,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put); a time to live that is too short.
     pub fn put_with(&self, name: &str, value: impl AsRef<[u8]>, options: PutOptions) -> Result<Stamp, WriteError> {
-        self.shared().command(|node, now| node.put_with(now, name, value.as_ref(), options))
+        self.shared.command(|state, now| state.node.put_with(now, name, value.as_ref(), options))
     }
 
     /// Deletes a shared entry.
@@ -151,7 +133,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn delete(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared().command(|node, now| node.delete(now, name))
+        self.shared.command(|state, now| state.node.delete(now, name))
     }
 
     /// Deletes an entry of this member's own.
@@ -159,7 +141,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn delete_own(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared().command(|node, now| node.delete_own(now, name))
+        self.shared.command(|state, now| state.node.delete_own(now, name))
     }
 
     /// Sends a message to all members, each of which gets it at most once.
@@ -167,7 +149,7 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn broadcast(&self, payload: impl AsRef<[u8]>) -> Result<BroadcastId, WriteError> {
-        self.shared().command(|node, now| node.broadcast(now, payload.as_ref()))
+        self.shared.command(|state, now| state.node.broadcast(now, payload.as_ref()))
     }
 
     /// The value of a shared entry.
@@ -200,32 +182,33 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`RestoreError`]: too old, from the future, or of another cluster; nothing has changed.
     pub fn restore(&self, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
-        self.shared().command(|node, now| node.restore(now, snapshot))
+        self.shared.command(|state, now| state.node.restore(now, snapshot))
     }
 
     // Looking inside.
 
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
-        Stats { node: self.inspect(Node::stats), driver: self.shared().count(|counters| *counters) }
+        let state = self.shared.lock();
+        Stats { node: state.node.stats(), driver: state.counters }
     }
 
     /// The node's time: microseconds of UNIX time, never backwards.
     pub fn now(&self) -> Instant {
-        self.shared().clock.now()
+        self.shared.lock().clock.now()
     }
 
     /// Everything else that a node can tell. The node stands still meanwhile, and calling this handle from within
     /// `look` never returns.
     pub fn inspect<R>(&self, look: impl FnOnce(&Node<A>) -> R) -> R {
-        look(&self.shared().lock())
+        look(&self.shared.lock().node)
     }
 
     // Waiting.
 
     /// What happens from now on. To start from a known state, call this first and read the state then.
     pub fn events(&self) -> Events<A> {
-        self.shared().events()
+        Events { receiver: self.shared.events.activate_cloned() }
     }
 
     /// Waits for a shared entry, and gives its value.
@@ -254,8 +237,8 @@ impl<A: Address> Gossip<A> {
     }
 
     async fn until<R>(&self, mut look: impl FnMut() -> Option<R>) -> Result<R, Stopped> {
-        let shared = self.shared();
-        shared.until(|| look().map(Ok).or_else(|| shared.end().map(|_| Err(Stopped)))).await
+        let shared = &self.shared;
+        shared.until(|| look().map(Ok).or_else(|| shared.lock().end.as_ref().map(|_| Err(Stopped)))).await
     }
 
     // The end.
@@ -267,21 +250,18 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`LeaveError`]: it took longer than `timeout`, or the node has stopped before.
     pub async fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
-        self.shared().command(|node, now| {
-            self.shared().reseeds.store(false, Ordering::Relaxed);
-            node.leave(now);
+        self.shared.command(|state, now| {
+            state.reseeds = false;
+            state.node.leave(now);
         });
-        let left = self.wait_until(Self::has_left);
-        match select(pin!(left), pin!(runtime::sleep(timeout))).await {
-            Either::Left((left, _)) => Ok(left?),
-            Either::Right(_) => Err(LeaveError::TimedOut(timeout)),
-        }
+        let left = runtime::timeout(timeout, self.wait_until(Self::has_left)).await;
+        Ok(left.map_err(|_| LeaveError::TimedOut(timeout))??)
     }
 
     /// Stops the node without a word, as a crash would, for all clones. The transport is dropped soon after; to wait
     /// for that, see [`stopped`](Self::stopped).
     pub fn stop(&self) {
-        self.shared().stop();
+        self.calls.close();
     }
 
     /// The end of the node's task, which has dropped the transport by then. The future is no handle: it does not keep
@@ -289,25 +269,14 @@ impl<A: Address> Gossip<A> {
     ///
     /// # Errors
     /// [`TaskError`]: it ended otherwise than by [`stop`](Self::stop) or because all handles are gone.
-    pub fn stopped(&self) -> impl Future<Output = Result<(), TaskError>> + Send + use<A>
-    where
-        A: Send + Sync + 'static,
-    {
-        let shared = Arc::clone(self.shared());
-        async move { shared.until(|| shared.end().cloned()).await }
-    }
-}
-
-/// Another handle of the same node.
-impl<A: Address> Clone for Gossip<A> {
-    fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+    pub fn stopped(&self) -> impl Future<Output = Result<(), TaskError>> + use<A> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.until(|| shared.lock().end.clone()).await }
     }
 }
 
 impl<A: Address> fmt::Debug for Gossip<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (id, address) = self.inspect(|node| (node.id(), node.address().clone()));
-        f.debug_struct("Gossip").field("id", &id).field("address", &address).finish_non_exhaustive()
+        f.debug_struct("Gossip").field("id", &self.id()).field("address", &self.address()).finish_non_exhaustive()
     }
 }

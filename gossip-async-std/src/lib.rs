@@ -94,7 +94,6 @@
 //! end of the last handle, is told by [`Gossip::stopped`]. A slow reader of events loses the oldest of them and is
 //! told so; it never holds up the protocol. Spans and events of `tracing` carry the node's id.
 
-mod allow;
 mod builder;
 mod clock;
 mod driver;

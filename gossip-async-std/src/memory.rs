@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::transport::Transport;
 
@@ -24,17 +24,15 @@ impl Network {
     /// # Errors
     /// `AddrInUse` while another endpoint has the address.
     pub fn attach(&self, address: u64) -> io::Result<Memory> {
-        let mut ends = self.lock();
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that were dropped.
+        ends.retain(|_, queue| !queue.is_closed());
         if ends.contains_key(&address) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("address {address} is taken")));
         }
         let (sender, queue) = async_channel::bounded(QUEUE);
         ends.insert(address, sender);
         Ok(Memory { network: self.clone(), address, queue })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Queue>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,7 +55,7 @@ impl Transport for Memory {
     type Address = u64;
 
     fn send(&self, to: &u64, payload: &[u8]) -> io::Result<()> {
-        if let Some(queue) = self.network.lock().get(to) {
+        if let Some(queue) = self.network.ends.lock().unwrap_or_else(PoisonError::into_inner).get(to) {
             // A full queue or an endpoint that is going away loses the datagram, as a network would.
             let _ = queue.try_send((self.address, payload.into()));
         }
@@ -74,12 +72,6 @@ impl Transport for Memory {
 
     fn max_datagram(&self) -> usize {
         65_507
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.network.lock().remove(&self.address);
     }
 }
 

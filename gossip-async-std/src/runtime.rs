@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
+pub(crate) use async_std::future::timeout;
 use async_std::net::{ToSocketAddrs, UdpSocket};
+pub(crate) use async_std::task::{sleep, yield_now};
 use futures_util::FutureExt as _;
 
 use crate::transport::Transport;
@@ -51,15 +52,6 @@ impl Transport for Udp {
     fn max_datagram(&self) -> usize {
         crate::udp::MAX_DATAGRAM
     }
-}
-
-pub(crate) async fn sleep(time: Duration) {
-    async_std::task::sleep(time).await;
-}
-
-/// Lets the other tasks run once.
-pub(crate) async fn yield_now() {
-    async_std::task::yield_now().await;
 }
 
 /// Runs a task until it ends by itself.

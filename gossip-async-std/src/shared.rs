@@ -3,102 +3,66 @@
 //! Knows the node, its clock and who waits; must not know transports. The lock is held for one call of the node at a
 //! time, never across an await and never while sending.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Context;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::task::AtomicWaker;
+use async_channel::{Receiver, Sender, WeakSender};
 use gossip_core::{Address, Event, Instant, Node};
 
 use crate::clock::Clock;
 use crate::error::TaskError;
-use crate::events::Events;
 use crate::stats::DriverStats;
 
 pub(crate) struct Shared<A: Address> {
-    node: Mutex<Node<A>>,
-    pub(crate) clock: Clock,
-    counters: Mutex<DriverStats>,
-    /// The driver's waker, and why it was woken.
-    driver: AtomicWaker,
-    woken: AtomicBool,
-    stopping: AtomicBool,
+    state: Mutex<State<A>>,
+    /// Tells the driver that there was a call, as long as there are handles.
+    calls: WeakSender<()>,
     /// Notified whenever a condition that somebody waits for may have come true.
-    changed: event_listener::Event,
-    events: async_broadcast::Sender<Event<A>>,
-    /// Keeps the channel open while nobody reads.
-    _nobody: async_broadcast::InactiveReceiver<Event<A>>,
-    end: OnceLock<Result<(), TaskError>>,
-    /// Whether the builder's seeds are still wanted: until the application joins through others, or leaves. Changed
-    /// with the node locked.
-    pub(crate) reseeds: AtomicBool,
+    pub(crate) changed: event_listener::Event,
+    /// What readers come from; keeps the channel open while there is none.
+    pub(crate) events: async_broadcast::InactiveReceiver<Event<A>>,
+}
+
+/// What is behind the lock.
+pub(crate) struct State<A: Address> {
+    pub(crate) node: Node<A>,
+    pub(crate) clock: Clock,
+    pub(crate) counters: DriverStats,
+    /// Whether the builder's seeds are still wanted: until the application joins through others, or leaves, or the end.
+    pub(crate) reseeds: bool,
+    pub(crate) end: Option<Result<(), TaskError>>,
 }
 
 impl<A: Address> Shared<A> {
-    pub(crate) fn new(node: Node<A>, clock: Clock, events: usize) -> Self {
-        let (mut sender, receiver) = async_broadcast::broadcast(events.max(1));
-        sender.set_overflow(true);
-        Self {
-            node: Mutex::new(node),
-            clock,
-            counters: Mutex::default(),
-            driver: AtomicWaker::new(),
-            woken: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+    /// `events`: how many a reader may be behind. The sender stops the driver when it is closed, or the last of its clones
+    /// dropped.
+    pub(crate) fn start(node: Node<A>, clock: Clock, events: usize) -> (Sender<()>, Ending<A>) {
+        let (sender, calls) = async_channel::bounded(1);
+        let (mut events, receiver) = async_broadcast::broadcast(events.max(1));
+        events.set_overflow(true);
+        let shared = Self {
+            state: Mutex::new(State { node, clock, counters: DriverStats::default(), reseeds: true, end: None }),
+            calls: sender.downgrade(),
             changed: event_listener::Event::new(),
-            events: sender,
-            _nobody: receiver.deactivate(),
-            end: OnceLock::new(),
-            reseeds: AtomicBool::new(true),
-        }
+            events: receiver.deactivate(),
+        };
+        (sender, Ending { shared: Arc::new(shared), calls, events })
     }
 
     /// A node whose call panicked stays readable: the panic was reported where it happened.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Node<A>> {
-        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<A>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the node on behalf of the application, and has the driver see to what comes of it.
-    pub(crate) fn command<R>(&self, call: impl FnOnce(&mut Node<A>, Instant) -> R) -> R {
-        let result = call(&mut self.lock(), self.clock.now());
-        self.wake();
-        self.notify();
-        result
-    }
-
-    pub(crate) fn count<R>(&self, count: impl FnOnce(&mut DriverStats) -> R) -> R {
-        count(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.driver.wake();
-    }
-
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// For the driver alone: whether it was woken since it last asked; if not, it will be.
-    pub(crate) fn poll_woken(&self, cx: &Context<'_>) -> bool {
-        self.driver.register(cx.waker());
-        self.woken.swap(false, Ordering::AcqRel)
-    }
-
-    /// Tells the readers of events. Those who are too slow lose the oldest and will be told.
-    pub(crate) fn publish(&self, event: Event<A>) {
-        if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
-            self.count(|counters| counters.events_dropped += 1);
-        }
-    }
-
-    pub(crate) fn notify(&self) {
+    pub(crate) fn command<R>(&self, call: impl FnOnce(&mut State<A>, Instant) -> R) -> R {
+        let mut state = self.lock();
+        let now = state.clock.now();
+        let result = call(&mut state, now);
+        drop(state);
+        // One that is waiting there is enough, and nobody need be there any more.
+        let _ = self.calls.upgrade().map(|calls| calls.try_send(()));
         self.changed.notify(usize::MAX);
+        result
     }
 
     /// Waits until there is something to be found: looks now and after every change.
@@ -112,26 +76,25 @@ impl<A: Address> Shared<A> {
             changed.await;
         }
     }
-
-    pub(crate) fn events(&self) -> Events<A> {
-        Events { receiver: self.events.new_receiver() }
-    }
-
-    pub(crate) fn end(&self) -> Option<&Result<(), TaskError>> {
-        self.end.get()
-    }
 }
 
-/// Held by the driver's task: whatever ends it, those who wait learn it.
-pub(crate) struct Ending<A: Address>(pub(crate) Arc<Shared<A>>);
+/// Held by the driver's task: whatever ends it, those who wait learn it, and then those who read events.
+pub(crate) struct Ending<A: Address> {
+    pub(crate) shared: Arc<Shared<A>>,
+    pub(crate) calls: Receiver<()>,
+    pub(crate) events: async_broadcast::Sender<Event<A>>,
+}
 
 impl<A: Address> Drop for Ending<A> {
     fn drop(&mut self) {
-        let unasked = if std::thread::panicking() { TaskError::Panicked } else { TaskError::Aborted };
-        let asked = self.0.is_stopping() && unasked == TaskError::Aborted;
-        // Nobody else sets it.
-        let _ = self.0.end.set(if asked { Ok(()) } else { Err(unasked) });
-        self.0.events.close();
-        self.0.notify();
+        let mut state = self.shared.lock();
+        state.reseeds = false;
+        state.end = Some(match self.calls.is_closed() {
+            _ if std::thread::panicking() => Err(TaskError::Panicked),
+            true => Ok(()),
+            false => Err(TaskError::Aborted),
+        });
+        drop(state);
+        self.shared.changed.notify(usize::MAX);
     }
 }

@@ -1,7 +1,11 @@
-//! What is the same about UDP addresses in every runtime: families, and what a seed's name may look like. Knows no
-//! socket.
+//! What is the same about UDP addresses in every runtime: families, networks, and what a seed's name may look like. Knows
+//! no socket.
 
 use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::error::SpawnError;
 
 /// What UDP over IPv4 carries.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
@@ -26,11 +30,17 @@ pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
 }
 
 /// Whether `name` is `HOST:PORT`, so that resolving it may succeed some day.
-pub(crate) fn is_name(name: &str) -> bool {
-    name.parse::<SocketAddr>().is_ok()
-        || name
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok())
+pub(crate) fn check_name(name: &str) -> Result<(), SpawnError> {
+    let is_host = |host: &str| !host.is_empty() && !host.contains(':');
+    let is_named = name.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
+    let is_name = is_named || name.parse::<SocketAddr>().is_ok();
+    if is_name { Ok(()) } else { Err(SpawnError::Address { given: name.to_owned() }) }
+}
+
+/// A network as `10.0.0.0/8` or `fd00::/8`, or that of a single address.
+pub(crate) fn network(given: String) -> Result<IpNet, SpawnError> {
+    let network = given.parse().or_else(|_| given.parse().map(|ip: IpAddr| IpNet::from(ip.to_canonical())));
+    network.map_err(|_| SpawnError::Network { given })
 }
 
 #[cfg(test)]
@@ -62,10 +72,33 @@ mod tests {
     #[test]
     fn names_are_told_from_junk() {
         for name in ["127.0.0.1:1", "[::1]:1", "db-1:7000", "gossip.example.org:0"] {
-            assert!(is_name(name), "{name}");
+            assert!(check_name(name).is_ok(), "{name}");
         }
         for junk in ["", ":1", "db-1", "db-1:", "db-1:65536", "::1", "a:b:1"] {
-            assert!(!is_name(junk), "{junk}");
+            assert!(check_name(junk).is_err(), "{junk}");
+        }
+        let error = check_name("db-1").unwrap_err();
+        assert_eq!(error.to_string(), "\"db-1\" is no address: it must be HOST:PORT with a port from 0 to 65535");
+    }
+
+    fn contains(given: &str, address: &str) -> bool {
+        network(given.into()).unwrap().contains(&from_wire(SocketAddr::new(address.parse().unwrap(), 1)).ip())
+    }
+
+    #[test]
+    fn a_network_has_the_addresses_that_begin_like_it() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("192.168.1.77/31", "192.168.1.76") && !contains("192.168.1.77/31", "192.168.1.78"));
+        assert!(contains("127.0.0.1", "127.0.0.1") && !contains("127.0.0.1", "127.0.0.2"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4") && !contains("0.0.0.0/0", "::1"), "each family by itself");
+        assert!(contains("::/0", "fe80::1") && contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::1"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.1.1"), "as a socket of IPv6 shows it");
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for junk in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "localhost", "10.0.0.1:80"] {
+            assert!(matches!(network(junk.into()), Err(SpawnError::Network { given }) if given == junk), "{junk}");
         }
     }
 }

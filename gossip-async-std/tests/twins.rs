@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+/// What an adapter may have in lines of code. What would make it more belongs into the core, or into a crate.
+const MOST_LINES: usize = 940;
+
 /// Every file below `directory` of a crate, by its path from there.
 fn files(krate: &str, directory: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(krate).join(directory);
@@ -64,4 +67,21 @@ fn both_are_tested_alike() {
         &["common/runtime.rs"],
         &["twins.rs", "examples.rs", "crowd.rs", "transports.rs", "shutdown.rs", "mixed.rs", "agent.rs"],
     );
+}
+
+/// Lines of code before the tests, which come last; comments and blank lines are for nothing.
+fn lines_of_code(text: &str) -> usize {
+    let code = text.lines().take_while(|line| *line != "#[cfg(test)]").map(str::trim);
+    code.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+#[test]
+fn thin_stays_thin() {
+    assert_eq!(lines_of_code("//! A.\n\nfn a() {\n    // B.\n    b() // C.\n}\n\n#[cfg(test)]\nmod tests {}\n"), 3);
+    for krate in ["gossip-tokio", "gossip-async-std"] {
+        let mut files = files(krate, "src");
+        files.retain(|name, _| !name.starts_with("bin/"));
+        let lines: usize = files.values().map(|text| lines_of_code(text)).sum();
+        assert!((MOST_LINES / 2..=MOST_LINES).contains(&lines), "{krate}: {lines} lines of code, at most {MOST_LINES}");
+    }
 }

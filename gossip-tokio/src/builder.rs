@@ -10,26 +10,26 @@ use gossip_core::{Config, Node, NodeId};
 use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
 
-use crate::allow::Cidr;
 use crate::clock::Clock;
 use crate::driver;
 use crate::error::SpawnError;
 use crate::gossip::Gossip;
 use crate::runtime::{self, Udp};
 use crate::seeds::{self, Seeds};
-use crate::shared::{Ending, Shared};
+use crate::shared::Shared;
 use crate::transport::Transport;
 use crate::udp;
 
 /// A node at a UDP address: `HOST:PORT`, port 0 for a free one. It is bound when the node is spawned.
 pub fn bind(address: impl ToString) -> Builder<Bind> {
-    let (seeds, allowed) = (Vec::new(), Vec::new());
-    Builder::new(Bind { address: address.to_string(), advertised: None, seeds, allowed, accept: None })
+    let place = Bind { address: address.to_string(), ..Bind::default() };
+    Builder { place, options: Options::default() }
 }
 
 /// A node over a transport of one's own. `address` is where the others reach it.
 pub fn over<T: Transport>(transport: T, address: T::Address) -> Builder<Over<T>> {
-    Builder::new(Over { transport, address, seeds: Vec::new(), accept: None })
+    let place = Over { transport, address, seeds: Vec::new(), accept: Vec::new() };
+    Builder { place, options: Options::default() }
 }
 
 /// A node that is not yet started: what it is called, whom it joins, how it is configured.
@@ -54,13 +54,13 @@ struct Options {
 }
 
 /// A [`Builder`]'s place: a UDP address.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Bind {
     address: String,
     advertised: Option<String>,
     seeds: Vec<String>,
     allowed: Vec<String>,
-    accept: Option<Accept<SocketAddr>>,
+    accept: Vec<Accept<SocketAddr>>,
 }
 
 /// A [`Builder`]'s place: an address of a transport.
@@ -69,19 +69,14 @@ pub struct Over<T: Transport> {
     transport: T,
     address: T::Address,
     seeds: Vec<T::Address>,
-    accept: Option<Accept<T::Address>>,
+    accept: Vec<Accept<T::Address>>,
 }
 
-/// Who is admitted.
+/// Says who is admitted.
+#[derive(Clone)]
 struct Accept<A>(Arc<Admit<A>>);
 
 type Admit<A> = dyn Fn(NodeId, &A) -> bool + Send + Sync;
-
-impl<A> Clone for Accept<A> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
 
 impl<A> fmt::Debug for Accept<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,10 +85,6 @@ impl<A> fmt::Debug for Accept<A> {
 }
 
 impl<P> Builder<P> {
-    fn new(place: P) -> Self {
-        Self { place, options: Options::default() }
-    }
-
     /// A name that is unique in the cluster and stays the same when the node is started again; its id is
     /// [`NodeId::from_name`]. Without a name or an id, the id is random.
     pub fn name(self, name: &str) -> Self {
@@ -147,40 +138,6 @@ impl<P> Builder<P> {
     }
 }
 
-impl Options {
-    fn start<T: Transport>(
-        self,
-        transport: T,
-        address: T::Address,
-        seeds: Vec<T::Address>,
-        accept: Option<Accept<T::Address>>,
-    ) -> Result<Arc<Shared<T::Address>>, SpawnError> {
-        let mut config = self.config;
-        if let Some(label) = self.label {
-            config.label = label;
-        }
-        let (configured, carried) = (config.max_datagram, transport.max_datagram());
-        if configured > carried {
-            return Err(SpawnError::DatagramTooLarge { configured, carried });
-        }
-        let id = self.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
-        let seed = self.seed.map_or_else(getrandom::u64, Ok)?;
-        let clock = Clock::start();
-        let mut node = Node::new(id, address, config, seed)?;
-        if let Some(Accept(accept)) = accept {
-            node.set_admission(move |id, address| accept(id, address));
-        }
-        #[cfg(feature = "encryption")]
-        node.set_keyring(keyring(self.keys, self.plain)?);
-        // Also without seeds: from here on it is alive, and sees itself so.
-        node.join(clock.now(), seeds);
-        let shared = Arc::new(Shared::new(node, clock, self.events.unwrap_or(256)));
-        let task = driver::drive(Ending(Arc::clone(&shared)), transport);
-        runtime::spawn(task.instrument(tracing::info_span!("gossip", node = %id))).map_err(SpawnError::Runtime)?;
-        Ok(shared)
-    }
-}
-
 /// A keyring with a salt of its own, if there is a key.
 #[cfg(feature = "encryption")]
 fn keyring(keys: Vec<Key>, plain: Plain) -> Result<Option<Keyring>, SpawnError> {
@@ -219,9 +176,10 @@ impl Builder<Bind> {
     }
 
     /// Hears only nodes that this function accepts, by id and address: see
-    /// [`set_admission`](Node::set_admission). Together with [`allow`](Self::allow), those that both admit.
+    /// [`set_admission`](Node::set_admission). Any number of times, and together with [`allow`](Self::allow): those that
+    /// all of them admit.
     pub fn accept(mut self, accept: impl Fn(NodeId, &SocketAddr) -> bool + Send + Sync + 'static) -> Self {
-        self.place.accept = Some(Accept(Arc::new(accept)));
+        self.place.accept.push(Accept(Arc::new(accept)));
         self
     }
 
@@ -231,26 +189,32 @@ impl Builder<Bind> {
     /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
     /// cannot work; no runtime.
     pub async fn spawn(self) -> Result<Gossip, SpawnError> {
-        let Bind { address, advertised: named, seeds: given, allowed, accept } = self.place;
-        let accept = admission(allowed, accept)?;
+        let Bind { address, advertised, seeds, allowed, accept } = self.place;
+        seeds.iter().try_for_each(|seed| udp::check_name(seed))?;
+        let networks = allowed.into_iter().map(udp::network).collect::<Result<Vec<_>, _>>()?;
         let socket = bind_first(&address).await?;
         let bound = socket.local_addr();
         let mut own = bound;
-        if let Some(name) = named {
+        if let Some(name) = advertised {
             own = resolve(&name, |to| udp::reaches(bound, to)).await?[0];
             own.set_port(if own.port() == 0 { bound.port() } else { own.port() });
         }
         if own.ip().is_unspecified() {
             return Err(SpawnError::Unspecified { address: own });
         }
-        let seeds = Seeds::new(given, bound, own)?;
-        let shared = self.options.start(socket, own, seeds.literal(), accept)?;
+        let seeds = Seeds { given: seeds, bound, own };
+        let place = Over { transport: socket, address: own, seeds: seeds.literal().into_iter().collect(), accept };
+        let mut over = Builder { place, options: self.options };
+        if !networks.is_empty() {
+            over = over.accept(move |_, address| networks.iter().any(|network| network.contains(&address.ip())));
+        }
+        let gossip = over.spawn().await?;
         if seeds.has_names() {
-            let span = tracing::info_span!("seeds", node = %shared.lock().id());
-            let refreshing = seeds::refresh(seeds, Arc::clone(&shared), seeds::PACE, runtime::resolve);
+            let span = tracing::info_span!("seeds", node = %gossip.id());
+            let refreshing = seeds::refresh(seeds, Arc::clone(&gossip.shared), seeds::PACE, runtime::resolve);
             runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
         }
-        Ok(Gossip::new(shared))
+        Ok(gossip)
     }
 }
 
@@ -262,9 +226,9 @@ impl<T: Transport> Builder<Over<T>> {
     }
 
     /// Hears only nodes that this function accepts, by id and address: see
-    /// [`set_admission`](Node::set_admission).
+    /// [`set_admission`](Node::set_admission). Any number of times: those that all of them admit.
     pub fn accept(mut self, accept: impl Fn(NodeId, &T::Address) -> bool + Send + Sync + 'static) -> Self {
-        self.place.accept = Some(Accept(Arc::new(accept)));
+        self.place.accept.push(Accept(Arc::new(accept)));
         self
     }
 
@@ -274,31 +238,34 @@ impl<T: Transport> Builder<Over<T>> {
     /// [`SpawnError`]: a configuration that cannot work, with this transport or at all; no runtime.
     pub async fn spawn(self) -> Result<Gossip<T::Address>, SpawnError> {
         let Over { transport, address, seeds, accept } = self.place;
-        self.options.start(transport, address, seeds, accept).map(Gossip::new)
+        let mut config = self.options.config;
+        config.label = self.options.label.unwrap_or(config.label);
+        let (configured, carried) = (config.max_datagram, transport.max_datagram());
+        if configured > carried {
+            return Err(SpawnError::DatagramTooLarge { configured, carried });
+        }
+        let id = self.options.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
+        let seed = self.options.seed.map_or_else(getrandom::u64, Ok)?;
+        let mut clock = Clock::start();
+        let mut node = Node::new(id, address, config, seed)?;
+        if !accept.is_empty() {
+            node.set_admission(move |id, address| accept.iter().all(|Accept(accept)| accept(id, address)));
+        }
+        #[cfg(feature = "encryption")]
+        node.set_keyring(keyring(self.options.keys, self.options.plain)?);
+        // Also without seeds: from here on it is alive, and sees itself so.
+        node.join(clock.now(), seeds);
+        let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
+        let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
+        let task = driver::drive(ending, transport).instrument(tracing::info_span!("gossip", node = %id));
+        runtime::spawn(task).map_err(SpawnError::Runtime)?;
+        Ok(gossip)
     }
-}
-
-/// Who is admitted, if not everybody is.
-fn admission(
-    allowed: Vec<String>,
-    accept: Option<Accept<SocketAddr>>,
-) -> Result<Option<Accept<SocketAddr>>, SpawnError> {
-    if allowed.is_empty() {
-        return Ok(accept);
-    }
-    let parse = |given: String| given.parse::<Cidr>().map_err(|()| SpawnError::Network { given });
-    let networks = allowed.into_iter().map(parse).collect::<Result<Vec<Cidr>, _>>()?;
-    Ok(Some(Accept(Arc::new(move |id, address: &SocketAddr| {
-        networks.iter().any(|network| network.contains(address.ip()))
-            && accept.as_ref().is_none_or(|Accept(accept)| accept(id, address))
-    }))))
 }
 
 /// The addresses of a name that are of use: at least one.
 async fn resolve(name: &str, usable: impl Fn(SocketAddr) -> bool) -> Result<Vec<SocketAddr>, SpawnError> {
-    if !udp::is_name(name) {
-        return Err(SpawnError::Address { given: name.to_owned() });
-    }
+    udp::check_name(name)?;
     let unresolved = |source| SpawnError::Resolve { name: name.to_owned(), source };
     let mut found = runtime::resolve(name.to_owned()).await.map_err(unresolved)?;
     found.retain(|&address| usable(address));

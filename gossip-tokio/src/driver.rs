@@ -6,49 +6,45 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::iter;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use async_broadcast::Sender;
+use async_channel::Receiver;
 use futures_util::future::BoxFuture;
-use gossip_core::{Input, Instant, Transmit};
+use futures_util::{FutureExt as _, Stream as _};
+use gossip_core::{Event, Input, Instant, Transmit};
 
 use crate::runtime;
 use crate::shared::{Ending, Shared};
 use crate::transport::Transport;
 
-/// Datagrams taken in before what they caused goes out.
-const RECEIVES: usize = 64;
-/// Datagrams sent before others get their turn.
-const SENDS: usize = 64;
-/// Events published before others get their turn.
-const EVENTS: usize = 256;
+/// Datagrams taken in, datagrams sent, or events published before others get their turn.
+const BATCH: usize = 64;
 /// How long to wait after an error of `recv`; doubled from the first to the last by every further one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// How long to wait for a deadline that a tick has left in the past. (No node does that; it would spin.)
-const OVERDUE: Duration = Duration::from_millis(1);
+/// How long to wait for a deadline at least: one that a tick leaves in the past would spin. (No node does that.)
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Drives the node until it is told to stop. The transport is dropped first, the ending last, whatever ends it.
 pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T) {
-    let shared = &*ending.0;
-    let size = shared.lock().config().max_datagram;
-    let mut driver = Driver {
-        transport: &transport,
-        shared,
-        outgoing: vec![0; size],
-        timer: None,
-        armed: None,
-        ticked: Instant::ORIGIN,
-        unflushed: 0,
-    };
+    let (shared, events) = (&*ending.shared, &ending.events);
+    let size = shared.lock().node.config().max_datagram;
+    let (transport, calls, outgoing) = (&transport, Box::pin(ending.calls.clone()), vec![0; size]);
+    let mut driver = Driver { transport, shared, calls, events, outgoing, timer: None, unflushed: 0 };
     // One byte more than a datagram may have, so that a longer one is seen to be longer.
     let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
     driver.flush();
     loop {
-        let received = driver.next(pin!(receive(&transport, &mut buffer, pause))).await;
+        let receive = async {
+            if !pause.is_zero() {
+                runtime::sleep(pause).await;
+            }
+            transport.recv(&mut buffer).await
+        };
+        let received = driver.next(pin!(receive)).await;
         match received {
             None => break,
             Some(Ok((length, from))) => {
@@ -61,31 +57,22 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
                     tracing::warn!(%error, "receiving failed");
                 }
                 pause = (2 * pause).clamp(PAUSES.0, PAUSES.1);
-                shared.count(|counters| counters.receives_failed += 1);
+                shared.lock().counters.receives_failed += 1;
             }
         }
     }
     tracing::debug!("stopped");
 }
 
-async fn receive<T: Transport>(transport: &T, buffer: &mut [u8], pause: Duration) -> io::Result<(usize, T::Address)> {
-    if !pause.is_zero() {
-        runtime::sleep(pause).await;
-    }
-    transport.recv(buffer).await
-}
-
-type Turn<R> = (bool, bool, Option<R>);
-
 struct Driver<'a, T: Transport> {
     transport: &'a T,
     shared: &'a Shared<T::Address>,
+    calls: Pin<Box<Receiver<()>>>,
+    events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
-    timer: Option<BoxFuture<'static, ()>>,
-    /// The deadline that the timer stands at, and the anchor of the clock at that time.
-    armed: Option<(Instant, u64)>,
-    ticked: Instant,
-    /// Inputs since the last flush, not counting those that flush at once.
+    /// With the deadline that it stands at, and the anchor of the clock at that time.
+    timer: Option<(BoxFuture<'static, ()>, (Instant, Instant))>,
+    /// Inputs since the last flush; as if there were very many after one that flushes at once.
     unflushed: usize,
 }
 
@@ -93,19 +80,12 @@ impl<T: Transport> Driver<'_, T> {
     /// Serves everything but the transport until that has something; none if the node is to stop.
     async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
         loop {
-            let (woken, due, received) = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
-            if woken && self.shared.is_stopping() {
+            let received = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
+            if self.calls.is_closed() {
                 return None;
             }
-            if due {
-                self.tick();
-            }
-            let full = self.unflushed >= RECEIVES;
-            if woken || due || received.is_none() || full {
-                let more = self.flush();
-                if more || full {
-                    runtime::yield_now().await;
-                }
+            if (received.is_none() || self.unflushed >= BATCH) && self.flush() {
+                runtime::yield_now().await;
             }
             if received.is_some() {
                 return received;
@@ -113,86 +93,92 @@ impl<T: Transport> Driver<'_, T> {
         }
     }
 
-    /// Why the task runs: woken, due, received. More than one may be true, and none that is true is put off: so none can
+    /// Looks for calls, for the deadline, and for something received. None of them that is there is put off: so none can
     /// starve another.
-    fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Turn<R>> {
-        self.shared.count(|counters| counters.turns += 1);
-        let woken = self.shared.poll_woken(cx);
-        let due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        let received = if let Poll::Ready(received) = receive.poll(cx) { Some(received) } else { None };
-        let quiet = !woken && !due && received.is_none() && self.unflushed == 0;
-        if quiet { Poll::Pending } else { Poll::Ready((woken, due, received)) }
-    }
-
-    fn tick(&mut self) {
-        (self.timer, self.armed) = (None, None);
-        self.ticked = self.shared.clock.now();
-        self.handle(Input::Tick);
+    fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Option<R>> {
+        self.shared.lock().counters.turns += 1;
+        let called = self.calls.as_mut().poll_next(cx).is_ready();
+        let due = self.timer.as_mut().is_some_and(|(timer, _)| timer.as_mut().poll(cx).is_ready());
+        if due {
+            self.timer = None;
+            self.handle(Input::Tick);
+        }
+        if called || due {
+            self.unflushed = BATCH;
+        }
+        match receive.poll(cx) {
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            Poll::Pending if self.unflushed > 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn handle(&self, input: Input<'_, T::Address>) {
-        let now = self.shared.clock.now();
-        let result = self.shared.lock().handle(now, input);
+        let mut state = self.shared.lock();
+        let now = state.clock.now();
+        let result = state.node.handle(now, input);
+        drop(state);
         if let Err(error) = result {
             // The node has counted it. Anybody can cause this, so nobody gets to fill the log with it.
             tracing::trace!(%error, "refused a datagram");
         }
     }
 
-    /// Sends what the node has to send, publishes its events, sets the timer. Whether there is more to do.
+    /// Sends what the node has to send, publishes its events, sets the timer. Whether others should get their turn now.
     fn flush(&mut self) -> bool {
+        let full = self.unflushed >= BATCH;
         let more = self.send_all() | self.publish_all();
         self.unflushed = usize::from(more);
         self.arm();
-        more
+        more || full
     }
 
+    /// Whether there is more to do.
     fn send_all(&mut self) -> bool {
-        for _ in 0..SENDS {
-            // A statement of its own: in the head of the loop the lock would be held while sending.
-            let transmit = self.shared.lock().poll_transmit(&mut self.outgoing);
-            let Some(transmit) = transmit else { return false };
-            self.send(&transmit);
+        for _ in 0..BATCH {
+            // A statement of its own: together with the next, the lock would be held while sending.
+            let transmit = self.shared.lock().node.poll_transmit(&mut self.outgoing);
+            let Some(Transmit { to, len, .. }) = transmit else { return false };
+            match self.transport.send(&to, &self.outgoing[..len]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.shared.lock().counters.sends_dropped += 1;
+                }
+                Err(error) => {
+                    tracing::trace!(?to, %error, "sending failed");
+                    self.shared.lock().counters.sends_failed += 1;
+                    self.handle(Input::Unreachable { to: &to });
+                }
+            }
         }
         true
     }
 
-    fn send(&self, transmit: &Transmit<T::Address>) {
-        let Err(error) = self.transport.send(&transmit.to, &self.outgoing[..transmit.len]) else { return };
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.shared.count(|counters| counters.sends_dropped += 1);
-        } else {
-            tracing::trace!(to = ?transmit.to, %error, "sending failed");
-            self.shared.count(|counters| counters.sends_failed += 1);
-            self.handle(Input::Unreachable { to: &transmit.to });
-        }
-    }
-
+    /// Whether there is more to do.
     fn publish_all(&self) -> bool {
-        let mut published = 0;
-        for event in iter::from_fn(|| self.shared.lock().poll_event()).take(EVENTS) {
+        for _ in 0..BATCH {
+            let event = self.shared.lock().node.poll_event();
+            let Some(event) = event else { return false };
             tracing::debug!(?event);
-            self.shared.publish(event);
-            published += 1;
+            // Those who read too slowly lose the oldest and will be told.
+            if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
+                self.shared.lock().counters.events_dropped += 1;
+            }
+            self.shared.changed.notify(usize::MAX);
         }
-        if published > 0 {
-            self.shared.notify();
-        }
-        published == EVENTS
+        true
     }
 
     /// The timer stands at the node's deadline. It is left alone while that stays the same.
     fn arm(&mut self) {
-        let deadline = self.shared.lock().poll_timeout();
-        let wanted = deadline.map(|deadline| (deadline, self.shared.clock.origin()));
-        if wanted == self.armed {
+        let mut state = self.shared.lock();
+        let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin));
+        if wanted == self.timer.as_ref().map(|(_, armed)| *armed) {
             return;
         }
-        self.armed = wanted;
-        self.timer = deadline.map(|deadline| {
-            self.shared.count(|counters| counters.timers_set += 1);
-            let least = if deadline <= self.ticked { OVERDUE } else { Duration::ZERO };
-            runtime::sleep(deadline.since(self.shared.clock.now()).max(least)).boxed()
+        self.timer = wanted.map(|wanted| {
+            state.counters.timers_set += 1;
+            (runtime::sleep(wanted.0.since(state.clock.now()).max(LEAST)).boxed(), wanted)
         });
     }
 }

@@ -1,6 +1,5 @@
 //! The stream of events. Knows how to tell a slow reader what it has missed; nothing of the node.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +12,7 @@ use crate::error::Lagged;
 ///
 /// A reader that falls behind by more than the builder's `events` loses the oldest and is told how many. Dropping and
 /// resuming a wait for the next event loses nothing.
+#[derive(Debug)]
 pub struct Events<A> {
     pub(crate) receiver: async_broadcast::Receiver<Event<A>>,
 }
@@ -33,11 +33,5 @@ impl<A: Clone> Stream for Events<A> {
             Some(Err(async_broadcast::RecvError::Overflowed(missed))) => Some(Err(Lagged { missed })),
             Some(Err(async_broadcast::RecvError::Closed)) | None => None,
         })
-    }
-}
-
-impl<A> fmt::Debug for Events<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events").field("waiting", &self.receiver.len()).finish_non_exhaustive()
     }
 }

@@ -108,7 +108,6 @@
 //! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 for what
 //! cannot be and 1 for what went wrong.
 
-mod allow;
 mod builder;
 mod clock;
 mod driver;

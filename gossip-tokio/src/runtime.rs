@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::net::UdpSocket;
+pub(crate) use tokio::task::yield_now;
+pub(crate) use tokio::time::{sleep, timeout};
 
 use crate::transport::Transport;
 use crate::udp::{from_wire, to_wire};
@@ -50,15 +51,6 @@ impl Transport for Udp {
     fn max_datagram(&self) -> usize {
         crate::udp::MAX_DATAGRAM
     }
-}
-
-pub(crate) async fn sleep(time: Duration) {
-    tokio::time::sleep(time).await;
-}
-
-/// Lets the other tasks run once.
-pub(crate) async fn yield_now() {
-    tokio::task::yield_now().await;
 }
 
 /// Runs a task until it ends by itself.

@@ -1,17 +1,15 @@
 //! Seeds by name, resolved again and again: names outlive the addresses behind them. Knows names and the node's
 //! isolation; must not know how a node joins.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::select;
+use gossip_core::Node;
 
-use crate::error::SpawnError;
 use crate::runtime;
 use crate::shared::Shared;
 use crate::udp;
@@ -29,48 +27,26 @@ pub(crate) const PACE: Pace =
 /// Seeds as the application wrote them: addresses and names.
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    given: Vec<String>,
-    bound: SocketAddr,
-    own: SocketAddr,
+    /// Checked to be addresses or names.
+    pub(crate) given: Vec<String>,
+    pub(crate) bound: SocketAddr,
+    /// Left out wherever it turns up: a name for all members names this one, too.
+    pub(crate) own: SocketAddr,
 }
 
 impl Seeds {
-    /// `own` is left out wherever it turns up: a name for all members names this one, too.
-    pub(crate) fn new(given: Vec<String>, bound: SocketAddr, own: SocketAddr) -> Result<Self, SpawnError> {
-        match given.iter().find(|seed| !udp::is_name(seed)) {
-            Some(seed) => Err(SpawnError::Address { given: seed.clone() }),
-            None => Ok(Self { given, bound, own }),
-        }
-    }
-
     /// Those that need no resolver.
-    pub(crate) fn literal(&self) -> Vec<SocketAddr> {
-        self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()).collect())
+    pub(crate) fn literal(&self) -> BTreeSet<SocketAddr> {
+        self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()))
     }
 
     pub(crate) fn has_names(&self) -> bool {
         self.given.iter().any(|seed| seed.parse::<SocketAddr>().is_err())
     }
 
-    fn usable(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        addresses.retain(|&address| address != self.own && udp::reaches(self.bound, address));
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
-    }
-
-    async fn resolve<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
-        &self,
-        resolve: impl Fn(String) -> F,
-    ) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for seed in &self.given {
-            match resolve(seed.clone()).await {
-                Ok(found) => addresses.extend(found),
-                Err(error) => tracing::warn!(seed, %error, "a seed cannot be resolved now"),
-            }
-        }
-        self.usable(addresses)
+    fn usable(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> BTreeSet<SocketAddr> {
+        let usable = |address: &_| *address != self.own && udp::reaches(self.bound, *address);
+        addresses.into_iter().filter(usable).collect()
     }
 }
 
@@ -81,24 +57,34 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
     pace: Pace,
     resolve: impl Fn(String) -> F,
 ) {
-    let ended = || shared.end().is_some() || !shared.reseeds.load(Ordering::Relaxed);
     // A node that knows of nobody is not isolated to itself, but its seeds may have names that nobody knew yet.
-    let alone = || shared.lock().live_members() < 2;
-    let (mut known, mut pause) = (Vec::new(), pace.alone.0);
-    while !ended() {
-        let found = seeds.resolve(&resolve).await;
+    let alone = |node: &Node<SocketAddr>| node.live_members() < 2;
+    let (mut known, mut pause) = (BTreeSet::new(), pace.alone.0);
+    while shared.lock().reseeds {
+        let mut found = Vec::new();
+        for seed in &seeds.given {
+            match resolve(seed.clone()).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => tracing::warn!(seed, %error, "a seed cannot be resolved now"),
+            }
+        }
+        let found = seeds.usable(found);
         // Nothing found says more about the resolver than about the seeds.
         if !found.is_empty() && found != known {
             known.clone_from(&found);
-            shared.command(|node, now| {
-                if shared.reseeds.load(Ordering::Relaxed) {
-                    node.join(now, found);
+            shared.command(|state, now| {
+                if state.reseeds {
+                    state.node.join(now, found);
                 }
             });
         }
-        let was_alone = alone();
-        let news = shared.until(|| (ended() || (!was_alone && alone())).then_some(()));
-        select(pin!(runtime::sleep(if was_alone { pause } else { pace.calm })), pin!(news)).await;
+        let was_alone = alone(&shared.lock().node);
+        let news = shared.until(|| {
+            let state = shared.lock();
+            (!state.reseeds || (!was_alone && alone(&state.node))).then_some(())
+        });
+        // Without news it is time to ask again.
+        let _ = runtime::timeout(if was_alone { pause } else { pace.calm }, news).await;
         pause = if was_alone { (2 * pause).min(pace.alone.1) } else { pace.alone.0 };
     }
 }
@@ -106,8 +92,11 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
 #[cfg(test)]
 mod tests {
     use std::future::ready;
+    use std::pin::pin;
     use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::{join, select};
 
     use super::*;
     use crate::core::{Config, Status};
@@ -115,6 +104,10 @@ mod tests {
 
     async fn node() -> Gossip {
         bind("127.0.0.1:0").config(Config::local()).spawn().await.unwrap()
+    }
+
+    fn seeds<const N: usize>(given: [&str; N], own: SocketAddr) -> Seeds {
+        Seeds { given: given.map(String::from).to_vec(), bound: own, own }
     }
 
     async fn sees(node: &Gossip, other: &Gossip, status: Status) {
@@ -131,9 +124,9 @@ mod tests {
                 let fails = asked.fetch_add(1, Ordering::Relaxed) < 3;
                 ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![first.address()]) })
             };
-            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let seeds = seeds(["db-1:7000"], second.address());
             let (calm, soon) = (Duration::from_secs(3_600), Duration::from_millis(20));
-            let refreshing = refresh(seeds, Arc::clone(second.shared()), Pace { calm, alone: (soon, soon) }, resolve);
+            let refreshing = refresh(seeds, Arc::clone(&second.shared), Pace { calm, alone: (soon, soon) }, resolve);
             let met = async {
                 select(pin!(sees(&second, &first, Status::Alive)), pin!(runtime::sleep(Duration::from_secs(30)))).await;
             };
@@ -157,10 +150,10 @@ mod tests {
                 let fails = asked.fetch_add(1, Ordering::Relaxed) < 5;
                 ready(if fails { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![*place.lock().unwrap()]) })
             };
-            let seeds = Seeds::new(vec!["db-1:7000".into()], second.address(), second.address()).unwrap();
+            let seeds = seeds(["db-1:7000"], second.address());
             let pace =
                 Pace { calm: Duration::from_millis(300), alone: (Duration::from_millis(5), Duration::from_millis(20)) };
-            let refreshing = refresh(seeds, Arc::clone(second.shared()), pace, resolve);
+            let refreshing = refresh(seeds, Arc::clone(&second.shared), pace, resolve);
             let story = async {
                 // It began before anybody knew the name.
                 sees(&second, &first, Status::Alive).await;
@@ -178,18 +171,16 @@ mod tests {
                 second.leave(Duration::from_secs(30)).await.unwrap();
             };
             // Leaving is the end of it.
-            futures_util::future::join(refreshing, story).await;
+            join(refreshing, story).await;
         });
     }
 
     #[test]
     fn seeds_are_sorted_by_what_they_need() {
         let own = "127.0.0.1:1".parse().unwrap();
-        let given = ["127.0.0.1:2", "db-1:7000", "127.0.0.1:1", "[::1]:2", "127.0.0.1:2"];
-        let seeds = Seeds::new(given.map(String::from).to_vec(), own, own).unwrap();
-        assert_eq!(seeds.literal(), ["127.0.0.1:2".parse().unwrap()], "not itself, not another family, not twice");
-        assert!(seeds.has_names() && !Seeds::new(vec!["127.0.0.1:2".into()], own, own).unwrap().has_names());
-        let error = Seeds::new(vec!["db-1".into()], own, own).unwrap_err();
-        assert_eq!(error.to_string(), "\"db-1\" is no address: it must be HOST:PORT with a port from 0 to 65535");
+        let given = seeds(["127.0.0.1:2", "db-1:7000", "127.0.0.1:1", "[::1]:2", "127.0.0.1:2"], own);
+        let expected = BTreeSet::from(["127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(given.literal(), expected, "not itself, not another family, not twice");
+        assert!(given.has_names() && !seeds(["127.0.0.1:2"], own).has_names());
     }
 }

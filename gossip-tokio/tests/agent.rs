@@ -50,11 +50,7 @@ impl Place {
         let mut command = Command::new(AGENT);
         command.args(["--bind", "127.0.0.1:0", "--log", "warn", "--json", "--control", &control]);
         command.args(["--name", name, "--config", &self.file("config.toml")]).args(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let started = json(&answers.next().expect("it says that it runs").unwrap());
-        assert_eq!(started["event"], "started");
-        Agent { child, answers, started, control }
+        Agent::start(&mut command)
     }
 
     /// A file for keys.
@@ -93,6 +89,16 @@ struct Agent {
 }
 
 impl Agent {
+    /// Once it says that it runs.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = json(&answers.next().expect("it says that it runs").unwrap());
+        assert_eq!(started["event"], "started");
+        let control = started["control"].as_str().unwrap().to_owned();
+        Self { child, answers, started, control }
+    }
+
     fn address(&self) -> &str {
         self.started["address"].as_str().unwrap()
     }
@@ -223,6 +229,9 @@ fn the_console_answers_in_order_and_its_end_ends_nothing() {
     assert_eq!(agent.answer()["error"], "there is no entry nosuch");
     agent.say("nosuch");
     assert_eq!(agent.answer()["error"], "unrecognized subcommand 'nosuch'");
+    agent.say("help");
+    let help = agent.answer()["help"].as_str().unwrap().to_owned();
+    assert!(help.starts_with("  members ") && help.contains("  broadcast "), "{help}");
     agent.say("list a");
     assert_eq!(agent.answer()["name"], "a name");
     agent.say("members");
@@ -401,6 +410,25 @@ fn a_control_socket_that_is_stale_is_replaced_and_one_that_lives_is_not() {
     let (said, code) = place.refused(&["--control", &file]);
     assert_eq!((code, &*fs::read_to_string(&file).unwrap()), (Some(1), "text"));
     assert!(said.contains("precious"), "{said}");
+}
+
+#[test]
+fn agents_that_are_told_no_control_socket_do_not_get_into_each_others_way() {
+    let place = Place::new("sockets");
+    let start = || {
+        let mut command = Command::new(AGENT);
+        command.args(["--bind", "127.0.0.1:0", "--log", "warn", "--json"]);
+        Agent::start(command.env("XDG_RUNTIME_DIR", &place.0).env_remove("GOSSIP_AGENT_CONTROL"))
+    };
+    let (mut first, second, third) = (start(), start(), start());
+    let names = ["gossip-agent.sock", "gossip-agent.2.sock", "gossip-agent.3.sock"];
+    for (agent, name) in [&first, &second, &third].into_iter().zip(names) {
+        assert_eq!(agent.control, place.file(name));
+        assert_eq!(agent.ask(&["members"])[0]["id"], agent.started["id"]);
+    }
+    first.ask(&["leave"]);
+    first.end();
+    assert_eq!(start().control, first.control, "what is free is taken again");
 }
 
 #[test]

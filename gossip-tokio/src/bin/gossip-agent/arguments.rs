@@ -87,7 +87,8 @@ pub(crate) struct Start {
 /// Where agent and `ctl` meet.
 #[derive(Debug, Args)]
 pub(crate) struct Control {
-    /// The agent's control socket [default: gossip-agent.sock in XDG_RUNTIME_DIR, or .gossip-agent.sock in HOME]
+    /// The agent's control socket [default: gossip-agent.sock in XDG_RUNTIME_DIR, or .gossip-agent.sock in HOME; while
+    /// another agent has that, gossip-agent.2.sock, and so on]
     #[arg(long = "control", id = "control", value_name = "SOCKET", env = "GOSSIP_AGENT_CONTROL")]
     given: Option<PathBuf>,
 }
@@ -155,7 +156,8 @@ pub(crate) enum Command {
 
 /// A line at the console.
 #[derive(Debug, Parser)]
-#[command(multicall = true, max_term_width = 80, disable_help_flag = true)]
+#[command(multicall = true, max_term_width = 80, disable_help_flag = true, help_template = "{subcommands}{after-help}")]
+#[command(after_help = "Words are quoted as in a shell: get 'a name'")]
 pub(crate) struct Line {
     #[command(subcommand)]
     pub(crate) command: Command,

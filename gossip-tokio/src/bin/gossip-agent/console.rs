@@ -40,11 +40,11 @@ pub(crate) async fn serve(agent: Arc<Agent>, printer: Printer, form: Form, lines
         let command = match parse(&line) {
             Ok(None) => continue,
             Ok(Some(command)) => command,
-            Err(Refused { text, is_help: true }) if form != Form::Json => {
-                printer.line(text).await;
+            Err(Refused { text, is_help: true }) => {
+                printer.line(form.line(&json!({ "help": text }), || text.clone())).await;
                 continue;
             }
-            Err(Refused { text, .. }) => {
+            Err(Refused { text, is_help: false }) => {
                 printer.line(failed(form, &text)).await;
                 continue;
             }
@@ -138,6 +138,10 @@ mod tests {
             let Err(refused) = parse(line) else { panic!("{line} was accepted") };
             assert!(refused.text.contains(named) && !refused.is_help, "{}", refused.text);
         }
-        assert!(matches!(parse("help"), Err(Refused { text, is_help: true }) if text.contains("broadcast")));
+        let Err(Refused { text, is_help: true }) = parse("help") else { panic!("it is help") };
+        assert!(text.starts_with("  members ") && text.contains("  broadcast "), "commands and nothing before: {text}");
+        assert!(
+            matches!(parse("help put"), Err(Refused { text, is_help: true }) if text.contains("Usage: put <NAME>"))
+        );
     }
 }

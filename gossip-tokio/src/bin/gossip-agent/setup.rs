@@ -19,6 +19,9 @@ use crate::failure::Failure;
 use crate::output::time_of_day;
 use crate::printer::Printer;
 
+/// How many further agents find a control socket by themselves.
+const OTHERS: usize = 100;
+
 /// Sends the log to standard error, through the printer.
 pub(crate) fn log(start: &Start, printer: Printer) {
     let layer = tracing_subscriber::fmt::layer().with_target(false).with_timer(TimeOfDay);
@@ -70,18 +73,23 @@ pub(crate) fn keys(start: &Start) -> Result<Vec<Key>, Failure> {
     }
 }
 
-/// The control socket. Where nobody has chosen one, an agent that is already there is no reason not to run.
+/// The control socket. Where nobody has chosen one, an agent that has the usual one is no reason not to run, and to be
+/// reached: there is room beside it.
 pub(crate) fn listen(start: &Start) -> Result<Option<Arc<Listening>>, Failure> {
     let Some(path) = start.control.path() else {
         tracing::warn!("no control socket: {}", control::NO_PATH);
         return Ok(None);
     };
-    match control::listen(&path) {
-        Ok(listening) => Ok(Some(Arc::new(listening))),
-        Err(error @ ControlError::Taken { .. }) if !start.control.is_given() => {
-            tracing::warn!("no control socket: {error}");
-            Ok(None)
-        }
-        Err(error) => Err(Failure::Failed(error.to_string())),
+    let mut end = control::listen(&path);
+    let others = if start.control.is_given() { 0 } else { OTHERS };
+    for number in 2..2 + others {
+        let Err(ControlError::Taken { .. }) = end else { break };
+        end = control::listen(&path.with_extension(format!("{number}.sock")));
     }
+    let listening = end.map_err(|error| Failure::Failed(error.to_string()))?;
+    if listening.path != path {
+        let (taken, own) = (path.display(), listening.path.display());
+        tracing::info!("another agent answers at {taken}; ask this one with gossip-agent ctl --control {own}");
+    }
+    Ok(Some(Arc::new(listening)))
 }
