@@ -347,6 +347,10 @@ fn one_who_pulls_asks_in_every_round_and_sends_nothing_of_its_own() {
     site.rumors.answer_pull(&5, &mut site.outbox);
     let said = site.drain();
     assert_eq!((said[0].0, items(&said[0].1).len()), (5, 1), "but it answers");
+    let mut site = Site::new(policy());
+    site.learn("a", 4);
+    site.rumors.answer_pull(&5, &mut site.outbox);
+    assert!(site.drain().is_empty(), "nobody asks where rumors are pushed");
 }
 
 #[test]

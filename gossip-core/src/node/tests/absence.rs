@@ -270,3 +270,20 @@ fn a_snapshot_of_one_that_had_been_alone_for_too_long_gives_back_only_what_it_wr
     assert!(net.agree());
     assert_eq!(names(&net.nodes[0]).len(), 5);
 }
+
+#[test]
+fn a_process_that_restores_its_own_past_goes_on_owning_what_it_writes() {
+    for seed in 0..20_u8 {
+        let mut net = Net::joined(2, &Config::lan());
+        // It has refuted something: its incarnation is ahead of its life.
+        let own = net.nodes[0].replica.member(net.nodes[0].id()).cloned().unwrap();
+        let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 3_600 * SECOND), ..own };
+        net.nodes[0].learn(Update::Member(dead), super::super::learn::Source::Rumor, None);
+        let snapshot = net.nodes[0].snapshot();
+        let now = net.now;
+        net.nodes[0].restore(now, snapshot).unwrap();
+        let id = net.nodes[0].id();
+        net.nodes[0].put_own(now, "seed", &[seed]).unwrap();
+        assert_eq!(net.nodes[0].get_own(id, "seed").as_deref(), Some(&[seed][..]));
+    }
+}

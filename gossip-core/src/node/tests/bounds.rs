@@ -150,3 +150,17 @@ fn a_million_members_and_a_million_keys_leave_memory_within_its_bounds() {
     let stats = node.stats();
     assert!(stats.updates_full + stats.updates_full_bytes > 2 * MILLION - 5_000 && stats.parked_dropped > 0);
 }
+
+#[test]
+fn what_has_expired_takes_no_bytes() {
+    let mut node = limited(|limits| (limits.bytes, limits.share) = (1_000, 100));
+    let mut now = node.now;
+    for round in 0..20_u8 {
+        let lives = super::super::PutOptions::default().time_to_live(20 * SECOND);
+        node.put_with(now, &(round % 3).to_string(), &[round; 900], lives).unwrap();
+        now += 30 * SECOND;
+        tick(&mut node, now);
+        assert_eq!((node.replica.bytes(), node.get(&(round % 3).to_string())), (0, None), "{round}");
+    }
+    assert_eq!(told(&mut node), []);
+}

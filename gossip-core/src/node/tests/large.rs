@@ -231,3 +231,17 @@ fn one_who_comes_back_as_a_newcomer_gives_up_what_it_was_fetching() {
     tick(&mut node, START + 200 * SECOND);
     assert_eq!((node.transfers(), node.stats().transfers_failed), ((0, 0), 1));
 }
+
+#[test]
+fn what_there_is_no_room_for_is_not_fetched() {
+    let mut config = Config::lan();
+    config.limits.bytes = 10_000;
+    let mut net = Net::joined(2, &config);
+    // The other has more room.
+    net.nodes[0].config.limits.bytes = 1 << 20;
+    net.nodes[0].put(net.now, "large", &value(1, 50_000)).unwrap();
+    net.run(30 * SECOND);
+    let stats = net.nodes[1].stats();
+    assert_eq!((stats.transfers_begun, net.nodes[1].get("large")), (0, None));
+    assert!(stats.updates_full_bytes > 0);
+}

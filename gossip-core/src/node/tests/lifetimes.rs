@@ -71,3 +71,35 @@ fn a_dead_member_is_forgotten_with_all_it_owned_and_the_application_is_told() {
         assert_eq!(events.contains(&Event::Reaped { id }), at == 0, "who came and went unseen is no event: {events:?}");
     }
 }
+
+#[test]
+fn a_deletion_is_told_once() {
+    let mut net = Net::joined(3, &brief());
+    net.nodes[0].put(net.now, "d", b"x").unwrap();
+    net.run(SECOND);
+    net.events(1);
+    net.nodes[0].delete(net.now, "d").unwrap();
+    // Its certificate shrinks, and ends.
+    net.run(300 * SECOND);
+    let gone = |event: &&Event<u32>| matches!(event, Event::Entry { change: Change::Gone, .. });
+    assert_eq!(net.events(1).iter().filter(gone).count(), 1);
+}
+
+#[test]
+fn what_a_member_owns_is_no_news_when_it_dies_and_comes_back() {
+    let mut net = Net::joined(3, &brief());
+    net.nodes[2].put_own(net.now, "role", b"db").unwrap();
+    net.run(SECOND);
+    net.events(1);
+    let own = net.nodes[2].replica.member(net.nodes[2].id()).cloned().unwrap();
+    let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own.clone() };
+    let back = Record { incarnation: own.incarnation + 1, ..own };
+    let now = net.now;
+    for record in [dead, back] {
+        net.nodes[1].learn(Update::Member(record), super::super::learn::Source::Rumor, None);
+        tick(&mut net.nodes[1], now);
+    }
+    assert!(net.events(1).iter().all(|event| !matches!(event, Event::Entry { .. })));
+    let id = net.nodes[2].id();
+    assert_eq!(net.nodes[1].get_own(id, "role").as_deref(), Some(&b"db"[..]));
+}

@@ -355,3 +355,18 @@ fn a_tick_that_is_late_begins_one_period() {
     assert_eq!(pings.len(), 1, "{pings:?}");
     assert!(site.prober.due().is_some_and(|due| due > site.now));
 }
+
+#[test]
+fn one_who_asks_for_many_probes_does_not_take_the_place_of_the_others() {
+    let mut site = Site::new(3, settings());
+    for seq in 0..1_000 {
+        site.prober.on_ping_req(site.now, &1, seq, (id(3), &3), &mut site.outbox);
+    }
+    site.prober.on_ping_req(site.now, &2, 7, (id(3), &3), &mut site.outbox);
+    assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 1).count(), RELAYS_EACH);
+    assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 2).count(), 1);
+    // Only for as long as it listens.
+    site.now = site.now + settings().period;
+    site.prober.on_ping_req(site.now, &1, 1, (id(3), &3), &mut site.outbox);
+    assert_eq!(site.prober.relays.len(), 1);
+}
