@@ -76,7 +76,8 @@ impl<A: Address> Gossip<A> {
         self.shared.command(|state, now| state.node.set_address(now, address))
     }
 
-    /// Forgets a member that is gone for good.
+    /// Tells the whole cluster that a member is gone for good: it is seen as left, and nobody tries to reach it any more.
+    /// If it lives after all, it says so.
     pub fn forget(&self, id: NodeId) {
         self.shared.command(|state, now| state.node.forget(now, id));
     }
@@ -85,7 +86,8 @@ impl<A: Address> Gossip<A> {
     /// [`remove`](Keyring::remove), [`set_plain`](Keyring::set_plain). Takes effect with the next datagram.
     ///
     /// # Errors
-    /// Those of `change`, and [`KeyError::NoKeyring`] if the builder was given no key; nothing has changed then.
+    /// Those of `change`, and [`KeyError::NoKeyring`] if the builder was given no key. What `change` did before it failed is
+    /// done.
     #[cfg(feature = "encryption")]
     pub fn change_keys(&self, change: impl FnOnce(&mut Keyring) -> Result<(), KeyError>) -> Result<(), KeyError> {
         self.shared.command(|state, _| state.node.change_keys(change))

@@ -87,6 +87,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Typed values, keys
+//!
+//! [`Typed`](core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
+//! `gossip.inspect(|node| LIMIT.get(node))?`. With the feature `encryption`, `Builder::key` seals every datagram:
+//! `bind(address).key(std::fs::read_to_string("cluster.key")?.trim().parse()?)`.
+//!
 //! # When things go wrong
 //!
 //! A node outlives its network. Errors of the transport are counted ([`DriverStats`]) and survived, seeds are tried

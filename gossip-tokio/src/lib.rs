@@ -84,6 +84,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Typed values, keys
+//!
+//! [`Typed`](core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
+//! `gossip.inspect(|node| LIMIT.get(node))?`. With the feature `encryption`, `Builder::key` seals every datagram:
+//! `bind(address).key(std::fs::read_to_string("cluster.key")?.trim().parse()?)`.
+//!
 //! # When things go wrong
 //!
 //! A node outlives its network. Errors of the transport are counted ([`DriverStats`]) and survived, seeds are tried
@@ -93,7 +99,8 @@
 //!
 //! # Without writing a program
 //!
-//! `cargo install gossip-tokio --features agent` installs `gossip-agent`, a node for the command line:
+//! `cargo install gossip-tokio --features agent` (from a checkout: `--path gossip-tokio`) installs `gossip-agent`, a node
+//! for the command line:
 //!
 //! ```text
 //! $ gossip-agent --name db-1 --data db-1.data                                  # one terminal
@@ -105,8 +112,8 @@
 //! db-2  d862027a210fa9df  alive   127.0.0.1:7001
 //! ```
 //!
-//! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 for what
-//! cannot be and 1 for what went wrong.
+//! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 where
+//! flags or files are not usable and 1 for what went wrong.
 
 mod builder;
 mod clock;

@@ -195,6 +195,10 @@ fn three_agents_meet_share_die_return_and_leave() {
     b.end();
     a.await_status("b", "dead");
     c.await_status("b", "dead");
+    // Whoever says that it is gone for good can be wrong.
+    let gone = b.started["id"].as_str().unwrap().to_owned();
+    assert_eq!(a.ask(&["forget", &gone])[0]["forgotten"], *gone);
+    c.await_status("b", "left");
 
     // It knows what it knew, and whom: nobody need tell it where the others are.
     let id = b.started["id"].clone();
@@ -229,6 +233,8 @@ fn the_console_answers_in_order_and_its_end_ends_nothing() {
     assert_eq!(agent.answer()["error"], "there is no entry nosuch");
     agent.say("nosuch");
     assert_eq!(agent.answer()["error"], "unrecognized subcommand 'nosuch'");
+    agent.say("forget 0123456789abcdef");
+    assert_eq!(agent.answer()["error"], "there is no member 0123456789abcdef");
     agent.say("help");
     let help = agent.answer()["help"].as_str().unwrap().to_owned();
     assert!(help.starts_with("  members ") && help.contains("  broadcast "), "{help}");

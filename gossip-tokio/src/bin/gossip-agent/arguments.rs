@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use gossip_tokio::core::NodeId;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::Targets;
 
@@ -145,6 +146,11 @@ pub(crate) enum Command {
         /// The message; words are joined by spaces
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         message: Vec<String>,
+    },
+    /// Say that a member is gone for good: it is seen as left, and not tried any more
+    Forget {
+        /// Its id, as `members` shows it
+        id: NodeId,
     },
     /// Show what happens, until Ctrl-C; at the console, until `watch` is said again
     Watch,

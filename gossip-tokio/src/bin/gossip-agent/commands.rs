@@ -64,6 +64,13 @@ pub(crate) async fn execute(agent: &Agent, request: Request, lines: &Sender<Stri
             let id = gossip.broadcast(message.join(" ")).map_err(|error| chain(&error))?;
             say(form.line(&json!({ "broadcast": id }), || "sent".into())).await;
         }
+        Command::Forget { id } => {
+            if !gossip.members().iter().any(|member| member.id == id) {
+                return Err(format!("there is no member {id}"));
+            }
+            gossip.forget(id);
+            say(form.line(&json!({ "forgotten": id }), || "forgotten".into())).await;
+        }
         Command::Watch => watch(agent, gossip.events(), form, lines).await,
         Command::Stats => {
             for line in stats(gossip, form) {
