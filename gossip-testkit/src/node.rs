@@ -221,7 +221,7 @@ fn addr_of(id: NodeId) -> Addr {
 }
 
 fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
-    Node::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
+    Node::new(id_of(boot.id), boot.addr, boot.config.clone(), boot.seed)
         .expect("the configuration of a simulation is checked by its author")
 }
 

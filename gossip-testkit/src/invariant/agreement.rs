@@ -1,5 +1,7 @@
 //! Agreement in the end: on what is held, and on who is there.
 
+use std::collections::BTreeSet;
+
 use gossip_core::{Instant, Status};
 
 use super::{Invariant, Violation, World};
@@ -98,6 +100,8 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
         return None;
     }
     for group in world.groups() {
+        // A node's process may have the id of another: then that one is there.
+        let ids: BTreeSet<Addr> = group.iter().map(|&(node, _)| world.id(node)).collect();
         for &(who, machine) in &group {
             for &of in world.nodes() {
                 let status = machine.opinion(of);
@@ -107,7 +111,7 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
                     Some(Status::Suspect) => lasts(world),
                     _ => false,
                 };
-                let there = group.binary_search_by_key(&of, |&(node, _)| node).is_ok();
+                let there = ids.contains(&of);
                 let found_out = membership == Membership::Detected && status == Some(Status::Alive);
                 if (there && !alive) || (!there && found_out) {
                     return Some((who, of, status));
