@@ -127,11 +127,13 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
 #[derive(Debug)]
 pub struct SuspectedFirst {
     applies: bool,
+    /// Who has told what of whom since it last lost its memory: what it had told before is nothing that it goes by.
+    told: BTreeSet<(Addr, Addr)>,
 }
 
 impl SuspectedFirst {
     pub(crate) const fn new(membership: Membership) -> Self {
-        Self { applies: matches!(membership, Membership::Detected) }
+        Self { applies: matches!(membership, Membership::Detected), told: BTreeSet::new() }
     }
 }
 
@@ -140,12 +142,18 @@ impl<M: Machine> Invariant<M> for SuspectedFirst {
         "suspicion: nobody who was alive is seen to die without having been suspected"
     }
 
-    fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
-        match M::note(event) {
-            Note::Member { of, was: Some(Status::Alive), status: Status::Dead } if self.applies => {
-                Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")))
-            }
-            _ => Ok(()),
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            self.told.retain(|(who, _)| *who != node);
         }
+    }
+
+    fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
+        let Note::Member { of, was, status } = M::note(event) else { return Ok(()) };
+        let at_once = (was, status) == (Some(Status::Alive), Status::Dead);
+        if !self.told.insert((node, of)) && at_once && self.applies {
+            return Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")));
+        }
+        Ok(())
     }
 }

@@ -93,7 +93,10 @@ fn what_does_not_parse_is_named_by_line_and_column() {
         ("nodes 0-1\npause 1 from 1s", "line 2, column 16: expected `to` and a time, or `on`"),
         ("nodes 0-1\npause 1 from 1s to 2s later", "line 2, column 23: expected the end, found `later`"),
         ("nodes 0-1\ncut 0 to 1 from 1s on", "line 2, column 7: expected `->` or `<->`, found `to`"),
-        ("nodes 0-1\ntwin 0 of 7 from 1s to 2s", "line 2, column 1: there is no node 7 for `twin 0 of 7 from 1s to 2s`"),
+        (
+            "nodes 0-1\ntwin 0 of 7 from 1s to 2s",
+            "line 2, column 1: there is no node 7 for `twin 0 of 7 from 1s to 2s`",
+        ),
         (
             "nodes 0-1\ntwin 0 of 1 from 1s on",
             "line 2, column 1: `twin 0 of 1 from 1s on` is no two processes, or two that never end",

@@ -1,6 +1,8 @@
 //! Data that lives and dies properly: what is deleted stays deleted, whoever was away for however long, and what expires
 //! is gone everywhere.
 
+mod twins;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -52,12 +54,12 @@ fn history(number: u64) -> Scenario<Command> {
         let from = dice.within(5..=120);
         let away = if dice.within(0..=1) == 0 { dice.within(5..=TAU * 2 / 3) } else { dice.within(TAU + 10..=TAU * 2) };
         let (node, during) = (node as u32, Window::secs(from, from + away));
+        if away > TAU {
+            rename(&mut scenario.writes, node, &estranged(&during));
+        }
         let fault = match dice.within(0..=3) {
             0 => Fault::Pause { node: Addr(node), during },
             1 => {
-                if away > TAU {
-                    rename(&mut scenario.writes, node, &Window::secs(from - 5, from + away));
-                }
                 let rest: Nodes = (0..nodes as u32).filter(|other| *other != node).map(Addr).collect();
                 Fault::Cut { on: Links::new([node], rest), both_ways: dice.within(0..=2) > 0, during }
             }
@@ -71,10 +73,22 @@ fn history(number: u64) -> Scenario<Command> {
     scenario
 }
 
+/// How many histories: `GOSSIP_CASES` if that is said.
+fn cases(unless_said: u64) -> u64 {
+    std::env::var("GOSSIP_CASES").map_or(unless_said, |cases| cases.parse().expect("a number"))
+}
+
+/// When what a node writes may be known to nobody else before it is away for so long, or during that. (The networks are
+/// at their worst in the beginning, and take their time to heal.)
+fn estranged(away: &Window) -> Window {
+    let from = if away.from < secs(90) { Duration::ZERO } else { away.from - secs(5) };
+    Window { from, to: away.to.map(|to| to + secs(10)) }
+}
+
 /// What a node writes within a window has names of its own.
 fn rename(writes: &mut [Write<Command>], node: u32, during: &Window) {
     for write in writes {
-        if write.node == Addr(node) && during.from <= write.at && during.to.is_none_or(|to| write.at < to + secs(10)) {
+        if write.node == Addr(node) && during.from <= write.at && during.to.is_none_or(|to| write.at < to) {
             match &mut write.command {
                 Command::Put { name, .. } | Command::Delete { name, .. } => name.push_str(&format!("-{node}")),
                 _ => {}
@@ -102,7 +116,7 @@ fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
     let newcomers = Rc::new(Cell::new(0));
     let count = newcomers.clone();
     let checker = Checker::<Sim>::new(brief()).invariant(move |_| Newcomers(count.clone()));
-    let cases = std::env::var("GOSSIP_CASES").map_or(60, |cases| cases.parse().expect("a number"));
+    let cases = cases(60);
     let mut counters = Counters::default();
     let mut deleted = 0;
     for number in 0..cases {
