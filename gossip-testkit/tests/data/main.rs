@@ -55,7 +55,7 @@ fn history(number: u64) -> Scenario<Command> {
         let away = if dice.within(0..=1) == 0 { dice.within(5..=TAU * 2 / 3) } else { dice.within(TAU + 10..=TAU * 2) };
         let (node, during) = (node as u32, Window::secs(from, from + away));
         if away > TAU {
-            rename(&mut scenario.writes, node, &estranged(&during));
+            rename(&mut scenario.writes, node, &during);
         }
         let fault = match dice.within(0..=3) {
             0 => Fault::Pause { node: Addr(node), during },
@@ -85,12 +85,17 @@ fn estranged(away: &Window) -> Window {
     Window { from, to: away.to.map(|to| to + secs(10)) }
 }
 
-/// What a node writes within a window has names of its own.
-fn rename(writes: &mut [Write<Command>], node: u32, during: &Window) {
+/// What a node that is away for so long writes then has names of its own, and others than what it wrote before: one who
+/// hears all and is not heard deletes that for nobody.
+fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
+    let during = estranged(away);
     for write in writes {
         if write.node == Addr(node) && during.from <= write.at && during.to.is_none_or(|to| write.at < to) {
+            let when = if write.at + secs(5) < away.from { "before" } else { "while away" };
             match &mut write.command {
-                Command::Put { name, .. } | Command::Delete { name, .. } => name.push_str(&format!("-{node}")),
+                Command::Put { name, .. } | Command::Delete { name, .. } => {
+                    name.push_str(&format!(" of {node} {when}"))
+                }
                 _ => {}
             }
         }
