@@ -199,8 +199,7 @@ impl Workload for Command {
             5..=6 => Self::Delete { name, own },
             7 => {
                 let time_to_live = Some(Duration::from_secs(dice.within(20..=90)));
-                // What takes long to come may expire on its way, and of that only a certificate is left, which has no name.
-                Self::Put { name, value: text(dice), own: false, time_to_live }
+                Self::Put { name, value: value(dice), own: false, time_to_live }
             }
             _ => Self::Broadcast(text(dice)),
         }

@@ -4,15 +4,15 @@
 mod twins;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use gossip_core::{Config, Event, Instant, Node, PutOptions, Update};
-use gossip_testkit::invariant::{Invariant, Violation};
+use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{
     Addr, Checker, Cluster, Command, Counters, Dice, Fault, Links, Machine, Nodes, Note, Restart, Scenario, Swarm,
-    Window, Workload, Write,
+    Version, View, Window, Workload, Write,
 };
 
 type Sim = Node<Addr>;
@@ -102,25 +102,57 @@ fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     }
 }
 
-/// Counts the nodes that come back as newcomers.
-struct Newcomers(Rc<Cell<u32>>);
+/// What has to happen, or nothing was shown.
+#[derive(Default)]
+struct Seen {
+    /// Nodes that came back as newcomers.
+    newcomers: Cell<u32>,
+    /// Large values that had expired before somebody had fetched them: what came there was the certificate alone.
+    unseen: Cell<u32>,
+}
 
-impl Invariant<Sim> for Newcomers {
+struct Watch {
+    seen: Rc<Seen>,
+    /// Large values that are to expire, by their versions.
+    large: BTreeSet<Version>,
+    /// Who has held which.
+    held: BTreeSet<(Addr, Version)>,
+}
+
+impl Invariant<Sim> for Watch {
     fn name(&self) -> &'static str {
         "(counts)"
     }
 
     fn event(&mut self, _at: Instant, _node: Addr, event: &Event<Addr>) -> Result<(), Violation> {
-        self.0.set(self.0.get() + u32::from(Sim::note(event) == Note::Forgot));
+        self.seen.newcomers.set(self.seen.newcomers.get() + u32::from(Sim::note(event) == Note::Forgot));
+        Ok(())
+    }
+
+    fn changed(&mut self, _: &World<'_, Sim>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        for (key, item) in after.items.iter().filter(|(key, _)| !before.items.contains_key(*key)) {
+            match &item.body {
+                Some(body) if item.until.is_some() && body.len() > 1_200 => {
+                    self.large.insert(item.version);
+                    self.held.insert((node, item.version));
+                }
+                None if key.starts_with("certificate") && self.large.contains(&item.version) => {
+                    let unseen = u32::from(!self.held.contains(&(node, item.version)));
+                    self.seen.unseen.set(self.seen.unseen.get() + unseen);
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
 
 #[test]
 fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
-    let newcomers = Rc::new(Cell::new(0));
-    let count = newcomers.clone();
-    let checker = Checker::<Sim>::new(brief()).invariant(move |_| Newcomers(count.clone()));
+    let seen = Rc::new(Seen::default());
+    let watch = |seen: &Rc<Seen>| Watch { seen: seen.clone(), large: BTreeSet::new(), held: BTreeSet::new() };
+    let counted = seen.clone();
+    let checker = Checker::<Sim>::new(brief()).invariant(move |_| watch(&counted));
     let cases = cases(60);
     let mut counters = Counters::default();
     let mut deleted = 0;
@@ -129,8 +161,9 @@ fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
         deleted += scenario.writes.iter().filter(|write| matches!(write.command, Command::Delete { .. })).count();
         counters += checker.check(&scenario).unwrap_or_else(|failure| panic!("{number}: {failure}")).counters;
     }
-    println!("{counters}; {} newcomers, {deleted} deletions", newcomers.get());
-    assert!(newcomers.get() > 10 && deleted > 100);
+    let (newcomers, unseen) = (seen.newcomers.get(), seen.unseen.get());
+    println!("{counters}; {newcomers} newcomers, {deleted} deletions, {unseen} values that expired unseen");
+    assert!(newcomers > 10 && deleted > 100 && unseen > 0);
     assert!(counters.restarts_with_memory > 5 && counters.restarts_without_memory > 5 && counters.blocked > 0);
 }
 
