@@ -109,6 +109,15 @@ fn half_of_all_datagrams_lost_for_ever_is_survived() {
 }
 
 #[test]
+fn twins_among_all_the_other_faults_leave_nothing_behind() {
+    let mut swarm = Swarm::default();
+    swarm.classes.push("twin");
+    let sweep = Checker::<Sim>::default().sweep(&swarm, 0..300).unwrap();
+    println!("{sweep}");
+    assert!(sweep.counters.twins > 150, "{sweep}");
+}
+
+#[test]
 fn parts_that_stay_cut_off_for_ever_converge_each_by_itself() {
     let swarm = Swarm { nodes: 4..=12, classes: vec![], ..Swarm::default() };
     for number in 0..100 {
