@@ -1,6 +1,6 @@
 //! Agreement in the end: on what is held, and on who is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gossip_core::{Instant, Status};
 
@@ -127,13 +127,14 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
 #[derive(Debug)]
 pub struct SuspectedFirst {
     applies: bool,
-    /// Who has told what of whom since it last lost its memory: what it had told before is nothing that it goes by.
-    told: BTreeSet<(Addr, Addr)>,
+    /// Of those who have forgotten what they knew: of whom they have told anything since. What a node told before that is
+    /// nothing that it goes by.
+    told: BTreeMap<Addr, BTreeSet<Addr>>,
 }
 
 impl SuspectedFirst {
     pub(crate) const fn new(membership: Membership) -> Self {
-        Self { applies: matches!(membership, Membership::Detected), told: BTreeSet::new() }
+        Self { applies: matches!(membership, Membership::Detected), told: BTreeMap::new() }
     }
 }
 
@@ -142,16 +143,18 @@ impl<M: Machine> Invariant<M> for SuspectedFirst {
         "suspicion: nobody who was alive is seen to die without having been suspected"
     }
 
-    fn started(&mut self, node: Addr, memory: bool) {
-        if !memory {
-            self.told.retain(|(who, _)| *who != node);
-        }
+    fn started(&mut self, node: Addr, _memory: bool) {
+        self.told.remove(&node);
     }
 
     fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
-        let Note::Member { of, was, status } = M::note(event) else { return Ok(()) };
-        let at_once = (was, status) == (Some(Status::Alive), Status::Dead);
-        if !self.told.insert((node, of)) && at_once && self.applies {
+        let note = M::note(event);
+        if note == Note::Forgot {
+            self.told.insert(node, BTreeSet::new());
+        }
+        let Note::Member { of, was, status } = note else { return Ok(()) };
+        let first = self.told.get_mut(&node).is_some_and(|told| told.insert(of));
+        if (was, status) == (Some(Status::Alive), Status::Dead) && self.applies && !first {
             return Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")));
         }
         Ok(())
