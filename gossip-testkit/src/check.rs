@@ -302,6 +302,13 @@ pub(crate) fn plan<M: Machine>(simulator: &mut Simulator<M>, id: u32, fault: &Fa
                 simulator.plan(at(to), Action::Resume(*node));
             }
         }
+        Fault::Twin { node, of, during, stays } => {
+            simulator.plan(at(during.from), Action::Replace { node: *node, id: *of });
+            if let Some(to) = during.to {
+                let end = if *stays { Action::Crash(*of) } else { Action::Replace { node: *node, id: *node } };
+                simulator.plan(at(to), end);
+            }
+        }
         Fault::Skew { node, during, offset, drift_ppm, .. } => {
             simulator.plan(at(during.from), Action::Skew { node: *node, offset: *offset, drift_ppm: *drift_ppm });
             if let Some(to) = during.to {

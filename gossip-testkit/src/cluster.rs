@@ -251,6 +251,11 @@ impl<M: Machine> Cluster<M> {
         self.act(Action::Boot { node: Addr(node), memory });
     }
 
+    /// A process dies, and one that has the id of another takes its place: that of the node itself makes it itself again.
+    pub fn twin(&mut self, node: u32, of: u32) {
+        self.act(Action::Replace { node: Addr(node), id: Addr(of) });
+    }
+
     /// A process stands still.
     pub fn pause(&mut self, node: u32) {
         self.act(Action::Pause(Addr(node)));
@@ -272,7 +277,7 @@ impl<M: Machine> Cluster<M> {
     /// If it is a fault of a process or a clock: those have methods of their own.
     pub fn fault(&mut self, fault: Fault) -> Handle {
         assert!(
-            !matches!(fault, Fault::Crash { .. } | Fault::Pause { .. } | Fault::Skew { .. }),
+            !matches!(fault, Fault::Crash { .. } | Fault::Pause { .. } | Fault::Twin { .. } | Fault::Skew { .. }),
             "`{fault}` is no fault of the network"
         );
         let handle = self.handle();

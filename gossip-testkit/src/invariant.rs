@@ -156,6 +156,11 @@ impl<M: Machine> World<'_, M> {
         self.simulator.machine(node)
     }
 
+    /// Whose id a node's processes have: its own, or while it is a twin that of another.
+    pub fn id(&self, node: Addr) -> Addr {
+        self.simulator.id(node)
+    }
+
     /// The nodes that run, are not standing still and have not left.
     pub fn live(&self) -> impl Iterator<Item = (Addr, &M)> {
         self.simulator.live().filter(|&(node, _)| !self.simulator.is_paused(node))

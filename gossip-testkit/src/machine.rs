@@ -106,6 +106,8 @@ pub trait Machine: Sized {
 pub struct Boot<'a, C> {
     /// Its own address.
     pub addr: Addr,
+    /// Whose id it has, for machines that know ids: its own address's, or that of another node, whose twin it is.
+    pub id: Addr,
     /// Everybody's addresses, its own included, in ascending order.
     pub nodes: &'a [Addr],
     /// Whom to ask first.

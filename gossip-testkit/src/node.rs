@@ -199,8 +199,7 @@ impl Workload for Command {
             5..=6 => Self::Delete { name, own },
             7 => {
                 let time_to_live = Some(Duration::from_secs(dice.within(20..=90)));
-                // What takes long to come may expire on its way, and of that only a certificate is left, which has no name.
-                Self::Put { name, value: text(dice), own: false, time_to_live }
+                Self::Put { name, value: value(dice), own: false, time_to_live }
             }
             _ => Self::Broadcast(text(dice)),
         }
@@ -221,7 +220,7 @@ fn addr_of(id: NodeId) -> Addr {
 }
 
 fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
-    Node::new(id_of(boot.addr), boot.addr, boot.config.clone(), boot.seed)
+    Node::new(id_of(boot.id), boot.addr, boot.config.clone(), boot.seed)
         .expect("the configuration of a simulation is checked by its author")
 }
 

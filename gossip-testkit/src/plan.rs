@@ -253,6 +253,18 @@ pub enum Fault {
         /// When.
         during: Window,
     },
+    /// A process takes the place of another and the id of a third: one id, two processes. In the end one of them dies.
+    /// For machines that know no ids it is a restart without memory.
+    Twin {
+        /// Whose place. Its own process is dead meanwhile; afterwards one starts without memory.
+        node: Addr,
+        /// Whose id.
+        of: Addr,
+        /// When; it must end.
+        during: Window,
+        /// Whether it is the first of the two that dies in the end, for good, and the other that stays.
+        stays: bool,
+    },
     /// A clock is off, and perhaps drifts.
     Skew {
         /// Whose.
@@ -291,6 +303,7 @@ impl Fault {
             Self::Cut { .. } => "cut",
             Self::Crash { .. } => "crash",
             Self::Pause { .. } => "pause",
+            Self::Twin { .. } => "twin",
             Self::Skew { .. } => "skew",
             Self::LoseExactly { .. } => "lose",
         }
@@ -305,6 +318,7 @@ impl Fault {
             | Self::Corrupt { during, .. }
             | Self::Cut { during, .. }
             | Self::Pause { during, .. }
+            | Self::Twin { during, .. }
             | Self::Skew { during, .. } => Some(*during),
             Self::Crash { .. } | Self::LoseExactly { .. } => None,
         }
@@ -321,6 +335,7 @@ impl Fault {
             | Self::Corrupt { during, .. }
             | Self::Cut { during, .. }
             | Self::Pause { during, .. }
+            | Self::Twin { during, .. }
             | Self::Skew { during, .. } => *during = window,
             Self::Crash { .. } | Self::LoseExactly { .. } => {}
         }
@@ -372,8 +387,8 @@ impl Fault {
                     return None;
                 }
             }
-            Self::LoseExactly { from, to, .. } => {
-                if *from == gone || *to == gone {
+            Self::LoseExactly { from: one, to: other, .. } | Self::Twin { node: one, of: other, .. } => {
+                if *one == gone || *other == gone {
                     return None;
                 }
             }
@@ -449,6 +464,16 @@ impl FaultPlan {
     /// A process stands still.
     pub fn pause(self, node: u32, during: Window) -> Self {
         self.fault(Fault::Pause { node: Addr(node), during })
+    }
+
+    /// Two processes have one id, until the second of them dies.
+    pub fn twin(self, node: u32, of: u32, during: Window) -> Self {
+        self.fault(Fault::Twin { node: Addr(node), of: Addr(of), during, stays: false })
+    }
+
+    /// Two processes have one id, until the first of them dies.
+    pub fn twin_that_stays(self, node: u32, of: u32, during: Window) -> Self {
+        self.fault(Fault::Twin { node: Addr(node), of: Addr(of), during, stays: true })
     }
 
     /// A clock is off by so many microseconds.

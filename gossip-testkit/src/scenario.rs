@@ -117,10 +117,18 @@ impl<C> Scenario<C> {
             }
         }
         for fault in &self.plan.faults {
-            if let Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } = fault
-                && !present(*node)
-            {
+            let (node, other) = match fault {
+                Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => (*node, *node),
+                Fault::Twin { node, of, .. } => (*node, *of),
+                _ => continue,
+            };
+            if let Some(node) = [node, other].into_iter().find(|node| !present(*node)) {
                 return Err(format!("there is no node {node} for `{fault}`"));
+            }
+            if let Fault::Twin { node, of, during, .. } = fault
+                && (node == of || during.to.is_none())
+            {
+                return Err(format!("`{fault}` is no two processes, or two that never end"));
             }
         }
         Ok(())

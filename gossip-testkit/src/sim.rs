@@ -86,6 +86,8 @@ struct Flight {
 
 struct Slot<M: Machine> {
     machine: Option<M>,
+    /// Whose id its processes have.
+    id: Addr,
     memory: Option<M::Memory>,
     paused: bool,
     backlog: VecDeque<u32>,
@@ -112,6 +114,8 @@ pub(crate) struct Simulator<M: Machine> {
     queue: Queue,
     slots: Vec<Slot<M>>,
     present: Vec<Addr>,
+    /// Nodes whose processes have, or had, the id of another.
+    twins: Vec<Addr>,
     seeds: Vec<Addr>,
     network: Network,
     flights: Vec<Flight>,
@@ -137,6 +141,7 @@ impl<M: Machine> Simulator<M> {
             queue: Queue::default(),
             slots: Vec::with_capacity(slots),
             present,
+            twins: Vec::new(),
             seeds,
             network: Network::new(settings.seed, settings.latency, settings.keyed),
             flights: Vec::new(),
@@ -154,8 +159,10 @@ impl<M: Machine> Simulator<M> {
     }
 
     fn grow(&mut self, slots: usize) {
+        let mut ids = (self.slots.len() as u32..).map(Addr);
         self.slots.resize_with(slots, || Slot {
             machine: None,
+            id: ids.next().expect("there are more numbers than nodes"),
             memory: None,
             paused: false,
             backlog: VecDeque::new(),
@@ -199,6 +206,11 @@ impl<M: Machine> Simulator<M> {
     /// The machine of a node that runs, also if it stands still.
     pub(crate) fn machine(&self, node: Addr) -> Option<&M> {
         self.slots.get(node.index())?.machine.as_ref()
+    }
+
+    /// Whose id the processes of a node have: another's while it is a twin.
+    pub(crate) fn id(&self, node: Addr) -> Addr {
+        self.slots[node.index()].id
     }
 
     pub(crate) fn is_paused(&self, node: Addr) -> bool {
@@ -363,7 +375,7 @@ impl<M: Machine> Simulator<M> {
     }
 
     fn count(&mut self, at: Addr, note: Note) {
-        let there = |addr: Addr| self.machine(addr).is_some_and(|m| !m.has_left());
+        let there = |id: Addr| self.is_there(id);
         match note {
             Note::Delivered(_) => self.counters.deliveries += 1,
             Note::Member { of, status: Status::Suspect, .. } => {
@@ -382,6 +394,12 @@ impl<M: Machine> Simulator<M> {
             Note::Large(by) => self.counters.large_values += u64::from(by != at),
             Note::Member { .. } | Note::Forgot | Note::Other => {}
         }
+    }
+
+    /// Whether a process of this id runs that has not left.
+    fn is_there(&self, id: Addr) -> bool {
+        let lives = |node: Addr| self.id(node) == id && self.machine(node).is_some_and(|machine| !machine.has_left());
+        lives(id) || self.twins.iter().any(|&node| lives(node))
     }
 
     /// Puts the next wake-up into the queue, unless one at least as early is there.
@@ -485,6 +503,7 @@ impl<M: Machine> Simulator<M> {
         (slot.paused, slot.wake) = (false, Instant::MAX);
         let boot = Boot {
             addr: node,
+            id: slot.id,
             nodes: &self.present,
             seeds: &self.seeds,
             seed: fold([self.seed, u64::from(node.0), u64::from(slot.boots)]),

@@ -185,3 +185,17 @@ fn the_records_of_one_who_was_cut_off_bury_nobody() {
     assert_eq!(cluster.counters().false_deaths, before.false_deaths);
     assert!(cluster.counters().suspicions > before.suspicions, "they were suspected, and refuted it");
 }
+
+// Each had a record of the other's twin that outranked what the other said of itself, and gave it back with every datagram:
+// also with those that gave back the like.
+#[test]
+fn two_who_both_have_a_twin_do_not_answer_each_other_for_ever() {
+    let mut cluster = settled(6, 1);
+    let quiet = cluster.measure(MINUTE).datagrams_per_node_second();
+    cluster.twin(4, 0);
+    cluster.twin(5, 1);
+    let first = cluster.measure(MINUTE).datagrams_per_node_second();
+    let busy = cluster.measure(10 * MINUTE).datagrams_per_node_second();
+    println!("datagrams a node and second: {quiet:.2} before, {first:.2} and {busy:.2} with two twins");
+    assert!(first < 20.0 && busy < 2.0 * quiet, "{quiet} before, {first} and {busy} with two twins");
+}

@@ -212,7 +212,9 @@ impl<A: Address> Transfers<A> {
         let Some(wanted) = self.wanted(item) else { return false };
         let orphaned = wanted.holders.is_empty();
         wanted.add_holder(from);
-        if orphaned && let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item) {
+        if let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item)
+            && (self.running[at].prefers(from, self.patience, context.now) || orphaned)
+        {
             self.ask(at, context);
         }
         true

@@ -16,7 +16,7 @@ use crate::members::Seen;
 use crate::outbox::{HotKey, Intent, Kind};
 use crate::swim;
 use crate::time::Instant;
-use crate::update::Standing;
+use crate::update::{Standing, Update};
 use crate::wire::{self, Header, Item, Message, Suspicion};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
@@ -166,7 +166,10 @@ impl<A: Address> Node<A> {
             self.note_signal();
             self.note_clock(sender, clock);
             self.note_sender(sender, from);
-            self.give_back_record(sender, incarnation, from);
+            // Not in answer to the same: two who both have a twin would answer each other for ever.
+            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.id, message)) {
+                self.give_back_record(sender, incarnation, from);
+            }
         }
         let mut left = self.config.limits.work;
         for message in messages.drain(..) {
@@ -379,4 +382,9 @@ impl<A: Address> Node<A> {
             self.rumors.answer_pull(from, &mut self.outbox);
         }
     }
+}
+
+/// Whether a message says what is known of this member, and no more.
+fn is_record_of<A>(id: NodeId, message: &Message<A>) -> bool {
+    matches!(message, Message::Mail(Item::Update(Update::Member(record))) if record.id == id)
 }

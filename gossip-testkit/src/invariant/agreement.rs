@@ -1,5 +1,7 @@
 //! Agreement in the end: on what is held, and on who is there.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gossip_core::{Instant, Status};
 
 use super::{Invariant, Violation, World};
@@ -98,6 +100,8 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
         return None;
     }
     for group in world.groups() {
+        // A node's process may have the id of another: then that one is there.
+        let ids: BTreeSet<Addr> = group.iter().map(|&(node, _)| world.id(node)).collect();
         for &(who, machine) in &group {
             for &of in world.nodes() {
                 let status = machine.opinion(of);
@@ -107,7 +111,7 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
                     Some(Status::Suspect) => lasts(world),
                     _ => false,
                 };
-                let there = group.binary_search_by_key(&of, |&(node, _)| node).is_ok();
+                let there = ids.contains(&of);
                 let found_out = membership == Membership::Detected && status == Some(Status::Alive);
                 if (there && !alive) || (!there && found_out) {
                     return Some((who, of, status));
@@ -123,11 +127,14 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
 #[derive(Debug)]
 pub struct SuspectedFirst {
     applies: bool,
+    /// Of those who have forgotten what they knew: of whom they have told anything since. What a node told before that is
+    /// nothing that it goes by.
+    told: BTreeMap<Addr, BTreeSet<Addr>>,
 }
 
 impl SuspectedFirst {
     pub(crate) const fn new(membership: Membership) -> Self {
-        Self { applies: matches!(membership, Membership::Detected) }
+        Self { applies: matches!(membership, Membership::Detected), told: BTreeMap::new() }
     }
 }
 
@@ -136,12 +143,20 @@ impl<M: Machine> Invariant<M> for SuspectedFirst {
         "suspicion: nobody who was alive is seen to die without having been suspected"
     }
 
+    fn started(&mut self, node: Addr, _memory: bool) {
+        self.told.remove(&node);
+    }
+
     fn event(&mut self, _at: Instant, node: Addr, event: &M::Event) -> Result<(), Violation> {
-        match M::note(event) {
-            Note::Member { of, was: Some(Status::Alive), status: Status::Dead } if self.applies => {
-                Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")))
-            }
-            _ => Ok(()),
+        let note = M::note(event);
+        if note == Note::Forgot {
+            self.told.insert(node, BTreeSet::new());
         }
+        let Note::Member { of, was, status } = note else { return Ok(()) };
+        let first = self.told.get_mut(&node).is_some_and(|told| told.insert(of));
+        if (was, status) == (Some(Status::Alive), Status::Dead) && self.applies && !first {
+            return Err(Violation::new(format!("node {node} saw node {of} alive, and sees it dead at once")));
+        }
+        Ok(())
     }
 }

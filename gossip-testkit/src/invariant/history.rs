@@ -102,6 +102,9 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, Item>>,
+    /// The newest of each key that was to end, whoever held it, and whether or not that one has lost its memory since:
+    /// what outlives it may have no name.
+    ending: BTreeMap<String, Item>,
 }
 
 impl<M: Machine> Invariant<M> for NoLostWrite {
@@ -117,8 +120,12 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
 
     fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let held = self.held.of(node);
-        for (key, item) in &after.items {
-            if before.items.get(key) != Some(item) && held.get(key).is_none_or(|old| old.version < item.version) {
+        for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
+            let newer = |held: &BTreeMap<String, Item>| held.get(key).is_none_or(|old| old.version < item.version);
+            if item.until.is_some() && newer(&self.ending) {
+                self.ending.insert(key.clone(), item.clone());
+            }
+            if newer(held) {
                 held.insert(key.clone(), item.clone());
             }
         }
@@ -137,7 +144,8 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
                     // What was newer answers for itself: it may be past its time by now.
                     let newer =
                         |held: &BTreeMap<String, Item>| held.get(key).is_some_and(|other| other.version > item.version);
-                    self.held.0.iter().any(newer)
+                    let ended = |other: &Item| other.version > item.version && other.is_past(cut);
+                    self.held.0.iter().any(newer) || self.ending.get(key).is_some_and(ended)
                 };
                 let held = self.held.0.get(node.index()).into_iter().flatten();
                 for (key, item) in held.filter(|(key, item)| !outdated(*key, item)) {

@@ -71,6 +71,7 @@ pub struct Swarm {
     /// How far clocks may be off.
     pub max_skew: Duration,
     /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
+    /// And `twin`, which is not among the defaults: it is for machines that know ids.
     pub classes: Vec<&'static str>,
 }
 
@@ -114,18 +115,25 @@ impl Swarm {
 
 /// Of faults that move one process or one clock, only those that do not overlap.
 fn apart(plan: &mut FaultPlan) {
-    let span = |fault: &Fault| match fault {
+    let spans = |fault: &Fault| match fault {
         Fault::Crash { node, at, restart } => {
-            Some((0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at)))
+            vec![(0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at))]
         }
-        Fault::Pause { node, during } => Some((0, *node, during.from, during.to.unwrap_or(Duration::MAX))),
-        Fault::Skew { node, during, .. } => Some((1, *node, during.from, during.to.unwrap_or(Duration::MAX))),
-        _ => None,
+        Fault::Pause { node, during } => vec![(0, *node, during.from, during.to.unwrap_or(Duration::MAX))],
+        Fault::Twin { node, of, during, stays } => {
+            let end = during.to.unwrap_or(Duration::MAX);
+            // Of two that stay, or one that stays and one that comes back, there would be twins for ever.
+            let dead = stays.then_some((0, *of, end, Duration::MAX));
+            let played = (0, *node, during.from, if *stays { Duration::MAX } else { end });
+            std::iter::once(played).chain(dead).collect()
+        }
+        Fault::Skew { node, during, .. } => vec![(1, *node, during.from, during.to.unwrap_or(Duration::MAX))],
+        _ => Vec::new(),
     };
     let mut kept: Vec<Fault> = Vec::new();
     for fault in plan.faults.drain(..) {
-        let clash = span(&fault).is_some_and(|(what, node, from, to)| {
-            kept.iter().filter_map(span).any(|(w, n, f, t)| (w, n) == (what, node) && from <= t && f <= to)
+        let clash = spans(&fault).into_iter().any(|(what, node, from, to)| {
+            kept.iter().flat_map(spans).any(|(w, n, f, t)| (w, n) == (what, node) && from <= t && f <= to)
         });
         if !clash {
             kept.push(fault);
@@ -207,6 +215,7 @@ impl Draw {
             }
             "crash" => self.crash(during),
             "pause" => Fault::Pause { node: self.node(), during },
+            "twin" => self.twin(during)?,
             "skew" => {
                 let most = self.max_skew.as_micros() as u64 * 9 / 10;
                 let ahead = self.dice.within(0..=2 * most) as i64 - most as i64;
@@ -217,6 +226,13 @@ impl Draw {
             }
             _ => return None,
         })
+    }
+
+    /// The first node's own process never dies for good, as in a crash.
+    fn twin(&mut self, during: Window) -> Option<Fault> {
+        let (node, of) = (self.node(), self.node());
+        let stays = self.dice.half() && of != Addr(0);
+        (node != of).then_some(Fault::Twin { node, of, during, stays })
     }
 
     /// Mostly with a restart. The first node always comes back: others may not have met except through it.

@@ -221,6 +221,16 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             Fault::Crash { node, at, restart }
         }
         "pause" => Fault::Pause { node: cursor.node()?, during: cursor.window()? },
+        "twin" => {
+            let node = cursor.node()?;
+            cursor.expect("of")?;
+            let (of, during) = (cursor.node()?, cursor.window()?);
+            let stays = cursor.peek() == "stays";
+            if stays {
+                cursor.expect("stays")?;
+            }
+            Fault::Twin { node, of, during, stays }
+        }
         "skew" => {
             let node = cursor.node()?;
             cursor.expect("by")?;

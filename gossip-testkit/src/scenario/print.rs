@@ -77,6 +77,9 @@ impl Display for Fault {
                 })
             }
             Self::Pause { node, during } => write!(f, "pause {node} {during}"),
+            Self::Twin { node, of, during, stays } => {
+                write!(f, "twin {node} of {of} {during}{}", if *stays { " stays" } else { "" })
+            }
             Self::Skew { node, during, offset, drift_ppm, beyond } => {
                 let beyond = if *beyond { " beyond" } else { "" };
                 let sign = if *offset < 0 { "-" } else { "" };

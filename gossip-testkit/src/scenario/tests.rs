@@ -47,6 +47,7 @@ fn every_fault_survives_printing_with_odd_values() {
             .skew_beyond(2, 1 << 40, during)
             .skew(1, i64::from(i32::MAX), i32::MAX, during);
     }
+    plan = plan.twin(3, 0, windows[0]).twin_that_stays(1, 2, windows[0]);
     back(&Scenario::new(4).seed(u64::MAX).seeds(0).plan(plan));
 }
 
@@ -92,6 +93,14 @@ fn what_does_not_parse_is_named_by_line_and_column() {
         ("nodes 0-1\npause 1 from 1s", "line 2, column 16: expected `to` and a time, or `on`"),
         ("nodes 0-1\npause 1 from 1s to 2s later", "line 2, column 23: expected the end, found `later`"),
         ("nodes 0-1\ncut 0 to 1 from 1s on", "line 2, column 7: expected `->` or `<->`, found `to`"),
+        (
+            "nodes 0-1\ntwin 0 of 7 from 1s to 2s",
+            "line 2, column 1: there is no node 7 for `twin 0 of 7 from 1s to 2s`",
+        ),
+        (
+            "nodes 0-1\ntwin 0 of 1 from 1s on",
+            "line 2, column 1: `twin 0 of 1 from 1s on` is no two processes, or two that never end",
+        ),
         ("nodes 0-1\ncrash 1", "line 2, column 8: expected `at`, found the end"),
         ("nodes 0-1\nlose 0 -> 1 12 #0", "line 2, column 13: expected 16 hex digits, found `12`"),
         (

@@ -16,6 +16,8 @@ pub(crate) enum Action<C> {
     Boot { node: Addr, memory: bool },
     /// A process dies.
     Crash(Addr),
+    /// A process dies, and one that has this id takes its place, without memory.
+    Replace { node: Addr, id: Addr },
     /// A process stands still.
     Pause(Addr),
     /// It goes on.
@@ -53,6 +55,17 @@ impl<M: Machine> Simulator<M> {
                 let crashed = self.crash(node);
                 self.counters.crashes += u64::from(crashed);
                 None
+            }
+            Action::Replace { node, id } => {
+                self.trace.line(now, |line| write!(line, "{node} starts with the id of {id}"));
+                self.crash(node);
+                self.slots[node.index()].id = id;
+                if node != id {
+                    self.counters.twins += 1;
+                    self.twins.push(node);
+                }
+                self.boot(node, false, watch);
+                Some(node)
             }
             Action::Pause(node) => {
                 self.trace.line(now, |line| write!(line, "{node} stands still"));

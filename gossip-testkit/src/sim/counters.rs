@@ -68,6 +68,8 @@ counters! {
     restarts_without_memory,
     /// Pauses.
     pauses,
+    /// Processes that started with the id of another.
+    twins,
     /// Clocks that went wrong.
     skews,
     /// Commands carried out.

@@ -81,6 +81,17 @@ impl<A: Address> Fetch<A> {
         if self.is_orphaned() || self.tries() > 2 { 0 } else { self.window.into() }
     }
 
+    /// A holder says so once more: if nobody answers just now it is the one to ask, rather than when all waits are over,
+    /// which grow long where much is lost.
+    pub(super) fn prefers(&mut self, peer: &A, patience: Duration, now: Instant) -> bool {
+        let holders = &mut self.wanted.holders;
+        let at = holders.iter().position(|holder| holder.peer == *peer);
+        let Some(at) = at.filter(|_| self.fresh && now >= self.touched + patience) else { return false };
+        holders.rotate_left(at);
+        holders[0].tries = 0;
+        true
+    }
+
     /// The next request, and to whom; none if there is nobody. `proof`: what a peer wants to be shown.
     pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Message<A>)> {
         self.asked.clear();

@@ -99,6 +99,7 @@ enum Call {
 #[derive(Clone)]
 pub struct Log {
     addr: Addr,
+    id: Addr,
     nodes: Vec<Addr>,
     seeds: Vec<Addr>,
     seed: u64,
@@ -124,8 +125,8 @@ pub struct Replay<'a> {
 impl Log {
     /// Begins anew.
     pub fn replay(&self) -> Replay<'_> {
-        let Self { addr, nodes, seeds, seed, start, config, calls } = self;
-        let boot = Boot { addr: *addr, nodes, seeds, seed: *seed, config, now: *start };
+        let Self { addr, id, nodes, seeds, seed, start, config, calls } = self;
+        let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start };
         let mut replay = Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; BUFFER].into() };
         replay.drain();
         replay
@@ -174,10 +175,11 @@ impl Machine for Observed {
     }
 
     fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
-        let Boot { addr, nodes, seeds, seed, config, now } = *boot;
-        let inner = Boot { addr, nodes, seeds, seed, config: &config.config, now };
+        let Boot { addr, id, nodes, seeds, seed, config, now } = *boot;
+        let inner = Boot { addr, id, nodes, seeds, seed, config: &config.config, now };
         let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
             addr,
+            id,
             nodes: nodes.to_vec(),
             seeds: seeds.to_vec(),
             seed,

@@ -1,16 +1,18 @@
 //! Data that lives and dies properly: what is deleted stays deleted, whoever was away for however long, and what expires
 //! is gone everywhere.
 
+mod twins;
+
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use gossip_core::{Config, Event, Instant, Node, PutOptions, Update};
-use gossip_testkit::invariant::{Invariant, Violation};
+use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{
     Addr, Checker, Cluster, Command, Counters, Dice, Fault, Links, Machine, Nodes, Note, Restart, Scenario, Swarm,
-    Window, Workload, Write,
+    Version, View, Window, Workload, Write,
 };
 
 type Sim = Node<Addr>;
@@ -52,12 +54,12 @@ fn history(number: u64) -> Scenario<Command> {
         let from = dice.within(5..=120);
         let away = if dice.within(0..=1) == 0 { dice.within(5..=TAU * 2 / 3) } else { dice.within(TAU + 10..=TAU * 2) };
         let (node, during) = (node as u32, Window::secs(from, from + away));
+        if away > TAU {
+            rename(&mut scenario.writes, node, &during);
+        }
         let fault = match dice.within(0..=3) {
             0 => Fault::Pause { node: Addr(node), during },
             1 => {
-                if away > TAU {
-                    rename(&mut scenario.writes, node, &Window::secs(from - 5, from + away));
-                }
                 let rest: Nodes = (0..nodes as u32).filter(|other| *other != node).map(Addr).collect();
                 Fault::Cut { on: Links::new([node], rest), both_ways: dice.within(0..=2) > 0, during }
             }
@@ -71,38 +73,87 @@ fn history(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// What a node writes within a window has names of its own.
-fn rename(writes: &mut [Write<Command>], node: u32, during: &Window) {
+/// How many histories: `GOSSIP_CASES` if that is said.
+fn cases(unless_said: u64) -> u64 {
+    std::env::var("GOSSIP_CASES").map_or(unless_said, |cases| cases.parse().expect("a number"))
+}
+
+/// When what a node writes may be known to nobody else before it is away for so long, or during that. (The networks are
+/// at their worst in the beginning, and take their time to heal.)
+fn estranged(away: &Window) -> Window {
+    let from = if away.from < secs(90) { Duration::ZERO } else { away.from - secs(5) };
+    Window { from, to: away.to.map(|to| to + secs(10)) }
+}
+
+/// What a node that is away for so long writes then has names of its own, and others than what it wrote before: one who
+/// hears all and is not heard deletes that for nobody.
+fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
+    let during = estranged(away);
     for write in writes {
-        if write.node == Addr(node) && during.from <= write.at && during.to.is_none_or(|to| write.at < to + secs(10)) {
+        if write.node == Addr(node) && during.from <= write.at && during.to.is_none_or(|to| write.at < to) {
+            let when = if write.at + secs(5) < away.from { "before" } else { "while away" };
             match &mut write.command {
-                Command::Put { name, .. } | Command::Delete { name, .. } => name.push_str(&format!("-{node}")),
+                Command::Put { name, .. } | Command::Delete { name, .. } => {
+                    name.push_str(&format!(" of {node} {when}"))
+                }
                 _ => {}
             }
         }
     }
 }
 
-/// Counts the nodes that come back as newcomers.
-struct Newcomers(Rc<Cell<u32>>);
+/// What has to happen, or nothing was shown.
+#[derive(Default)]
+struct Seen {
+    /// Nodes that came back as newcomers.
+    newcomers: Cell<u32>,
+    /// Large values that had expired before somebody had fetched them: what came there was the certificate alone.
+    unseen: Cell<u32>,
+}
 
-impl Invariant<Sim> for Newcomers {
+struct Watch {
+    seen: Rc<Seen>,
+    /// Large values that are to expire, by their versions.
+    large: BTreeSet<Version>,
+    /// Who has held which.
+    held: BTreeSet<(Addr, Version)>,
+}
+
+impl Invariant<Sim> for Watch {
     fn name(&self) -> &'static str {
         "(counts)"
     }
 
     fn event(&mut self, _at: Instant, _node: Addr, event: &Event<Addr>) -> Result<(), Violation> {
-        self.0.set(self.0.get() + u32::from(Sim::note(event) == Note::Forgot));
+        self.seen.newcomers.set(self.seen.newcomers.get() + u32::from(Sim::note(event) == Note::Forgot));
+        Ok(())
+    }
+
+    fn changed(&mut self, _: &World<'_, Sim>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        for (key, item) in after.items.iter().filter(|(key, _)| !before.items.contains_key(*key)) {
+            match &item.body {
+                Some(body) if item.until.is_some() && body.len() > 1_200 => {
+                    self.large.insert(item.version);
+                    self.held.insert((node, item.version));
+                }
+                None if key.starts_with("certificate") && self.large.contains(&item.version) => {
+                    let unseen = u32::from(!self.held.contains(&(node, item.version)));
+                    self.seen.unseen.set(self.seen.unseen.get() + unseen);
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
 
 #[test]
 fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
-    let newcomers = Rc::new(Cell::new(0));
-    let count = newcomers.clone();
-    let checker = Checker::<Sim>::new(brief()).invariant(move |_| Newcomers(count.clone()));
-    let cases = std::env::var("GOSSIP_CASES").map_or(60, |cases| cases.parse().expect("a number"));
+    let seen = Rc::new(Seen::default());
+    let watch = |seen: &Rc<Seen>| Watch { seen: seen.clone(), large: BTreeSet::new(), held: BTreeSet::new() };
+    let counted = seen.clone();
+    let checker = Checker::<Sim>::new(brief()).invariant(move |_| watch(&counted));
+    let cases = cases(60);
     let mut counters = Counters::default();
     let mut deleted = 0;
     for number in 0..cases {
@@ -110,8 +161,9 @@ fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
         deleted += scenario.writes.iter().filter(|write| matches!(write.command, Command::Delete { .. })).count();
         counters += checker.check(&scenario).unwrap_or_else(|failure| panic!("{number}: {failure}")).counters;
     }
-    println!("{counters}; {} newcomers, {deleted} deletions", newcomers.get());
-    assert!(newcomers.get() > 10 && deleted > 100);
+    let (newcomers, unseen) = (seen.newcomers.get(), seen.unseen.get());
+    println!("{counters}; {newcomers} newcomers, {deleted} deletions, {unseen} values that expired unseen");
+    assert!(newcomers > 10 && deleted > 100 && unseen > 0);
     assert!(counters.restarts_with_memory > 5 && counters.restarts_without_memory > 5 && counters.blocked > 0);
 }
 
