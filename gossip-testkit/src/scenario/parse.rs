@@ -169,10 +169,14 @@ fn list(word: &str) -> Option<Vec<Addr>> {
         if first > last || last >= MOST_NODES {
             return None;
         }
+        // Ranges that say the same again and again take no more room than one.
+        let before = nodes.last().is_some_and(|&Addr(last)| first <= last);
         nodes.extend((first..=last).map(Addr));
+        if before {
+            nodes.sort();
+            nodes.dedup();
+        }
     }
-    nodes.sort_unstable();
-    nodes.dedup();
     Some(nodes)
 }
 

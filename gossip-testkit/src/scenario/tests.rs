@@ -134,3 +134,11 @@ fn damaged_texts_are_refused_without_a_panic_or_read_as_something_that_prints() 
     }
     assert!(refused > 1_000, "{refused}");
 }
+
+// Found by fuzzing: such a text took half a minute.
+#[test]
+fn nodes_that_are_named_again_and_again_are_named_once() {
+    let text = format!("nodes {}3,1-2\n", "0-60000,05,".repeat(500));
+    let scenario: Scenario<Command> = text.parse().unwrap();
+    assert_eq!(scenario.nodes, (0..=60_000).map(Addr).collect::<Vec<_>>());
+}
