@@ -158,7 +158,8 @@ fn recorded(seed: u64) -> (Cluster, Recording) {
     cluster.run_for(3 * SECOND);
     // A false suspicion, which is refuted: its recording is played back as well.
     cluster.pause(1);
-    cluster.run_for(3 * SECOND);
+    let suspected = |cluster: &Cluster| cluster.live().any(|(_, node)| node.stats().suspicions > 0);
+    cluster.run_until(20 * SECOND, SECOND / 10, suspected).expect("somebody misses it");
     cluster.resume(1);
     cluster.run_for(3 * SECOND);
     for (node, command) in [(1, Command::put("kept", "new")), (3, delete(false)), (2, own("new"))] {
