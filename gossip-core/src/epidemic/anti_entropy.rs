@@ -11,6 +11,7 @@ mod exchange;
 mod fruitless;
 mod pace;
 mod rivals;
+mod trust;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -47,8 +48,6 @@ pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// What the hot rumors come to that one who pulls is told, in kilobytes.
-const PULL_UNITS: u32 = 8;
 /// Items that may begin alike in what is wanted: more than two in a million do not, by accident.
 const ALIKE: usize = 4;
 
@@ -156,23 +155,6 @@ impl<A: Address> AntiEntropy<A> {
         self.most_cells = most_cells(room);
     }
 
-    // Proofs.
-
-    /// What `address` is to send back, to prove that it receives.
-    pub(crate) fn token(&self, address: &A, now: Instant) -> u32 {
-        self.tokenizer.token(address, now)
-    }
-
-    /// Whether `address` has received what was sent there not long ago.
-    pub(crate) fn proves(&self, address: &A, token: u32, now: Instant) -> bool {
-        self.tokenizer.proves(address, token, now)
-    }
-
-    /// Whether a peer may be answered at more length than it asked, once.
-    pub(crate) fn affords(&mut self, peer: &A, now: Instant) -> bool {
-        self.buckets.take(peer, PULL_UNITS, now) == PULL_UNITS
-    }
-
     // Time.
 
     /// When there is something to do.
@@ -222,6 +204,11 @@ impl<A: Address> AntiEntropy<A> {
                 self.end_catch_up();
             }
         }
+    }
+
+    /// How long an answer may take.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     fn answered_after(&mut self, time: Duration) {

@@ -394,8 +394,9 @@ impl<A: Address> Rumors<A> {
         spared
     }
 
-    /// Whether to ask for what was offered: not if somebody else was asked just now.
-    pub(crate) fn wants(&mut self, now: Instant, hash: u64) -> bool {
+    /// Whether to ask for what was offered: not if somebody else was asked just now. `patience`: how long an answer may
+    /// take.
+    pub(crate) fn wants(&mut self, now: Instant, hash: u64, patience: Duration) -> bool {
         if self.wanted.get(&hash).is_some_and(|until| now < *until) {
             return false;
         }
@@ -404,7 +405,7 @@ impl<A: Address> Rumors<A> {
             self.next_prune = now + self.policy.interval;
         }
         if self.wanted.len() < WANTED {
-            self.wanted.insert(hash, now + self.policy.interval);
+            self.wanted.insert(hash, now + patience.min(self.policy.interval));
         }
         true
     }

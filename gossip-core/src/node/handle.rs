@@ -360,7 +360,12 @@ impl<A: Address> Node<A> {
                     known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
                     false
                 }
-                Item::Offer(hash) if !self.is_fetching(hash, from) && self.rumors.wants(self.now, hash) => true,
+                Item::Offer(hash)
+                    if !self.is_fetching(hash, from)
+                        && self.rumors.wants(self.now, hash, self.anti_entropy.patience()) =>
+                {
+                    true
+                }
                 Item::Offer(_) => {
                     // It is on its way from somebody else: this contact was neither useful nor useless.
                     spared |= 1 << bit;

@@ -295,12 +295,15 @@ fn what_is_small_is_offered_only_where_there_is_a_crowd_of_it() {
 #[test]
 fn an_offer_is_wanted_from_one_at_a_time() {
     let mut site = Site::new(policy());
-    assert!(site.rumors.wants(NOW, 7) && !site.rumors.wants(NOW, 7));
-    assert!(site.rumors.wants(NOW + policy().interval, 7), "the one who was asked did not send it");
+    let (interval, patience) = (policy().interval, policy().interval / 5);
+    assert!(site.rumors.wants(NOW, 7, patience) && !site.rumors.wants(NOW, 7, patience));
+    assert!(site.rumors.wants(NOW + patience, 7, 10 * interval), "the one who was asked did not send it");
+    assert!(!site.rumors.wants(NOW + 2 * patience, 7, patience));
+    assert!(site.rumors.wants(NOW + patience + interval, 7, patience), "nobody is waited for longer than an interval");
     site.rumors.got(7);
-    assert!(site.rumors.wants(NOW + policy().interval, 7));
+    assert!(site.rumors.wants(NOW + 2 * interval, 7, patience));
     for hash in 0..10_000 {
-        site.rumors.wants(NOW, hash);
+        site.rumors.wants(NOW, hash, patience);
     }
     assert!(site.rumors.wanted.len() <= WANTED);
 }

@@ -90,3 +90,12 @@ fn a_course_is_the_median_of_its_puts() {
     assert_eq!((curve.len(), curve.last().unwrap().1), (200, 1.0));
     assert!(curve.is_sorted());
 }
+
+// Where nobody was asked again for what got lost on its way before an interval was over, most puts had to wait for
+// anti-entropy: 4 seconds.
+#[test]
+fn rumors_reach_all_of_a_hundred_at_30_per_cent_loss() {
+    let spread = Spread { nodes: 100, config: Config::lan(), latency: Latency::default(), loss: 0.3 };
+    let all = spread.run(1, &|| ()).unwrap().share(1.0).unwrap();
+    assert!(all < SECOND, "{all:?}");
+}
