@@ -366,7 +366,7 @@ fn one_who_asks_for_many_probes_does_not_take_the_place_of_the_others() {
     assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 1).count(), RELAYS_EACH);
     assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 2).count(), 1);
     // Only for as long as it listens.
-    site.now = site.now + settings().period;
+    site.now += settings().period;
     site.prober.on_ping_req(site.now, &1, 1, (id(3), &3), &mut site.outbox);
     assert_eq!(site.prober.relays.len(), 1);
 }
