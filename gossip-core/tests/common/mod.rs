@@ -142,7 +142,7 @@ impl Scene {
         let mut writes = config();
         writes.membership = Membership::Given;
         writes.limits.hot = hot.max(16);
-        (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(60), Duration::from_secs(60));
+        (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
         writes.mail.fanout = 0;
         let mut scene = Self {
             node: node(0, config()),
