@@ -164,6 +164,12 @@ fn scenarios_that_once_failed() {
     let scenario = r#"seed 71; nodes 7-8; seeds 2; at 16.786s node 8: put-own "k2" "8bc6e8" x 661;
         crash 7 at 21.94s restart at 23.967s with memory; pause 8 from 18.982s to 29.636s; loss 50% on * -> * from 0s on;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();
+    // One who had more items and nothing new was pulled from whole, again and again, and never had a word.
+    let scenario = r#"seed 97513; nodes 3,6-7,9; seeds 2; at 2.204s node 7: put "k1" "93f148"; at 4.703s node 6: delete-own "k1";
+        at 5.824s node 3: put "k1" "a6649" x 477 for 73s; duplicate 8% on * -> 6-7,9 from 0.222s to 23.79s;
+        corrupt 15% on 3,6,9 -> * from 2.718s to 27.959s; cut 6,9 -> 3,7 from 15.731s to 21.050111s;
+        crash 3 at 19.769s restart at 29.693s with memory; crash 6 at 13.108s restart at 16.885s with memory;"#;
+    check::<Sim>(&scenario.parse().unwrap()).unwrap();
     let scenario = r#"seed 102; nodes 2-3,7; seeds 2; at 22.639s node 2: put "k3" "b79d5d"; at 28.053s node 2: put "k3" "cc83a0" x 626;
         duplicate 23% on * -> 3,7 from 20.187s to 29.946s; duplicate 33% on * -> * from 0.426s to 14.461s;
         pause 2 from 1.592s to 16.775s; skew 3 by 0.492437s drift -14178ppm from 25.569s to 28.756s;

@@ -120,6 +120,9 @@ pub(crate) struct AntiEntropy<A> {
     giver: Option<Giver<A>>,
     wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
+    /// The fingerprint of what is held here, if whatever was pulled whole brought nothing new to that: what differs is
+    /// what others lack, and sketches tell it.
+    in_vain: Option<u64>,
     /// What the application was not told yet, and what it was told last.
     news: Option<Progress>,
     told: u64,
@@ -143,6 +146,7 @@ impl<A: Address> AntiEntropy<A> {
             giver: None,
             wanted: None,
             catch_up: None,
+            in_vain: None,
             news: None,
             told: 0,
             patience,
@@ -268,7 +272,10 @@ impl<A: Address> AntiEntropy<A> {
                 catch_up.resume(from.clone(), (cut, token), context);
             }
             Some(_) => {}
-            None if pulls && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) => {
+            None if pulls
+                && self.in_vain != Some(my_print)
+                && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) =>
+            {
                 self.catch_up(from, (cut, token), Range::ALL, theirs.count, context);
             }
             None => {
@@ -335,12 +342,12 @@ impl<A: Address> AntiEntropy<A> {
         (theirs, estimate): (u64, u64),
         context: &mut Context<'_, A>,
     ) {
-        let mode = self.settings.exchange;
+        let (mode, in_vain) = (self.settings.exchange, self.in_vain);
         let Some((exchange, part)) = self.answer(from, range, estimate, context.now) else { return };
-        let (cut, token) = (exchange.cut, exchange.token);
+        let (cut, token, (print, _)) = (exchange.cut, exchange.token, exchange.between);
         let mine = context.replica.count(range, instant(cut));
         let both = theirs.saturating_add(mine).saturating_sub(estimate) / 2;
-        if mode.pulls() && theirs > mine && is_cheaper_whole(both, estimate) {
+        if mode.pulls() && theirs > mine && in_vain != Some(print) && is_cheaper_whole(both, estimate) {
             exchange.leave_out();
             self.catch_up(from, (cut, token), range, theirs, context);
         } else if (mode.pulls() && theirs > 0) || (mode.pushes() && mine > 0) {
@@ -461,7 +468,8 @@ impl<A: Address> AntiEntropy<A> {
         let mine = context.replica.count(range, at);
         let estimate = difference.estimate(apart(mine, count)).min(mine.saturating_add(count));
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
-        let answer = if mode.pushes() && count > mine && is_cheaper_whole(both, estimate) {
+        let in_vain = self.in_vain == Some(context.replica.summary(at).1);
+        let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
             // This side lacks nearly all: it fetches that itself, and sees to the rest after that.
             self.catch_up(from, (cut, tokens.mine), range, count, context);
             Message::Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() }

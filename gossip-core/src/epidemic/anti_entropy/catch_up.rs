@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::exchange::wait;
-use super::{AntiEntropy, Brought, Context, Progress};
+use super::{AntiEntropy, Brought, Context, Progress, instant};
 use crate::address::Address;
 use crate::outbox::Kind;
 use crate::replica::{Range, Replica};
@@ -222,7 +222,9 @@ impl<A: Address> AntiEntropy<A> {
         if let Some(time) = catch_up.on_page(range, brought, last, context) {
             self.answered_after(time);
         }
-        if self.catch_up.as_ref().is_some_and(CatchUp::is_done) {
+        if let Some(catch_up) = self.catch_up.as_ref().filter(|catch_up| catch_up.is_done()) {
+            let print = context.replica.summary(instant(catch_up.cut)).1;
+            self.in_vain = (catch_up.brought == (false, false)).then_some(print);
             let waits = self.end_catch_up();
             // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
             // was, to ask at once would be to ask all the time.
