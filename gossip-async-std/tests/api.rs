@@ -25,7 +25,7 @@ fn what_one_node_writes_the_other_reads() {
         second.put("config/rate", b"5").unwrap();
         first.wait_for("config/rate").await.unwrap();
         let names: Vec<_> = first.entries("config/").into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, [Arc::from("config/limit"), Arc::from("config/rate")]);
+        assert_eq!(names, ["config/limit", "config/rate"]);
 
         second.delete("config/limit").unwrap();
         first.wait_until(|node| node.get("config/limit").is_none()).await.unwrap();

@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::error::Bound;
 use crate::id::NodeId;
@@ -93,7 +94,7 @@ pub enum Event<A> {
         /// Whose it is; nobody's if shared.
         owner: Option<NodeId>,
         /// Its name.
-        name: Arc<str>,
+        name: SmolStr,
         /// What became of it.
         change: Change,
     },

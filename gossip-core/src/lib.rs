@@ -112,6 +112,7 @@ pub use id::{NodeId, ParseNodeIdError};
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
 pub use node::{Input, Node, PutOptions, Reconciled, Snapshot, Stats, Transmit};
 pub use outbox::Kind;
+pub use smol_str::SmolStr;
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
 pub use value::Typed;

@@ -23,6 +23,7 @@ use core::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::address::{Address, MAX_ADDRESS};
 use crate::config::{Config, Membership};
@@ -434,8 +435,8 @@ impl<A: Address> Node<A> {
     }
 
     /// Shared entries whose name begins with `prefix`, by name.
-    pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (Arc<str>, Arc<[u8]>)> + '_ {
-        let prefix: Arc<str> = prefix.into();
+    pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (SmolStr, Arc<[u8]>)> + '_ {
+        let prefix: SmolStr = prefix.into();
         self.replica
             .entries_from(prefix.clone(), self.clock.now(self.now))
             .take_while(move |entry| entry.name.starts_with(&*prefix))
@@ -445,7 +446,7 @@ impl<A: Address> Node<A> {
 
     /// Members' own entries of this name, by owner.
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
-        let name: Arc<str> = name.into();
+        let name: SmolStr = name.into();
         self.replica
             .entries_from(name.clone(), self.clock.now(self.now))
             .take_while(move |entry| entry.name == name)

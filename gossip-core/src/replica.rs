@@ -14,10 +14,11 @@ mod store;
 mod usage;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
+
+use smol_str::SmolStr;
 
 use crate::address::Address;
 use crate::id::NodeId;
@@ -65,7 +66,7 @@ pub(crate) struct Replica<A> {
     ending: BTreeSet<(Instant, Slot)>,
     /// Entries that will shrink to certificates, by when.
     shrinking: BTreeSet<(Instant, Slot)>,
-    names: BTreeMap<(Arc<str>, Option<NodeId>), Slot>,
+    names: BTreeMap<(SmolStr, Option<NodeId>), Slot>,
     owned: BTreeSet<(NodeId, Slot)>,
     /// The digests of entries that are too large to travel whole: they are asked for often, and to hash a megabyte takes
     /// a millisecond.
@@ -77,7 +78,7 @@ pub(crate) struct Replica<A> {
     grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
-    touched: Vec<(Option<NodeId>, Arc<str>)>,
+    touched: Vec<(Option<NodeId>, SmolStr)>,
 }
 
 impl<A: Address> Replica<A> {
@@ -347,7 +348,7 @@ impl<A: Address> Replica<A> {
     }
 
     /// Entries that have a value at `clock`, by name from `first` on, then by owner.
-    pub(crate) fn entries_from(&self, first: Arc<str>, clock: Instant) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries_from(&self, first: SmolStr, clock: Instant) -> impl Iterator<Item = &Entry> {
         self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
@@ -367,7 +368,7 @@ impl<A: Address> Replica<A> {
     }
 
     /// Whose visible state may have changed since the last call.
-    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Option<NodeId>, Arc<str>)> {
+    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Option<NodeId>, SmolStr)> {
         self.touched.drain(..)
     }
 

@@ -11,6 +11,7 @@ use core::cmp::{Ordering, Reverse};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::address::Address;
 use crate::id::NodeId;
@@ -21,7 +22,7 @@ pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub(crate) use stamp::Clock;
 pub use stamp::Stamp;
 
-/// The longest name of an entry, in bytes.
+/// The longest name of an entry, in bytes. Names of at most 23 bytes take no memory of their own.
 pub const MAX_NAME: usize = 255;
 
 /// When an update is past its time, in hybrid-logical-clock time. Absolute: it is part of the version, not counted
@@ -114,8 +115,7 @@ pub struct Entry {
     /// Whose it is; nobody's if shared.
     pub owner: Option<Owner>,
     /// Its name.
-    #[serde(with = "text")]
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// When it was written.
     pub stamp: Stamp,
     /// When the value is gone; `NEVER` for ordinary values and for deleted ones.
@@ -303,37 +303,6 @@ mod digest {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         <[u8; 16]>::deserialize(deserializer).map(u128::from_le_bytes)
-    }
-}
-
-/// A shared name, read with one allocation, where serde's own way takes two.
-mod text {
-    use alloc::sync::Arc;
-    use core::fmt;
-
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Arc<str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Arc::from(text))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
     }
 }
 

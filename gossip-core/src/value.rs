@@ -5,13 +5,13 @@
 //! node's face alone.
 
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smol_str::SmolStr;
 
 use crate::address::Address;
 use crate::error::{DecodeError, TypedError};
@@ -132,7 +132,7 @@ impl<T: DeserializeOwned> Typed<T> {
     pub fn entries<A: Address>(
         self,
         node: &Node<A>,
-    ) -> impl Iterator<Item = (Arc<str>, Result<T, DecodeError>)> + use<'_, T, A> {
+    ) -> impl Iterator<Item = (SmolStr, Result<T, DecodeError>)> + use<'_, T, A> {
         node.entries(self.name).map(move |(name, bytes)| (name, self.decode(&bytes)))
     }
 

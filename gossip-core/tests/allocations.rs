@@ -32,9 +32,10 @@ fn nothing_is_allocated_where_time_passes_and_nothing_is_due() {
 
 /// Of a hundred updates half are known: those cost no more than what it takes to read them.
 #[test]
-fn an_update_costs_its_name_its_value_and_its_share_of_the_indexes() {
+fn an_update_costs_its_value_and_its_share_of_the_indexes() {
     let mut scene = Scene::new(100, 100);
-    for _ in 0..8 {
+    // Until all names have been written once, and no table grows any more.
+    for _ in 0..100 {
         let datagram = scene.news(100);
         scene.hear(&datagram);
     }
@@ -48,10 +49,10 @@ fn an_update_costs_its_name_its_value_and_its_share_of_the_indexes() {
         assert!(after.updates_known - before.updates_known >= 40, "half of them are known");
     }
     assert!(news >= 20 * 50, "{news}");
-    // Two for each that is read, known or new: its name and its value. The rest is the share of new ones in the nodes
-    // of trees, the most of which are names.
-    let beyond = count as f64 / news as f64 - 4.0;
-    assert!(beyond <= 1.0, "{beyond:.2} allocations for each that is new");
+    // One for each that is read, known or new: its value. The rest is the share of new ones in the nodes of trees, and in
+    // what waits for the application.
+    let beyond = count as f64 / news as f64 - 2.0;
+    assert!(beyond <= 0.75, "{beyond:.2} allocations for each that is new");
 }
 
 /// A record holds nothing that is on the heap: what it costs is its share of tables that grow.

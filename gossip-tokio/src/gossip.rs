@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use gossip_core::{
-    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, Snapshot, Stamp,
-    WriteError,
+    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, SmolStr, Snapshot,
+    Stamp, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -165,7 +165,7 @@ impl<A: Address> Gossip<A> {
     }
 
     /// The shared entries whose name begins with `prefix`, by name.
-    pub fn entries(&self, prefix: &str) -> Vec<(Arc<str>, Arc<[u8]>)> {
+    pub fn entries(&self, prefix: &str) -> Vec<(SmolStr, Arc<[u8]>)> {
         self.inspect(|node| node.entries(prefix).collect())
     }
 

@@ -6,6 +6,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
@@ -15,7 +17,7 @@ use crate::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pending<A> {
     Member { id: NodeId, was: Option<Status>, moved: bool },
-    Entry(Option<NodeId>, Arc<str>),
+    Entry(Option<NodeId>, SmolStr),
     Broadcast(BroadcastId, Arc<[u8]>),
     Isolated(bool),
     IdentityConflict(A),
@@ -29,7 +31,7 @@ pub(super) enum Pending<A> {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Member(NodeId),
-    Entry(Option<NodeId>, Arc<str>),
+    Entry(Option<NodeId>, SmolStr),
 }
 
 /// Room for so many is kept when nothing waits any more.
@@ -40,7 +42,7 @@ const ORDER_KEPT: usize = 16;
 pub(super) struct Events<A> {
     order: VecDeque<Place>,
     members: BTreeMap<NodeId, (Option<Status>, bool)>,
-    entries: BTreeSet<(Option<NodeId>, Arc<str>)>,
+    entries: BTreeSet<(Option<NodeId>, SmolStr)>,
     broadcasts: VecDeque<(BroadcastId, Arc<[u8]>)>,
     undelivered: usize,
     broadcasts_dropped: u64,
@@ -100,7 +102,7 @@ impl<A> Events<A> {
         }
     }
 
-    pub(super) fn entry(&mut self, owner: Option<NodeId>, name: Arc<str>) {
+    pub(super) fn entry(&mut self, owner: Option<NodeId>, name: SmolStr) {
         if self.entries.insert((owner, name.clone())) {
             self.queue(Place::Entry(owner, name));
         }

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{Certificate, Entry, KeyHash, Owner, Stamp, Until, Update, digest};
 
@@ -10,7 +11,7 @@ use super::{Certificate, Entry, KeyHash, Owner, Stamp, Until, Update, digest};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Descriptor {
     pub(crate) owner: Option<Owner>,
-    pub(crate) name: Arc<str>,
+    pub(crate) name: SmolStr,
     pub(crate) stamp: Stamp,
     pub(crate) expires: Until,
     pub(crate) until: Until,
