@@ -45,7 +45,6 @@ struct Options {
     id: Option<NodeId>,
     label: Option<String>,
     config: Config,
-    seed: Option<u64>,
     events: Option<usize>,
     #[cfg(feature = "encryption")]
     keys: Vec<Key>,
@@ -107,12 +106,6 @@ impl<P> Builder<P> {
     /// The configuration; [`Config::lan`] without.
     pub fn config(mut self, config: Config) -> Self {
         self.options.config = config;
-        self
-    }
-
-    /// The seed of the node's random choices, for those who want them to be the same again. Random without.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.options.seed = Some(seed);
         self
     }
 
@@ -191,17 +184,17 @@ impl Builder<Bind> {
     /// cannot work; no runtime.
     pub async fn spawn(self) -> Result<Gossip, SpawnError> {
         let Bind { address, advertised, seeds, allowed, accept } = self.place;
-        seeds.iter().try_for_each(|seed| udp::check_name(seed))?;
+        seeds.iter().chain(&advertised).chain([&address]).try_for_each(|name| udp::check_name(name))?;
         let networks = allowed.into_iter().map(udp::network).collect::<Result<Vec<_>, _>>()?;
-        let socket = bind_first(&address).await?;
+        let socket = Udp::bind(&*address).await.map_err(|source| SpawnError::Bind { given: address, source })?;
         let bound = socket.local_addr();
         let mut own = bound;
         if let Some(name) = advertised {
-            own = resolve(&name, |to| udp::reaches(bound, to)).await?[0];
+            own = resolve(&name, bound).await.map_err(|source| SpawnError::Resolve { name, source })?;
             own.set_port(if own.port() == 0 { bound.port() } else { own.port() });
         }
         if own.ip().is_unspecified() {
-            return Err(SpawnError::Unspecified { address: own });
+            return Err(SpawnError::Unspecified(own));
         }
         let seeds = Seeds { given: seeds, bound, own };
         let place = Over { transport: socket, address: own, seeds: seeds.literal().into_iter().collect(), accept };
@@ -246,9 +239,8 @@ impl<T: Transport> Builder<Over<T>> {
             return Err(SpawnError::DatagramTooLarge { configured, carried });
         }
         let id = self.options.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
-        let seed = self.options.seed.map_or_else(getrandom::u64, Ok)?;
         let mut clock = Clock::start();
-        let mut node = Node::new(id, address, config, seed)?;
+        let mut node = Node::new(id, address, config, getrandom::u64()?)?;
         if !accept.is_empty() {
             node.set_admission(move |id, address| accept.iter().all(|Accept(accept)| accept(id, address)));
         }
@@ -264,23 +256,8 @@ impl<T: Transport> Builder<Over<T>> {
     }
 }
 
-/// The addresses of a name that are of use: at least one.
-async fn resolve(name: &str, usable: impl Fn(SocketAddr) -> bool) -> Result<Vec<SocketAddr>, SpawnError> {
-    udp::check_name(name)?;
-    let unresolved = |source| SpawnError::Resolve { name: name.to_owned(), source };
-    let mut found = runtime::resolve(name.to_owned()).await.map_err(unresolved)?;
-    found.retain(|&address| usable(address));
-    if found.is_empty() { Err(unresolved(io::ErrorKind::AddrNotAvailable.into())) } else { Ok(found) }
-}
-
-/// At the first of a name's addresses that is this machine's.
-async fn bind_first(name: &str) -> Result<Udp, SpawnError> {
-    let mut failure = None;
-    for address in resolve(name, |_| true).await? {
-        match Udp::bind(address).await {
-            Ok(socket) => return Ok(socket),
-            Err(source) => failure = Some(SpawnError::Bind { address, source }),
-        }
-    }
-    Err(failure.expect("a name that is resolved has an address"))
+/// The first address of a name that a socket bound to `bound` reaches.
+async fn resolve(name: &str, bound: SocketAddr) -> io::Result<SocketAddr> {
+    let mut found = runtime::resolve(name.to_owned()).await?.into_iter();
+    found.find(|&to| udp::reaches(bound, to)).ok_or(io::ErrorKind::AddrNotAvailable.into())
 }

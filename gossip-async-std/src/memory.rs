@@ -44,13 +44,6 @@ pub struct Memory {
     queue: async_channel::Receiver<(u64, Box<[u8]>)>,
 }
 
-impl Memory {
-    /// The address at which the others reach it.
-    pub fn address(&self) -> u64 {
-        self.address
-    }
-}
-
 impl Transport for Memory {
     type Address = u64;
 
@@ -85,7 +78,7 @@ mod tests {
         let first = network.attach(1).unwrap();
         assert_eq!(network.attach(1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        assert_eq!(network.attach(1).unwrap().address(), 1);
+        assert!(network.attach(1).is_ok());
     }
 
     #[test]

@@ -21,11 +21,11 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Binds a socket; port 0 is a free one.
+    /// Binds a socket at the first of these addresses that is this machine's; port 0 is a free one.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         Ok(Self { bound: socket.local_addr()?, socket })
     }

@@ -34,13 +34,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), SpawnError> {
     let is_host = |host: &str| !host.is_empty() && !host.contains(':');
     let is_named = name.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
     let is_name = is_named || name.parse::<SocketAddr>().is_ok();
-    if is_name { Ok(()) } else { Err(SpawnError::Address { given: name.to_owned() }) }
+    if is_name { Ok(()) } else { Err(SpawnError::Address(name.to_owned())) }
 }
 
 /// A network as `10.0.0.0/8` or `fd00::/8`, or that of a single address.
 pub(crate) fn network(given: String) -> Result<IpNet, SpawnError> {
     let network = given.parse().or_else(|_| given.parse().map(|ip: IpAddr| IpNet::from(ip.to_canonical())));
-    network.map_err(|_| SpawnError::Network { given })
+    network.map_err(|_| SpawnError::Network(given))
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_refused() {
         for junk in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "localhost", "10.0.0.1:80"] {
-            assert!(matches!(network(junk.into()), Err(SpawnError::Network { given }) if given == junk), "{junk}");
+            assert!(matches!(network(junk.into()), Err(SpawnError::Network(given)) if given == junk), "{junk}");
         }
     }
 }

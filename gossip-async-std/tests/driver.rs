@@ -40,7 +40,7 @@ impl Transport for Fragile {
 }
 
 fn builder<T: Transport<Address = u64>>(transport: T) -> Builder<Over<T>> {
-    over(transport, 2).id(NodeId::new(2)).seed(2).config(Config::local()).join([1])
+    over(transport, 2).id(NodeId::new(2)).config(Config::local()).join([1])
 }
 
 /// A node at address 2, and the switch that breaks its network.

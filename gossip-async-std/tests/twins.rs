@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// What an adapter may have in lines of code. What would make it more belongs into the core, or into a crate.
-const MOST_LINES: usize = 940;
+const MOST_LINES: usize = 900;
 
 /// Every file below `directory` of a crate, by its path from there.
 fn files(krate: &str, directory: &str) -> BTreeMap<String, String> {

@@ -11,12 +11,9 @@ use gossip_core::ConfigError;
 #[non_exhaustive]
 pub enum SpawnError {
     /// A text that is no address to bind, to advertise, or to join.
-    #[error("{given:?} is no address: it must be HOST:PORT with a port from 0 to 65535")]
-    Address {
-        /// The text.
-        given: String,
-    },
-    /// A name to bind or to advertise that could not be resolved. (Seeds are resolved again and again instead.)
+    #[error("{0:?} is no address: it must be HOST:PORT with a port from 0 to 65535")]
+    Address(String),
+    /// A name to advertise that could not be resolved. (Seeds are resolved again and again instead.)
     #[error("{name:?} cannot be resolved")]
     Resolve {
         /// The name.
@@ -25,21 +22,16 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// The socket could not be bound.
-    #[error("{address} cannot be bound")]
+    #[error("{given:?} cannot be bound")]
     Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
+        /// The address, or its name.
+        given: String,
+        /// What the system, or the resolver, said.
         source: io::Error,
     },
     /// The address that peers would be told means "here" wherever it is read.
-    #[error(
-        "{address} cannot be advertised: nobody can send to it; name the address that peers reach with `advertise`"
-    )]
-    Unspecified {
-        /// The address.
-        address: SocketAddr,
-    },
+    #[error("{0} cannot be advertised: nobody can send to it; name the address that peers reach with `advertise`")]
+    Unspecified(SocketAddr),
     /// The transport does not carry the configured datagrams.
     #[error("max_datagram is {configured} bytes, this transport carries at most {carried}")]
     DatagramTooLarge {
@@ -52,11 +44,8 @@ pub enum SpawnError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A text that is no network to [`allow`](crate::Builder::allow).
-    #[error("{given:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
-    Network {
-        /// The text.
-        given: String,
-    },
+    #[error("{0:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
+    Network(String),
     /// Two keys have the same number.
     #[cfg(feature = "encryption")]
     #[error(transparent)]

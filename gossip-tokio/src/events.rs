@@ -1,7 +1,7 @@
 //! The stream of events. Knows how to tell a slow reader what it has missed; nothing of the node.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
 use gossip_core::Event;
@@ -28,10 +28,10 @@ impl<A: Clone> Stream for Events<A> {
     type Item = Result<Event<A>, Lagged>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.receiver).poll_recv(cx)) {
-            Some(Ok(event)) => Some(Ok(event)),
-            Some(Err(async_broadcast::RecvError::Overflowed(missed))) => Some(Err(Lagged { missed })),
-            Some(Err(async_broadcast::RecvError::Closed)) | None => None,
+        Pin::new(&mut self.receiver).poll_recv(cx).map(|next| match next? {
+            Ok(event) => Some(Ok(event)),
+            Err(async_broadcast::RecvError::Overflowed(missed)) => Some(Err(Lagged { missed })),
+            Err(async_broadcast::RecvError::Closed) => None,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::UdpSocket;
+use tokio::net::{ToSocketAddrs, UdpSocket};
 pub(crate) use tokio::task::yield_now;
 pub(crate) use tokio::time::{sleep, timeout};
 
@@ -20,11 +20,11 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Binds a socket; port 0 is a free one.
+    /// Binds a socket at the first of these addresses that is this machine's; port 0 is a free one.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         // Before the reactor has seen the socket once, `try_send_to` takes it for blocked.
         socket.writable().await?;

@@ -53,7 +53,7 @@ pub fn millis(millis: u64) -> Duration {
 /// A node in memory that is known by its address and joins through address 1.
 pub async fn node(network: &Network, address: u64) -> Gossip<u64> {
     let builder = over(network.attach(address).expect("a free address"), address);
-    let builder = builder.id(NodeId::new(address)).seed(address).config(Config::local());
+    let builder = builder.id(NodeId::new(address)).config(Config::local());
     builder.join((address != 1).then_some(1)).spawn().await.expect("a node")
 }
 
