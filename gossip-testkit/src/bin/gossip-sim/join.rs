@@ -12,7 +12,8 @@ use crate::progress::Progress;
 
 /// Nodes join through one seed: until all see all
 ///
-/// All start within a second and know one address.
+/// All start within a second and know one address. Whoever is suspected is seen, too: where datagrams are lost, somebody
+/// is suspected all the time. It is an error if not all see all within 600 simulated seconds.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -99,3 +99,20 @@ fn rumors_reach_all_of_a_hundred_at_30_per_cent_loss() {
     let all = spread.run(1, &|| ()).unwrap().share(1.0).unwrap();
     assert!(all < SECOND, "{all:?}");
 }
+
+// Of so many who lose so much somebody suspects somebody all the time, and all see all nevertheless.
+#[test]
+fn a_join_ends_although_suspicions_do_not() {
+    let join = Join { nodes: 150, config: Config::lan(), latency: Latency::default(), loss: 0.3 };
+    let joined = join.run(1, &|| ()).unwrap();
+    assert!((SECOND..30 * SECOND).contains(&joined.time), "{joined:?}");
+}
+
+#[test]
+fn a_join_that_cannot_end_is_given_up() {
+    let mut config = Config::lan();
+    config.limits.members = 2;
+    let join = Join { nodes: 4, config, latency: Latency::default(), loss: 0.0 };
+    let error = join.run(1, &|| ()).unwrap_err();
+    assert_eq!((error.nodes, error.after), (4, PATIENCE), "{error}");
+}
