@@ -8,6 +8,7 @@ mod agenda;
 mod detect;
 mod idle;
 mod join;
+mod median;
 mod observed;
 mod reconcile;
 mod spread;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant, Status};
 
 use super::agenda::Agenda;
+use super::median::median;
 use super::{Observed, Pulse, Restless, Setting, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
@@ -54,18 +55,12 @@ pub struct Detection {
 impl Detection {
     /// When a crash was first seen, the median of all; none if most never were.
     pub fn first(&self) -> Option<Duration> {
-        self.median(1)
+        median(&self.seen, 1)
     }
 
     /// When all had seen it, likewise.
     pub fn all(&self) -> Option<Duration> {
-        self.median(self.witnesses)
-    }
-
-    fn median(&self, witnesses: usize) -> Option<Duration> {
-        let mut times: Vec<_> = self.seen.iter().map(|seen| seen.get(witnesses - 1).copied()).collect();
-        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
-        times.get(times.len() / 2).copied().flatten()
+        median(&self.seen, self.witnesses)
     }
 }
 

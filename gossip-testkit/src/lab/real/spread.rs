@@ -7,6 +7,7 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant};
 
 use super::agenda::pass;
+use super::median::median;
 use super::observed::marked;
 use super::{Observed, Pulse, Restless, Setting, until_rest};
 use crate::address::Addr;
@@ -55,10 +56,7 @@ pub struct Course {
 impl Course {
     /// When this share of the nodes knew, the median of all puts; none if most never got there.
     pub fn share(&self, share: f64) -> Option<Duration> {
-        let needed = ((self.nodes as f64 * share).ceil() as usize).max(1);
-        let mut times: Vec<_> = self.puts.iter().map(|put| put.get(needed - 1).copied()).collect();
-        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
-        times[times.len() / 2]
+        median(&self.puts, ((self.nodes as f64 * share).ceil() as usize).max(1))
     }
 
     /// (time, share of nodes that know), all puts taken together.
