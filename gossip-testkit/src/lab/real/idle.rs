@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gossip_core::{Config, Instant};
 
-use super::agenda::pass;
+use super::agenda::{measure, pass};
 use super::observed::marked;
 use super::{Log, Observed, Pulse, Restless, Setting, until_rest};
 use crate::address::Addr;
@@ -40,7 +40,7 @@ pub struct Idle {
 pub struct Rest {
     /// What it sent.
     pub usage: Usage,
-    /// The largest datagram of that time.
+    /// The largest datagram of that time, where [`Usage::largest_ever`] is that of the start, too.
     pub largest: usize,
     /// When it began to be looked at, by the nodes' clocks.
     pub from: Instant,
@@ -72,19 +72,11 @@ impl Idle {
         pass(&mut cluster, 2 * self.config.anti_entropy.interval, pulse);
         until_rest(&mut cluster, pulse)?;
 
-        let (from, before) = (cluster.reading(0), *cluster.counters());
+        let from = cluster.reading(0);
         let largest = std::rc::Rc::new(std::cell::Cell::new(0));
         let seen = largest.clone();
         cluster.tap(move |datagram| seen.set(seen.get().max(datagram.payload.len())));
-        pass(&mut cluster, self.time, pulse);
-        let after = *cluster.counters();
-        let usage = Usage {
-            nodes: self.nodes as usize,
-            time: self.time,
-            datagrams: after.datagrams - before.datagrams,
-            bytes: after.bytes - before.bytes,
-            largest_ever: largest.get(),
-        };
+        let usage = measure(&mut cluster, self.time, pulse);
         let to = cluster.reading(0);
         let take = |addr: Addr| cluster.with(addr.0, |node, _| node.take_log());
         let logs = logged.into_iter().filter_map(take).collect();

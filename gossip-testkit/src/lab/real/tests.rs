@@ -44,6 +44,7 @@ fn a_cluster_at_rest_holds_its_keys_and_sends_little() {
     }
     assert!((20.0..400.0).contains(&rest.usage.bytes_per_node_second()), "{:?}", rest.usage);
     assert!((38..512).contains(&rest.largest));
+    assert!(rest.usage.largest_ever > 512, "whoever joined was sent the entries: {:?}", rest.usage);
 }
 
 #[test]
