@@ -11,8 +11,6 @@ use crate::node::Command;
 
 /// What the values of an experiment begin with, so that they can be found in a datagram.
 pub(super) const MARK: &str = "\u{1}mark\u{2}:)\u{3}";
-/// As much as any UDP datagram can hold.
-const BUFFER: usize = 65_536;
 
 /// A value of `length` bytes that can be told from all others.
 pub(super) fn marked(number: u32, length: usize) -> String {
@@ -127,7 +125,8 @@ impl Log {
     pub fn replay(&self) -> Replay<'_> {
         let Self { addr, id, nodes, seeds, seed, start, config, calls } = self;
         let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start };
-        let mut replay = Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; BUFFER].into() };
+        let mut replay =
+            Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; config.max_datagram].into() };
         replay.drain();
         replay
     }
