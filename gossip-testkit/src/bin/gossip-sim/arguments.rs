@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gossip_core::rumor::{Exchange, LossOfInterest, Response};
 use gossip_testkit::lab::MAX_NODES;
-use gossip_testkit::lab::real::Preset;
+use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
@@ -44,7 +44,7 @@ pub(crate) struct Nodes {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cluster {
     /// How many nodes there are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(real::MAX_NODES)))]
     pub(crate) nodes: u32,
 }
 
@@ -60,7 +60,11 @@ pub(crate) struct Loss {
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.parse::<f64>().map_err(|_| "expected a share such as 0.3 or 30%".to_owned())? / unit;
-    if (0.0..=0.9).contains(&share) { Ok(share) } else { Err("must be from 0 to 0.9, or 90%".to_owned()) }
+    if (0.0..=MAX_LOSS).contains(&share) {
+        Ok(share)
+    } else {
+        Err(format!("must be from 0 to {MAX_LOSS}, or {}%", MAX_LOSS * 100.0))
+    }
 }
 
 /// A share for people.

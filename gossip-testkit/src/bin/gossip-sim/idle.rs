@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gossip_core::Config;
 use gossip_testkit::Latency;
-use gossip_testkit::lab::real::{Idle, Log, Rest};
+use gossip_testkit::lab::real::{Idle, Log, MAX_KEYS, MAX_NODES, Rest};
 use serde::Serialize;
 
 use crate::arguments::Svg;
@@ -26,10 +26,10 @@ const SOME_KEYS: u32 = 1_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How many nodes there are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]
     nodes: u32,
     /// How many entries everybody holds
-    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=4_000_000))]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     keys: u32,
     /// How long it is looked at, in simulated seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]

@@ -1,6 +1,6 @@
 //! `reconcile`: two replicas that differ.
 
-use gossip_testkit::lab::real::Reconcile;
+use gossip_testkit::lab::real::{MAX_KEYS, Reconcile};
 use serde::Serialize;
 
 use crate::arguments::{Loss, percent};
@@ -17,10 +17,10 @@ const PULSES: u64 = 100;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How many entries each holds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     items: u32,
-    /// How many entries only one of them holds
-    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    /// How many entries only one of them holds: at most twice as many
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=2 * i64::from(MAX_KEYS)))]
     difference: u32,
     #[command(flatten)]
     loss: Loss,
@@ -38,12 +38,10 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Self { items, difference, loss: Loss { loss } } = self;
-        if difference > 2 * items {
-            let bound = format!("must be from 0 to {}: twice the entries of each", 2 * items);
-            return Err(Failure::Flag { flag: "difference".into(), bound });
-        }
+        let reconcile = Reconcile { items, difference, loss };
+        reconcile.check()?;
         let progress = Progress::new(PULSES);
-        let done = Reconcile { items, difference, loss }.run(seed, &|| progress.step())?;
+        let done = reconcile.run(seed, &|| progress.step())?;
         drop(progress);
         let row = Row {
             identification_bytes: done.identification_bytes,

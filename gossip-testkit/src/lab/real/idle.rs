@@ -7,9 +7,10 @@ use gossip_core::{Config, Instant};
 
 use super::agenda::{measure, pass};
 use super::observed::marked;
-use super::{Log, Observed, Pulse, Restless, Setting, until_rest};
+use super::{Log, Observed, Pulse, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::metrics::Usage;
 use crate::node::Command;
 use crate::sim::Latency;
@@ -22,11 +23,11 @@ const VALUE: usize = 32;
 /// The experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How many entries each holds.
+    /// How many entries each holds, up to what the configuration allows.
     pub keys: u32,
-    /// How long it is looked at.
+    /// How long it is looked at; something.
     pub time: Duration,
     /// How they are configured.
     pub config: Config,
@@ -56,15 +57,30 @@ impl Idle {
         150 + self.time.as_secs() * 10
     }
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, 0.0)?;
+        let entries = self.config.limits.entries;
+        Impossible::unless(self.keys as usize <= entries, "keys", format!("must be from 0 to {entries}"))?;
+        Impossible::unless(self.time > Duration::ZERO, "time", "must be more than none")
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster that does not come to rest.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Restless> {
+    /// See [`check`](Self::check); a cluster that does not come to rest.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Unfinished> {
+        self.check()?;
         // The first is the seed, and like no other.
         let mut logged: Vec<_> = (1..=LOGGED).map(|i| Addr((self.nodes * i / LOGGED).max(2) - 1)).collect();
         logged.dedup();
-        let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(self.config.clone()) };
+        let mut config = self.config.clone();
+        // One node writes all the entries there are.
+        config.limits.share = 100;
+        let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(config) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         self.put(&mut cluster);
         until_rest(&mut cluster, pulse)?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use gossip_core::Config;
 
-use super::{Observed, Pulse, Restless, Setting, until_each};
+use super::{Observed, Pulse, Setting, Unfinished, possible, until_each};
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::sim::Latency;
 
 /// How precisely the end is found out.
@@ -15,13 +16,13 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// alive or suspected: where datagrams are lost, somebody is suspected by somebody all the time.
 #[derive(Debug, Clone)]
 pub struct Join {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
     /// How they are configured.
     pub config: Config,
     /// How long datagrams are under way.
     pub latency: Latency,
-    /// How likely a datagram is lost.
+    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
@@ -41,11 +42,20 @@ impl Join {
     /// How often the pulse is felt, about.
     pub const PULSES: u64 = 500;
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, self.loss)
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster in which not all see all in time.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Restless> {
+    /// See [`check`](Self::check); a cluster in which not all see all in time.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Unfinished> {
+        self.check()?;
         let setting = Setting::new(self.config.clone());
         let mut cluster: Cluster<Observed> =
             Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
