@@ -160,8 +160,11 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
         ("detect --nodes 9 --kill 5", "--kill", "from 0 to 4"),
         ("detect --nodes 9 --minutes 0", "--minutes", "1..=1440"),
         ("detect --nodes 9 --pause 1", "--pause", "from 0 to 0.9"),
+        ("detect --nodes 10 --kill 5 --pause 0.9", "--pause", "from 0 to 0.4"),
+        ("detect --nodes 3 --pause 0.5", "--pause", "from 0 to 0.333"),
         ("detect --nodes 9 --lifeguard maybe", "--lifeguard", "on, off"),
         ("reconcile --items 5 --difference 11", "--difference", "from 0 to 10"),
+        ("reconcile --items 4000000 --difference 10", "--items", "from 0 to 3999995"),
         ("check --cases 0", "--cases", "1.."),
         ("check --nodes 9..=2", "--nodes", "from 1 to 64"),
         ("check --nodes few", "--nodes", "2..=12"),
@@ -178,6 +181,14 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
         assert_eq!(message.lines().count(), 1, "{line}: {message}");
         assert!(message.starts_with("error: ") && message.contains(flag) && message.contains(bound), "{message}");
         assert!(output.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn as_many_crash_as_there_can() {
+    for (nodes, crashes) in [(2, 1), (8, 4), (11, 5)] {
+        let text = out(&format!("detect --nodes {nodes} --minutes 1"));
+        assert!(text.starts_with(&format!("{crashes} crashes among {nodes} nodes")), "{text}");
     }
 }
 

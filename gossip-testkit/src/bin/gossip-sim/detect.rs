@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
+/// How many crash unless said, where there are so many.
+const KILL: u32 = 5;
+
 /// Crashes and false alarms: when who sees the one, how many are the other
 ///
 /// Times are the medians over all crashes, which come one after another. False alarms are events at any node about
@@ -24,13 +27,14 @@ pub(crate) struct Arguments {
     nodes: Cluster,
     #[command(flatten)]
     loss: Loss,
-    /// How many nodes crash
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=10_000))]
-    kill: u32,
+    /// How many nodes crash, at most half of them [default: 5, or half of the nodes]
+    #[arg(long, value_name = "K")]
+    kill: Option<u32>,
     /// How long it is looked at, in simulated minutes
     #[arg(long, value_name = "M", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
-    /// Which share of the members stands still now and then, for 5 to 20 s
+    /// Which share of the members stands still now and then, for 5 to 20 s; one
+    /// at least neither crashes nor does that
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
     pause: f64,
     /// Whether Lifeguard's extensions of SWIM are used
@@ -51,19 +55,16 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let (Cluster { nodes }, Loss { loss }) = (self.nodes, self.loss);
-        if self.kill > nodes / 2 {
-            let bound = format!("must be from 0 to {}: half of the nodes", nodes / 2);
-            return Err(Failure::Flag { flag: "kill".into(), bound });
-        }
         let detect = Detect {
             nodes,
             config: config(self.lifeguard == "on"),
             latency: Latency::default(),
             loss,
-            kill: self.kill,
+            kill: self.kill.unwrap_or(KILL.min(nodes / 2)),
             pause: self.pause,
             time: Duration::from_secs(60 * self.minutes),
         };
+        detect.check()?;
         let progress = Progress::new(detect.pulses());
         let seen = detect.run(seed, &|| progress.step())?;
         drop(progress);
@@ -76,7 +77,7 @@ impl Arguments {
         output.table(
             &format!(
                 "{} crashes among {nodes} nodes in {} min, {} loss, {} paused, Lifeguard {}",
-                self.kill,
+                detect.kill,
                 self.minutes,
                 percent(loss),
                 percent(self.pause),
