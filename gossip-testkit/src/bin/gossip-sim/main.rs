@@ -31,7 +31,7 @@ use output::Output;
 
 /// Shows what a gossip configuration does, before it is deployed.
 ///
-/// Same command, same seed, same figures, on any machine.
+/// Same command, same seed, same figures, on any machine; all but the processor time that `idle` prints.
 #[derive(Debug, Parser)]
 #[command(name = "gossip-sim", version, max_term_width = 80)]
 struct Arguments {

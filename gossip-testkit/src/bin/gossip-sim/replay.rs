@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// Run a scenario's text again, with its trace
 ///
-/// The exit code is 1 if it fails, 2 if it is no scenario.
+/// The exit code is 1 if it fails, 2 if it is no scenario. The seed is the scenario's own: --seed changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The scenario, as `check` prints it
