@@ -34,6 +34,14 @@ fn number(object: &Map<String, Value>, field: &str) -> f64 {
     object[field].as_f64().unwrap_or_else(|| panic!("{field} is a number: {object:?}"))
 }
 
+/// The help of a command says what its fields mean.
+fn explained(line: &str, fields: &[&str]) {
+    let help = out(&format!("{} --help", line.split(' ').next().expect("a command")));
+    let (_, text) = help.split_once("\nWith --json").unwrap_or_else(|| panic!("{help}"));
+    let words: Vec<_> = text.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+    assert!(fields.iter().all(|field| words.contains(field)), "{help}");
+}
+
 #[test]
 fn json_has_one_object_a_line_with_the_fields_of_each_command() {
     let commands = [
@@ -45,6 +53,7 @@ fn json_has_one_object_a_line_with_the_fields_of_each_command() {
     for (line, lines, fields) in commands {
         let objects = objects(line);
         assert_eq!(objects.len(), lines, "{line}");
+        explained(line, &fields);
         for object in objects {
             let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
             names.sort_unstable();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{number, objects, out, sim};
+use super::{explained, number, objects, out, sim};
 
 const SPREAD: &str = "spread --nodes 12";
 const IDLE: &str = "idle --nodes 5 --seconds 5";
@@ -42,7 +42,7 @@ fn json_has_one_object_with_the_fields_of_each_command() {
         ),
         (JOIN, vec!["bytes_per_node", "datagrams_per_node", "seconds"]),
         (DETECT, vec!["all_s", "false_deaths", "false_suspicions", "first_s"]),
-        (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "update_bytes"]),
+        (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "time_ms", "update_bytes"]),
         (CHECK, vec!["cases", "datagrams", "faults"]),
         (ADVISE, vec!["bytes_per_node_s", "fanout", "interval_ms", "t9999_ms"]),
     ];
@@ -52,6 +52,7 @@ fn json_has_one_object_with_the_fields_of_each_command() {
         let mut names: Vec<&str> = objects[0].keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, fields, "{line}");
+        explained(line, &fields);
         for field in fields {
             assert!(field == "equal" || number(&objects[0], field) >= 0.0, "{line}: {field}");
         }
@@ -200,7 +201,10 @@ fn a_replay_shows_what_happened() {
     for told in ["0 starts", "sends probe to", "LOST", "did Put", "converged after"] {
         assert!(text.contains(told), "{told}:\n{text}");
     }
+    explained("replay", &["trace", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
+    let again = objects(&format!("{line} --seed 9"));
     let objects = objects(&line);
+    assert_eq!(objects, again, "the seed is the scenario's");
     let (last, trace) = objects.split_last().expect("there is something to tell");
     assert!(trace.iter().all(|line| line["trace"].is_string()) && trace.len() > 100);
     assert!(number(last, "datagrams") > 10.0 && number(last, "simulated_s") > 5.0, "{last:?}");

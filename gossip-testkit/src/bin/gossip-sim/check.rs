@@ -19,10 +19,19 @@ const MOST_NODES: u32 = 64;
 /// So often at most a scenario is run to make it smaller.
 const MOST_RUNS: u32 = 3_000;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  cases               scenarios that were run\n",
+    "  datagrams, faults   in all of them\n",
+    "  violated, scenario  on failure instead: what did not hold, and where",
+);
+
 /// Random fault scenarios, each of which must converge
 ///
 /// On failure the smallest scenario that fails is printed, in a form that `replay` reads, and the exit code is 1.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many scenarios
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]

@@ -16,12 +16,21 @@ use crate::progress::Progress;
 /// How many crash unless said, where there are so many.
 const KILL: u32 = 5;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  first_s, all_s    when one, and all, had seen a crash; null if never\n",
+    "  false_suspicions  events at any node\n",
+    "  false_deaths      likewise",
+);
+
 /// Crashes and false alarms: when who sees the one, how many are the other
 ///
 /// Times are the medians over all crashes, which come one after another. False alarms are events at any node about
 /// members that ran all the time. Without Lifeguard it is SWIM as the Lifeguard paper compares it: α = 5, β = 1, no
 /// local health, no buddy system. The picture shows, with and without, when how many crashes were seen by all.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nodes: Cluster,

@@ -11,10 +11,19 @@ use crate::output::{Output, figure};
 use crate::picture::{Curve, Picture};
 use crate::progress::Progress;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  residue        the share of sites never reached\n",
+    "  traffic        updates sent per site\n",
+    "  t_ave, t_last  cycles until the mean and the last site were reached",
+);
+
 /// A rumor until nobody is infective: residue, traffic, delay
 ///
 /// The picture shows the choice, a cross, among the rumor menu at the same size.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 #[command(override_usage = "gossip-sim epidemic --nodes <N> --exchange <E> --response <R>\n       \
     --loss-of-interest <L> --k <K> [OPTIONS]")]
 pub(crate) struct Arguments {

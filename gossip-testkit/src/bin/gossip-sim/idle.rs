@@ -18,12 +18,23 @@ const REPEATS: usize = 3;
 /// The entries of the picture's second curve, unless said.
 const SOME_KEYS: u32 = 1_000;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  bytes_per_node_s       sent per second\n",
+    "  datagrams_per_node_s   likewise\n",
+    "  largest_datagram       in bytes\n",
+    "  cpu_us_per_node_s      microseconds of processor time per second\n",
+    "  heap_bytes_per_member  bytes allocated for one member more",
+);
+
 /// A converged cluster at rest: traffic, processor time, memory
 ///
 /// Processor time is that of some of the nodes, each run alone with everything that it received. Memory is what a node
 /// has allocated more than one of a pair with the same entries, per member more. The picture shows bytes against the
 /// size of the cluster.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many nodes there are
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]

@@ -11,10 +11,22 @@ use crate::progress::Progress;
 /// The simulated seconds before the measurement, and a few after it.
 const PULSES: u64 = 100;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  identification_bytes  sent to find out what differs\n",
+    "  update_bytes          sent to make it equal\n",
+    "  datagrams             sent by both\n",
+    "  round_trips           the longest chain of answers to answers, in pairs\n",
+    "  time_ms               from the first datagram until both are equal\n",
+    "  equal                 whether they are",
+);
+
 /// Two replicas that differ in D entries become equal by anti-entropy
 ///
 /// Each lacks half of the difference. Identification is every byte that is not the encoding of an update.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many entries each holds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
@@ -32,6 +44,7 @@ struct Row {
     update_bytes: u64,
     datagrams: u64,
     round_trips: u32,
+    time_ms: f64,
     equal: bool,
 }
 
@@ -48,6 +61,7 @@ impl Arguments {
             update_bytes: done.update_bytes,
             datagrams: done.datagrams,
             round_trips: done.round_trips,
+            time_ms: done.time.as_secs_f64() * 1e3,
             equal: done.equal,
         };
         output.object(&row)?;
@@ -62,6 +76,6 @@ impl Arguments {
                 if row.equal { "yes" } else { "no" }.to_owned(),
             ]],
         )?;
-        output.note(&format!("  ({} ms, 1 ms each way)", figure(done.time.as_secs_f64() * 1e3)))
+        output.note(&format!("  ({} ms, 1 ms each way)", figure(row.time_ms)))
     }
 }

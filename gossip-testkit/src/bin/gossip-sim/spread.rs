@@ -15,12 +15,22 @@ use crate::progress::Progress;
 /// The curves of the picture, besides the loss that was asked for.
 const LOSSES: [f64; 3] = [0.0, 0.1, 0.3];
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  t50_ms, t99_ms, t100_ms  when so many per cent knew; null if never\n",
+    "  bytes_per_node           sent for one put\n",
+    "  datagrams_per_node       likewise\n",
+    "  copies_per_node          how often the value was received",
+);
+
 /// Real nodes: when one put has reached 50, 99 and 100 % of them
 ///
 /// The medians of ten puts, five in each of two clusters, from random nodes. A value has 64 bytes. Bytes and
 /// datagrams are per node and put, beyond those of a cluster at rest: under loss the traffic of suspicions makes that
 /// uncertain. Copies are received bodies. The picture shows the share that knows over time, per loss rate.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nodes: Cluster,
