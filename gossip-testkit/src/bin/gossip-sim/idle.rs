@@ -15,6 +15,8 @@ use crate::progress::Progress;
 
 /// How often a life is lived through again: the fastest time is the least disturbed.
 const REPEATS: usize = 3;
+/// How many lives are lived through again, about: four for time and memory, one of the pair for memory.
+const LIVES: u64 = 4 * (REPEATS as u64 + 1) + 1;
 /// The entries of the picture's second curve, unless said.
 const SOME_KEYS: u32 = 1_000;
 
@@ -68,7 +70,9 @@ impl Arguments {
             latency: Latency::default(),
         };
         let sizes = if self.svg.svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
-        let progress = Progress::new(idle.pulses() * (1 + 2 * sizes.len() as u64));
+        // As much as one of so many nodes had its part in.
+        let life = (idle.pulses() / u64::from(idle.nodes)).max(1);
+        let progress = Progress::new(idle.pulses() * (2 + 2 * sizes.len() as u64) + LIVES * life);
         let pulse = || progress.step();
         let rest = idle.run(seed, &pulse)?;
         let pair = Idle { nodes: 2, time: Duration::from_secs(1), ..idle.clone() }.run(seed, &pulse)?;
@@ -82,15 +86,16 @@ impl Arguments {
             }
             curves.push((format!("{keys} entries"), points));
         }
-        drop(progress);
-
+        let lived = || progress.steps(life);
+        let time = |log| processor_time(log, &rest, &lived) * 1e6 / self.seconds as f64;
         let row = Row {
             bytes_per_node_s: rest.usage.bytes_per_node_second(),
             datagrams_per_node_s: rest.usage.datagrams_per_node_second(),
             largest_datagram: rest.largest,
-            cpu_us_per_node_s: mean(rest.logs.iter().map(|log| processor_time(log, &rest) * 1e6 / self.seconds as f64)),
-            heap_bytes_per_member: (heap(&rest) - heap(&pair)) / f64::from(idle.nodes - 2),
+            cpu_us_per_node_s: mean(rest.logs.iter().map(time)),
+            heap_bytes_per_member: (heap(&rest, &lived) - heap(&pair, &lived)) / f64::from(idle.nodes - 2),
         };
+        drop(progress);
         output.object(&row)?;
         output.table(
             &format!("{} nodes with {} entries at rest", idle.nodes, idle.keys),
@@ -115,19 +120,21 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 
 /// Seconds that a node, alone, takes for what it did at rest.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
-fn processor_time(log: &Log, rest: &Rest) -> f64 {
+fn processor_time(log: &Log, rest: &Rest, lived: &dyn Fn()) -> f64 {
     let run = || {
         let mut replay = log.replay();
         replay.run_until(rest.from);
         let start = std::time::Instant::now();
         replay.run_until(rest.to);
-        start.elapsed().as_secs_f64()
+        let time = start.elapsed().as_secs_f64();
+        lived();
+        time
     };
     (0..REPEATS).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
 /// Bytes that a node has allocated at the end, the mean of several.
-fn heap(rest: &Rest) -> f64 {
+fn heap(rest: &Rest, lived: &dyn Fn()) -> f64 {
     let allocated = |log: &Log| {
         let mut node = None;
         let info = allocation_counter::measure(|| {
@@ -135,6 +142,7 @@ fn heap(rest: &Rest) -> f64 {
             replay.run_until(rest.to);
             node = Some(replay.into_node());
         });
+        lived();
         info.bytes_current as f64
     };
     mean(rest.logs.iter().map(allocated))
