@@ -74,8 +74,17 @@ impl Arguments {
             time: Duration::from_secs(60 * self.minutes),
         };
         detect.check()?;
-        let progress = Progress::new(detect.pulses());
+        let lifeguard = self.lifeguard == "on";
+        let progress = Progress::new(detect.pulses() * if self.svg.svg.is_some() { 2 } else { 1 });
         let seen = detect.run(seed, &|| progress.step())?;
+        let curves = match &self.svg.svg {
+            Some(_) => {
+                let other = Detect { config: config(!lifeguard), ..detect }.run(seed, &|| progress.step())?;
+                let (with, without) = if lifeguard { (&seen, &other) } else { (&other, &seen) };
+                vec![("with Lifeguard".to_owned(), steps(with)), ("without".to_owned(), steps(without))]
+            }
+            None => Vec::new(),
+        };
         drop(progress);
 
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
@@ -95,12 +104,7 @@ impl Arguments {
             ["first (s)", "all (s)", "false suspicions", "false deaths"],
             &[[time(first_s), time(all_s), false_suspicions.to_string(), false_deaths.to_string()]],
         )?;
-        let Some(file) = self.svg.svg else { return Ok(()) };
-        let progress = Progress::new(2 * detect.pulses());
-        let [with, without] = [true, false]
-            .map(|lifeguard| Detect { config: config(lifeguard), ..detect.clone() }.run(seed, &|| progress.step()));
-        drop(progress);
-        picture(&detect, [("with Lifeguard", with?), ("without", without?)]).draw(&file)
+        self.svg.svg.map_or(Ok(()), |file| picture(&detect, curves).draw(&file))
     }
 }
 
@@ -125,8 +129,7 @@ fn steps(seen: &Detection) -> Vec<(f64, f64)> {
     times.into_iter().zip(1..).flat_map(step).collect()
 }
 
-fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
-    let curves = results.map(|(name, seen)| (name.to_owned(), steps(&seen)));
+fn picture(detect: &Detect, curves: Vec<(String, Vec<(f64, f64)>)>) -> Chart {
     let end = curves.iter().filter_map(|(_, curve)| curve.last()).map(|point| point.0);
     let Detect { kill, nodes, loss, .. } = detect;
     Chart {
@@ -136,6 +139,6 @@ fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
         logarithmic: false,
         dots: false,
         legend: Legend::UpperLeft,
-        curves: curves.into(),
+        curves,
     }
 }
