@@ -1,5 +1,7 @@
 //! Values that several commands take.
 
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,9 @@ use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
+
+use crate::failure::Failure;
+use crate::picture::failure;
 
 /// One of these words, as the configuration file spells them.
 fn word<T>(words: [&'static str; 2], more: Option<&'static str>) -> impl TypedValueParser<Value = T>
@@ -98,5 +103,20 @@ pub(crate) struct Trials {
 pub(crate) struct Svg {
     /// Draw a picture into this file
     #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
+    svg: Option<PathBuf>,
+}
+
+impl Svg {
+    /// The file, if there is to be one: that it can be written is found out before there is any work to lose. Until
+    /// there is a picture the file stays what it was, or nothing.
+    pub(crate) fn file(self) -> Result<Option<PathBuf>, Failure> {
+        let Some(file) = self.svg else { return Ok(None) };
+        let mut options = File::options();
+        let opened = match options.write(true).create_new(true).open(&file) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => options.create_new(false).open(&file).map(drop),
+            created => created.and_then(|_| fs::remove_file(&file)),
+        };
+        opened.map_err(|error| failure(&file, &error))?;
+        Ok(Some(file))
+    }
 }

@@ -74,10 +74,11 @@ impl Arguments {
             time: Duration::from_secs(60 * self.minutes),
         };
         detect.check()?;
+        let svg = self.svg.file()?;
         let lifeguard = self.lifeguard == "on";
-        let progress = Progress::new(detect.pulses() * if self.svg.svg.is_some() { 2 } else { 1 });
+        let progress = Progress::new(detect.pulses() * if svg.is_some() { 2 } else { 1 });
         let seen = detect.run(seed, &|| progress.step())?;
-        let curves = match &self.svg.svg {
+        let curves = match &svg {
             Some(_) => {
                 let other = Detect { config: config(!lifeguard), ..detect }.run(seed, &|| progress.step())?;
                 let (with, without) = if lifeguard { (&seen, &other) } else { (&other, &seen) };
@@ -104,7 +105,7 @@ impl Arguments {
             ["first (s)", "all (s)", "false suspicions", "false deaths"],
             &[[time(first_s), time(all_s), false_suspicions.to_string(), false_deaths.to_string()]],
         )?;
-        self.svg.svg.map_or(Ok(()), |file| picture(&detect, curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(&detect, curves).draw(&file))
     }
 }
 

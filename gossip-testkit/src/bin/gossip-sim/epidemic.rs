@@ -80,6 +80,8 @@ impl Arguments {
         };
         let (connection_limit, hunt) = (self.connection_limit, self.hunt);
         let epidemic = Epidemic { connection_limit, hunt, ..Epidemic::new(self.nodes.nodes, policy) };
+        epidemic.check()?;
+        let svg = self.svg.file()?;
         let measured = measure(&[&epidemic], self.trials.trials, seed)?[0];
         let [residue, traffic, t_ave, t_last] = means(&measured);
         output.object(&Row { residue, traffic, t_ave, t_last })?;
@@ -93,7 +95,7 @@ impl Arguments {
             ["", "residue", "traffic", "t_ave", "t_last"],
             &[row("mean", [residue, traffic, t_ave, t_last].map(figure)), row("standard error", errors)],
         )?;
-        self.svg.svg.map_or(Ok(()), |file| {
+        svg.map_or(Ok(()), |file| {
             let mut picture =
                 Picture::new(&format!("The rumor menu: {} sites, fanout 1, k from 1 to 6", epidemic.nodes));
             picture.mark(traffic, residue);

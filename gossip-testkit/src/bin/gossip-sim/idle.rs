@@ -69,7 +69,9 @@ impl Arguments {
             config: Config::lan(),
             latency: Latency::default(),
         };
-        let sizes = if self.svg.svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
+        idle.check()?;
+        let svg = self.svg.file()?;
+        let sizes = if svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
         // As much as one of so many nodes had its part in.
         let life = (idle.pulses() / u64::from(idle.nodes)).max(1);
         let progress = Progress::new(idle.pulses() * (2 + 2 * sizes.len() as u64) + LIVES * life);
@@ -109,7 +111,7 @@ impl Arguments {
             ]],
         )?;
         output.note("  (per node)")?;
-        self.svg.svg.map_or(Ok(()), |file| picture(curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(curves).draw(&file))
     }
 }
 

@@ -67,7 +67,9 @@ impl Arguments {
         config.rumor.interval = self.interval_ms.map_or(config.rumor.interval, Duration::from_millis);
         config.rumor.relay_delay = config.rumor.relay_delay.min(config.rumor.interval);
         let spread = Spread { nodes, config, latency: self.preset.latency(), loss: self.loss.loss };
-        let mut losses: Vec<f64> = self.svg.svg.iter().flat_map(|_| LOSSES).collect();
+        spread.check()?;
+        let svg = self.svg.file()?;
+        let mut losses: Vec<f64> = svg.iter().flat_map(|_| LOSSES).collect();
         losses.retain(|&loss| loss != spread.loss);
         let progress = Progress::new(Spread::PULSES * (1 + losses.len() as u64));
         let course = spread.run(seed, &|| progress.step())?;
@@ -102,7 +104,7 @@ impl Arguments {
             ]],
         )?;
         output.note("  (bytes, datagrams and copies of the value per node, ± standard error)")?;
-        self.svg.svg.map_or(Ok(()), |file| picture(nodes, curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(nodes, curves).draw(&file))
     }
 }
 

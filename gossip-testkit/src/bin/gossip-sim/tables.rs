@@ -46,6 +46,7 @@ struct Row {
 impl Tables {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Self { trials: Trials { trials }, svg } = self;
+        let svg = svg.file()?;
         let cells: usize = TABLES.iter().map(|table| table.paper.len()).sum();
         let progress = Progress::new(cells as u64 * u64::from(trials));
         let mut results = Vec::new();
@@ -75,7 +76,7 @@ impl Tables {
             output.note("")?;
             picture.curve(Curve::new(table.name.replace('-', ", "), points));
         }
-        svg.svg.map_or(Ok(()), |file| picture.draw("the paper's figures", &file))
+        svg.map_or(Ok(()), |file| picture.draw("the paper's figures", &file))
     }
 }
 
