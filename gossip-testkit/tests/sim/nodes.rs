@@ -240,6 +240,7 @@ fn advice_that_there_is_none_is_exit_code_1() {
 fn pictures_have_axes_legend_and_curves() {
     for (command, labels) in [
         (SPREAD, ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
+        ("spread --nodes 2", ["nodes that know (%)", "\n0.1\n", "\n1\n"]),
         ("idle --nodes 12 --seconds 5", ["nodes", "bytes sent per node and second", "1000 entries"]),
         (DETECT, ["time since the crash (s)", "crashes that all have seen (%)", "with Lifeguard"]),
     ] {

@@ -117,7 +117,8 @@ fn picture(nodes: u32, mut curves: Vec<(f64, Vec<(f64, f64)>)>) -> Chart {
     // The tail after 99.95 % would squeeze the S.
     let settled = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 99.95));
     let end = round_up(settled.map(|point| point.0).fold(1.0, f64::max));
-    let halves = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 50.0));
+    // Who put it knew at once, and there is no 0 on this axis.
+    let halves = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.0 > 0.0 && point.1 >= 50.0));
     let half = halves.map(|point| point.0).fold(end, f64::min);
     let start = 10_f64.powf(half.log10().floor() - 1.0);
     Chart {
