@@ -3,6 +3,7 @@
 //! Knows clusters and what is asked of them; each experiment is a file. Must not know how results are printed, nor real
 //! clocks: what costs processor time and memory is [replayed](Log) by whoever has them.
 
+mod acquaint;
 mod advise;
 mod agenda;
 mod detect;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gossip_core::{Config, Instant};
 
+use super::acquaint::acquaint;
 use super::agenda::{measure, pass};
 use super::observed::marked;
 use super::{Log, Observed, Pulse, Setting, Unfinished, possible, until_rest};
@@ -17,10 +18,13 @@ use crate::sim::Latency;
 
 /// Of so many nodes, spread evenly, everything is written down.
 const LOGGED: u32 = 4;
+/// So many nodes join one by one; where there are more, that would take longer than all the rest.
+const MOST_JOINING: u32 = 2_000;
 /// How long a value is.
 const VALUE: usize = 32;
 
-/// The experiment.
+/// The experiment. More than 2,000 nodes do not tell each other who they are: they start with what the first knows of
+/// all, as after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
     /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
@@ -82,7 +86,11 @@ impl Idle {
         config.limits.share = 100;
         let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(config) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
-        self.put(&mut cluster);
+        if self.nodes > MOST_JOINING {
+            acquaint(&mut cluster, |cluster| self.put(cluster), pulse)?;
+        } else {
+            self.put(&mut cluster);
+        }
         until_rest(&mut cluster, pulse)?;
         // Until the last answer has come and the last exchange is over.
         pass(&mut cluster, 2 * self.config.anti_entropy.interval, pulse);

@@ -48,6 +48,29 @@ fn a_cluster_at_rest_holds_its_keys_and_sends_little() {
 }
 
 #[test]
+fn nodes_that_need_not_tell_each_other_who_they_are_are_at_rest_as_others_are() {
+    let setting = || Setting { logged: [Addr(7)].into(), ..Setting::default() };
+    let mut joined = Cluster::<Observed>::builder(60, setting()).seed(1).build();
+    until_rest(&mut joined, &|| ()).unwrap();
+    let mut acquainted = Cluster::<Observed>::builder(60, setting()).seed(1).build();
+    acquaint::acquaint(&mut acquainted, |cluster| cluster.run_for(SECOND / 10), &|| ()).unwrap();
+    let knows = |(_, node): (_, &Observed)| node.node().live_members() >= 59;
+    assert!(acquainted.live().all(knows), "all know all but the first");
+    until_rest(&mut acquainted, &|| ()).unwrap();
+    assert!(acquainted.sees_all() && acquainted.counters().bytes < joined.counters().bytes / 3);
+    let [one, other] = [&mut joined, &mut acquainted].map(|cluster| {
+        cluster.run_for(30 * SECOND);
+        cluster.measure(30 * SECOND).bytes_per_node_second()
+    });
+    assert!((one - other).abs() < one / 20.0, "{one} {other}");
+
+    let log = acquainted.with(7, |node, _| node.take_log()).unwrap();
+    let mut replay = log.replay();
+    replay.run_until(Instant::MAX);
+    assert_eq!(replay.into_node().stats(), acquainted.node(7).node().stats());
+}
+
+#[test]
 fn two_replicas_are_made_equal_at_a_price_that_follows_the_difference() {
     let run = |items, difference, loss| Reconcile { items, difference, loss }.run(3, &|| ()).unwrap();
     let none = run(500, 0, 0.0);
