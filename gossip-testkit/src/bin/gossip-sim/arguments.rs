@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
 
+use crate::canvas::failure;
 use crate::failure::Failure;
-use crate::picture::failure;
 
 /// One of these words, as the configuration file spells them.
 fn word<T>(words: [&'static str; 2], more: Option<&'static str>) -> impl TypedValueParser<Value = T>
