@@ -13,15 +13,15 @@ use crate::progress::Progress;
 /// What the fields mean that programs get.
 const FIELDS: &str = concat!(
     "With --json:\n",
-    "  seconds             until all see all\n",
+    "  seconds             until all have seen all\n",
     "  bytes_per_node      sent until then\n",
     "  datagrams_per_node  likewise",
 );
 
-/// Nodes join through one seed: until all see all
+/// Nodes join through one seed: until all have seen all
 ///
-/// All start within a second and know one address. Whoever is suspected is seen, too: where datagrams are lost, somebody
-/// is suspected all the time. It is an error if not all see all within 600 simulated seconds.
+/// All start within a second and know one address. Who is suspected is seen: where datagrams are lost, somebody always
+/// is. It is an error if somebody has not seen all within 600 simulated seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {

@@ -12,8 +12,8 @@ use crate::sim::Latency;
 /// How precisely the end is found out.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// The experiment: everybody starts within a protocol period and knows one address. It ends when all see all, be it
-/// alive or suspected: where datagrams are lost, somebody is suspected by somebody all the time.
+/// The experiment: everybody starts within a protocol period and knows one address. It ends when everybody has seen all,
+/// be it alive or suspected: where datagrams are lost, somebody is suspected all the time, and now and then taken for dead.
 #[derive(Debug, Clone)]
 pub struct Join {
     /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
@@ -30,7 +30,7 @@ pub struct Join {
 #[derive(Debug, Copy, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Joined {
-    /// When all saw all, counted from when the first could start.
+    /// When all had seen all, counted from when the first could start.
     pub time: Duration,
     /// Bytes sent until then, per node.
     pub bytes_per_node: f64,
@@ -61,7 +61,12 @@ impl Join {
             Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         cluster.lose(self.loss);
         let nodes = self.nodes as usize;
-        until_each(&mut cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
+        let mut seen = vec![false; nodes];
+        until_each(&mut cluster, GLANCE, "see all", pulse, |node| {
+            let seen = &mut seen[node.node().id().get() as usize];
+            *seen |= node.node().live_members() == nodes;
+            *seen
+        })?;
         let time = cluster.now().since(gossip_core::Instant::ORIGIN);
         let per_node = |count: u64| count as f64 / f64::from(self.nodes);
         let counters = cluster.counters();
