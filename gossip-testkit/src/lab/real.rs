@@ -3,11 +3,13 @@
 //! Knows clusters and what is asked of them; each experiment is a file. Must not know how results are printed, nor real
 //! clocks: what costs processor time and memory is [replayed](Log) by whoever has them.
 
+mod acquaint;
 mod advise;
 mod agenda;
 mod detect;
 mod idle;
 mod join;
+mod median;
 mod observed;
 mod reconcile;
 mod spread;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use gossip_core::Config;
 
+use super::epidemic::Impossible;
 use crate::cluster::Cluster;
 use crate::sim::Latency;
 
@@ -28,6 +31,13 @@ pub use join::{Join, Joined};
 pub use observed::{Log, Observed, Setting};
 pub use reconcile::{Reconcile, Reconciliation};
 pub use spread::{Course, Spread};
+
+/// The largest cluster: so many members are what the presets allow.
+pub const MAX_NODES: u32 = 100_000;
+/// The most entries: likewise.
+pub const MAX_KEYS: u32 = 4_000_000;
+/// Where more datagrams are lost nothing is measured but luck.
+pub const MAX_LOSS: f64 = 0.9;
 
 /// How long a cluster may take to come to rest before an experiment is given up, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -79,6 +89,25 @@ pub struct Restless {
     pub what: &'static str,
     /// How long that was waited for.
     pub after: Duration,
+}
+
+/// Why an experiment has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unfinished {
+    /// It cannot be; nothing was run.
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    /// Its cluster did not get where it begins, or ends.
+    #[error(transparent)]
+    Restless(#[from] Restless),
+}
+
+/// What all experiments with a cluster need.
+fn possible(nodes: u32, config: &Config, loss: f64) -> Result<(), Impossible> {
+    Impossible::unless((2..=MAX_NODES).contains(&nodes), "nodes", format!("must be from 2 to {MAX_NODES}"))?;
+    Impossible::unless((0.0..=MAX_LOSS).contains(&loss), "loss", format!("must be from 0 to {MAX_LOSS}"))?;
+    config.check().map_err(|error| Impossible { setting: "config", bound: format!("must be one: {error}") })
 }
 
 /// Called now and then while an experiment runs, so that those who wait see it move.

@@ -34,6 +34,14 @@ fn number(object: &Map<String, Value>, field: &str) -> f64 {
     object[field].as_f64().unwrap_or_else(|| panic!("{field} is a number: {object:?}"))
 }
 
+/// The help of a command says what its fields mean.
+fn explained(line: &str, fields: &[&str]) {
+    let help = out(&format!("{} --help", line.split(' ').next().expect("a command")));
+    let (_, text) = help.split_once("\nWith --json").unwrap_or_else(|| panic!("{help}"));
+    let words: Vec<_> = text.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+    assert!(fields.iter().all(|field| words.contains(field)), "{help}");
+}
+
 #[test]
 fn json_has_one_object_a_line_with_the_fields_of_each_command() {
     let commands = [
@@ -45,6 +53,7 @@ fn json_has_one_object_a_line_with_the_fields_of_each_command() {
     for (line, lines, fields) in commands {
         let objects = objects(line);
         assert_eq!(objects.len(), lines, "{line}");
+        explained(line, &fields);
         for object in objects {
             let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
             names.sort_unstable();
@@ -161,9 +170,25 @@ fn pictures_have_axes_legend_and_points() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_is_exit_code_1() {
+fn a_picture_that_cannot_be_written_is_exit_code_1_before_all_work() {
     let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-such-directory").join("x.svg");
-    let output = sim(&format!("{TABLES} --svg {}", nowhere.display()));
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --svg "), "{output:?}");
+    let large = ["spread --nodes 100000", "idle --nodes 100000", "detect --nodes 100000", "tables --trials 10000000"];
+    for line in large.into_iter().chain([EPIDEMIC]) {
+        let output = sim(&format!("{line} --svg {}", nowhere.display()));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --svg "), "{output:?}");
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_command_that_draws_nothing_leaves_files_as_they_were() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (new, old) = (directory.join("new.svg"), directory.join("old.svg"));
+    fs::write(&old, "a picture").expect("the directory for this is there");
+    for file in [&new, &old] {
+        assert_eq!(sim(&format!("{EPIDEMIC} --hunt 1 --svg {}", file.display())).status.code(), Some(2));
+    }
+    assert!(!new.exists());
+    assert_eq!(fs::read_to_string(&old).expect("it is still there"), "a picture");
 }

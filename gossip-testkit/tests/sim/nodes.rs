@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{number, objects, out, sim};
+use super::{explained, number, objects, out, sim};
 
 const SPREAD: &str = "spread --nodes 12";
 const IDLE: &str = "idle --nodes 5 --seconds 5";
@@ -42,7 +42,7 @@ fn json_has_one_object_with_the_fields_of_each_command() {
         ),
         (JOIN, vec!["bytes_per_node", "datagrams_per_node", "seconds"]),
         (DETECT, vec!["all_s", "false_deaths", "false_suspicions", "first_s"]),
-        (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "update_bytes"]),
+        (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "time_ms", "update_bytes"]),
         (CHECK, vec!["cases", "datagrams", "faults"]),
         (ADVISE, vec!["bytes_per_node_s", "fanout", "interval_ms", "t9999_ms"]),
     ];
@@ -52,6 +52,7 @@ fn json_has_one_object_with_the_fields_of_each_command() {
         let mut names: Vec<&str> = objects[0].keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, fields, "{line}");
+        explained(line, &fields);
         for field in fields {
             assert!(field == "equal" || number(&objects[0], field) >= 0.0, "{line}: {field}");
         }
@@ -160,8 +161,11 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
         ("detect --nodes 9 --kill 5", "--kill", "from 0 to 4"),
         ("detect --nodes 9 --minutes 0", "--minutes", "1..=1440"),
         ("detect --nodes 9 --pause 1", "--pause", "from 0 to 0.9"),
+        ("detect --nodes 10 --kill 5 --pause 0.9", "--pause", "from 0 to 0.4"),
+        ("detect --nodes 3 --pause 0.5", "--pause", "from 0 to 0.333"),
         ("detect --nodes 9 --lifeguard maybe", "--lifeguard", "on, off"),
         ("reconcile --items 5 --difference 11", "--difference", "from 0 to 10"),
+        ("reconcile --items 4000000 --difference 10", "--items", "from 0 to 3999995"),
         ("check --cases 0", "--cases", "1.."),
         ("check --nodes 9..=2", "--nodes", "from 1 to 64"),
         ("check --nodes few", "--nodes", "2..=12"),
@@ -182,6 +186,14 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
 }
 
 #[test]
+fn as_many_crash_as_there_can() {
+    for (nodes, crashes) in [(2, 1), (8, 4), (11, 5)] {
+        let text = out(&format!("detect --nodes {nodes} --minutes 1"));
+        assert!(text.starts_with(&format!("{crashes} crashes among {nodes} nodes")), "{text}");
+    }
+}
+
+#[test]
 fn a_replay_shows_what_happened() {
     let line =
         scenario("fine.txt", "seed 3\nnodes 0-2\nat 2s node 1: put \"a\" \"b\"\nloss 20% on * -> * from 1s to 5s\n");
@@ -189,7 +201,10 @@ fn a_replay_shows_what_happened() {
     for told in ["0 starts", "sends probe to", "LOST", "did Put", "converged after"] {
         assert!(text.contains(told), "{told}:\n{text}");
     }
+    explained("replay", &["trace", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
+    let again = objects(&format!("{line} --seed 9"));
     let objects = objects(&line);
+    assert_eq!(objects, again, "the seed is the scenario's");
     let (last, trace) = objects.split_last().expect("there is something to tell");
     assert!(trace.iter().all(|line| line["trace"].is_string()) && trace.len() > 100);
     assert!(number(last, "datagrams") > 10.0 && number(last, "simulated_s") > 5.0, "{last:?}");
@@ -225,6 +240,7 @@ fn advice_that_there_is_none_is_exit_code_1() {
 fn pictures_have_axes_legend_and_curves() {
     for (command, labels) in [
         (SPREAD, ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
+        ("spread --nodes 2", ["nodes that know (%)", "\n0.1\n", "\n1\n"]),
         ("idle --nodes 12 --seconds 5", ["nodes", "bytes sent per node and second", "1000 entries"]),
         (DETECT, ["time since the crash (s)", "crashes that all have seen (%)", "with Lifeguard"]),
     ] {

@@ -9,10 +9,14 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!("With --json:\n", "  t_last, t_ave  cycles until the last and the mean site knew",);
+
 /// One update spread by anti-entropy alone
 ///
 /// Every site calls one other in every cycle.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct AntiEntropy {
     #[command(flatten)]
     nodes: Nodes,

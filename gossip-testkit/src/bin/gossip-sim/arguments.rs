@@ -1,15 +1,20 @@
 //! Values that several commands take.
 
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gossip_core::rumor::{Exchange, LossOfInterest, Response};
 use gossip_testkit::lab::MAX_NODES;
-use gossip_testkit::lab::real::Preset;
+use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
+
+use crate::canvas::failure;
+use crate::failure::Failure;
 
 /// One of these words, as the configuration file spells them.
 fn word<T>(words: [&'static str; 2], more: Option<&'static str>) -> impl TypedValueParser<Value = T>
@@ -44,7 +49,7 @@ pub(crate) struct Nodes {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cluster {
     /// How many nodes there are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(real::MAX_NODES)))]
     pub(crate) nodes: u32,
 }
 
@@ -60,7 +65,11 @@ pub(crate) struct Loss {
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.parse::<f64>().map_err(|_| "expected a share such as 0.3 or 30%".to_owned())? / unit;
-    if (0.0..=0.9).contains(&share) { Ok(share) } else { Err("must be from 0 to 0.9, or 90%".to_owned()) }
+    if (0.0..=MAX_LOSS).contains(&share) {
+        Ok(share)
+    } else {
+        Err(format!("must be from 0 to {MAX_LOSS}, or {}%", MAX_LOSS * 100.0))
+    }
 }
 
 /// A share for people.
@@ -94,5 +103,20 @@ pub(crate) struct Trials {
 pub(crate) struct Svg {
     /// Draw a picture into this file
     #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
+    svg: Option<PathBuf>,
+}
+
+impl Svg {
+    /// The file, if there is to be one: that it can be written is found out before there is any work to lose. Until
+    /// there is a picture the file stays what it was, or nothing.
+    pub(crate) fn file(self) -> Result<Option<PathBuf>, Failure> {
+        let Some(file) = self.svg else { return Ok(None) };
+        let mut options = File::options();
+        let opened = match options.write(true).create_new(true).open(&file) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => options.create_new(false).open(&file).map(drop),
+            created => created.and_then(|_| fs::remove_file(&file)),
+        };
+        opened.map_err(|error| failure(&file, &error))?;
+        Ok(Some(file))
+    }
 }

@@ -1,6 +1,5 @@
 //! Curves over two axes, as a picture that can be read at the width of a README.
 
-use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,8 +7,8 @@ use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
+use crate::canvas::{self, AXIS, COLOURS, Painted, Root, TICK};
 use crate::failure::Failure;
-use crate::picture::{COLOURS, FONT, SIZE, failure};
 
 /// What an axis says, and what it spans.
 #[derive(Debug)]
@@ -42,67 +41,43 @@ pub(crate) struct Chart {
 impl Chart {
     /// Writes it.
     pub(crate) fn draw(&self, file: &Path) -> Result<(), Failure> {
-        let mut svg = String::new();
         let range = self.x.range.clone();
-        let painted = if self.logarithmic {
-            self.paint(range.clone().log_scale().with_key_points(decades(range)), &mut svg)
-        } else {
-            self.paint(range, &mut svg)
-        };
-        painted.map_err(|error| failure(file, &*error))?;
-        std::fs::write(file, svg).map_err(|error| failure(file, &error))
+        canvas::draw(file, |root| {
+            if self.logarithmic {
+                self.paint(root, range.clone().log_scale().with_key_points(decades(range)))
+            } else {
+                self.paint(root, range)
+            }
+        })
     }
 
-    fn paint<X>(&self, x: X, svg: &mut String) -> Result<(), Box<dyn Error>>
+    fn paint<X>(&self, root: &Root<'_>, x: X) -> Painted<()>
     where
         X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
     {
-        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
-            .caption(&self.title, (FONT, 24))
-            .margin(16)
-            .margin_right(32)
-            .x_label_area_size(52)
-            .y_label_area_size(80)
-            .build_cartesian_2d(x, self.y.range.clone())?;
-        chart
+        let mut plane = canvas::plane(root, &self.title, 32, (x, self.y.range.clone()))?;
+        plane
             .configure_mesh()
             .x_desc(self.x.name)
             .y_desc(self.y.name)
             .x_labels(10)
             .x_label_formatter(&|x| tick(*x, self.x.range.end))
             .y_label_formatter(&|y| tick(*y, self.y.range.end))
-            .axis_desc_style((FONT, 19))
-            .label_style((FONT, 17))
+            .axis_desc_style(AXIS)
+            .label_style(TICK)
             .bold_line_style(BLACK.mix(0.15))
             .light_line_style(WHITE)
             .draw()?;
         for ((name, points), colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
             let (start, end) = (self.x.range.start, self.x.range.end);
             let visible = points.iter().copied().filter(|point| (start..=end).contains(&point.0));
-            chart
-                .draw_series(LineSeries::new(visible.clone(), colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
-            if self.dots {
-                chart.draw_series(visible.map(|point| Circle::new(point, 4, colour.filled())))?;
-            }
+            canvas::curve(&mut plane, name, visible, (colour, self.dots))?;
         }
         let position = match self.legend {
             Legend::LowerRight => SeriesLabelPosition::LowerRight,
             Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
         };
-        chart
-            .configure_series_labels()
-            .position(position)
-            .margin(12)
-            .legend_area_size(34)
-            .background_style(WHITE.mix(0.9))
-            .border_style(BLACK.mix(0.3))
-            .label_font((FONT, 17))
-            .draw()?;
-        Ok(root.present()?)
+        canvas::legend(&mut plane, position)
     }
 }
 

@@ -1,10 +1,12 @@
 //! `check`: random scenarios of faults, and the smallest one that fails.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use gossip_core::Node;
+use gossip_testkit::invariant::Invariant;
 use gossip_testkit::lab::trials;
-use gossip_testkit::{Addr, Checker, Command, Counters, Failure as Violated, Scenario, Swarm};
+use gossip_testkit::{Addr, Checker, Command, Counters, Failure as Violated, Machine, Scenario, Swarm};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -14,11 +16,22 @@ use crate::progress::Progress;
 /// So many scenarios at a time, after which a failure is looked into.
 const BATCH: u32 = 64;
 const MOST_NODES: u32 = 64;
+/// So often at most a scenario is run to make it smaller.
+const MOST_RUNS: u32 = 3_000;
+
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  cases               scenarios that were run\n",
+    "  datagrams, faults   in all of them\n",
+    "  violated, scenario  on failure instead: what did not hold, and where",
+);
 
 /// Random fault scenarios, each of which must converge
 ///
 /// On failure the smallest scenario that fails is printed, in a form that `replay` reads, and the exit code is 1.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many scenarios
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
@@ -67,8 +80,7 @@ impl Arguments {
             for (number, planned, counters) in numbers {
                 let Some(counters) = counters else {
                     drop(progress);
-                    let failure = Checker::<Node<Addr>>::default().check(&swarm.scenario::<Command>(number));
-                    return failure.map_or_else(|failure| show(&failure, output), |_| Ok(()));
+                    return failed(&swarm.scenario(number), output);
                 };
                 total += counters;
                 faults += planned;
@@ -86,6 +98,40 @@ impl Arguments {
     }
 }
 
+/// Runs a scenario that has failed again and again, until it is the smallest that does, and tells of it.
+fn failed(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
+    let progress = Rc::new(Progress::new(MOST_RUNS.into()));
+    let bar = progress.clone();
+    // Its invariants are made anew for each run.
+    let felt = move |_: &_| {
+        bar.step();
+        Pulse
+    };
+    let result = Checker::<Node<Addr>>::default().most_runs(MOST_RUNS).invariant(felt).check(scenario);
+    drop(progress);
+    match result {
+        Err(failure) => show(&failure, output),
+        Ok(_) => fickle(scenario, output),
+    }
+}
+
+/// Nothing that holds: it is there to be made.
+struct Pulse;
+
+impl<M: Machine> Invariant<M> for Pulse {
+    fn name(&self) -> &'static str {
+        "a run moves the bar"
+    }
+}
+
+/// Equal runs that differ are a failure, whatever did not hold in one of them.
+fn fickle(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
+    let (violated, text) = ("the same run twice is the same", scenario.to_string());
+    output.object(&Found { violated, scenario: &text })?;
+    output.note(&format!("# violated: {violated}\n{}", text.trim_end()))?;
+    Err(Failure::Shown(format!("error: case {} failed, and did not when it was run again", scenario.seed)))
+}
+
 /// What failed, with its explanation as comments, so that all of it is a scenario.
 pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
     output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
@@ -97,4 +143,16 @@ pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failur
     }
     output.note(failure.scenario().trim_end())?;
     Err(Failure::Shown(format!("error: {} did not hold at {:?}", failure.invariant(), failure.at())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_does_not_happen_again_is_one() {
+        let fine: Scenario<Command> = Swarm::default().scenario(7);
+        let failure = failed(&fine, &mut Output::new(true)).unwrap_err();
+        assert_eq!(failure.to_string(), "error: case 7 failed, and did not when it was run again");
+    }
 }

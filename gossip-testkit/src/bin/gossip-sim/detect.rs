@@ -13,24 +13,37 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
+/// How many crash unless said, where there are so many.
+const KILL: u32 = 5;
+
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  first_s, all_s    when one, and all, had seen a crash; null if never\n",
+    "  false_suspicions  events at any node\n",
+    "  false_deaths      likewise",
+);
+
 /// Crashes and false alarms: when who sees the one, how many are the other
 ///
 /// Times are the medians over all crashes, which come one after another. False alarms are events at any node about
 /// members that ran all the time. Without Lifeguard it is SWIM as the Lifeguard paper compares it: α = 5, β = 1, no
 /// local health, no buddy system. The picture shows, with and without, when how many crashes were seen by all.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nodes: Cluster,
     #[command(flatten)]
     loss: Loss,
-    /// How many nodes crash
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=10_000))]
-    kill: u32,
+    /// How many nodes crash, at most half of them [default: 5, or half of the nodes]
+    #[arg(long, value_name = "K")]
+    kill: Option<u32>,
     /// How long it is looked at, in simulated minutes
     #[arg(long, value_name = "M", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
-    /// Which share of the members stands still now and then, for 5 to 20 s
+    /// Which share of the members stands still now and then, for 5 to 20 s; one
+    /// at least neither crashes nor does that
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
     pause: f64,
     /// Whether Lifeguard's extensions of SWIM are used
@@ -51,21 +64,28 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let (Cluster { nodes }, Loss { loss }) = (self.nodes, self.loss);
-        if self.kill > nodes / 2 {
-            let bound = format!("must be from 0 to {}: half of the nodes", nodes / 2);
-            return Err(Failure::Flag { flag: "kill".into(), bound });
-        }
         let detect = Detect {
             nodes,
             config: config(self.lifeguard == "on"),
             latency: Latency::default(),
             loss,
-            kill: self.kill,
+            kill: self.kill.unwrap_or(KILL.min(nodes / 2)),
             pause: self.pause,
             time: Duration::from_secs(60 * self.minutes),
         };
-        let progress = Progress::new(detect.pulses());
+        detect.check()?;
+        let svg = self.svg.file()?;
+        let lifeguard = self.lifeguard == "on";
+        let progress = Progress::new(detect.pulses() * if svg.is_some() { 2 } else { 1 });
         let seen = detect.run(seed, &|| progress.step())?;
+        let curves = match &svg {
+            Some(_) => {
+                let other = Detect { config: config(!lifeguard), ..detect }.run(seed, &|| progress.step())?;
+                let (with, without) = if lifeguard { (&seen, &other) } else { (&other, &seen) };
+                vec![("with Lifeguard".to_owned(), steps(with)), ("without".to_owned(), steps(without))]
+            }
+            None => Vec::new(),
+        };
         drop(progress);
 
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
@@ -76,7 +96,7 @@ impl Arguments {
         output.table(
             &format!(
                 "{} crashes among {nodes} nodes in {} min, {} loss, {} paused, Lifeguard {}",
-                self.kill,
+                detect.kill,
                 self.minutes,
                 percent(loss),
                 percent(self.pause),
@@ -85,12 +105,7 @@ impl Arguments {
             ["first (s)", "all (s)", "false suspicions", "false deaths"],
             &[[time(first_s), time(all_s), false_suspicions.to_string(), false_deaths.to_string()]],
         )?;
-        let Some(file) = self.svg.svg else { return Ok(()) };
-        let progress = Progress::new(2 * detect.pulses());
-        let [with, without] = [true, false]
-            .map(|lifeguard| Detect { config: config(lifeguard), ..detect.clone() }.run(seed, &|| progress.step()));
-        drop(progress);
-        picture(&detect, [("with Lifeguard", with?), ("without", without?)]).draw(&file)
+        svg.map_or(Ok(()), |file| picture(&detect, curves).draw(&file))
     }
 }
 
@@ -115,8 +130,7 @@ fn steps(seen: &Detection) -> Vec<(f64, f64)> {
     times.into_iter().zip(1..).flat_map(step).collect()
 }
 
-fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
-    let curves = results.map(|(name, seen)| (name.to_owned(), steps(&seen)));
+fn picture(detect: &Detect, curves: Vec<(String, Vec<(f64, f64)>)>) -> Chart {
     let end = curves.iter().filter_map(|(_, curve)| curve.last()).map(|point| point.0);
     let Detect { kill, nodes, loss, .. } = detect;
     Chart {
@@ -126,6 +140,6 @@ fn picture(detect: &Detect, results: [(&str, Detection); 2]) -> Chart {
         logarithmic: false,
         dots: false,
         legend: Legend::UpperLeft,
-        curves: curves.into(),
+        curves,
     }
 }

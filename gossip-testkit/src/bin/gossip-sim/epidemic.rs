@@ -11,10 +11,19 @@ use crate::output::{Output, figure};
 use crate::picture::{Curve, Picture};
 use crate::progress::Progress;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  residue        the share of sites never reached\n",
+    "  traffic        updates sent per site\n",
+    "  t_ave, t_last  cycles until the mean and the last site were reached",
+);
+
 /// A rumor until nobody is infective: residue, traffic, delay
 ///
 /// The picture shows the choice, a cross, among the rumor menu at the same size.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 #[command(override_usage = "gossip-sim epidemic --nodes <N> --exchange <E> --response <R>\n       \
     --loss-of-interest <L> --k <K> [OPTIONS]")]
 pub(crate) struct Arguments {
@@ -71,6 +80,8 @@ impl Arguments {
         };
         let (connection_limit, hunt) = (self.connection_limit, self.hunt);
         let epidemic = Epidemic { connection_limit, hunt, ..Epidemic::new(self.nodes.nodes, policy) };
+        epidemic.check()?;
+        let svg = self.svg.file()?;
         let measured = measure(&[&epidemic], self.trials.trials, seed)?[0];
         let [residue, traffic, t_ave, t_last] = means(&measured);
         output.object(&Row { residue, traffic, t_ave, t_last })?;
@@ -84,7 +95,7 @@ impl Arguments {
             ["", "residue", "traffic", "t_ave", "t_last"],
             &[row("mean", [residue, traffic, t_ave, t_last].map(figure)), row("standard error", errors)],
         )?;
-        self.svg.svg.map_or(Ok(()), |file| {
+        svg.map_or(Ok(()), |file| {
             let mut picture =
                 Picture::new(&format!("The rumor menu: {} sites, fanout 1, k from 1 to 6", epidemic.nodes));
             picture.mark(traffic, residue);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use gossip_testkit::ParseError;
 use gossip_testkit::lab::Impossible;
-use gossip_testkit::lab::real::Restless;
+use gossip_testkit::lab::real::{Restless, Unfinished};
 
 /// Why a command did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,16 @@ impl Failure {
 impl From<Impossible> for Failure {
     fn from(Impossible { setting, bound }: Impossible) -> Self {
         Self::Flag { flag: setting.replace('_', "-"), bound }
+    }
+}
+
+impl From<Unfinished> for Failure {
+    fn from(unfinished: Unfinished) -> Self {
+        match unfinished {
+            Unfinished::Impossible(impossible) => impossible.into(),
+            Unfinished::Restless(restless) => Self::Restless(restless),
+            other => Self::Shown(format!("error: {other}")),
+        }
     }
 }
 

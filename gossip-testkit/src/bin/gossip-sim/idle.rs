@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gossip_core::Config;
 use gossip_testkit::Latency;
-use gossip_testkit::lab::real::{Idle, Log, Rest};
+use gossip_testkit::lab::real::{Idle, Log, MAX_KEYS, MAX_NODES, Rest};
 use serde::Serialize;
 
 use crate::arguments::Svg;
@@ -15,21 +15,35 @@ use crate::progress::Progress;
 
 /// How often a life is lived through again: the fastest time is the least disturbed.
 const REPEATS: usize = 3;
+/// How many lives are lived through again, about: four for time and memory, one of the pair for memory.
+const LIVES: u64 = 4 * (REPEATS as u64 + 1) + 1;
 /// The entries of the picture's second curve, unless said.
 const SOME_KEYS: u32 = 1_000;
+
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  bytes_per_node_s       sent per second\n",
+    "  datagrams_per_node_s   likewise\n",
+    "  largest_datagram       in bytes\n",
+    "  cpu_us_per_node_s      microseconds of processor time per second\n",
+    "  heap_bytes_per_member  bytes allocated for one member more",
+);
 
 /// A converged cluster at rest: traffic, processor time, memory
 ///
 /// Processor time is that of some of the nodes, each run alone with everything that it received. Memory is what a node
 /// has allocated more than one of a pair with the same entries, per member more. The picture shows bytes against the
-/// size of the cluster.
+/// size of the cluster. More than 2,000 nodes do not join one by one: they start with what one of them knows of all, as
+/// after a restart.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many nodes there are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]
     nodes: u32,
     /// How many entries everybody holds
-    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=4_000_000))]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     keys: u32,
     /// How long it is looked at, in simulated seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -56,11 +70,16 @@ impl Arguments {
             config: Config::lan(),
             latency: Latency::default(),
         };
-        let sizes = if self.svg.svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
-        let progress = Progress::new(idle.pulses() * (1 + 2 * sizes.len() as u64));
+        idle.check()?;
+        let svg = self.svg.file()?;
+        let sizes = if svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
+        // As much as one of so many nodes had its part in.
+        let life = (idle.pulses() / u64::from(idle.nodes)).max(1);
+        let pair = Idle { nodes: 2, time: Duration::from_secs(1), ..idle.clone() };
+        let progress = Progress::new(idle.pulses() * (1 + 2 * sizes.len() as u64) + pair.pulses() + LIVES * life);
         let pulse = || progress.step();
         let rest = idle.run(seed, &pulse)?;
-        let pair = Idle { nodes: 2, time: Duration::from_secs(1), ..idle.clone() }.run(seed, &pulse)?;
+        let pair = pair.run(seed, &pulse)?;
         let mut curves = Vec::new();
         for keys in [0, if idle.keys == 0 { SOME_KEYS } else { idle.keys }] {
             let mut points = Vec::new();
@@ -71,15 +90,16 @@ impl Arguments {
             }
             curves.push((format!("{keys} entries"), points));
         }
-        drop(progress);
-
+        let lived = || progress.steps(life);
+        let time = |log| processor_time(log, &rest, &lived) * 1e6 / self.seconds as f64;
         let row = Row {
             bytes_per_node_s: rest.usage.bytes_per_node_second(),
             datagrams_per_node_s: rest.usage.datagrams_per_node_second(),
             largest_datagram: rest.largest,
-            cpu_us_per_node_s: mean(rest.logs.iter().map(|log| processor_time(log, &rest) * 1e6 / self.seconds as f64)),
-            heap_bytes_per_member: (heap(&rest) - heap(&pair)) / f64::from(idle.nodes - 2),
+            cpu_us_per_node_s: mean(rest.logs.iter().map(time)),
+            heap_bytes_per_member: (heap(&rest, &lived) - heap(&pair, &lived)) / f64::from(idle.nodes - 2),
         };
+        drop(progress);
         output.object(&row)?;
         output.table(
             &format!("{} nodes with {} entries at rest", idle.nodes, idle.keys),
@@ -93,7 +113,7 @@ impl Arguments {
             ]],
         )?;
         output.note("  (per node)")?;
-        self.svg.svg.map_or(Ok(()), |file| picture(curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(curves).draw(&file))
     }
 }
 
@@ -104,19 +124,21 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 
 /// Seconds that a node, alone, takes for what it did at rest.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
-fn processor_time(log: &Log, rest: &Rest) -> f64 {
+fn processor_time(log: &Log, rest: &Rest, lived: &dyn Fn()) -> f64 {
     let run = || {
         let mut replay = log.replay();
         replay.run_until(rest.from);
         let start = std::time::Instant::now();
         replay.run_until(rest.to);
-        start.elapsed().as_secs_f64()
+        let time = start.elapsed().as_secs_f64();
+        lived();
+        time
     };
     (0..REPEATS).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
 /// Bytes that a node has allocated at the end, the mean of several.
-fn heap(rest: &Rest) -> f64 {
+fn heap(rest: &Rest, lived: &dyn Fn()) -> f64 {
     let allocated = |log: &Log| {
         let mut node = None;
         let info = allocation_counter::measure(|| {
@@ -124,6 +146,7 @@ fn heap(rest: &Rest) -> f64 {
             replay.run_until(rest.to);
             node = Some(replay.into_node());
         });
+        lived();
         info.bytes_current as f64
     };
     mean(rest.logs.iter().map(allocated))

@@ -1,11 +1,12 @@
 //! What a gossip configuration does, seen before it is deployed.
 //!
 //! One file per command, each with its arguments and a `run`; [`output`], [`progress`], [`picture`] and
-//! [`chart`] are what they share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
+//! [`chart`], both on a [`canvas`], are what they share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
 
 mod advise;
 mod anti_entropy;
 mod arguments;
+mod canvas;
 mod chart;
 mod check;
 mod detect;
@@ -31,7 +32,7 @@ use output::Output;
 
 /// Shows what a gossip configuration does, before it is deployed.
 ///
-/// Same command, same seed, same figures, on any machine.
+/// Same command, same seed, same figures, on any machine; all but the processor time that `idle` prints.
 #[derive(Debug, Parser)]
 #[command(name = "gossip-sim", version, max_term_width = 80)]
 struct Arguments {

@@ -1,28 +1,14 @@
 //! Traffic against residue, as a picture that can be read at the width of a README.
 
-use std::error::Error;
 use std::path::Path;
 
 use plotters::prelude::*;
 
+use crate::canvas::{self, AXIS, COLOURS, Painted, Root, TICK};
 use crate::failure::Failure;
 
-pub(crate) const SIZE: (u32, u32) = (900, 640);
-pub(crate) const FONT: &str = "sans-serif";
 /// Residues below this are as good as none, and would squeeze the rest.
 const FLOOR: f64 = 1e-7;
-/// Okabe and Ito's colours, which the colour-blind can tell apart, and grey.
-pub(crate) const COLOURS: [RGBColor; 9] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(110, 80, 30),
-    RGBColor(120, 120, 120),
-    RGBColor(0, 0, 0),
-];
 
 /// A way of spreading rumors, at increasing `k`.
 #[derive(Debug)]
@@ -61,70 +47,41 @@ impl Picture {
 
     /// Writes it. `marks` is what the legend calls the marks.
     pub(crate) fn draw(&self, marks: &str, file: &Path) -> Result<(), Failure> {
-        self.paint(marks, file).map_err(|error| failure(file, &*error))
+        canvas::draw(file, |root| self.paint(root, marks))
     }
 
-    fn paint(&self, marks: &str, file: &Path) -> Result<(), Box<dyn Error>> {
+    fn paint(&self, root: &Root<'_>, marks: &str) -> Painted<()> {
         let points = || self.curves.iter().flat_map(|curve| &curve.points).chain(&self.marks);
         // The legend goes where no curve does: to the right of those that fall.
         let traffic = points().map(|point| point.0).fold(1.0, f64::max).ceil() + 1.0;
         let floor = points().map(|point| point.1).filter(|&residue| residue >= FLOOR).fold(1.0, f64::min);
         let residue = 10_f64.powf(floor.log10().floor())..1.0;
 
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-            root.fill(&WHITE)?;
-            let mut chart = ChartBuilder::on(&root)
-                .caption(&self.title, (FONT, 24))
-                .margin(16)
-                .x_label_area_size(52)
-                .y_label_area_size(80)
-                .build_cartesian_2d(0.0..traffic, residue.clone().log_scale())?;
-            chart
-                .configure_mesh()
-                .x_desc("traffic: updates sent per site")
-                .y_desc("residue: share of sites never reached")
-                .y_label_formatter(&|residue| format!("{residue:.0e}"))
-                .axis_desc_style((FONT, 19))
-                .label_style((FONT, 17))
-                .light_line_style(WHITE)
-                .draw()?;
-            let law = (0..=200).map(|i| traffic * f64::from(i) / 200.0).map(|m| (m, (-m).exp()));
-            let law = law.filter(|&(_, s)| residue.contains(&s));
-            chart
-                .draw_series(DashedLineSeries::new(law, 6, 5, BLACK.mix(0.6).stroke_width(2)))?
-                .label("s = exp(−m)")
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], BLACK.mix(0.6).stroke_width(2)));
-            for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
-                let visible: Vec<_> = curve.points.iter().copied().filter(|&(_, s)| s >= residue.start).collect();
-                let dots = visible.clone();
-                chart
-                    .draw_series(LineSeries::new(visible, colour.stroke_width(2)))?
-                    .label(&curve.name)
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
-                chart.draw_series(dots.into_iter().map(|point| Circle::new(point, 4, colour.filled())))?;
-            }
-            let cross = |at| Cross::new(at, 8, BLACK.stroke_width(2));
-            chart
-                .draw_series(self.marks.iter().copied().filter(|&(_, s)| s >= residue.start).map(cross))?
-                .label(marks)
-                .legend(|(x, y)| Cross::new((x + 12, y), 6, BLACK.stroke_width(2)));
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .margin(12)
-                .legend_area_size(34)
-                .background_style(WHITE.mix(0.9))
-                .border_style(BLACK.mix(0.3))
-                .label_font((FONT, 17))
-                .draw()?;
-            root.present()?;
+        let mut plane = canvas::plane(root, &self.title, 16, (0.0..traffic, residue.clone().log_scale()))?;
+        plane
+            .configure_mesh()
+            .x_desc("traffic: updates sent per site")
+            .y_desc("residue: share of sites never reached")
+            .y_label_formatter(&|residue| format!("{residue:.0e}"))
+            .axis_desc_style(AXIS)
+            .label_style(TICK)
+            .light_line_style(WHITE)
+            .draw()?;
+        let law = (0..=200).map(|i| traffic * f64::from(i) / 200.0).map(|m| (m, (-m).exp()));
+        let law = law.filter(|&(_, s)| residue.contains(&s));
+        plane
+            .draw_series(DashedLineSeries::new(law, 6, 5, BLACK.mix(0.6).stroke_width(2)))?
+            .label("s = exp(−m)")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], BLACK.mix(0.6).stroke_width(2)));
+        for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
+            let visible = curve.points.iter().copied().filter(|&(_, s)| s >= residue.start);
+            canvas::curve(&mut plane, &curve.name, visible, (colour, true))?;
         }
-        Ok(std::fs::write(file, svg)?)
+        let cross = |at| Cross::new(at, 8, BLACK.stroke_width(2));
+        plane
+            .draw_series(self.marks.iter().copied().filter(|&(_, s)| s >= residue.start).map(cross))?
+            .label(marks)
+            .legend(|(x, y)| Cross::new((x + 12, y), 6, BLACK.stroke_width(2)));
+        canvas::legend(&mut plane, SeriesLabelPosition::UpperRight)
     }
-}
-
-pub(crate) fn failure(file: &Path, error: &dyn Error) -> Failure {
-    Failure::Picture { file: file.display().to_string(), reason: error.to_string() }
 }

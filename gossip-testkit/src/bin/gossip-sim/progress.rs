@@ -26,7 +26,12 @@ impl Progress {
 
     /// One step is done; from any thread.
     pub(crate) fn step(&self) {
-        self.bar.inc(1);
+        self.steps(1);
+    }
+
+    /// So many are.
+    pub(crate) fn steps(&self, count: u64) {
+        self.bar.inc(count);
         if !self.shown.load(Ordering::Relaxed)
             && self.bar.elapsed() > PATIENCE
             && !self.shown.swap(true, Ordering::Relaxed)

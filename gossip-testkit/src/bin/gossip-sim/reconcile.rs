@@ -1,6 +1,6 @@
 //! `reconcile`: two replicas that differ.
 
-use gossip_testkit::lab::real::Reconcile;
+use gossip_testkit::lab::real::{MAX_KEYS, Reconcile};
 use serde::Serialize;
 
 use crate::arguments::{Loss, percent};
@@ -11,16 +11,28 @@ use crate::progress::Progress;
 /// The simulated seconds before the measurement, and a few after it.
 const PULSES: u64 = 100;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  identification_bytes  sent to find out what differs\n",
+    "  update_bytes          sent to make it equal\n",
+    "  datagrams             sent by both\n",
+    "  round_trips           the longest chain of answers to answers, in pairs\n",
+    "  time_ms               from the first datagram until both are equal\n",
+    "  equal                 whether they are",
+);
+
 /// Two replicas that differ in D entries become equal by anti-entropy
 ///
 /// Each lacks half of the difference. Identification is every byte that is not the encoding of an update.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// How many entries each holds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     items: u32,
-    /// How many entries only one of them holds
-    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=3_000_000))]
+    /// How many entries only one of them holds: at most twice as many
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=2 * i64::from(MAX_KEYS)))]
     difference: u32,
     #[command(flatten)]
     loss: Loss,
@@ -32,24 +44,24 @@ struct Row {
     update_bytes: u64,
     datagrams: u64,
     round_trips: u32,
+    time_ms: f64,
     equal: bool,
 }
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Self { items, difference, loss: Loss { loss } } = self;
-        if difference > 2 * items {
-            let bound = format!("must be from 0 to {}: twice the entries of each", 2 * items);
-            return Err(Failure::Flag { flag: "difference".into(), bound });
-        }
+        let reconcile = Reconcile { items, difference, loss };
+        reconcile.check()?;
         let progress = Progress::new(PULSES);
-        let done = Reconcile { items, difference, loss }.run(seed, &|| progress.step())?;
+        let done = reconcile.run(seed, &|| progress.step())?;
         drop(progress);
         let row = Row {
             identification_bytes: done.identification_bytes,
             update_bytes: done.update_bytes,
             datagrams: done.datagrams,
             round_trips: done.round_trips,
+            time_ms: done.time.as_secs_f64() * 1e3,
             equal: done.equal,
         };
         output.object(&row)?;
@@ -64,6 +76,6 @@ impl Arguments {
                 if row.equal { "yes" } else { "no" }.to_owned(),
             ]],
         )?;
-        output.note(&format!("  ({} ms, 1 ms each way)", figure(done.time.as_secs_f64() * 1e3)))
+        output.note(&format!("  ({} ms, 1 ms each way)", figure(row.time_ms)))
     }
 }

@@ -11,10 +11,20 @@ use crate::check;
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  trace                   a line of what happened, an object for each\n",
+    "  converged_after_s       after the last write and fault, in the last object\n",
+    "  simulated_s, datagrams  of all of it, likewise\n",
+    "  violated, scenario      on failure instead: what did not hold, and where",
+);
+
 /// Run a scenario's text again, with its trace
 ///
-/// The exit code is 1 if it fails, 2 if it is no scenario.
+/// The exit code is 1 if it fails, 2 if it is no scenario. The seed is the scenario's own: --seed changes nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     /// The scenario, as `check` prints it
     file: PathBuf,

@@ -9,8 +9,16 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  mean_rounds  rounds until all know, the mean\n",
+    "  sd           the standard deviation of one trial",
+);
+
 /// Rounds until all know, where everybody stays infective
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Rounds {
     #[command(flatten)]
     nodes: Nodes,

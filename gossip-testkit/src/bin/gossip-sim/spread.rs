@@ -15,12 +15,22 @@ use crate::progress::Progress;
 /// The curves of the picture, besides the loss that was asked for.
 const LOSSES: [f64; 3] = [0.0, 0.1, 0.3];
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json:\n",
+    "  t50_ms, t99_ms, t100_ms  when so many per cent knew; null if never\n",
+    "  bytes_per_node           sent for one put\n",
+    "  datagrams_per_node       likewise\n",
+    "  copies_per_node          how often the value was received",
+);
+
 /// Real nodes: when one put has reached 50, 99 and 100 % of them
 ///
 /// The medians of ten puts, five in each of two clusters, from random nodes. A value has 64 bytes. Bytes and
 /// datagrams are per node and put, beyond those of a cluster at rest: under loss the traffic of suspicions makes that
 /// uncertain. Copies are received bodies. The picture shows the share that knows over time, per loss rate.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nodes: Cluster,
@@ -57,7 +67,9 @@ impl Arguments {
         config.rumor.interval = self.interval_ms.map_or(config.rumor.interval, Duration::from_millis);
         config.rumor.relay_delay = config.rumor.relay_delay.min(config.rumor.interval);
         let spread = Spread { nodes, config, latency: self.preset.latency(), loss: self.loss.loss };
-        let mut losses: Vec<f64> = self.svg.svg.iter().flat_map(|_| LOSSES).collect();
+        spread.check()?;
+        let svg = self.svg.file()?;
+        let mut losses: Vec<f64> = svg.iter().flat_map(|_| LOSSES).collect();
         losses.retain(|&loss| loss != spread.loss);
         let progress = Progress::new(Spread::PULSES * (1 + losses.len() as u64));
         let course = spread.run(seed, &|| progress.step())?;
@@ -92,7 +104,7 @@ impl Arguments {
             ]],
         )?;
         output.note("  (bytes, datagrams and copies of the value per node, ± standard error)")?;
-        self.svg.svg.map_or(Ok(()), |file| picture(nodes, curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(nodes, curves).draw(&file))
     }
 }
 
@@ -105,7 +117,8 @@ fn picture(nodes: u32, mut curves: Vec<(f64, Vec<(f64, f64)>)>) -> Chart {
     // The tail after 99.95 % would squeeze the S.
     let settled = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 99.95));
     let end = round_up(settled.map(|point| point.0).fold(1.0, f64::max));
-    let halves = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.1 >= 50.0));
+    // Who put it knew at once, and there is no 0 on this axis.
+    let halves = curves.iter().filter_map(|(_, curve)| curve.iter().find(|point| point.0 > 0.0 && point.1 >= 50.0));
     let half = halves.map(|point| point.0).fold(end, f64::min);
     let start = 10_f64.powf(half.log10().floor() - 1.0);
     Chart {

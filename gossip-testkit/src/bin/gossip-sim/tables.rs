@@ -10,11 +10,22 @@ use crate::output::{Output, figure};
 use crate::picture::{Curve, Picture};
 use crate::progress::Progress;
 
+/// What the fields mean that programs get.
+const FIELDS: &str = concat!(
+    "With --json, an object for each row:\n",
+    "  table          which: exchange, response and loss of interest\n",
+    "  k              the k of the loss of interest\n",
+    "  residue        the share of sites never reached\n",
+    "  traffic        updates sent per site\n",
+    "  t_ave, t_last  cycles until the mean and the last site were reached",
+);
+
 /// Demers' tables 1 to 3 beside the paper's figures
 ///
 /// A rumor among 1,000 sites. Residue is the share of sites never reached, traffic the updates sent per site, t_ave and t_last the cycles until
 /// the mean and the last site were reached. The paper's t_ave for push contradicts its own t_last.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FIELDS)]
 pub(crate) struct Tables {
     #[command(flatten)]
     trials: Trials,
@@ -35,6 +46,7 @@ struct Row {
 impl Tables {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Self { trials: Trials { trials }, svg } = self;
+        let svg = svg.file()?;
         let cells: usize = TABLES.iter().map(|table| table.paper.len()).sum();
         let progress = Progress::new(cells as u64 * u64::from(trials));
         let mut results = Vec::new();
@@ -64,7 +76,7 @@ impl Tables {
             output.note("")?;
             picture.curve(Curve::new(table.name.replace('-', ", "), points));
         }
-        svg.svg.map_or(Ok(()), |file| picture.draw("the paper's figures", &file))
+        svg.map_or(Ok(()), |file| picture.draw("the paper's figures", &file))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::spread::{Sightings, Spread, at_rest};
-use super::{Preset, Pulse, Restless};
+use super::{Preset, Pulse, Restless, Unfinished, possible};
+use crate::lab::Impossible;
 use crate::lab::trials::over;
 use crate::scenario::Dice;
 
@@ -18,9 +19,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The experiment: the LAN preset in all its variations.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How likely a datagram is lost.
+    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
     /// How long is waited for the last put to arrive.
     pub within: Duration,
@@ -44,11 +45,20 @@ impl Sweep {
     /// How often the pulse is felt.
     pub const PULSES: u64 = (FANOUTS.len() * INTERVALS.len()) as u64;
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &Preset::Lan.config(), self.loss)
+    }
+
     /// Tries them all, the cheapest first.
     ///
     /// # Errors
-    /// A cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Vec<Advice>, Restless> {
+    /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Vec<Advice>, Unfinished> {
+        self.check()?;
         let cells: Vec<_> = FANOUTS.into_iter().flat_map(|fanout| INTERVALS.map(|ms| (fanout, ms))).collect();
         let results = over(&cells, pulse, |&(fanout, ms)| self.cell(seed, fanout, Duration::from_millis(ms)));
         let mut advice = results.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Observed, Pulse};
 use crate::cluster::Cluster;
+use crate::metrics::Usage;
 
 /// Steps of simulated time between two pulses.
 const STEP: Duration = Duration::from_millis(100);
@@ -31,6 +32,17 @@ impl<'a> Agenda<'a> {
         }
         pass(cluster, (start + end).since(cluster.now()), pulse);
     }
+}
+
+/// Lets time pass, and says what was sent meanwhile.
+pub(super) fn measure(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pulse<'_>) -> Usage {
+    let (end, mut usage) = (cluster.now() + time, cluster.measure(Duration::ZERO));
+    while cluster.now() < end {
+        let Usage { nodes, datagrams, bytes, largest_ever, .. } = cluster.measure(STEP.min(end.since(cluster.now())));
+        usage = Usage { nodes, time, datagrams: usage.datagrams + datagrams, bytes: usage.bytes + bytes, largest_ever };
+        pulse();
+    }
+    usage
 }
 
 /// Lets time pass.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant, Status};
 
 use super::agenda::Agenda;
-use super::{Observed, Pulse, Restless, Setting, until_rest};
+use super::median::median;
+use super::{Observed, Pulse, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::scenario::Dice;
 use crate::sim::Latency;
 
@@ -21,17 +23,17 @@ const RUN: (u64, u64) = (10_000, 60_000);
 /// The experiment: members crash one after another while others, perhaps, stand still now and then.
 #[derive(Debug, Clone)]
 pub struct Detect {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
     /// How they are configured.
     pub config: Config,
     /// How long datagrams are under way.
     pub latency: Latency,
-    /// How likely a datagram is lost.
+    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
-    /// How many of them crash.
+    /// How many of them crash: at most half.
     pub kill: u32,
-    /// The share of members that stand still now and then.
+    /// The share of members that stand still now and then. Somebody neither crashes nor stands still, and sees it.
     pub pause: f64,
     /// How long it is looked at. Crashes come evenly, the last a quarter of this before its end.
     pub time: Duration,
@@ -54,18 +56,12 @@ pub struct Detection {
 impl Detection {
     /// When a crash was first seen, the median of all; none if most never were.
     pub fn first(&self) -> Option<Duration> {
-        self.median(1)
+        median(&self.seen, 1)
     }
 
     /// When all had seen it, likewise.
     pub fn all(&self) -> Option<Duration> {
-        self.median(self.witnesses)
-    }
-
-    fn median(&self, witnesses: usize) -> Option<Duration> {
-        let mut times: Vec<_> = self.seen.iter().map(|seen| seen.get(witnesses - 1).copied()).collect();
-        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
-        times.get(times.len() / 2).copied().flatten()
+        median(&self.seen, self.witnesses)
     }
 }
 
@@ -91,11 +87,28 @@ impl Detect {
         150 + self.time.as_secs() * 10
     }
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, self.loss)?;
+        let Self { nodes, kill, pause, .. } = *self;
+        let most = nodes / 2;
+        Impossible::unless(kill <= most, "kill", format!("must be from 0 to {most}: half of the nodes"))?;
+        let others = nodes - kill - 1;
+        // Rounded down, so that what is said to be possible is.
+        let most = f64::from((u64::from(others) * 1_000 / u64::from(nodes)) as u32) / 1e3;
+        let bound = format!("must be from 0 to {most}: of {nodes} nodes {kill} crash, and somebody is left to see it");
+        Impossible::unless(pause >= 0.0 && self.paused() <= others, "pause", bound)
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster that does not come to rest before the first crash.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Detection, Restless> {
+    /// See [`check`](Self::check); a cluster that does not come to rest before the first crash.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Detection, Unfinished> {
+        self.check()?;
         let setting = Setting::new(self.config.clone());
         let mut cluster: Cluster<Observed> =
             Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
@@ -139,15 +152,17 @@ impl Detect {
         })
     }
 
+    /// How many stand still now and then. 55 % of 100 are 55, however 0.55 is rounded.
+    fn paused(&self) -> u32 {
+        (f64::from(self.nodes) * self.pause - 1e-6).ceil() as u32
+    }
+
     fn cast(&self, dice: &mut Dice) -> Cast {
         let mut steady: Vec<_> = (0..self.nodes).map(Addr).collect();
-        let paused = (f64::from(self.nodes) * self.pause).ceil() as u32;
         let mut draw = |count: u32| -> Vec<Addr> {
-            // Somebody is left to see it.
-            let count = count.min(steady.len() as u32 - 1);
             (0..count).map(|_| steady.swap_remove(dice.within(0..=steady.len() as u64 - 1) as usize)).collect()
         };
-        Cast { crash: draw(self.kill), pause: draw(paused), steady }
+        Cast { crash: draw(self.kill), pause: draw(self.paused()), steady }
     }
 }
 

@@ -5,28 +5,33 @@ use std::time::Duration;
 
 use gossip_core::{Config, Instant};
 
-use super::agenda::pass;
+use super::acquaint::acquaint;
+use super::agenda::{measure, pass};
 use super::observed::marked;
-use super::{Log, Observed, Pulse, Restless, Setting, until_rest};
+use super::{Log, Observed, Pulse, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::metrics::Usage;
 use crate::node::Command;
 use crate::sim::Latency;
 
 /// Of so many nodes, spread evenly, everything is written down.
 const LOGGED: u32 = 4;
+/// So many nodes join one by one; where there are more, that would take longer than all the rest.
+const MOST_JOINING: u32 = 2_000;
 /// How long a value is.
 const VALUE: usize = 32;
 
-/// The experiment.
+/// The experiment. More than 2,000 nodes do not tell each other who they are: they start with what the first knows of
+/// all, as after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How many entries each holds.
+    /// How many entries each holds, up to what the configuration allows.
     pub keys: u32,
-    /// How long it is looked at.
+    /// How long it is looked at; something.
     pub time: Duration,
     /// How they are configured.
     pub config: Config,
@@ -40,7 +45,7 @@ pub struct Idle {
 pub struct Rest {
     /// What it sent.
     pub usage: Usage,
-    /// The largest datagram of that time.
+    /// The largest datagram of that time, where [`Usage::largest_ever`] is that of the start, too.
     pub largest: usize,
     /// When it began to be looked at, by the nodes' clocks.
     pub from: Instant,
@@ -56,35 +61,46 @@ impl Idle {
         150 + self.time.as_secs() * 10
     }
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, 0.0)?;
+        let entries = self.config.limits.entries;
+        Impossible::unless(self.keys as usize <= entries, "keys", format!("must be from 0 to {entries}"))?;
+        Impossible::unless(self.time > Duration::ZERO, "time", "must be more than none")
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster that does not come to rest.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Restless> {
+    /// See [`check`](Self::check); a cluster that does not come to rest.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Unfinished> {
+        self.check()?;
         // The first is the seed, and like no other.
         let mut logged: Vec<_> = (1..=LOGGED).map(|i| Addr((self.nodes * i / LOGGED).max(2) - 1)).collect();
         logged.dedup();
-        let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(self.config.clone()) };
+        let mut config = self.config.clone();
+        // One node writes all the entries there are.
+        config.limits.share = 100;
+        let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(config) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
-        self.put(&mut cluster);
+        if self.nodes > MOST_JOINING {
+            acquaint(&mut cluster, |cluster| self.put(cluster), pulse)?;
+        } else {
+            self.put(&mut cluster);
+        }
         until_rest(&mut cluster, pulse)?;
         // Until the last answer has come and the last exchange is over.
         pass(&mut cluster, 2 * self.config.anti_entropy.interval, pulse);
         until_rest(&mut cluster, pulse)?;
 
-        let (from, before) = (cluster.reading(0), *cluster.counters());
+        let from = cluster.reading(0);
         let largest = std::rc::Rc::new(std::cell::Cell::new(0));
         let seen = largest.clone();
         cluster.tap(move |datagram| seen.set(seen.get().max(datagram.payload.len())));
-        pass(&mut cluster, self.time, pulse);
-        let after = *cluster.counters();
-        let usage = Usage {
-            nodes: self.nodes as usize,
-            time: self.time,
-            datagrams: after.datagrams - before.datagrams,
-            bytes: after.bytes - before.bytes,
-            largest_ever: largest.get(),
-        };
+        let usage = measure(&mut cluster, self.time, pulse);
         let to = cluster.reading(0);
         let take = |addr: Addr| cluster.with(addr.0, |node, _| node.take_log());
         let logs = logged.into_iter().filter_map(take).collect();

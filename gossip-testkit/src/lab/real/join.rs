@@ -4,23 +4,25 @@ use std::time::Duration;
 
 use gossip_core::Config;
 
-use super::{Observed, Pulse, Restless, Setting, until_each};
+use super::{Observed, Pulse, Setting, Unfinished, possible, until_each};
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::sim::Latency;
 
 /// How precisely the end is found out.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// The experiment: everybody starts within a protocol period and knows one address.
+/// The experiment: everybody starts within a protocol period and knows one address. It ends when everybody has seen all,
+/// be it alive or suspected: where datagrams are lost, somebody is suspected all the time, and now and then taken for dead.
 #[derive(Debug, Clone)]
 pub struct Join {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
     /// How they are configured.
     pub config: Config,
     /// How long datagrams are under way.
     pub latency: Latency,
-    /// How likely a datagram is lost.
+    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
@@ -28,7 +30,7 @@ pub struct Join {
 #[derive(Debug, Copy, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Joined {
-    /// When all saw all, counted from when the first could start.
+    /// When all had seen all, counted from when the first could start.
     pub time: Duration,
     /// Bytes sent until then, per node.
     pub bytes_per_node: f64,
@@ -40,24 +42,31 @@ impl Join {
     /// How often the pulse is felt, about.
     pub const PULSES: u64 = 500;
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, self.loss)
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster in which not all see all in time.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Restless> {
+    /// See [`check`](Self::check); a cluster in which not all see all in time.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Unfinished> {
+        self.check()?;
         let setting = Setting::new(self.config.clone());
         let mut cluster: Cluster<Observed> =
             Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         cluster.lose(self.loss);
         let nodes = self.nodes as usize;
-        loop {
-            until_each(&mut cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
-            // A live member may be a suspect: who sees all sees all alive.
-            if cluster.sees_all() {
-                break;
-            }
-            cluster.run_for(GLANCE);
-        }
+        let mut seen = vec![false; nodes];
+        until_each(&mut cluster, GLANCE, "see all", pulse, |node| {
+            let seen = &mut seen[node.node().id().get() as usize];
+            *seen |= node.node().live_members() == nodes;
+            *seen
+        })?;
         let time = cluster.now().since(gossip_core::Instant::ORIGIN);
         let per_node = |count: u64| count as f64 / f64::from(self.nodes);
         let counters = cluster.counters();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gossip_core::{Config, Event, Input, Instant, Node, Status};
+use gossip_core::{Config, Event, Input, Instant, Node, Snapshot, Status};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
@@ -11,8 +11,6 @@ use crate::node::Command;
 
 /// What the values of an experiment begin with, so that they can be found in a datagram.
 pub(super) const MARK: &str = "\u{1}mark\u{2}:)\u{3}";
-/// As much as any UDP datagram can hold.
-const BUFFER: usize = 65_536;
 
 /// A value of `length` bytes that can be told from all others.
 pub(super) fn marked(number: u32, length: usize) -> String {
@@ -80,6 +78,12 @@ impl Observed {
         self.log.take()
     }
 
+    /// Lets it take in what another knows.
+    pub(super) fn restore(&mut self, now: Instant, snapshot: &Arc<Snapshot<Addr>>) {
+        self.note(now, || Call::Restore(snapshot.clone()));
+        self.node.restore(now, Snapshot::clone(snapshot)).expect("what was taken just now is not too old");
+    }
+
     fn note(&mut self, at: Instant, call: impl FnOnce() -> Call) {
         if let Some(log) = &mut self.log {
             log.calls.push((at, call()));
@@ -92,6 +96,7 @@ enum Call {
     Tick,
     Datagram { from: Addr, payload: Box<[u8]> },
     Command(Command),
+    Restore(Arc<Snapshot<Addr>>),
 }
 
 /// Everything that one node was called with since it started. Nodes are deterministic, so this is the node: it can be
@@ -127,7 +132,8 @@ impl Log {
     pub fn replay(&self) -> Replay<'_> {
         let Self { addr, id, nodes, seeds, seed, start, config, calls } = self;
         let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start };
-        let mut replay = Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; BUFFER].into() };
+        let mut replay =
+            Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; config.max_datagram].into() };
         replay.drain();
         replay
     }
@@ -144,6 +150,7 @@ impl Replay<'_> {
             match call {
                 Call::Tick => _ = self.node.handle(*at, Input::Tick),
                 Call::Datagram { from, payload } => _ = self.node.handle(*at, Input::Datagram { from, payload }),
+                Call::Restore(snapshot) => _ = self.node.restore(*at, Snapshot::clone(snapshot)),
                 Call::Command(command) => _ = Machine::command(&mut self.node, *at, command),
             }
             self.drain();

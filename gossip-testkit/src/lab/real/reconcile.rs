@@ -7,9 +7,10 @@ use std::time::Duration;
 use gossip_core::{Config, Membership, Node, Update};
 
 use super::observed::{bodies, marked};
-use super::{Observed, PATIENCE, Preset, Pulse, Restless, Setting, until_each};
+use super::{MAX_KEYS, Observed, PATIENCE, Preset, Pulse, Restless, Setting, Unfinished, possible, until_each};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::lab::Impossible;
 use crate::node::Command;
 use crate::plan::Links;
 use crate::sim::{Datagram, Latency};
@@ -24,11 +25,11 @@ const AGE: Duration = Duration::from_secs(70);
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Reconcile {
-    /// How many entries each replica has.
+    /// How many entries each replica has; with half of the difference at most [`MAX_KEYS`](super::MAX_KEYS).
     pub items: u32,
     /// How many of them only one has, both taken together; at most twice as many.
     pub difference: u32,
-    /// How likely a datagram is lost.
+    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
@@ -86,15 +87,32 @@ impl Ledger {
 }
 
 impl Reconcile {
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        let most = 2 * u64::from(self.items);
+        let bound = format!("must be from 0 to {most}: twice the entries of each");
+        Impossible::unless(u64::from(self.difference) <= most, "difference", bound)?;
+        let most = MAX_KEYS - self.difference / 2;
+        let bound = format!("must be from 0 to {most}: with half of the difference no more than {MAX_KEYS}");
+        Impossible::unless(self.items <= most, "items", bound)?;
+        possible(2, &Preset::Lan.config(), self.loss)
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// Two replicas that do not come to hold the same before anything is measured.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Reconciliation, Restless> {
+    /// See [`check`](Self::check); two replicas that do not come to hold the same before anything is measured.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Reconciliation, Unfinished> {
+        self.check()?;
         let mut config: Config = Preset::Lan.config();
         // Anti-entropy alone: nobody is probed, nothing is mailed.
         config.membership = Membership::Given;
         config.mail.fanout = 0;
+        // One of the two writes nearly all.
+        config.limits.share = 100;
         let latency = Latency { base: LATENCY, mean: Duration::ZERO };
         let mut cluster: Cluster<Observed> =
             Cluster::builder(2, Setting::new(config)).seed(seed).latency(latency).build();

@@ -7,11 +7,12 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant};
 
 use super::agenda::pass;
+use super::median::median;
 use super::observed::marked;
-use super::{Observed, Pulse, Restless, Setting, until_rest};
+use super::{Observed, Pulse, Restless, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
-use crate::lab::{Estimate, trials};
+use crate::lab::{Estimate, Impossible, trials};
 use crate::node::Command;
 use crate::scenario::Dice;
 use crate::sim::Latency;
@@ -27,13 +28,13 @@ const PUTS: u32 = 5;
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Spread {
-    /// How many nodes.
+    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
     /// How they are configured.
     pub config: Config,
     /// How long datagrams are under way.
     pub latency: Latency,
-    /// How likely a datagram is lost once the cluster is at rest.
+    /// How likely a datagram is lost once the cluster is at rest, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
@@ -55,10 +56,7 @@ pub struct Course {
 impl Course {
     /// When this share of the nodes knew, the median of all puts; none if most never got there.
     pub fn share(&self, share: f64) -> Option<Duration> {
-        let needed = ((self.nodes as f64 * share).ceil() as usize).max(1);
-        let mut times: Vec<_> = self.puts.iter().map(|put| put.get(needed - 1).copied()).collect();
-        times.sort_unstable_by_key(|time| time.unwrap_or(Duration::MAX));
-        times[times.len() / 2]
+        median(&self.puts, ((self.nodes as f64 * share).ceil() as usize).max(1))
     }
 
     /// (time, share of nodes that know), all puts taken together.
@@ -96,11 +94,20 @@ impl Spread {
     /// How often the pulse is felt, about.
     pub const PULSES: u64 = 300;
 
+    /// Whether this can be run.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its bound.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible(self.nodes, &self.config, self.loss)
+    }
+
     /// Runs it.
     ///
     /// # Errors
-    /// A cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Course, Restless> {
+    /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Course, Unfinished> {
+        self.check()?;
         let clusters = trials(CLUSTERS, seed, &|| (), |seed| self.cluster(seed, pulse));
         Ok(Course::of(self.nodes, clusters.into_iter().collect::<Result<_, _>>()?))
     }

@@ -44,6 +44,30 @@ fn a_cluster_at_rest_holds_its_keys_and_sends_little() {
     }
     assert!((20.0..400.0).contains(&rest.usage.bytes_per_node_second()), "{:?}", rest.usage);
     assert!((38..512).contains(&rest.largest));
+    assert!(rest.usage.largest_ever > 512, "whoever joined was sent the entries: {:?}", rest.usage);
+}
+
+#[test]
+fn nodes_that_need_not_tell_each_other_who_they_are_are_at_rest_as_others_are() {
+    let setting = || Setting { logged: [Addr(7)].into(), ..Setting::default() };
+    let mut joined = Cluster::<Observed>::builder(60, setting()).seed(1).build();
+    until_rest(&mut joined, &|| ()).unwrap();
+    let mut acquainted = Cluster::<Observed>::builder(60, setting()).seed(1).build();
+    acquaint::acquaint(&mut acquainted, |cluster| cluster.run_for(SECOND / 10), &|| ()).unwrap();
+    let knows = |(_, node): (_, &Observed)| node.node().live_members() >= 59;
+    assert!(acquainted.live().all(knows), "all know all but the first");
+    until_rest(&mut acquainted, &|| ()).unwrap();
+    assert!(acquainted.sees_all() && acquainted.counters().bytes < joined.counters().bytes / 3);
+    let [one, other] = [&mut joined, &mut acquainted].map(|cluster| {
+        cluster.run_for(30 * SECOND);
+        cluster.measure(30 * SECOND).bytes_per_node_second()
+    });
+    assert!((one - other).abs() < one / 20.0, "{one} {other}");
+
+    let log = acquainted.with(7, |node, _| node.take_log()).unwrap();
+    let mut replay = log.replay();
+    replay.run_until(Instant::MAX);
+    assert_eq!(replay.into_node().stats(), acquainted.node(7).node().stats());
 }
 
 #[test]
@@ -98,4 +122,74 @@ fn rumors_reach_all_of_a_hundred_at_30_per_cent_loss() {
     let spread = Spread { nodes: 100, config: Config::lan(), latency: Latency::default(), loss: 0.3 };
     let all = spread.run(1, &|| ()).unwrap().share(1.0).unwrap();
     assert!(all < SECOND, "{all:?}");
+}
+
+// Of so many who lose so much somebody suspects somebody all the time, and all see all nevertheless.
+#[test]
+fn a_join_ends_although_suspicions_do_not() {
+    let join = Join { nodes: 150, config: Config::lan(), latency: Latency::default(), loss: 0.3 };
+    let joined = join.run(1, &|| ()).unwrap();
+    assert!((SECOND..30 * SECOND).contains(&joined.time), "{joined:?}");
+}
+
+#[test]
+fn a_join_that_cannot_end_is_given_up() {
+    let mut config = Config::lan();
+    config.limits.members = 2;
+    let join = Join { nodes: 4, config, latency: Latency::default(), loss: 0.0 };
+    let Err(Unfinished::Restless(error)) = join.run(1, &|| ()) else { panic!("who may know two does not see four") };
+    assert_eq!((error.nodes, error.after), (4, PATIENCE), "{error}");
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_its_bound() {
+    fn refused<T>(result: Result<T, Unfinished>) -> String {
+        match result {
+            Err(Unfinished::Impossible(impossible)) => impossible.to_string(),
+            other => panic!("{:?}", other.map(drop)),
+        }
+    }
+    let lan = || (Config::lan(), Latency::default());
+    let join = |nodes, loss| Join { nodes, config: lan().0, latency: lan().1, loss }.run(1, &|| ());
+    let spread = |nodes, config| Spread { nodes, config, latency: lan().1, loss: 0.0 }.run(1, &|| ());
+    let detect = |nodes, kill, pause| {
+        Detect { nodes, config: lan().0, latency: lan().1, loss: 0.0, kill, pause, time: SECOND }.run(1, &|| ())
+    };
+    let reconcile = |items, difference| Reconcile { items, difference, loss: 0.0 }.run(1, &|| ());
+    let mut mute = Config::lan();
+    mute.rumor.fanout = 0;
+    let refusals = [
+        (refused(idle(1, 0).run(1, &|| ())), "nodes must be from 2 to 100000"),
+        (refused(idle(3, 4_000_001).run(1, &|| ())), "keys must be from 0 to 4000000"),
+        (refused(Idle { time: Duration::ZERO, ..idle(3, 0) }.run(1, &|| ())), "time must be more than none"),
+        (refused(join(100_001, 0.0)), "nodes must be from 2 to 100000"),
+        (refused(join(3, f64::NAN)), "loss must be from 0 to 0.9"),
+        (refused(spread(0, Config::lan())), "nodes must be from 2 to 100000"),
+        (refused(spread(3, mute)), "config must be one: "),
+        (refused(detect(0, 0, 0.0)), "nodes must be from 2 to 100000"),
+        (refused(detect(9, 5, 0.0)), "kill must be from 0 to 4"),
+        (refused(detect(10, 5, 0.9)), "pause must be from 0 to 0.4: "),
+        (refused(detect(3, 1, 0.334)), "pause must be from 0 to 0.333: "),
+        (refused(detect(3, 1, -0.1)), "pause must be from 0 to 0.333: "),
+        (refused(reconcile(5, 11)), "difference must be from 0 to 10: "),
+        (refused(reconcile(u32::MAX, 9)), "items must be from 0 to 3999996: "),
+        (refused(Sweep { nodes: 1, loss: 0.0, within: SECOND }.run(1, &|| ())), "nodes must be from 2 to 100000"),
+    ];
+    for (refusal, bound) in refusals {
+        assert!(refusal.starts_with(bound), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_said_to_be_possible_is() {
+    let bounds = (2..200).flat_map(|nodes| (0..=nodes / 2).map(move |kill| (nodes, kill)));
+    for (nodes, kill) in bounds {
+        let detect = |pause| {
+            let (config, latency) = (Config::lan(), Latency::default());
+            Detect { nodes, config, latency, loss: 0.0, kill, pause, time: SECOND }
+        };
+        let bound = detect(1.0).check().unwrap_err().bound;
+        let most = bound.strip_prefix("must be from 0 to ").and_then(|rest| rest.split(':').next()?.parse().ok());
+        assert_eq!(detect(most.unwrap()).check(), Ok(()), "{nodes} {kill} {bound}");
+    }
 }
