@@ -103,7 +103,8 @@ impl Links {
     }
 }
 
-/// A span of simulated time, counted from the start. To the second it begins, before the second it ends.
+/// A span of simulated time, counted from the start: `from` belongs to it, `to` does not. One that ends before it begins
+/// is refused with the scenario that it stands in.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     /// When it begins.
@@ -342,6 +343,18 @@ impl Fault {
         fault
     }
 
+    /// Whether it begins before it ends: what ends first would never end.
+    pub(crate) fn check_order(&self) -> Result<(), String> {
+        let (from, to) = match self {
+            Self::Crash { at, restart, .. } => (*at, restart.map(|restart| restart.at)),
+            _ => self.window().map_or((Duration::ZERO, None), |window| (window.from, window.to)),
+        };
+        match to {
+            Some(to) if to < from => Err(format!("`{self}` ends at {to:?}, before it begins at {from:?}")),
+            _ => Ok(()),
+        }
+    }
+
     /// When it is over with all it brings about: for what never ends, when it began.
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
@@ -350,7 +363,7 @@ impl Fault {
             Self::Duplicate { .. } => end + Duration::from_millis(50),
             // A clock that jumps back stands still for its machine until it has caught up.
             Self::Skew { during: Window { to: Some(_), .. }, .. } => end + self.clock_error(),
-            Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at.max(*at)),
+            Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at),
             _ => end,
         }
     }

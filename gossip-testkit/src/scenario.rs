@@ -108,30 +108,38 @@ impl<C> Scenario<C> {
         self.plan.heals_at().max(last_write)
     }
 
-    /// Whether all nodes that it speaks of are there.
+    /// Whether all nodes that it speaks of are there, and nothing ends before it begins.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let present = |node: Addr| self.nodes.binary_search(&node).is_ok();
-        for write in &self.writes {
-            if !present(write.node) {
-                return Err(format!("there is no node {} to be written at", write.node));
-            }
+        self.writes.iter().try_for_each(|write| self.check_write(write))?;
+        self.plan.faults.iter().try_for_each(|fault| self.check_fault(fault))
+    }
+
+    fn is_there(&self, node: Addr) -> bool {
+        self.nodes.binary_search(&node).is_ok()
+    }
+
+    fn check_write(&self, write: &Write<C>) -> Result<(), String> {
+        if self.is_there(write.node) {
+            return Ok(());
         }
-        for fault in &self.plan.faults {
-            let (node, other) = match fault {
-                Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => (*node, *node),
-                Fault::Twin { node, of, .. } => (*node, *of),
-                _ => continue,
-            };
-            if let Some(node) = [node, other].into_iter().find(|node| !present(*node)) {
-                return Err(format!("there is no node {node} for `{fault}`"));
-            }
-            if let Fault::Twin { node, of, during, .. } = fault
-                && (node == of || during.to.is_none())
-            {
-                return Err(format!("`{fault}` is no two processes, or two that never end"));
-            }
+        Err(format!("there is no node {} to be written at", write.node))
+    }
+
+    fn check_fault(&self, fault: &Fault) -> Result<(), String> {
+        let (node, other) = match fault {
+            Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => (*node, *node),
+            Fault::Twin { node, of, .. } => (*node, *of),
+            _ => return fault.check_order(),
+        };
+        if let Some(node) = [node, other].into_iter().find(|&node| !self.is_there(node)) {
+            return Err(format!("there is no node {node} for `{fault}`"));
         }
-        Ok(())
+        if let Fault::Twin { node, of, during, .. } = fault
+            && (node == of || during.to.is_none())
+        {
+            return Err(format!("`{fault}` is no two processes, or two that never end"));
+        }
+        fault.check_order()
     }
 
     /// Whether it stays within what a machine allows.

@@ -101,6 +101,10 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "nodes 0-1\ntwin 0 of 1 from 1s on",
             "line 2, column 1: `twin 0 of 1 from 1s on` is no two processes, or two that never end",
         ),
+        (
+            "nodes 0-1\nloss 100% on * -> * from 5s to 1s",
+            "line 2, column 1: `loss 100% on * -> * from 5s to 1s` ends at 1s, before it begins at 5s",
+        ),
         ("nodes 0-1\ncrash 1", "line 2, column 8: expected `at`, found the end"),
         ("nodes 0-1\nlose 0 -> 1 12 #0", "line 2, column 13: expected 16 hex digits, found `12`"),
         (
@@ -111,6 +115,29 @@ fn what_does_not_parse_is_named_by_line_and_column() {
         let error = text.parse::<Sample>().expect_err(text);
         assert_eq!(error.to_string(), expected, "{text:?}");
     }
+}
+
+/// What `check` says of a scenario that nobody has parsed.
+fn refused(scenario: &Sample) -> String {
+    scenario.check().expect_err("it makes no sense")
+}
+
+#[test]
+fn what_ends_before_it_begins_is_refused() {
+    let (late, during) = (Duration::from_secs(5), Window::secs(5, 1));
+    for plan in [
+        FaultPlan::new().loss(0.5, during),
+        FaultPlan::new().partition(0, 1, during),
+        FaultPlan::new().pause(0, during),
+        FaultPlan::new().skew(0, 1, 0, during),
+        FaultPlan::new().twin(0, 1, during),
+        FaultPlan::new().restart(0, late, Duration::from_secs(1), true),
+    ] {
+        let message = refused(&Scenario::new(2).plan(plan));
+        assert!(message.ends_with("ends at 1s, before it begins at 5s"), "{message}");
+    }
+    let at_once = FaultPlan::new().restart(0, late, late, true).pause(1, Window::new(late, late));
+    assert_eq!(Scenario::<Command>::new(2).plan(at_once).check(), Ok(()));
 }
 
 #[test]
