@@ -110,6 +110,9 @@ impl<C> Scenario<C> {
 
     /// Whether all nodes that it speaks of are there, and nothing ends before it begins.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if !self.nodes.is_sorted_by(|a, b| a < b) {
+            return Err(format!("the nodes {} are not in ascending order, each once", ranges(&self.nodes)));
+        }
         self.writes.iter().try_for_each(|write| self.check_write(write))?;
         self.plan.faults.iter().try_for_each(|fault| self.check_fault(fault))
     }
@@ -126,13 +129,26 @@ impl<C> Scenario<C> {
     }
 
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
-        let (node, other) = match fault {
-            Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => (*node, *node),
-            Fault::Twin { node, of, .. } => (*node, *of),
-            _ => return fault.check_order(),
-        };
-        if let Some(node) = [node, other].into_iter().find(|&node| !self.is_there(node)) {
-            return Err(format!("there is no node {node} for `{fault}`"));
+        match fault {
+            Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => {
+                self.check_nodes(fault, &[*node])?;
+            }
+            Fault::Twin { node: one, of: other, .. } | Fault::LoseExactly { from: one, to: other, .. } => {
+                self.check_nodes(fault, &[*one])?;
+                self.check_nodes(fault, &[*other])?;
+            }
+            Fault::Loss { on, .. }
+            | Fault::Burst { on, .. }
+            | Fault::Duplicate { on, .. }
+            | Fault::Delay { on, .. }
+            | Fault::Corrupt { on, .. }
+            | Fault::Cut { on, .. } => {
+                for nodes in [&on.from, &on.to] {
+                    if let Nodes::These(these) = nodes {
+                        self.check_nodes(fault, these)?;
+                    }
+                }
+            }
         }
         if let Fault::Twin { node, of, during, .. } = fault
             && (node == of || during.to.is_none())
@@ -140,6 +156,20 @@ impl<C> Scenario<C> {
             return Err(format!("`{fault}` is no two processes, or two that never end"));
         }
         fault.check_order()
+    }
+
+    /// Whether these are some that are there, in the order in which they are looked for.
+    fn check_nodes(&self, fault: &Fault, nodes: &[Addr]) -> Result<(), String> {
+        if nodes.is_empty() {
+            return Err(format!("`{fault}` is about no node"));
+        }
+        if !nodes.is_sorted_by(|a, b| a < b) {
+            return Err(format!("the nodes {} of `{fault}` are not in ascending order, each once", ranges(nodes)));
+        }
+        match nodes.iter().find(|&&node| !self.is_there(node)) {
+            Some(node) => Err(format!("there is no node {node} for `{fault}`")),
+            None => Ok(()),
+        }
     }
 
     /// Whether it stays within what a machine allows.

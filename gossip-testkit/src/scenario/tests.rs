@@ -141,6 +141,17 @@ fn what_ends_before_it_begins_is_refused() {
 }
 
 #[test]
+fn nodes_out_of_order_are_refused() {
+    let mut scenario: Sample = Scenario::new(3);
+    scenario.nodes.swap(0, 2);
+    assert_eq!(refused(&scenario), "the nodes 2,1,0 are not in ascending order, each once");
+    let on = Links { from: Nodes::These(vec![Addr(1), Addr(1)]), to: Nodes::All };
+    let plan = FaultPlan::new().fault(Fault::Cut { on, both_ways: false, during: Window::secs(1, 2) });
+    let message = refused(&Scenario::new(3).plan(plan));
+    assert_eq!(message, "the nodes 1,1 of `cut 1,1 -> * from 1s to 2s` are not in ascending order, each once");
+}
+
+#[test]
 fn damaged_texts_are_refused_without_a_panic_or_read_as_something_that_prints() {
     let mut refused = 0;
     for number in 0..2_000 {
