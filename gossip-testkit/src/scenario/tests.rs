@@ -90,6 +90,14 @@ fn what_does_not_parse_is_named_by_line_and_column() {
         ("nodes 0-1\nat 1s node 0 put", "line 2, column 13: expected `:` and a command"),
         ("nodes 0-1\nat 1s node 7: leave", "line 2, column 1: there is no node 7 to be written at"),
         ("nodes 0-1\npause 9 from 1s on", "line 2, column 1: there is no node 9 for `pause 9 from 1s on`"),
+        (
+            "nodes 0-4\ncut 0-1 <-> 2,7-9 from 1s to 9s",
+            "line 2, column 1: there is no node 7 for `cut 0-1 <-> 2,7-9 from 1s to 9s`",
+        ),
+        (
+            "nodes 0-1\nlose 0 -> 2 00000000fedcba98 #0",
+            "line 2, column 1: there is no node 2 for `lose 0 -> 2 00000000fedcba98 #0`",
+        ),
         ("nodes 0-1\npause 1 from 1s", "line 2, column 16: expected `to` and a time, or `on`"),
         ("nodes 0-1\npause 1 from 1s to 2s later", "line 2, column 23: expected the end, found `later`"),
         ("nodes 0-1\ncut 0 to 1 from 1s on", "line 2, column 7: expected `->` or `<->`, found `to`"),
