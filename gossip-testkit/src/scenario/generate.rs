@@ -174,7 +174,7 @@ impl Draw {
         if some.is_empty() { self.node().into() } else { some.into_iter().collect() }
     }
 
-    /// Parts in two, neither empty unless there is but one node.
+    /// Parts two nodes or more in two, neither empty.
     fn halves(&mut self) -> (Nodes, Nodes) {
         let (mut one, mut other): (Vec<_>, Vec<_>) = (0..self.nodes).map(Addr).partition(|_| self.dice.half());
         if one.is_empty() {
@@ -209,6 +209,8 @@ impl Draw {
                 by: self.dice.millis(1..=3_000),
             },
             "corrupt" => Fault::Corrupt { on: self.links(), during, chance: self.percent(1..=20) },
+            // One node alone is cut off from nobody.
+            "cut" if self.nodes < 2 => return None,
             "cut" => {
                 let (from, to) = self.halves();
                 Fault::Cut { on: Links { from, to }, both_ways: self.dice.half(), during }

@@ -18,9 +18,16 @@ fn back(scenario: &Sample) {
 
 #[test]
 fn random_scenarios_survive_printing() {
+    let swarm = Swarm { nodes: 1..=12, ..Swarm::default() };
     for number in 0..5_000 {
-        back(&Swarm::default().scenario(number));
+        back(&swarm.scenario(number));
     }
+}
+
+#[test]
+fn a_fault_of_no_node_is_refused() {
+    let message = refused(&Scenario::new(1).plan(FaultPlan::new().partition(0, 1..1, Window::secs(1, 2))));
+    assert_eq!(message, "`cut 0 <->  from 1s to 2s` is about no node");
 }
 
 #[test]
