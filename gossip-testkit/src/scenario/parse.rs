@@ -277,7 +277,7 @@ fn restart(cursor: &mut Cursor<'_>) -> Result<Restart, ParseError> {
     Ok(Restart { at, memory })
 }
 
-/// Cuts a text at line ends and at semicolons outside of double quotes.
+/// Cuts a text at line ends and at semicolons outside of double quotes. A comment reaches to the end of its line.
 fn statements(text: &str) -> Vec<Cursor<'_>> {
     let mut statements = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -289,6 +289,7 @@ fn statements(text: &str) -> Vec<Cursor<'_>> {
                 _ if escaped => escaped = false,
                 '\\' if quoted => escaped = true,
                 '"' => quoted = !quoted,
+                '#' if line[start..at].trim_start().is_empty() => break,
                 ';' if !quoted => {
                     statements.push(Cursor { rest: &line[start..at], line: number + 1, column });
                     (start, column) = (at + 1, next_column);
@@ -301,7 +302,8 @@ fn statements(text: &str) -> Vec<Cursor<'_>> {
     statements
 }
 
-/// Statements on lines of their own, or with semicolons between them. What begins with `#` is a comment.
+/// Statements on lines of their own, or with semicolons between them. What begins with `#` is a comment, up to the end of
+/// the line.
 impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
     type Err = ParseError;
 

@@ -132,6 +132,13 @@ fn what_does_not_parse_is_named_by_line_and_column() {
     }
 }
 
+#[test]
+fn a_comment_reaches_to_the_end_of_its_line() {
+    let text = "# three; nodes 0-2; storm\nnodes 0-1; # two; seeds 7\nat 1s node 0: broadcast \"; # none\"";
+    let expected = Scenario::new(2).write(Duration::from_secs(1), 0, Command::broadcast("; # none"));
+    assert_eq!(text.parse(), Ok(expected));
+}
+
 /// What `check` says of a scenario that nobody has parsed.
 fn refused(scenario: &Sample) -> String {
     scenario.check().expect_err("it makes no sense")
