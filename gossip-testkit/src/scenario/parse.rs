@@ -1,5 +1,6 @@
 //! Scenarios from text. Errors name line and column.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -264,6 +265,20 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
     }))
 }
 
+fn write<C: FromStr<Err: fmt::Display>>(cursor: &mut Cursor<'_>) -> Result<Write<C>, ParseError> {
+    let at = cursor.time()?;
+    cursor.expect("node")?;
+    let node = cursor.node()?;
+    if !cursor.rest.starts_with(':') {
+        return cursor.error("expected `:` and a command");
+    }
+    cursor.advance(1);
+    cursor.skip_space();
+    let command = cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
+    cursor.advance(cursor.rest.len());
+    Ok(Write { at, node, command })
+}
+
 fn restart(cursor: &mut Cursor<'_>) -> Result<Restart, ParseError> {
     cursor.expect("restart")?;
     cursor.expect("at")?;
@@ -311,6 +326,9 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
         let mut scenario = Self { seed: 0, nodes: Vec::new(), seeds: 0, writes: Vec::new(), plan: FaultPlan::new() };
         let mut last = Cursor { rest: "", line: 1, column: 1 };
         let mut seeds = None;
+        let mut headers = BTreeSet::new();
+        // Whether what they name is there can be said only when all is read.
+        let (mut writes, mut faults) = (Vec::new(), Vec::new());
         for mut cursor in statements(text) {
             last = cursor;
             cursor.skip_space();
@@ -318,26 +336,23 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
                 continue;
             }
             let start = cursor;
-            match cursor.word() {
+            let word = cursor.word();
+            if matches!(word, "seed" | "seeds" | "nodes") && !headers.insert(word) {
+                return start.error(format!("a second `{word}`"));
+            }
+            match word {
                 "seed" => scenario.seed = cursor.number("a number")?,
                 "seeds" => seeds = Some(cursor.number("a number")?),
                 "nodes" => scenario.nodes = cursor.value("nodes such as `0-4,7`", list)?,
                 "at" => {
-                    let at = cursor.time()?;
-                    cursor.expect("node")?;
-                    let node = cursor.node()?;
-                    if !cursor.rest.starts_with(':') {
-                        return cursor.error("expected `:` and a command");
-                    }
-                    cursor.advance(1);
-                    cursor.skip_space();
-                    let command =
-                        cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
-                    cursor.advance(cursor.rest.len());
-                    scenario.writes.push(Write { at, node, command });
+                    scenario.writes.push(write(&mut cursor)?);
+                    writes.push(start);
                 }
                 class => match fault(&mut cursor, class)? {
-                    Some(fault) => scenario.plan.faults.push(fault),
+                    Some(fault) => {
+                        scenario.plan.faults.push(fault);
+                        faults.push(start);
+                    }
                     None => return start.error(format!("`{class}` begins no statement")),
                 },
             }
@@ -347,7 +362,12 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
             return last.error("expected a line `nodes`, found the end");
         }
         scenario.seeds = seeds.unwrap_or_else(|| scenario.nodes.len().min(2) as u32);
-        scenario.check().or_else(|message| last.error(message))?;
+        for (write, start) in scenario.writes.iter().zip(writes) {
+            scenario.check_write(write).or_else(|message| start.error(message))?;
+        }
+        for (fault, start) in scenario.plan.faults.iter().zip(faults) {
+            scenario.check_fault(fault).or_else(|message| start.error(message))?;
+        }
         Ok(scenario)
     }
 }

@@ -96,6 +96,10 @@ fn what_does_not_parse_is_named_by_line_and_column() {
         ),
         ("nodes 0-1\nat 1s node 0 put", "line 2, column 13: expected `:` and a command"),
         ("nodes 0-1\nat 1s node 7: leave", "line 2, column 1: there is no node 7 to be written at"),
+        ("nodes 0-1\nat 1s node 7: leave; seed 1\nseeds 1", "line 2, column 1: there is no node 7 to be written at"),
+        ("at 1s node 0: leave;  crash 2 at 1s\nnodes 0-1", "line 1, column 23: there is no node 2 for `crash 2 at 1s`"),
+        ("seed 1; nodes 0-1; seed 2", "line 1, column 20: a second `seed`"),
+        ("nodes 0-1\nnodes 0-3", "line 2, column 1: a second `nodes`"),
         ("nodes 0-1\npause 9 from 1s on", "line 2, column 1: there is no node 9 for `pause 9 from 1s on`"),
         (
             "nodes 0-4\ncut 0-1 <-> 2,7-9 from 1s to 9s",
