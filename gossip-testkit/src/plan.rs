@@ -359,10 +359,10 @@ impl Fault {
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
         match self {
-            Self::Delay { by, .. } => end + *by,
-            Self::Duplicate { .. } => end + Duration::from_millis(50),
+            Self::Delay { by, .. } => end.saturating_add(*by),
+            Self::Duplicate { .. } => end.saturating_add(Duration::from_millis(50)),
             // A clock that jumps back stands still for its machine until it has caught up.
-            Self::Skew { during: Window { to: Some(_), .. }, .. } => end + self.clock_error(),
+            Self::Skew { during: Window { to: Some(_), .. }, .. } => end.saturating_add(self.clock_error()),
             Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at),
             _ => end,
         }
@@ -372,7 +372,8 @@ impl Fault {
     pub(crate) fn clock_error(&self) -> Duration {
         let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
         let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
-        Duration::from_micros(offset.unsigned_abs()) + time * drift_ppm.unsigned_abs() / 1_000_000
+        let drifted = time.saturating_mul(drift_ppm.unsigned_abs()) / 1_000_000;
+        Duration::from_micros(offset.unsigned_abs()).saturating_add(drifted)
     }
 
     /// Whether it can be rewritten as single lost datagrams.

@@ -25,6 +25,9 @@ pub struct ParseError {
 /// More nodes than these are a typing error.
 const MOST_NODES: u32 = 1_000_000;
 
+/// A year: later than this no simulation gets, and sums of such times are far from any overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 /// A statement: what stands between line ends and semicolons.
 #[derive(Copy, Clone)]
 struct Cursor<'a> {
@@ -93,7 +96,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn time(&mut self) -> Result<Duration, ParseError> {
-        self.value("a time such as `1.5s`", seconds)
+        self.skip_space();
+        let here = *self;
+        let time = self.value("a time such as `1.5s`", seconds)?;
+        if time > LONGEST { here.error("expected a time of a year at most") } else { Ok(time) }
     }
 
     fn chance(&mut self) -> Result<Chance, ParseError> {
@@ -240,7 +246,7 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             let node = cursor.node()?;
             cursor.expect("by")?;
             let offset = cursor.value("a time such as `-1.5s`", |word| {
-                let time = |text| i64::try_from(seconds(text)?.as_micros()).ok();
+                let time = |text| i64::try_from(seconds(text).filter(|&time| time <= LONGEST)?.as_micros()).ok();
                 word.strip_prefix('-').map_or_else(|| time(word), |word| Some(-time(word)?))
             })?;
             cursor.expect("drift")?;

@@ -124,6 +124,7 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "nodes 0-1\nloss 100% on * -> * from 5s to 1s",
             "line 2, column 1: `loss 100% on * -> * from 5s to 1s` ends at 1s, before it begins at 5s",
         ),
+        ("nodes 0-1\ncrash 1 at 31536001s", "line 2, column 12: expected a time of a year at most"),
         ("nodes 0-1\ncrash 1", "line 2, column 8: expected `at`, found the end"),
         ("nodes 0-1\nlose 0 -> 1 12 #0", "line 2, column 13: expected 16 hex digits, found `12`"),
         (
@@ -164,6 +165,14 @@ fn what_ends_before_it_begins_is_refused() {
     }
     let at_once = FaultPlan::new().restart(0, late, late, true).pause(1, Window::new(late, late));
     assert_eq!(Scenario::<Command>::new(2).plan(at_once).check(), Ok(()));
+}
+
+#[test]
+fn a_clock_that_drifts_for_ages_is_too_far_off_and_no_overflow() {
+    let plan = FaultPlan::new().skew(0, i64::MIN, i32::MAX, Window::new(Duration::ZERO, Duration::MAX));
+    assert_eq!(plan.heals_at(), Duration::MAX);
+    let year = "nodes 0\nskew 0 by 0s drift 2000000000ppm from 0s to 31536000s".parse::<Sample>().unwrap();
+    assert_eq!(year.plan.faults[0].clock_error(), Duration::from_secs(31_536_000 * 2_000));
 }
 
 #[test]
