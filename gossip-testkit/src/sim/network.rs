@@ -110,7 +110,8 @@ struct Weather {
 
 struct Active {
     fault: Fault,
-    /// Tells the coins of two faults apart; a function of the fault alone, so that it stays when others go.
+    /// Tells the coins of two faults apart; a function of the fault alone, so that it stays when others go. Of several
+    /// equal ones the first has this one, and each later one a coin of its own.
     salt: u64,
     weather: BTreeMap<(Addr, Addr), Weather>,
 }
@@ -164,7 +165,10 @@ impl Network {
         if let Fault::LoseExactly { from, to, content, occurrence } = fault {
             self.exact.insert((*from, *to, *content, *occurrence));
         } else {
-            let salt = coin::content(fault.to_string().as_bytes());
+            let content = coin::content(fault.to_string().as_bytes());
+            let taken = |salt: u64| self.active.iter().any(|(_, active)| active.salt == salt);
+            let equal = (0..).map(|before| if before == 0 { content } else { fold([content, before]) });
+            let salt = equal.into_iter().find(|&salt| !taken(salt)).expect("there are fewer faults than numbers");
             self.active.push((id, Active { fault: fault.clone(), salt, weather: BTreeMap::new() }));
         }
     }
@@ -277,5 +281,37 @@ pub(crate) fn damage(payload: &mut [u8], mut bits: u64) {
         bits = mix(bits);
         let at = below(bits, payload.len() as u64 * 8) as usize;
         payload[at / 8] ^= 1 << (at % 8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Chance, Window};
+
+    #[test]
+    fn two_equal_faults_have_coins_of_their_own() {
+        for keyed in [false, true] {
+            let mut network = Network::new(1, Latency::default(), keyed);
+            let during = Window::since(Duration::ZERO);
+            let fault = Fault::Loss { on: Links::ALL, during, chance: Chance::percent(50) };
+            let mut lost = |network: &mut Network| {
+                let lost = |_: &u32| {
+                    let datagram =
+                        Datagram { at: Duration::ZERO, from: Addr(0), to: Addr(1), payload: b"", label: "datagram" };
+                    network.judge(Instant::ORIGIN, &datagram).lost.is_some()
+                };
+                (0..10_000).filter(lost).count()
+            };
+            network.begin(1, &fault);
+            network.begin(2, &fault);
+            assert!((7_300..7_700).contains(&lost(&mut network)));
+            // The first one goes, another comes: still two of them.
+            network.end(1);
+            network.begin(3, &fault);
+            assert!((7_300..7_700).contains(&lost(&mut network)));
+            network.end(2);
+            assert!((4_800..5_200).contains(&lost(&mut network)));
+        }
     }
 }
