@@ -94,6 +94,11 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "nodes 0-1\nat 1s node 0: sing",
             "line 2, column 15: expected put, put-own, delete, delete-own, broadcast, leave or join",
         ),
+        (
+            "nodes 0-1\nat 1s node 0: put \"k\" \"0123456789\" x 104858",
+            "line 2, column 15: expected a value of a megabyte at most",
+        ),
+        ("nodes 0-1\nat 1s node 0: put \"\" \"\" x 0", "line 2, column 15: expected how often, such as x 200"),
         ("nodes 0-1\nat 1s node 0 put", "line 2, column 13: expected `:` and a command"),
         ("nodes 0-1\nat 1s node 7: leave", "line 2, column 1: there is no node 7 to be written at"),
         ("nodes 0-1\nat 1s node 7: leave; seed 1\nseeds 1", "line 2, column 1: there is no node 7 to be written at"),
