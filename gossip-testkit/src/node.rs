@@ -244,7 +244,11 @@ impl Machine for Node<Addr> {
             period: config.probe.period,
             max_skew: config.lifetimes.max_ahead / 2,
             idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
-            membership: Membership::Detected,
+            membership: match config.membership {
+                gossip_core::Membership::Probed => Membership::Detected,
+                // Nobody probes: who has crashed is not found out.
+                gossip_core::Membership::Given => Membership::Joined,
+            },
             held_per_item: 1,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use gossip_core::Node;
+use gossip_core::{Config, Membership, Node};
 use gossip_testkit::{Addr, Checker, Command, Counters, FaultPlan, Scenario, Swarm, Window, check, sweep};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -115,6 +115,16 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
     let sweep = Checker::<Sim>::default().sweep(&swarm, 0..300).unwrap();
     println!("{sweep}");
     assert!(sweep.counters.twins > 150, "{sweep}");
+}
+
+#[test]
+fn nodes_that_are_given_their_peers_agree_though_they_do_not_find_out_who_has_crashed() {
+    let config = Config { membership: Membership::Given, ..Config::default() };
+    let sweep = Checker::<Sim>::new(config).sweep(&Swarm::default(), 0..100).unwrap();
+    println!("{sweep}");
+    let Counters { crashes, restarts_with_memory, restarts_without_memory, .. } = sweep.counters;
+    assert!(crashes > restarts_with_memory + restarts_without_memory, "some crashed for good: {sweep}");
+    assert_eq!(sweep.counters.suspicions, 0);
 }
 
 #[test]

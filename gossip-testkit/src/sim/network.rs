@@ -295,7 +295,7 @@ mod tests {
             let mut network = Network::new(1, Latency::default(), keyed);
             let during = Window::since(Duration::ZERO);
             let fault = Fault::Loss { on: Links::ALL, during, chance: Chance::percent(50) };
-            let mut lost = |network: &mut Network| {
+            let lost = |network: &mut Network| {
                 let lost = |_: &u32| {
                     let datagram =
                         Datagram { at: Duration::ZERO, from: Addr(0), to: Addr(1), payload: b"", label: "datagram" };
