@@ -81,6 +81,9 @@ impl<M: Machine<Config: Default>> Default for Checker<M> {
     }
 }
 
+/// What does not hold for a scenario that is not run at all.
+const REFUSED: &str = "the scenario is one that makes sense";
+
 /// How a run went.
 pub(crate) struct Outcome {
     pub(crate) result: Result<Report, Found>,
@@ -164,6 +167,10 @@ impl<M: Machine> Checker<M> {
         M::Command: Display,
     {
         self.attempt(scenario, Keep::Nothing).result.map_err(|found| {
+            // What a smaller one would show was found in none.
+            if found.invariant == REFUSED {
+                return self.explain(scenario, None);
+            }
             let (minimal, runs) = minimise::minimise(self, scenario, found.invariant, self.runs);
             self.explain(&minimal, Some((scenario, runs)))
         })
@@ -194,10 +201,14 @@ impl<M: Machine> Checker<M> {
         (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.plain)), lines)
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        M::limits(&self.config)
+    }
+
     pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
-        if let Err(message) = scenario.fits(&M::limits(&self.config)) {
+        if let Err(message) = scenario.fits(&self.limits()) {
             let violation = Violation::new(message);
-            let found = Found { invariant: "the scenario is one that makes sense", at: Duration::ZERO, violation };
+            let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
             return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
         }
         let mut simulator = self.prepare(scenario);

@@ -128,6 +128,19 @@ fn nodes_that_are_given_their_peers_agree_though_they_do_not_find_out_who_has_cr
 }
 
 #[test]
+fn clocks_of_a_sweep_are_off_by_no_more_than_the_machine_allows() {
+    let mut config = Config::default();
+    config.lifetimes.max_ahead = secs(4);
+    let swarm = Swarm { classes: vec!["skew"], ..Swarm::default() };
+    let checker = Checker::<Sim>::new(config);
+    assert!(checker.sweep(&swarm, 0..30).unwrap().counters.skews > 0);
+    // A scenario that says more all the same is refused as it is, not minimised.
+    let scenario = "nodes 0-1; skew 0 by 3s drift 0ppm from 1s to 9s".parse().unwrap();
+    let refused = checker.check(&scenario).expect_err("its clock is too far off").to_string();
+    assert!(refused.contains("the 2s that the machine allows") && refused.contains("not minimised"), "{refused}");
+}
+
+#[test]
 fn parts_that_stay_cut_off_for_ever_converge_each_by_itself() {
     let swarm = Swarm { nodes: 4..=12, classes: vec![], ..Swarm::default() };
     for number in 0..100 {

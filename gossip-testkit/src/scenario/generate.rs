@@ -68,7 +68,10 @@ pub struct Swarm {
     pub writes: RangeInclusive<u32>,
     /// Within how long everything happens, in seconds: at least 5.
     pub seconds: u32,
-    /// How far clocks may be off.
+    /// How far clocks may be off. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
+    /// allows where that is less ([`Limits::max_skew`](crate::Limits::max_skew)). Front ends do not know the machine: for
+    /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
+    /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
     /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
     /// And `twin`, which is not among the defaults: it is for machines that know ids.
