@@ -431,7 +431,10 @@ impl<M: Machine> Simulator<M> {
         let fate = self.network.judge(at, &datagram);
         self.trace.mix(at, [fate.content, u64::from(from.0) << 32 | u64::from(to.0)]);
         self.trace.line(at, |line| {
-            write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x} #{}", fate.content, fate.occurrence)?;
+            write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x}", fate.content)?;
+            if let Some(occurrence) = fate.occurrence {
+                write!(line, " #{occurrence}")?;
+            }
             match fate.lost {
                 Some(Cause::Loss) => write!(line, ": LOST"),
                 Some(Cause::Burst) => write!(line, ": LOST in a burst"),
@@ -443,11 +446,10 @@ impl<M: Machine> Simulator<M> {
                 None => Ok(()),
             }
         });
-        if fate.lost.is_some() || fate.flip.is_some() {
-            let lost = Lost { from, to, content: fate.content, occurrence: fate.occurrence };
-            if let Some(losses) = &mut self.losses {
-                losses.push(lost);
-            }
+        if (fate.lost.is_some() || fate.flip.is_some())
+            && let (Some(losses), Some(occurrence)) = (&mut self.losses, fate.occurrence)
+        {
+            losses.push(Lost { from, to, content: fate.content, occurrence });
         }
         match fate.lost {
             Some(Cause::Loss) => self.counters.lost += 1,

@@ -81,7 +81,8 @@ pub(crate) struct Fate {
     /// Random bits that say which of its own are flipped.
     pub(crate) flip: Option<u64>,
     pub(crate) content: u64,
-    pub(crate) occurrence: u32,
+    /// How many of the same went before on that link; not counted unless coins are keyed.
+    pub(crate) occurrence: Option<u32>,
 }
 
 /// Contents are hashes already.
@@ -193,9 +194,10 @@ impl Network {
         let mut fate = Fate { content, ..Fate::default() };
         let key = if self.keyed {
             let count = self.occurrences.entry(fold([link, content])).or_insert(0);
-            fate.occurrence = *count;
+            let occurrence = *count;
+            fate.occurrence = Some(occurrence);
             *count += 1;
-            fold([self.seed, link, content, u64::from(fate.occurrence)])
+            fold([self.seed, link, content, u64::from(occurrence)])
         } else {
             self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
             mix(self.drawn)
@@ -204,7 +206,7 @@ impl Network {
         let under_way =
             |coin: u64| base.as_micros() as u64 + (exponential(mix(key ^ coin)) * mean.as_micros() as f64 + 0.5) as u64;
         fate.latency = under_way(LATENCY);
-        if self.exact.contains(&(from, to, content, fate.occurrence)) {
+        if fate.occurrence.is_some_and(|occurrence| self.exact.contains(&(from, to, content, occurrence))) {
             fate.lost = Some(Cause::Exact);
             return fate;
         }
