@@ -272,8 +272,14 @@ impl<M: Machine> Checker<M> {
             facts.quiet = planned.max(simulator.last_fault());
             let world = World { simulator, facts: &facts };
             observer.each(world.now(), |invariant| invariant.checkpoint(&world))?;
-            let now = world.now();
-            if now < facts.quiet || !observer.invariants.iter().all(|invariant| invariant.satisfied()) {
+            let (now, deadline) = (world.now(), world.deadline());
+            let dissatisfied = observer.invariants.iter().find(|invariant| !invariant.satisfied());
+            if let Some(invariant) = dissatisfied.filter(|_| now >= deadline + self.settle * period) {
+                let invariant = invariant.name();
+                let violation = Violation::new(format!("`{invariant}` is never satisfied, and has not said why"));
+                return Err(Found { invariant, at: now.since(Instant::ORIGIN), violation });
+            }
+            if now < facts.quiet || dissatisfied.is_some() {
                 facts.settled = None;
                 continue;
             }

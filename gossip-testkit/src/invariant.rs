@@ -83,7 +83,8 @@ pub trait Invariant<M: Machine> {
         Ok(())
     }
 
-    /// Whether a run may end as far as this is concerned.
+    /// Whether a run may end as far as this is concerned. It fails if that is not so by the
+    /// [deadline](World::deadline) and the time to [settle](crate::Checker::settle) after it.
     fn satisfied(&self) -> bool {
         true
     }

@@ -6,6 +6,7 @@ mod mini;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use gossip_testkit::invariant::Invariant;
 use gossip_testkit::{Addr, Checker, Failure, Fault, Machine, Scenario, Swarm, Workload};
 use mini::swim::{self, Nothing, Swim};
 use mini::{Bug, Command, Config, Mini};
@@ -196,6 +197,28 @@ fn a_scenario_that_makes_no_sense_is_refused() {
     assert!(Checker::<Mini>::new(Config::default()).run(&unknown).is_err());
     let meant = "nodes 0-1\nskew 0 by 6s drift 0ppm beyond from 1s to 9s".parse().unwrap();
     Checker::<Mini>::new(Config::default()).run(&meant).unwrap();
+}
+
+/// An invariant that waits for ever for something, and never says that it is wrong.
+struct Waits;
+
+impl Invariant<Mini> for Waits {
+    fn name(&self) -> &'static str {
+        "patience"
+    }
+
+    fn satisfied(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_invariant_that_is_never_satisfied_ends_the_run() {
+    let checker = Checker::<Mini>::new(Config::default()).invariant(|_| Waits).settle(5);
+    let failure = checker.run(&Scenario::new(2)).expect_err("nothing satisfies it");
+    assert_eq!(failure.invariant(), "patience");
+    // 8·log2 n + 90 periods after the first one, and five more.
+    assert_eq!(failure.at(), std::time::Duration::from_secs(1 + 8 + 90 + 5));
 }
 
 #[test]
