@@ -344,7 +344,7 @@ impl<M: Machine> Cluster<M> {
         self.run_for(rounds * self.limits().period);
     }
 
-    /// Until something is true, which is looked at every `every`; how long that took. None if it is not within `within`.
+    /// Until something is true, which is looked at every `every` (a microsecond at least); how long that took. None if it is not within `within`.
     pub fn run_until(
         &mut self,
         within: Duration,
@@ -352,6 +352,8 @@ impl<M: Machine> Cluster<M> {
         mut is_true: impl FnMut(&Self) -> bool,
     ) -> Option<Duration> {
         let start = self.now();
+        // Time that does not move ends nothing.
+        let every = every.max(Duration::from_micros(1));
         loop {
             if is_true(self) {
                 return Some(self.now().since(start));
@@ -457,3 +459,26 @@ impl<M: Machine> Cluster<M> {
 
 /// In force until it is taken back.
 const ALWAYS: Window = Window::since(Duration::ZERO);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_all_the_time_is_looked_at_every_microsecond() {
+        let (mut cluster, within) = (Cluster::<Node<Addr>>::new(2, 1), Duration::from_micros(50));
+        let mut looks = 0;
+        let found = cluster.run_until(within, Duration::ZERO, |_| {
+            looks += 1;
+            false
+        });
+        assert_eq!((found, looks, cluster.now()), (None, 51, Instant::from_micros(50)));
+    }
+
+    #[test]
+    #[should_panic(expected = "here a rule can lose a datagram")]
+    fn a_datagram_is_not_lost_by_its_count() {
+        let lost = Fault::LoseExactly { from: Addr(0), to: Addr(1), content: 0, occurrence: 0 };
+        Cluster::<Node<Addr>>::new(2, 1).fault(lost);
+    }
+}
