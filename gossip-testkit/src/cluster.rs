@@ -476,6 +476,26 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_without_anything_to_remember_is_one_without_memory() {
+        let mut config = gossip_core::Config::default();
+        let secs = Duration::from_secs;
+        (config.lifetimes.certificate, config.lifetimes.shrink) = (secs(200), secs(20));
+        config.lifetimes.reap_after = secs(400);
+        let mut cluster = Cluster::<Node<Addr>>::builder(2, config).build();
+        cluster.run_rounds(5);
+        cluster.record(100);
+        cluster.restart(1, true);
+        cluster.crash(1);
+        cluster.run_for(secs(300));
+        // What it had is too old by now.
+        cluster.restart(1, true);
+        let Counters { restarts_with_memory, restarts_without_memory, .. } = *cluster.counters();
+        assert_eq!((restarts_with_memory, restarts_without_memory), (1, 1));
+        let lines = cluster.take_lines();
+        assert!(lines.iter().any(|line| line.ends_with(" 1 starts without memory")), "{lines:?}");
+    }
+
+    #[test]
     #[should_panic(expected = "here a rule can lose a datagram")]
     fn a_datagram_is_not_lost_by_its_count() {
         let lost = Fault::LoseExactly { from: Addr(0), to: Addr(1), content: 0, occurrence: 0 };

@@ -495,11 +495,9 @@ impl<M: Machine> Simulator<M> {
         self.queue.push(at, Due::Arrival(number));
     }
 
-    fn boot(&mut self, node: Addr, memory: bool, watch: &mut impl Watch<M>) {
+    /// Starts a process where none runs; whether with memory, which there must be, and the machine must make use of.
+    fn boot(&mut self, node: Addr, memory: bool, watch: &mut impl Watch<M>) -> bool {
         let slot = &mut self.slots[node.index()];
-        if slot.machine.is_some() {
-            return;
-        }
         let memory = if memory { slot.memory.take() } else { None };
         slot.boots += 1;
         (slot.paused, slot.wake) = (false, Instant::MAX);
@@ -513,9 +511,15 @@ impl<M: Machine> Simulator<M> {
             now: slot.clock.read(self.now),
         };
         let memory = memory.filter(|memory| M::remembers(&boot, memory));
-        watch.started(node, memory.is_some());
+        let remembers = memory.is_some();
+        watch.started(node, remembers);
+        self.trace.line(self.now, |line| match slot.id {
+            id if id == node => write!(line, "{node} starts {} memory", if remembers { "with" } else { "without" }),
+            id => write!(line, "{node} starts with the id of {id}"),
+        });
         slot.machine = Some(M::boot(&boot, memory));
         self.drain(node, watch);
+        remembers
     }
 
     fn crash(&mut self, node: Addr) -> bool {
