@@ -201,7 +201,8 @@ impl<M: Machine> Cluster<M> {
 
     // What users and operators do.
 
-    /// A node's user says something.
+    /// A node's user says something. One that stands still does it all the same, though what it wants sent waits until it
+    /// goes on; in a scenario, nobody can talk to a process that stands still.
     ///
     /// # Errors
     /// Why the machine refused it.
@@ -212,7 +213,7 @@ impl<M: Machine> Cluster<M> {
         self.with(node, |machine, now| machine.command(now, command))
     }
 
-    /// Calls a machine directly, with what its clock says; then takes all that it wants sent.
+    /// Calls a machine directly, with what its clock says; then takes all that it wants sent, unless it stands still.
     ///
     /// # Panics
     /// If the node does not run.
@@ -493,6 +494,18 @@ mod tests {
         assert_eq!((restarts_with_memory, restarts_without_memory), (1, 1));
         let lines = cluster.take_lines();
         assert!(lines.iter().any(|line| line.ends_with(" 1 starts without memory")), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_said_to_one_who_stands_still_leaves_when_it_goes_on() {
+        let mut cluster = Cluster::<Node<Addr>>::new(2, 1);
+        cluster.run_rounds(5);
+        let before = cluster.traffic(0).sent;
+        cluster.pause(0);
+        cluster.command(0, &crate::Command::broadcast("hello")).unwrap();
+        assert_eq!(cluster.traffic(0).sent, before);
+        cluster.resume(0);
+        assert!(cluster.traffic(0).sent > before, "before time has passed");
     }
 
     #[test]

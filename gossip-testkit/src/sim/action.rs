@@ -128,7 +128,8 @@ impl<M: Machine> Simulator<M> {
         for flight in backlog {
             self.arrive(flight, watch);
         }
+        // Also what it was told while it stood still, by whom nothing stops.
         self.slots[node.index()].wake = Instant::MAX;
-        self.schedule(node);
+        self.drain(node, watch);
     }
 }
