@@ -166,6 +166,13 @@ fn a_hoard_is_a_cluster_to_which_nothing_happens() {
 }
 
 #[test]
+fn a_certificate_that_takes_another_entry_with_it_is_two_writes() {
+    let planted =
+        Planted { bug: Bug::Collateral, within: 200, invariant: "no lost write", nodes: 1, writes: 2, faults: 0 };
+    planted.find();
+}
+
+#[test]
 fn an_incarnation_reused_after_a_restart_is_one_restart_without_memory() {
     let bug = swim::Bug::IncarnationReused;
     let (_, minimal) = Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
