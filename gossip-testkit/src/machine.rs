@@ -90,7 +90,8 @@ pub trait Machine: Sized {
         false
     }
 
-    /// Items and messages held altogether: at most [`Limits::held_per_item`] for each node and each command so far.
+    /// How much it keeps, in numbers of items and messages: at most [`Limits::held_per_item`] for each node and each command
+    /// so far. What a machine does not count here is not seen to pile up.
     fn held(&self) -> Option<usize> {
         None
     }

@@ -348,6 +348,8 @@ impl Machine for Node<Addr> {
         Self::has_left(self)
     }
 
+    /// Its updates: entries, members, certificates and broadcasts. What it has yet to send and what it fetches are bounded
+    /// by its [limits](gossip_core::Limits) and not counted here.
     fn held(&self) -> Option<usize> {
         Some(self.updates(Instant::ORIGIN).count())
     }
