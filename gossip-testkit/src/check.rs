@@ -1,5 +1,6 @@
 //! Runs a scenario, watches it, and says whether every invariant held.
 
+use std::cell::Cell;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -134,7 +135,9 @@ impl<M: Machine> Checker<M> {
         self
     }
 
-    /// Watches for so many protocol periods after all invariants are satisfied. 20 unless said.
+    /// Watches for so many protocol periods after all invariants are satisfied. 20 unless said. In fewer than 15 it is not
+    /// measured whether the cluster is [silent](crate::invariant::Silence): ten are for cooling, and fewer than five say
+    /// nothing.
     pub fn settle(mut self, periods: u32) -> Self {
         self.settle = periods;
         self.plain = false;
@@ -260,6 +263,7 @@ impl<M: Machine> Checker<M> {
             quiet: planned,
             settled: None,
             groups: Facts::groups(&scenario.nodes, &scenario.plan),
+            silent: Cell::new(false),
         };
         loop {
             let until = simulator.now() + period;
@@ -287,6 +291,7 @@ impl<M: Machine> Checker<M> {
             if now.since(settled) >= self.settle * period {
                 let world = World { simulator, facts: &facts };
                 observer.each(now, |invariant| invariant.finished(&world))?;
+                simulator.counters.silences = facts.silent.get().into();
                 let converged_after = settled.since(facts.quiet);
                 return Ok(Report {
                     trace: simulator.trace.hash(),

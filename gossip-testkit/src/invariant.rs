@@ -7,6 +7,7 @@ mod agreement;
 mod conduct;
 mod history;
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub(crate) struct Facts {
     pub(crate) settled: Option<Instant>,
     /// For each node the first of those that it is not cut off from for ever.
     pub(crate) groups: Vec<Addr>,
+    /// Whether it was measured that the cluster is silent. A cell, because invariants only look at a run.
+    pub(crate) silent: Cell<bool>,
 }
 
 impl Facts {

@@ -232,6 +232,9 @@ fn an_invariant_that_is_never_satisfied_ends_the_run() {
 fn without_a_bug_nothing_is_found() {
     let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
     assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");
+    assert!(sweep.counters.silences > 400, "{sweep}");
+    let brief = Checker::<Mini>::new(Config { bug: None }).settle(14).sweep(&Swarm::default(), 0..10).unwrap();
+    assert_eq!(brief.counters.silences, 0, "there is no time to measure anything");
     let sweep = Checker::<Swim>::new(None).sweep(&Swarm { writes: 0..=0, ..Swarm::default() }, 0..500).unwrap();
     let happened =
         [sweep.counters.suspicions, sweep.counters.refutations, sweep.counters.deaths, sweep.counters.rejoins];

@@ -92,6 +92,8 @@ counters! {
     refutations,
     /// Events that say that one who had died or left is alive.
     rejoins,
+    /// Runs at whose end what an idle cluster sends was measured.
+    silences,
 }
 
 /// What is not zero.
