@@ -91,8 +91,19 @@ impl Default for Swarm {
 }
 
 impl Swarm {
+    /// The names of all classes.
+    pub(super) const CLASSES: [&str; 10] =
+        ["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew", "twin"];
+
     /// The scenario that belongs to a number.
+    ///
+    /// # Panics
+    /// If a class is none, or if there may be no node: nobody would draw what was asked for.
     pub fn scenario<C: Workload>(&self, number: u64) -> Scenario<C> {
+        if let Some(class) = self.classes.iter().find(|class| !Self::CLASSES.contains(class)) {
+            panic!("`{class}` is no class of faults, which are {}", Self::CLASSES.join(", "));
+        }
+        assert!(*self.nodes.start() > 0, "a scenario of no nodes shows nothing: {:?}", self.nodes);
         let mut dice = Dice::new(number);
         let nodes = dice.within(u64::from(*self.nodes.start())..=u64::from(*self.nodes.end())) as u32;
         let mut scenario = Scenario::new(nodes).seed(number);
@@ -229,7 +240,7 @@ impl Draw {
                 let drift = self.dice.within(0..=2 * drift) as i64 - drift as i64;
                 Fault::Skew { node: self.node(), during, offset: ahead, drift_ppm: drift as i32, beyond: false }
             }
-            _ => return None,
+            _ => unreachable!("the names of the classes were looked at"),
         })
     }
 

@@ -25,6 +25,21 @@ fn random_scenarios_survive_printing() {
 }
 
 #[test]
+#[should_panic(expected = "`lost` is no class of faults, which are loss, burst,")]
+fn a_class_of_faults_that_there_is_not_is_no_class_left_out() {
+    Swarm { classes: vec!["loss", "lost"], ..Swarm::default() }.scenario::<Command>(0);
+}
+
+#[test]
+fn every_class_of_faults_is_drawn() {
+    for class in Swarm::CLASSES {
+        let swarm = Swarm { classes: vec![class], ..Swarm::default() };
+        let drawn = |number| swarm.scenario::<Command>(number).plan.faults.iter().any(|fault| fault.class() == class);
+        assert!((0..20).any(drawn), "{class}");
+    }
+}
+
+#[test]
 fn a_fault_of_no_node_is_refused() {
     let message = refused(&Scenario::new(1).plan(FaultPlan::new().partition(0, 1..1, Window::secs(1, 2))));
     assert_eq!(message, "`cut 0 <->  from 1s to 2s` is about no node");
