@@ -28,9 +28,18 @@ impl Dice {
     }
 
     /// A number within bounds, both included.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn within(&mut self, bounds: RangeInclusive<u64>) -> u64 {
+        assert!(!bounds.is_empty(), "there is no number within {bounds:?}");
         let (low, high) = bounds.into_inner();
-        low + below(self.bits(), (high - low).saturating_add(1))
+        let bits = self.bits();
+        match (high - low).checked_add(1) {
+            Some(numbers) => low + below(bits, numbers),
+            // Of all numbers.
+            None => bits,
+        }
     }
 
     /// Whether something of this probability happens.

@@ -1,8 +1,9 @@
 //! Text and back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Scenario, Swarm};
+use super::{Dice, Scenario, Swarm};
 use crate::address::Addr;
 use crate::node::Command;
 use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Window};
@@ -28,6 +29,27 @@ fn random_scenarios_survive_printing() {
 #[should_panic(expected = "`lost` is no class of faults, which are loss, burst,")]
 fn a_class_of_faults_that_there_is_not_is_no_class_left_out() {
     Swarm { classes: vec!["loss", "lost"], ..Swarm::default() }.scenario::<Command>(0);
+}
+
+#[test]
+fn dice_fall_on_every_number_within_bounds() {
+    let mut dice = Dice::new(1);
+    let fallen: BTreeSet<u64> = (0..1_000).map(|_| dice.within(u64::MAX - 2..=u64::MAX)).collect();
+    assert_eq!(fallen.len(), 3);
+    assert!((0..1_000).any(|_| dice.within(0..=u64::MAX) > u64::MAX / 2));
+}
+
+#[test]
+#[should_panic(expected = "there is no number within 5..=3")]
+fn dice_without_a_side_do_not_fall() {
+    let (most, least) = (3, 5);
+    Dice::new(1).within(least..=most);
+}
+
+#[test]
+#[should_panic(expected = "a scenario of no nodes shows nothing: 0..=3")]
+fn a_swarm_has_nodes() {
+    Swarm { nodes: 0..=3, ..Swarm::default() }.scenario::<Command>(0);
 }
 
 #[test]
@@ -211,7 +233,7 @@ fn damaged_texts_are_refused_without_a_panic_or_read_as_something_that_prints() 
     let mut refused = 0;
     for number in 0..2_000 {
         let mut text = format!("{:?}", Swarm::default().scenario::<Command>(number)).into_bytes();
-        let mut dice = super::Dice::new(number);
+        let mut dice = Dice::new(number);
         for _ in 0..dice.within(1..=4) {
             let at = dice.within(0..=text.len() as u64 - 1) as usize;
             match dice.within(0..=2) {
