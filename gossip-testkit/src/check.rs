@@ -60,6 +60,21 @@ impl Display for Report {
 }
 
 /// All the choices that [`run`] and [`check`] make for their caller.
+///
+/// ```
+/// # use std::time::Duration;
+/// use gossip_core::{Config, Node};
+/// use gossip_testkit::{Addr, Checker, Command, FaultPlan, Latency, Scenario, Swarm, Window};
+///
+/// let slow = Latency { base: Duration::from_millis(20), mean: Duration::from_millis(5) };
+/// let checker = Checker::<Node<Addr>>::new(Config::lan()).latency(slow).most_runs(500);
+/// let scenario = Scenario::new(4)
+///     .write(Duration::from_secs(3), 1, Command::put("greeting", "hello"))
+///     .plan(FaultPlan::new().loss(0.5, Window::secs(2, 20)));
+/// assert!(checker.check(&scenario)?.counters.lost > 0);
+/// println!("{}", checker.sweep(&Swarm::default(), 0..20)?);
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 pub struct Checker<M: Machine> {
     config: M::Config,
     latency: Latency,

@@ -160,6 +160,9 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// What a node's clock says.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn reading(&self, node: u32) -> Instant {
         self.simulator.reading(Addr(node))
     }
@@ -170,6 +173,9 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// What a node has sent and received so far.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn traffic(&self, node: u32) -> Traffic {
         self.simulator.traffic(Addr(node))
     }
@@ -240,11 +246,17 @@ impl<M: Machine> Cluster<M> {
     // What goes wrong.
 
     /// A process dies.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn crash(&mut self, node: u32) {
         self.act(Action::Crash(Addr(node)));
     }
 
     /// Another takes its place; it crashes first if it still runs.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn restart(&mut self, node: u32, memory: bool) {
         if self.get(node).is_some() {
             self.crash(node);
@@ -253,21 +265,33 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// A process dies, and one that has the id of another takes its place: that of the node itself makes it itself again.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn twin(&mut self, node: u32, of: u32) {
         self.act(Action::Replace { node: Addr(node), id: Addr(of) });
     }
 
     /// A process stands still.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn pause(&mut self, node: u32) {
         self.act(Action::Pause(Addr(node)));
     }
 
     /// It goes on.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn resume(&mut self, node: u32) {
         self.act(Action::Resume(Addr(node)));
     }
 
     /// A clock is so many microseconds off and drifts, from now on.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn skew(&mut self, node: u32, offset: i64, drift_ppm: i32) {
         self.act(Action::Skew { node: Addr(node), offset, drift_ppm });
     }

@@ -44,6 +44,35 @@ impl Violation {
 }
 
 /// Something that must hold. A fresh one is made for every run; every method has nothing to say by default.
+///
+/// One of one's own, for every machine or for one:
+///
+/// ```
+/// use gossip_core::{Config, Node};
+/// use gossip_testkit::invariant::{Invariant, Violation, World};
+/// use gossip_testkit::{Addr, Checker, Swarm};
+///
+/// /// Half-fetched values are few.
+/// struct FewTransfers(usize);
+///
+/// impl Invariant<Node<Addr>> for FewTransfers {
+///     fn name(&self) -> &'static str {
+///         "few transfers"
+///     }
+///
+///     fn stepped(&mut self, world: &World<'_, Node<Addr>>, node: Addr) -> Result<(), Violation> {
+///         let (fetched, _) = world.machine(node).map_or((0, 0), Node::transfers);
+///         if fetched <= self.0 {
+///             return Ok(());
+///         }
+///         Err(Violation::new(format!("node {node} fetches {fetched} values at once")))
+///     }
+/// }
+///
+/// let checker = Checker::<Node<Addr>>::new(Config::lan()).invariant(|_limits| FewTransfers(16));
+/// checker.sweep(&Swarm::default(), 0..20)?;
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 pub trait Invariant<M: Machine> {
     /// What a failure calls it.
     fn name(&self) -> &'static str;

@@ -19,7 +19,9 @@ use crate::address::Addr;
 pub trait Machine: Sized {
     /// What all nodes of a cluster have in common.
     type Config: Clone + fmt::Debug;
-    /// What its user can tell it: the workload of a scenario.
+    /// What its user can tell it: the workload of a scenario, which is printed with its `Display` and read with its
+    /// `FromStr`. What is printed must read back, so it has no line ends, no space at either end, no semicolon outside of
+    /// double quotes, and as many of those as end what they begin; within them a backslash escapes the next character.
     type Command: Clone + fmt::Debug;
     /// What it tells its user.
     type Event: fmt::Debug;

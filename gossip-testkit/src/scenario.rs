@@ -30,7 +30,8 @@ pub struct Write<C> {
 /// A scenario for a machine whose commands are `C`.
 ///
 /// Nodes start within the first protocol period and join through the first [`seeds`](Self::seeds) of them. `Display`
-/// prints a line for each thing, `Debug` all on one line; both parse back:
+/// prints a line for each thing, `Debug` all on one line; both parse back if the commands do
+/// ([what they must obey](crate::Machine::Command)):
 ///
 /// ```
 /// # use std::time::Duration;

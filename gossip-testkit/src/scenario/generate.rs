@@ -69,6 +69,19 @@ pub trait Workload: Sized {
 }
 
 /// What random scenarios are like. The defaults are what the sweep uses.
+///
+/// ```
+/// use gossip_core::Node;
+/// use gossip_testkit::{Addr, Checker, Command, Scenario, Swarm};
+///
+/// // Three nodes, many writes; nothing but losses and restarts.
+/// let swarm = Swarm { nodes: 3..=3, writes: 20..=30, classes: vec!["loss", "burst", "crash"], ..Swarm::default() };
+/// // One number is one scenario, always the same.
+/// let scenario: Scenario<Command> = swarm.scenario(42);
+/// assert_eq!(scenario, swarm.scenario(42));
+/// Checker::<Node<Addr>>::default().sweep(&swarm, 0..20)?;
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
     /// How many nodes.

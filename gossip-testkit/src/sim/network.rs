@@ -260,8 +260,8 @@ fn cuts(on: &Links, both_ways: bool, from: Addr, to: Addr) -> bool {
 }
 
 impl Weather {
-    /// Goes through the spells until now. A link is in a good one when its fault begins: spells are drawn from time 0
-    /// and by their number, so they do not depend on what was sent.
+    /// Goes through the spells until now. They are drawn from time 0, in a good one, and by their number, so they depend
+    /// neither on what was sent nor on when the fault began: that may be in a bad one.
     fn pass(&mut self, now: Instant, key: u64, bad: Duration, good: Duration) {
         while self.until <= now.as_micros() {
             self.bad = !self.bad;
