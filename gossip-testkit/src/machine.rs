@@ -283,7 +283,7 @@ pub struct View {
 impl View {
     /// A digest of the items.
     pub fn fingerprint(&self) -> u64 {
-        use std::hash::{Hash, Hasher};
+        use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7669_6577, 0);
         for (key, item) in &self.items {
             hasher.write(key.as_bytes());
@@ -296,7 +296,7 @@ impl View {
                 hasher.write(&(body.len() as u64 + 1).to_le_bytes());
                 hasher.write(body);
             } else {
-                0u64.to_le_bytes().hash(&mut hasher);
+                hasher.write(&0u64.to_le_bytes());
             }
         }
         hasher.finish()

@@ -152,7 +152,7 @@ impl<M: Machine> Search<'_, M> {
                 let part = (to - window.from) / 3;
                 let shorter = [Window::new(window.from + part, to), Window::new(window.from, to - part)];
                 let shortened = shorter.into_iter().any(|window| {
-                    let fault = scenario.plan.faults[at].with_window(window);
+                    let fault = scenario.plan.faults[at].clone().with_window(window);
                     self.replace(scenario, at, fault)
                 });
                 if !shortened {

@@ -310,7 +310,7 @@ impl Fault {
         }
     }
 
-    pub(crate) fn window(&self) -> Option<Window> {
+    fn window_mut(&mut self) -> Option<&mut Window> {
         match self {
             Self::Loss { during, .. }
             | Self::Burst { during, .. }
@@ -320,27 +320,21 @@ impl Fault {
             | Self::Cut { during, .. }
             | Self::Pause { during, .. }
             | Self::Twin { during, .. }
-            | Self::Skew { during, .. } => Some(*during),
+            | Self::Skew { during, .. } => Some(during),
             Self::Crash { .. } | Self::LoseExactly { .. } => None,
         }
     }
 
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.clone().window_mut().copied()
+    }
+
     /// The same at another time.
-    pub(crate) fn with_window(&self, window: Window) -> Self {
-        let mut fault = self.clone();
-        match &mut fault {
-            Self::Loss { during, .. }
-            | Self::Burst { during, .. }
-            | Self::Duplicate { during, .. }
-            | Self::Delay { during, .. }
-            | Self::Corrupt { during, .. }
-            | Self::Cut { during, .. }
-            | Self::Pause { during, .. }
-            | Self::Twin { during, .. }
-            | Self::Skew { during, .. } => *during = window,
-            Self::Crash { .. } | Self::LoseExactly { .. } => {}
+    pub(crate) fn with_window(mut self, window: Window) -> Self {
+        if let Some(during) = self.window_mut() {
+            *during = window;
         }
-        fault
+        self
     }
 
     /// Whether it begins before it ends: what ends first would never end.
