@@ -141,7 +141,8 @@ impl<M: Machine> Cluster<M> {
         self.simulator.present()
     }
 
-    /// The nodes that run and have not left.
+    /// The nodes that run and have not left. Those that stand still are among them, other than in
+    /// [`World::live`](crate::invariant::World::live): here they are asked what they hold.
     pub fn live(&self) -> impl Iterator<Item = (Addr, &M)> {
         self.simulator.live()
     }
@@ -195,12 +196,14 @@ impl<M: Machine> Cluster<M> {
         self.simulator.trace.take_lines()
     }
 
-    /// Shows every datagram that is sent from now on to a closure.
+    /// Shows every datagram that is sent from now on to a closure. When that was, [it says itself](Datagram::at): as the time
+    /// since the start.
     pub fn tap(&mut self, tap: impl FnMut(&Datagram<'_>) + 'static) {
         self.eyes.tap = Some(Box::new(tap));
     }
 
-    /// Shows every event from now on to a closure: when, whose, what.
+    /// Shows every event from now on to a closure: when ([`now`](Self::now) at that moment, not what the node's clock says),
+    /// whose, what.
     pub fn on_event(&mut self, listener: impl FnMut(Instant, Addr, &M::Event) + 'static) {
         self.eyes.listener = Some(Box::new(listener));
     }
