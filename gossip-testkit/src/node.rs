@@ -40,7 +40,7 @@ pub enum Command {
     Broadcast(String),
     /// Leaves the cluster.
     Leave,
-    /// Joins it again.
+    /// Joins it again through whom it knows. Refused to whoever has not left, or knows nobody.
     Join,
 }
 
@@ -287,6 +287,11 @@ impl Machine for Node<Addr> {
             Command::Leave => {
                 self.leave(now);
                 Ok(())
+            }
+            // Through whom it knows: whoever is there would lose its seeds by that, and whoever knows nobody finds nobody.
+            Command::Join if !self.has_left() => return Err("it has not left".to_owned()),
+            Command::Join if self.members().all(|member| member.id == self.id()) => {
+                return Err("it knows nobody".to_owned());
             }
             Command::Join => {
                 self.join(now, []);

@@ -386,13 +386,14 @@ impl<M: Machine> Simulator<M> {
                 self.counters.false_deaths += u64::from(there(of));
                 self.counters.deaths += 1;
             }
+            Note::Member { status: Status::Left, .. } => self.counters.leaves += 1,
             Note::Member { was, status: Status::Alive, .. } => match was {
                 Some(Status::Suspect) => self.counters.refutations += 1,
                 Some(Status::Dead | Status::Left) => self.counters.rejoins += 1,
                 Some(Status::Alive) | None => {}
             },
             Note::Large(by) => self.counters.large_values += u64::from(by != at),
-            Note::Member { .. } | Note::Forgot | Note::Other => {}
+            Note::Forgot | Note::Other => {}
         }
     }
 

@@ -88,6 +88,8 @@ counters! {
     deaths,
     /// The same of one that was there.
     false_deaths,
+    /// Events that say a member has left.
+    leaves,
     /// Events that say that one who was suspected is alive.
     refutations,
     /// Events that say that one who had died or left is alive.
