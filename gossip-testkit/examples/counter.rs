@@ -129,3 +129,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", sweep::<Counter>(500)?);
     Ok(())
 }
+
+#[test]
+fn a_counter_that_everybody_adds_to_converges() {
+    main().unwrap();
+}

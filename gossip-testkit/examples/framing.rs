@@ -68,3 +68,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", checker.check(&scenario)?);
     Ok(())
 }
+
+#[test]
+fn a_node_in_a_framing_of_its_own_converges() {
+    main().unwrap();
+}

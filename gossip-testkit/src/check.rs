@@ -1,5 +1,6 @@
 //! Runs a scenario, watches it, and says whether every invariant held.
 
+use std::cell::Cell;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -59,6 +60,21 @@ impl Display for Report {
 }
 
 /// All the choices that [`run`] and [`check`] make for their caller.
+///
+/// ```
+/// # use std::time::Duration;
+/// use gossip_core::{Config, Node};
+/// use gossip_testkit::{Addr, Checker, Command, FaultPlan, Latency, Scenario, Swarm, Window};
+///
+/// let slow = Latency { base: Duration::from_millis(20), mean: Duration::from_millis(5) };
+/// let checker = Checker::<Node<Addr>>::new(Config::lan()).latency(slow).most_runs(500);
+/// let scenario = Scenario::new(4)
+///     .write(Duration::from_secs(3), 1, Command::put("greeting", "hello"))
+///     .plan(FaultPlan::new().loss(0.5, Window::secs(2, 20)));
+/// assert!(checker.check(&scenario)?.counters.lost > 0);
+/// println!("{}", checker.sweep(&Swarm::default(), 0..20)?);
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 pub struct Checker<M: Machine> {
     config: M::Config,
     latency: Latency,
@@ -80,6 +96,9 @@ impl<M: Machine<Config: Default>> Default for Checker<M> {
         Self { plain: true, ..Self::new(M::Config::default()) }
     }
 }
+
+/// What does not hold for a scenario that is not run at all.
+const REFUSED: &str = "the scenario is one that makes sense";
 
 /// How a run went.
 pub(crate) struct Outcome {
@@ -131,7 +150,9 @@ impl<M: Machine> Checker<M> {
         self
     }
 
-    /// Watches for so many protocol periods after all invariants are satisfied. 20 unless said.
+    /// Watches for so many protocol periods after all invariants are satisfied. 20 unless said. In fewer than 15 it is not
+    /// measured whether the cluster is [silent](crate::invariant::Silence): ten are for cooling, and fewer than five say
+    /// nothing.
     pub fn settle(mut self, periods: u32) -> Self {
         self.settle = periods;
         self.plain = false;
@@ -164,6 +185,10 @@ impl<M: Machine> Checker<M> {
         M::Command: Display,
     {
         self.attempt(scenario, Keep::Nothing).result.map_err(|found| {
+            // What a smaller one would show was found in none.
+            if found.invariant == REFUSED {
+                return self.explain(scenario, None);
+            }
             let (minimal, runs) = minimise::minimise(self, scenario, found.invariant, self.runs);
             self.explain(&minimal, Some((scenario, runs)))
         })
@@ -194,10 +219,14 @@ impl<M: Machine> Checker<M> {
         (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.plain)), lines)
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        M::limits(&self.config)
+    }
+
     pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
-        if let Err(message) = scenario.fits(&M::limits(&self.config)) {
+        if let Err(message) = scenario.fits(&self.limits()) {
             let violation = Violation::new(message);
-            let found = Found { invariant: "the scenario is one that makes sense", at: Duration::ZERO, violation };
+            let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
             return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
         }
         let mut simulator = self.prepare(scenario);
@@ -249,6 +278,7 @@ impl<M: Machine> Checker<M> {
             quiet: planned,
             settled: None,
             groups: Facts::groups(&scenario.nodes, &scenario.plan),
+            silent: Cell::new(false),
         };
         loop {
             let until = simulator.now() + period;
@@ -261,8 +291,14 @@ impl<M: Machine> Checker<M> {
             facts.quiet = planned.max(simulator.last_fault());
             let world = World { simulator, facts: &facts };
             observer.each(world.now(), |invariant| invariant.checkpoint(&world))?;
-            let now = world.now();
-            if now < facts.quiet || !observer.invariants.iter().all(|invariant| invariant.satisfied()) {
+            let (now, deadline) = (world.now(), world.deadline());
+            let dissatisfied = observer.invariants.iter().find(|invariant| !invariant.satisfied());
+            if let Some(invariant) = dissatisfied.filter(|_| now >= deadline + self.settle * period) {
+                let invariant = invariant.name();
+                let violation = Violation::new(format!("`{invariant}` is never satisfied, and has not said why"));
+                return Err(Found { invariant, at: now.since(Instant::ORIGIN), violation });
+            }
+            if now < facts.quiet || dissatisfied.is_some() {
                 facts.settled = None;
                 continue;
             }
@@ -270,6 +306,7 @@ impl<M: Machine> Checker<M> {
             if now.since(settled) >= self.settle * period {
                 let world = World { simulator, facts: &facts };
                 observer.each(now, |invariant| invariant.finished(&world))?;
+                simulator.counters.silences = facts.silent.get().into();
                 let converged_after = settled.since(facts.quiet);
                 return Ok(Report {
                     trace: simulator.trace.hash(),

@@ -141,7 +141,8 @@ impl<M: Machine> Cluster<M> {
         self.simulator.present()
     }
 
-    /// The nodes that run and have not left.
+    /// The nodes that run and have not left. Those that stand still are among them, other than in
+    /// [`World::live`](crate::invariant::World::live): here they are asked what they hold.
     pub fn live(&self) -> impl Iterator<Item = (Addr, &M)> {
         self.simulator.live()
     }
@@ -160,6 +161,9 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// What a node's clock says.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn reading(&self, node: u32) -> Instant {
         self.simulator.reading(Addr(node))
     }
@@ -170,6 +174,9 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// What a node has sent and received so far.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn traffic(&self, node: u32) -> Traffic {
         self.simulator.traffic(Addr(node))
     }
@@ -189,19 +196,22 @@ impl<M: Machine> Cluster<M> {
         self.simulator.trace.take_lines()
     }
 
-    /// Shows every datagram that is sent from now on to a closure.
+    /// Shows every datagram that is sent from now on to a closure. When that was, [it says itself](Datagram::at): as the time
+    /// since the start.
     pub fn tap(&mut self, tap: impl FnMut(&Datagram<'_>) + 'static) {
         self.eyes.tap = Some(Box::new(tap));
     }
 
-    /// Shows every event from now on to a closure: when, whose, what.
+    /// Shows every event from now on to a closure: when ([`now`](Self::now) at that moment, not what the node's clock says),
+    /// whose, what.
     pub fn on_event(&mut self, listener: impl FnMut(Instant, Addr, &M::Event) + 'static) {
         self.eyes.listener = Some(Box::new(listener));
     }
 
     // What users and operators do.
 
-    /// A node's user says something.
+    /// A node's user says something. One that stands still does it all the same, though what it wants sent waits until it
+    /// goes on; in a scenario, nobody can talk to a process that stands still.
     ///
     /// # Errors
     /// Why the machine refused it.
@@ -212,7 +222,7 @@ impl<M: Machine> Cluster<M> {
         self.with(node, |machine, now| machine.command(now, command))
     }
 
-    /// Calls a machine directly, with what its clock says; then takes all that it wants sent.
+    /// Calls a machine directly, with what its clock says; then takes all that it wants sent, unless it stands still.
     ///
     /// # Panics
     /// If the node does not run.
@@ -239,11 +249,17 @@ impl<M: Machine> Cluster<M> {
     // What goes wrong.
 
     /// A process dies.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn crash(&mut self, node: u32) {
         self.act(Action::Crash(Addr(node)));
     }
 
     /// Another takes its place; it crashes first if it still runs.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn restart(&mut self, node: u32, memory: bool) {
         if self.get(node).is_some() {
             self.crash(node);
@@ -252,21 +268,33 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// A process dies, and one that has the id of another takes its place: that of the node itself makes it itself again.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn twin(&mut self, node: u32, of: u32) {
         self.act(Action::Replace { node: Addr(node), id: Addr(of) });
     }
 
     /// A process stands still.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn pause(&mut self, node: u32) {
         self.act(Action::Pause(Addr(node)));
     }
 
     /// It goes on.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn resume(&mut self, node: u32) {
         self.act(Action::Resume(Addr(node)));
     }
 
     /// A clock is so many microseconds off and drifts, from now on.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn skew(&mut self, node: u32, offset: i64, drift_ppm: i32) {
         self.act(Action::Skew { node: Addr(node), offset, drift_ppm });
     }
@@ -274,12 +302,16 @@ impl<M: Machine> Cluster<M> {
     /// A fault of the network is there until [`clear`](Self::clear)ed; its window does not count.
     ///
     /// # Panics
-    /// If it is a fault of a process or a clock: those have methods of their own.
+    /// If it is a fault of a process or a clock: those have methods of their own. If it is a single lost datagram: how
+    /// often each was sent is not counted here; a [rule](Self::rule) can lose it.
     pub fn fault(&mut self, fault: Fault) -> Handle {
-        assert!(
-            !matches!(fault, Fault::Crash { .. } | Fault::Pause { .. } | Fault::Twin { .. } | Fault::Skew { .. }),
-            "`{fault}` is no fault of the network"
-        );
+        match fault {
+            Fault::Crash { .. } | Fault::Pause { .. } | Fault::Twin { .. } | Fault::Skew { .. } => {
+                panic!("`{fault}` is no fault of the network")
+            }
+            Fault::LoseExactly { .. } => panic!("`{fault}` is for scenarios: here a rule can lose a datagram"),
+            _ => {}
+        }
         let handle = self.handle();
         self.act(Action::Begin { id: handle.0, fault });
         handle
@@ -340,7 +372,7 @@ impl<M: Machine> Cluster<M> {
         self.run_for(rounds * self.limits().period);
     }
 
-    /// Until something is true, which is looked at every `every`; how long that took. None if it is not within `within`.
+    /// Until something is true, which is looked at every `every` (a microsecond at least); how long that took. None if it is not within `within`.
     pub fn run_until(
         &mut self,
         within: Duration,
@@ -348,6 +380,8 @@ impl<M: Machine> Cluster<M> {
         mut is_true: impl FnMut(&Self) -> bool,
     ) -> Option<Duration> {
         let start = self.now();
+        // Time that does not move ends nothing.
+        let every = every.max(Duration::from_micros(1));
         loop {
             if is_true(self) {
                 return Some(self.now().since(start));
@@ -453,3 +487,58 @@ impl<M: Machine> Cluster<M> {
 
 /// In force until it is taken back.
 const ALWAYS: Window = Window::since(Duration::ZERO);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_all_the_time_is_looked_at_every_microsecond() {
+        let (mut cluster, within) = (Cluster::<Node<Addr>>::new(2, 1), Duration::from_micros(50));
+        let mut looks = 0;
+        let found = cluster.run_until(within, Duration::ZERO, |_| {
+            looks += 1;
+            false
+        });
+        assert_eq!((found, looks, cluster.now()), (None, 51, Instant::from_micros(50)));
+    }
+
+    #[test]
+    fn a_restart_without_anything_to_remember_is_one_without_memory() {
+        let mut config = gossip_core::Config::default();
+        let secs = Duration::from_secs;
+        (config.lifetimes.certificate, config.lifetimes.shrink) = (secs(200), secs(20));
+        config.lifetimes.reap_after = secs(400);
+        let mut cluster = Cluster::<Node<Addr>>::builder(2, config).build();
+        cluster.run_rounds(5);
+        cluster.record(100);
+        cluster.restart(1, true);
+        cluster.crash(1);
+        cluster.run_for(secs(300));
+        // What it had is too old by now.
+        cluster.restart(1, true);
+        let Counters { restarts_with_memory, restarts_without_memory, .. } = *cluster.counters();
+        assert_eq!((restarts_with_memory, restarts_without_memory), (1, 1));
+        let lines = cluster.take_lines();
+        assert!(lines.iter().any(|line| line.ends_with(" 1 starts without memory")), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_said_to_one_who_stands_still_leaves_when_it_goes_on() {
+        let mut cluster = Cluster::<Node<Addr>>::new(2, 1);
+        cluster.run_rounds(5);
+        let before = cluster.traffic(0).sent;
+        cluster.pause(0);
+        cluster.command(0, &crate::Command::broadcast("hello")).unwrap();
+        assert_eq!(cluster.traffic(0).sent, before);
+        cluster.resume(0);
+        assert!(cluster.traffic(0).sent > before, "before time has passed");
+    }
+
+    #[test]
+    #[should_panic(expected = "here a rule can lose a datagram")]
+    fn a_datagram_is_not_lost_by_its_count() {
+        let lost = Fault::LoseExactly { from: Addr(0), to: Addr(1), content: 0, occurrence: 0 };
+        Cluster::<Node<Addr>>::new(2, 1).fault(lost);
+    }
+}

@@ -102,12 +102,19 @@ impl Display for Failure {
         let quoted = one_line.trim_end();
         // Another configuration, or other invariants, are in nobody's text.
         let run = if *plain { "gossip_testkit::run::<M>" } else { "the same Checker's run" };
-        writeln!(f, "\nto replay: {run}(&r#\"{quoted}\"#.parse().unwrap())")?;
+        writeln!(f, "\nto replay: {run}(&{}.parse().unwrap())", raw(quoted))?;
         if let Some((origin, _)) = origin {
             writeln!(f, "it came from: {}", origin.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// A text as a raw string of Rust.
+fn raw(text: &str) -> String {
+    let most = text.split('"').skip(1).map(|after| after.len() - after.trim_start_matches('#').len()).max();
+    let hashes = "#".repeat(most.unwrap_or(0) + 1);
+    format!("r{hashes}\"{text}\"{hashes}")
 }
 
 impl Debug for Failure {
@@ -117,3 +124,16 @@ impl Debug for Failure {
 }
 
 impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::raw;
+
+    #[test]
+    fn the_line_to_replay_ends_where_the_text_does() {
+        assert_eq!(raw("nodes 0-1;"), "r#\"nodes 0-1;\"#");
+        assert_eq!(raw(r#"broadcast "a";"#), r##"r#"broadcast "a";"#"##);
+        assert_eq!(raw(r##"broadcast "#";"##), r###"r##"broadcast "#";"##"###);
+        assert_eq!(raw(r#####"put "###" "##";"#####), r######"r####"put "###" "##";"####"######);
+    }
+}

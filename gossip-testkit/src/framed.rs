@@ -8,7 +8,7 @@ use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
 /// What is put around a machine's datagrams on their way out, and taken off on their way in. A process makes its own
 /// when it starts, so it may keep state: counters, keys, a window against replays.
 pub trait Framing: Default {
-    /// By how many bytes a datagram grows at most.
+    /// By how many bytes a datagram grows at most. The framed one must fit into 65,536 bytes: a larger one is a panic.
     const OVERHEAD: usize;
 
     /// Appends to `frame` what is sent in place of `payload`.
@@ -23,6 +23,32 @@ pub trait Framing: Default {
 
 /// A machine `M` whose datagrams travel in the frames of `F`. The invariants see the machine inside: what they look at
 /// is what it holds; only its datagrams are the framed ones.
+///
+/// ```
+/// use gossip_core::Node;
+/// use gossip_testkit::{Addr, Framed, Framing, sweep};
+///
+/// /// The first byte says which protocol it is.
+/// #[derive(Default)]
+/// struct Tagged;
+///
+/// impl Framing for Tagged {
+///     const OVERHEAD: usize = 1;
+///
+///     fn seal(&mut self, _from: Addr, _to: Addr, payload: &[u8], frame: &mut Vec<u8>) {
+///         frame.push(b'g');
+///         frame.extend_from_slice(payload);
+///     }
+///
+///     fn open(&mut self, _from: Addr, _to: Addr, frame: &[u8], payload: &mut Vec<u8>) -> Result<(), String> {
+///         payload.extend_from_slice(frame.strip_prefix(b"g").ok_or("of another protocol")?);
+///         Ok(())
+///     }
+/// }
+///
+/// sweep::<Framed<Node<Addr>, Tagged>>(20)?;
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 #[derive(Debug)]
 pub struct Framed<M, F> {
     inner: M,
@@ -84,8 +110,14 @@ impl<M: Machine, F: Framing> Machine for Framed<M, F> {
         let outgoing = self.inner.poll_transmit(buffer)?;
         self.buffer.clear();
         self.framing.seal(self.addr, outgoing.to, &buffer[..outgoing.len], &mut self.buffer);
-        buffer[..self.buffer.len()].copy_from_slice(&self.buffer);
-        Some(Outgoing { len: self.buffer.len(), ..outgoing })
+        let (len, room) = (self.buffer.len(), buffer.len());
+        assert!(
+            len <= room,
+            "a frame of {len} bytes around {} is larger than the {room} that can be sent",
+            outgoing.len
+        );
+        buffer[..len].copy_from_slice(&self.buffer);
+        Some(Outgoing { len, ..outgoing })
     }
 
     fn poll_event(&mut self) -> Option<M::Event> {

@@ -30,12 +30,14 @@ impl Display for Sweep {
 }
 
 impl<M: Machine<Command: Workload + Display>> Checker<M> {
-    /// Checks the scenarios with these numbers.
+    /// Checks the scenarios with these numbers. Their clocks are off by no more than the machine allows, whatever the swarm
+    /// says.
     ///
     /// # Errors
     /// The first failure, minimised.
     pub fn sweep(&self, swarm: &Swarm, numbers: Range<u64>) -> Result<Sweep, Failure> {
         let mut sweep = Sweep::default();
+        let swarm = Swarm { max_skew: swarm.max_skew.min(self.limits().max_skew), ..swarm.clone() };
         for number in numbers {
             let report = self.check(&swarm.scenario(number))?;
             sweep.cases += 1;

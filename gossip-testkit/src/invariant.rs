@@ -7,6 +7,7 @@ mod agreement;
 mod conduct;
 mod history;
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use gossip_core::Instant;
 
 use crate::address::Addr;
 use crate::machine::{Limits, Machine, View};
-use crate::plan::FaultPlan;
+use crate::plan::{Fault, FaultPlan, Window};
 use crate::sim::{Datagram, Simulator, Traffic, log2};
 
 pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
@@ -43,6 +44,35 @@ impl Violation {
 }
 
 /// Something that must hold. A fresh one is made for every run; every method has nothing to say by default.
+///
+/// One of one's own, for every machine or for one:
+///
+/// ```
+/// use gossip_core::{Config, Node};
+/// use gossip_testkit::invariant::{Invariant, Violation, World};
+/// use gossip_testkit::{Addr, Checker, Swarm};
+///
+/// /// Half-fetched values are few.
+/// struct FewTransfers(usize);
+///
+/// impl Invariant<Node<Addr>> for FewTransfers {
+///     fn name(&self) -> &'static str {
+///         "few transfers"
+///     }
+///
+///     fn stepped(&mut self, world: &World<'_, Node<Addr>>, node: Addr) -> Result<(), Violation> {
+///         let (fetched, _) = world.machine(node).map_or((0, 0), Node::transfers);
+///         if fetched <= self.0 {
+///             return Ok(());
+///         }
+///         Err(Violation::new(format!("node {node} fetches {fetched} values at once")))
+///     }
+/// }
+///
+/// let checker = Checker::<Node<Addr>>::new(Config::lan()).invariant(|_limits| FewTransfers(16));
+/// checker.sweep(&Swarm::default(), 0..20)?;
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 pub trait Invariant<M: Machine> {
     /// What a failure calls it.
     fn name(&self) -> &'static str;
@@ -83,7 +113,8 @@ pub trait Invariant<M: Machine> {
         Ok(())
     }
 
-    /// Whether a run may end as far as this is concerned.
+    /// Whether a run may end as far as this is concerned. It fails if that is not so by the
+    /// [deadline](World::deadline) and the time to [settle](crate::Checker::settle) after it.
     fn satisfied(&self) -> bool {
         true
     }
@@ -97,6 +128,8 @@ pub(crate) struct Facts {
     pub(crate) settled: Option<Instant>,
     /// For each node the first of those that it is not cut off from for ever.
     pub(crate) groups: Vec<Addr>,
+    /// Whether it was measured that the cluster is silent. A cell, because invariants only look at a run.
+    pub(crate) silent: Cell<bool>,
 }
 
 impl Facts {
@@ -104,11 +137,16 @@ impl Facts {
     pub(crate) fn groups(nodes: &[Addr], plan: &FaultPlan) -> Vec<Addr> {
         let slots = nodes.last().map_or(0, |last| last.index() + 1);
         let mut groups: Vec<Addr> = (0..slots as u32).map(Addr).collect();
-        let cut = plan.faults.iter().any(|fault| fault.window().is_some_and(|window| window.to.is_none()));
+        let lasts = |fault: &Fault| matches!(fault, Fault::Cut { during: Window { to: None, .. }, .. });
+        if !plan.faults.iter().any(lasts) {
+            // One, without a look at every pair.
+            nodes.iter().for_each(|node| groups[node.index()] = nodes[0]);
+            return groups;
+        }
         for &a in nodes {
             for &b in nodes.iter().take_while(|&&b| b < a) {
                 let (of_a, of_b) = (groups[a.index()], groups[b.index()]);
-                if of_a != of_b && !(cut && plan.cut_for_ever(a, b)) {
+                if of_a != of_b && !plan.cut_for_ever(a, b) {
                     let (keep, merge) = (of_a.min(of_b), of_a.max(of_b));
                     groups.iter_mut().filter(|group| **group == merge).for_each(|group| *group = keep);
                 }

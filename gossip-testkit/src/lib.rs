@@ -79,7 +79,8 @@
 //! # Features
 //!
 //! `proptest` and `quickcheck`, both on: `Arbitrary` for [`Scenario`], each usable alone; with neither there is
-//! [`sweep`]. `cli`: the binary `gossip-sim`.
+//! [`sweep`]. `encryption`: nodes that seal their datagrams, as [`gossip_core`] does with its feature of that name. `cli`:
+//! the binary `gossip-sim`.
 
 mod address;
 mod check;

@@ -19,7 +19,9 @@ use crate::address::Addr;
 pub trait Machine: Sized {
     /// What all nodes of a cluster have in common.
     type Config: Clone + fmt::Debug;
-    /// What its user can tell it: the workload of a scenario.
+    /// What its user can tell it: the workload of a scenario, which is printed with its `Display` and read with its
+    /// `FromStr`. What is printed must read back, so it has no line ends, no space at either end, no semicolon outside of
+    /// double quotes, and as many of those as end what they begin; within them a backslash escapes the next character.
     type Command: Clone + fmt::Debug;
     /// What it tells its user.
     type Event: fmt::Debug;
@@ -90,7 +92,8 @@ pub trait Machine: Sized {
         false
     }
 
-    /// Items and messages held altogether: at most [`Limits::held_per_item`] for each node and each command so far.
+    /// How much it keeps, in numbers of items and messages: at most [`Limits::held_per_item`] for each node and each command
+    /// so far. What a machine does not count here is not seen to pile up.
     fn held(&self) -> Option<usize> {
         None
     }
@@ -280,7 +283,7 @@ pub struct View {
 impl View {
     /// A digest of the items.
     pub fn fingerprint(&self) -> u64 {
-        use std::hash::{Hash, Hasher};
+        use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7669_6577, 0);
         for (key, item) in &self.items {
             hasher.write(key.as_bytes());
@@ -293,7 +296,7 @@ impl View {
                 hasher.write(&(body.len() as u64 + 1).to_le_bytes());
                 hasher.write(body);
             } else {
-                0u64.to_le_bytes().hash(&mut hasher);
+                hasher.write(&0u64.to_le_bytes());
             }
         }
         hasher.finish()

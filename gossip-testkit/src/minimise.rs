@@ -52,8 +52,13 @@ pub(crate) fn minimise<M: Machine>(
 }
 
 impl<M: Machine> Search<'_, M> {
+    /// Nothing once all the runs are spent.
+    fn goes_on(&self) -> Option<()> {
+        (self.runs < self.most).then_some(())
+    }
+
     fn fails(&mut self, scenario: &Scenario<M::Command>) -> bool {
-        if self.runs >= self.most {
+        if self.goes_on().is_none() {
             return false;
         }
         self.runs += 1;
@@ -86,19 +91,21 @@ impl<M: Machine> Search<'_, M> {
             }
             let faults = std::mem::take(&mut scenario.plan.faults);
             scenario.plan.faults = ddmin(faults, |faults| {
+                self.goes_on()?;
                 let mut candidate = scenario.clone();
                 candidate.plan.faults = faults.to_vec();
-                self.fails(&candidate)
+                Some(self.fails(&candidate))
             });
             let writes = std::mem::take(&mut scenario.writes);
             scenario.writes = ddmin(writes, |writes| {
+                self.goes_on()?;
                 let mut candidate = scenario.clone();
                 candidate.writes = writes.to_vec();
-                self.fails(&candidate)
+                Some(self.fails(&candidate))
             });
             self.fewer_nodes(&mut scenario);
             self.simplify(&mut scenario);
-            if size(&scenario) == before || self.runs >= self.most {
+            if size(&scenario) == before || self.goes_on().is_none() {
                 return scenario;
             }
         }
@@ -106,13 +113,14 @@ impl<M: Machine> Search<'_, M> {
 
     fn fewer_nodes(&mut self, scenario: &mut Scenario<M::Command>) {
         ddmin(scenario.nodes.clone(), |nodes| {
+            self.goes_on()?;
             if nodes.is_empty() || nodes.len() >= scenario.nodes.len() {
-                return false;
+                return Some(false);
             }
             let gone = scenario.nodes.iter().filter(|node| !nodes.contains(node));
             let candidate = gone.fold(scenario.clone(), |candidate, &node| candidate.without(node));
             let found = self.fails_with_some_seed(&candidate);
-            found.map(|candidate| *scenario = candidate).is_some()
+            Some(found.map(|candidate| *scenario = candidate).is_some())
         });
     }
 
@@ -144,7 +152,7 @@ impl<M: Machine> Search<'_, M> {
                 let part = (to - window.from) / 3;
                 let shorter = [Window::new(window.from + part, to), Window::new(window.from, to - part)];
                 let shortened = shorter.into_iter().any(|window| {
-                    let fault = scenario.plan.faults[at].with_window(window);
+                    let fault = scenario.plan.faults[at].clone().with_window(window);
                     self.replace(scenario, at, fault)
                 });
                 if !shortened {
@@ -196,6 +204,7 @@ impl<M: Machine> Search<'_, M> {
     /// What loses by chance, or by a cut, as the list of what was lost. None if there is nothing of the kind, or the
     /// list alone does not make it fail.
     fn concretise(&mut self, scenario: &Scenario<M::Command>) -> Option<Scenario<M::Command>> {
+        self.goes_on()?;
         if !scenario.plan.faults.iter().any(Fault::loses) {
             return None;
         }
@@ -227,35 +236,48 @@ fn writers<C>(scenario: &Scenario<C>) -> BTreeSet<Addr> {
     scenario.writes.iter().map(|write| write.node).collect()
 }
 
-/// A part of `items` of which `fails` holds and no element of which can be left out, given that it holds of all.
-fn ddmin<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
-    if items.is_empty() || fails(&[]) {
-        return Vec::new();
+/// A part of `items` of which `fails` holds and no element of which can be left out, given that it holds of all. What is
+/// left so far as soon as `fails` has no answer any more: copying long lists takes time, too.
+fn ddmin<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> Option<bool>) -> Vec<T> {
+    if items.is_empty() {
+        return items;
+    }
+    match fails(&[]) {
+        Some(true) => return Vec::new(),
+        Some(false) => {}
+        None => return items,
     }
     let mut parts = 2;
     while items.len() > 1 {
-        let size = items.len().div_ceil(parts);
-        let chunks: Vec<(usize, usize)> =
-            (0..items.len()).step_by(size).map(|from| (from, (from + size).min(items.len()))).collect();
-        if let Some(&(from, to)) = chunks.iter().find(|&&(from, to)| fails(&items[from..to])) {
-            items = items[from..to].to_vec();
-            parts = 2;
-            continue;
-        }
-        let rest = chunks.iter().find_map(|&(from, to)| {
-            let rest = [&items[..from], &items[to..]].concat();
-            (chunks.len() > 2 && fails(&rest)).then_some(rest)
-        });
-        match rest {
-            Some(rest) => {
-                items = rest;
-                parts = (parts - 1).max(2);
-            }
-            None if size == 1 => break,
-            None => parts = (parts * 2).min(items.len()),
+        match smaller(&items, parts, &mut fails) {
+            None => break,
+            Some(Some((part, of))) => (items, parts) = (part, of),
+            Some(None) if parts >= items.len() => break,
+            Some(None) => parts = (parts * 2).min(items.len()),
         }
     }
     items
+}
+
+/// One of so many parts of `items`, or what is left without one of them, that fails, and in how many parts to cut that.
+fn smaller<T: Clone>(
+    items: &[T],
+    parts: usize,
+    fails: &mut impl FnMut(&[T]) -> Option<bool>,
+) -> Option<Option<(Vec<T>, usize)>> {
+    let size = items.len().div_ceil(parts);
+    for chunk in items.chunks(size) {
+        if fails(chunk)? {
+            return Some(Some((chunk.to_vec(), 2)));
+        }
+    }
+    for from in (0..items.len()).step_by(size).filter(|_| items.len() > 2 * size) {
+        let rest = [&items[..from], &items[(from + size).min(items.len())..]].concat();
+        if fails(&rest)? {
+            return Some(Some((rest, (parts - 1).max(2))));
+        }
+    }
+    Some(None)
 }
 
 #[cfg(test)]
@@ -268,10 +290,23 @@ mod tests {
             let mut runs = 0;
             let left = ddmin((0..100).collect(), |items: &[u32]| {
                 runs += 1;
-                needed.iter().all(|n| items.contains(n))
+                Some(needed.iter().all(|n| items.contains(n)))
             });
             assert_eq!(left, needed);
             assert!(runs < 1_000, "{runs} runs");
+        }
+    }
+
+    #[test]
+    fn once_there_is_no_answer_any_more_nothing_is_asked() {
+        for most in 0..40 {
+            let mut runs = 0;
+            let left = ddmin((0..100).collect(), |items: &[u32]| {
+                assert!(runs <= most, "it has had its answer");
+                runs += 1;
+                (runs <= most).then(|| [3, 50].iter().all(|n| items.contains(n)))
+            });
+            assert!([3, 50].iter().all(|n| left.contains(n)));
         }
     }
 }

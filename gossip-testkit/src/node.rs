@@ -40,7 +40,7 @@ pub enum Command {
     Broadcast(String),
     /// Leaves the cluster.
     Leave,
-    /// Joins it again.
+    /// Joins it again through whom it knows. Refused to whoever has not left, or knows nobody.
     Join,
 }
 
@@ -76,12 +76,17 @@ fn unit(text: &str) -> (&str, usize) {
     (1..=SHORT).find_map(repeats).unwrap_or((text, 1))
 }
 
-/// How often the text before is repeated, and what follows; more than a value of the largest size is a typing error.
-fn times(rest: &str) -> Result<(usize, &str), ParseCommandError> {
-    let Some(rest) = rest.trim_start().strip_prefix("x ") else { return Ok((1, rest)) };
+/// The text before, as often as it is repeated, and what follows. What is larger than a megabyte is a typing error.
+fn repeated(unit: String, rest: &str) -> Result<(String, &str), ParseCommandError> {
+    const MOST: usize = 1 << 20;
+    let Some(rest) = rest.trim_start().strip_prefix("x ") else { return Ok((unit, rest)) };
     let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    let times = number.parse().ok().filter(|times| (1..=1 << 20).contains(times));
-    Ok((times.ok_or(ParseCommandError("how often, such as x 200"))?, rest))
+    let times: usize =
+        number.parse().ok().filter(|&times| times > 0).ok_or(ParseCommandError("how often, such as x 200"))?;
+    match unit.len().checked_mul(times) {
+        Some(len) if len <= MOST => Ok((unit.repeat(times), rest)),
+        _ => Err(ParseCommandError("a value of a megabyte at most")),
+    }
 }
 
 impl fmt::Display for Command {
@@ -154,8 +159,7 @@ impl FromStr for Command {
             "put" | "put-own" => {
                 let (name, rest) = unquote(rest)?;
                 let (value, rest) = unquote(rest)?;
-                let (times, rest) = times(rest)?;
-                let value = value.repeat(times);
+                let (value, rest) = repeated(value, rest)?;
                 let (time_to_live, rest) = match rest.trim_start().strip_prefix("for ") {
                     Some(time) => {
                         (Some(crate::scenario::seconds(time.trim()).ok_or(ParseCommandError("a time such as 5s"))?), "")
@@ -240,7 +244,11 @@ impl Machine for Node<Addr> {
             period: config.probe.period,
             max_skew: config.lifetimes.max_ahead / 2,
             idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
-            membership: Membership::Detected,
+            membership: match config.membership {
+                gossip_core::Membership::Probed => Membership::Detected,
+                // Nobody probes: who has crashed is not found out.
+                gossip_core::Membership::Given => Membership::Joined,
+            },
             held_per_item: 1,
         }
     }
@@ -279,6 +287,11 @@ impl Machine for Node<Addr> {
             Command::Leave => {
                 self.leave(now);
                 Ok(())
+            }
+            // Through whom it knows: whoever is there would lose its seeds by that, and whoever knows nobody finds nobody.
+            Command::Join if !self.has_left() => return Err("it has not left".to_owned()),
+            Command::Join if self.members().all(|member| member.id == self.id()) => {
+                return Err("it knows nobody".to_owned());
             }
             Command::Join => {
                 self.join(now, []);
@@ -340,6 +353,8 @@ impl Machine for Node<Addr> {
         Self::has_left(self)
     }
 
+    /// Its updates: entries, members, certificates and broadcasts. What it has yet to send and what it fetches are bounded
+    /// by its [limits](gossip_core::Limits) and not counted here.
     fn held(&self) -> Option<usize> {
         Some(self.updates(Instant::ORIGIN).count())
     }

@@ -103,7 +103,8 @@ impl Links {
     }
 }
 
-/// A span of simulated time, counted from the start. To the second it begins, before the second it ends.
+/// A span of simulated time, counted from the start: `from` belongs to it, `to` does not. One that ends before it begins
+/// is refused with the scenario that it stands in.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     /// When it begins.
@@ -309,7 +310,7 @@ impl Fault {
         }
     }
 
-    pub(crate) fn window(&self) -> Option<Window> {
+    fn window_mut(&mut self) -> Option<&mut Window> {
         match self {
             Self::Loss { during, .. }
             | Self::Burst { during, .. }
@@ -319,38 +320,44 @@ impl Fault {
             | Self::Cut { during, .. }
             | Self::Pause { during, .. }
             | Self::Twin { during, .. }
-            | Self::Skew { during, .. } => Some(*during),
+            | Self::Skew { during, .. } => Some(during),
             Self::Crash { .. } | Self::LoseExactly { .. } => None,
         }
     }
 
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.clone().window_mut().copied()
+    }
+
     /// The same at another time.
-    pub(crate) fn with_window(&self, window: Window) -> Self {
-        let mut fault = self.clone();
-        match &mut fault {
-            Self::Loss { during, .. }
-            | Self::Burst { during, .. }
-            | Self::Duplicate { during, .. }
-            | Self::Delay { during, .. }
-            | Self::Corrupt { during, .. }
-            | Self::Cut { during, .. }
-            | Self::Pause { during, .. }
-            | Self::Twin { during, .. }
-            | Self::Skew { during, .. } => *during = window,
-            Self::Crash { .. } | Self::LoseExactly { .. } => {}
+    pub(crate) fn with_window(mut self, window: Window) -> Self {
+        if let Some(during) = self.window_mut() {
+            *during = window;
         }
-        fault
+        self
+    }
+
+    /// Whether it begins before it ends: what ends first would never end.
+    pub(crate) fn check_order(&self) -> Result<(), String> {
+        let (from, to) = match self {
+            Self::Crash { at, restart, .. } => (*at, restart.map(|restart| restart.at)),
+            _ => self.window().map_or((Duration::ZERO, None), |window| (window.from, window.to)),
+        };
+        match to {
+            Some(to) if to < from => Err(format!("`{self}` ends at {to:?}, before it begins at {from:?}")),
+            _ => Ok(()),
+        }
     }
 
     /// When it is over with all it brings about: for what never ends, when it began.
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
         match self {
-            Self::Delay { by, .. } => end + *by,
-            Self::Duplicate { .. } => end + Duration::from_millis(50),
+            Self::Delay { by, .. } => end.saturating_add(*by),
+            Self::Duplicate { .. } => end.saturating_add(Duration::from_millis(50)),
             // A clock that jumps back stands still for its machine until it has caught up.
-            Self::Skew { during: Window { to: Some(_), .. }, .. } => end + self.clock_error(),
-            Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at.max(*at)),
+            Self::Skew { during: Window { to: Some(_), .. }, .. } => end.saturating_add(self.clock_error()),
+            Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at),
             _ => end,
         }
     }
@@ -359,7 +366,8 @@ impl Fault {
     pub(crate) fn clock_error(&self) -> Duration {
         let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
         let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
-        Duration::from_micros(offset.unsigned_abs()) + time * drift_ppm.unsigned_abs() / 1_000_000
+        let drifted = time.saturating_mul(drift_ppm.unsigned_abs()) / 1_000_000;
+        Duration::from_micros(offset.unsigned_abs()).saturating_add(drifted)
     }
 
     /// Whether it can be rewritten as single lost datagrams.

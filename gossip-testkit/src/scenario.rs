@@ -30,7 +30,8 @@ pub struct Write<C> {
 /// A scenario for a machine whose commands are `C`.
 ///
 /// Nodes start within the first protocol period and join through the first [`seeds`](Self::seeds) of them. `Display`
-/// prints a line for each thing, `Debug` all on one line; both parse back:
+/// prints a line for each thing, `Debug` all on one line; both parse back if the commands do
+/// ([what they must obey](crate::Machine::Command)):
 ///
 /// ```
 /// # use std::time::Duration;
@@ -108,30 +109,68 @@ impl<C> Scenario<C> {
         self.plan.heals_at().max(last_write)
     }
 
-    /// Whether all nodes that it speaks of are there.
+    /// Whether all nodes that it speaks of are there, and nothing ends before it begins.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let present = |node: Addr| self.nodes.binary_search(&node).is_ok();
-        for write in &self.writes {
-            if !present(write.node) {
-                return Err(format!("there is no node {} to be written at", write.node));
+        if !self.nodes.is_sorted_by(|a, b| a < b) {
+            return Err(format!("the nodes {} are not in ascending order, each once", ranges(&self.nodes)));
+        }
+        self.writes.iter().try_for_each(|write| self.check_write(write))?;
+        self.plan.faults.iter().try_for_each(|fault| self.check_fault(fault))
+    }
+
+    fn is_there(&self, node: Addr) -> bool {
+        self.nodes.binary_search(&node).is_ok()
+    }
+
+    fn check_write(&self, write: &Write<C>) -> Result<(), String> {
+        if self.is_there(write.node) {
+            return Ok(());
+        }
+        Err(format!("there is no node {} to be written at", write.node))
+    }
+
+    fn check_fault(&self, fault: &Fault) -> Result<(), String> {
+        match fault {
+            Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => {
+                self.check_nodes(fault, &[*node])?;
+            }
+            Fault::Twin { node: one, of: other, .. } | Fault::LoseExactly { from: one, to: other, .. } => {
+                self.check_nodes(fault, &[*one])?;
+                self.check_nodes(fault, &[*other])?;
+            }
+            Fault::Loss { on, .. }
+            | Fault::Burst { on, .. }
+            | Fault::Duplicate { on, .. }
+            | Fault::Delay { on, .. }
+            | Fault::Corrupt { on, .. }
+            | Fault::Cut { on, .. } => {
+                for nodes in [&on.from, &on.to] {
+                    if let Nodes::These(these) = nodes {
+                        self.check_nodes(fault, these)?;
+                    }
+                }
             }
         }
-        for fault in &self.plan.faults {
-            let (node, other) = match fault {
-                Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => (*node, *node),
-                Fault::Twin { node, of, .. } => (*node, *of),
-                _ => continue,
-            };
-            if let Some(node) = [node, other].into_iter().find(|node| !present(*node)) {
-                return Err(format!("there is no node {node} for `{fault}`"));
-            }
-            if let Fault::Twin { node, of, during, .. } = fault
-                && (node == of || during.to.is_none())
-            {
-                return Err(format!("`{fault}` is no two processes, or two that never end"));
-            }
+        if let Fault::Twin { node, of, during, .. } = fault
+            && (node == of || during.to.is_none())
+        {
+            return Err(format!("`{fault}` is no two processes, or two that never end"));
         }
-        Ok(())
+        fault.check_order()
+    }
+
+    /// Whether these are some that are there, in the order in which they are looked for.
+    fn check_nodes(&self, fault: &Fault, nodes: &[Addr]) -> Result<(), String> {
+        if nodes.is_empty() {
+            return Err(format!("`{fault}` is about no node"));
+        }
+        if !nodes.is_sorted_by(|a, b| a < b) {
+            return Err(format!("the nodes {} of `{fault}` are not in ascending order, each once", ranges(nodes)));
+        }
+        match nodes.iter().find(|&&node| !self.is_there(node)) {
+            Some(node) => Err(format!("there is no node {node} for `{fault}`")),
+            None => Ok(()),
+        }
     }
 
     /// Whether it stays within what a machine allows.

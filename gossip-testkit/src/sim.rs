@@ -386,13 +386,14 @@ impl<M: Machine> Simulator<M> {
                 self.counters.false_deaths += u64::from(there(of));
                 self.counters.deaths += 1;
             }
+            Note::Member { status: Status::Left, .. } => self.counters.leaves += 1,
             Note::Member { was, status: Status::Alive, .. } => match was {
                 Some(Status::Suspect) => self.counters.refutations += 1,
                 Some(Status::Dead | Status::Left) => self.counters.rejoins += 1,
                 Some(Status::Alive) | None => {}
             },
             Note::Large(by) => self.counters.large_values += u64::from(by != at),
-            Note::Member { .. } | Note::Forgot | Note::Other => {}
+            Note::Forgot | Note::Other => {}
         }
     }
 
@@ -431,7 +432,10 @@ impl<M: Machine> Simulator<M> {
         let fate = self.network.judge(at, &datagram);
         self.trace.mix(at, [fate.content, u64::from(from.0) << 32 | u64::from(to.0)]);
         self.trace.line(at, |line| {
-            write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x} #{}", fate.content, fate.occurrence)?;
+            write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x}", fate.content)?;
+            if let Some(occurrence) = fate.occurrence {
+                write!(line, " #{occurrence}")?;
+            }
             match fate.lost {
                 Some(Cause::Loss) => write!(line, ": LOST"),
                 Some(Cause::Burst) => write!(line, ": LOST in a burst"),
@@ -443,11 +447,10 @@ impl<M: Machine> Simulator<M> {
                 None => Ok(()),
             }
         });
-        if fate.lost.is_some() || fate.flip.is_some() {
-            let lost = Lost { from, to, content: fate.content, occurrence: fate.occurrence };
-            if let Some(losses) = &mut self.losses {
-                losses.push(lost);
-            }
+        if (fate.lost.is_some() || fate.flip.is_some())
+            && let (Some(losses), Some(occurrence)) = (&mut self.losses, fate.occurrence)
+        {
+            losses.push(Lost { from, to, content: fate.content, occurrence });
         }
         match fate.lost {
             Some(Cause::Loss) => self.counters.lost += 1,
@@ -493,11 +496,9 @@ impl<M: Machine> Simulator<M> {
         self.queue.push(at, Due::Arrival(number));
     }
 
-    fn boot(&mut self, node: Addr, memory: bool, watch: &mut impl Watch<M>) {
+    /// Starts a process where none runs; whether with memory, which there must be, and the machine must make use of.
+    fn boot(&mut self, node: Addr, memory: bool, watch: &mut impl Watch<M>) -> bool {
         let slot = &mut self.slots[node.index()];
-        if slot.machine.is_some() {
-            return;
-        }
         let memory = if memory { slot.memory.take() } else { None };
         slot.boots += 1;
         (slot.paused, slot.wake) = (false, Instant::MAX);
@@ -511,9 +512,15 @@ impl<M: Machine> Simulator<M> {
             now: slot.clock.read(self.now),
         };
         let memory = memory.filter(|memory| M::remembers(&boot, memory));
-        watch.started(node, memory.is_some());
+        let remembers = memory.is_some();
+        watch.started(node, remembers);
+        self.trace.line(self.now, |line| match slot.id {
+            id if id == node => write!(line, "{node} starts {} memory", if remembers { "with" } else { "without" }),
+            id => write!(line, "{node} starts with the id of {id}"),
+        });
         slot.machine = Some(M::boot(&boot, memory));
         self.drain(node, watch);
+        remembers
     }
 
     fn crash(&mut self, node: Addr) -> bool {

@@ -19,7 +19,7 @@ fn a_scenario_run_twice_gives_the_same_trace() {
     }
 }
 
-/// One of everything that can go wrong.
+/// One of everything that can go wrong but a twin and a datagram lost by name.
 const FAULTS: &str = "
     loss 30% on * -> * from 4s to 9s
     burst 90% bad 0.2s good 1s on 0-2 -> * from 10s to 15s
@@ -45,6 +45,16 @@ fn the_simulator_does_what_it_has_always_done() {
     // Of a machine that knows nothing of the node: changes only if the simulator does, or the machine beside this file.
     let writes = "at 3s node 0: put 1 20\nat 7s node 3: put 1 30\nat 9s node 2: broadcast\nat 15s node 4: delete 1";
     assert_eq!(trace::<Mini>(writes), "21233850ac713a09");
+}
+
+#[test]
+fn a_twin_and_a_datagram_lost_by_name_do_what_they_have_always_done() {
+    let rest = "lose 1 -> 4 a3874e57156ca79d #0\ntwin 2 of 0 from 5s to 9s\ntwin 4 of 1 from 10s to 12s stays";
+    let scenario =
+        format!("seed 7\nnodes 0-4\nat 3s node 0: put 1 20\nat 7s node 2: put 1 30\n{rest}").parse().unwrap();
+    let report = gossip_testkit::run::<Mini>(&scenario).unwrap();
+    assert_eq!((report.counters.lost_exactly, report.counters.twins), (1, 2));
+    assert_eq!(format!("{:016x}", report.trace), "cb5f7c12cc194f13");
 }
 
 #[test]

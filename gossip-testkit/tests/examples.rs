@@ -6,6 +6,12 @@ mod failing;
 #[path = "../examples/folds.rs"]
 mod folds;
 
+#[path = "../examples/framing.rs"]
+mod framing;
+
+#[path = "../examples/counter.rs"]
+mod counter;
+
 #[test]
 fn the_failure_in_the_documentation_is_the_one_that_is_found() {
     let shown = include_str!("../examples/failing.txt");

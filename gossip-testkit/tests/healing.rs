@@ -1,20 +1,16 @@
 //! Whatever the network did, once it is whole again so is the cluster, with no help from anybody.
 
+mod common;
+
 use std::time::Duration;
 
+use common::settled;
 use gossip_core::{Config, Node, Status};
 use gossip_testkit::{Addr, Chance, Cluster, Handle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
-
-fn settled(nodes: u32, seed: u64) -> Cluster {
-    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, Config::lan()).seed(seed).build();
-    cluster.run_for(15 * SECOND);
-    assert!(cluster.sees_all(), "{nodes} nodes do not find each other, seed {seed}");
-    cluster
-}
 
 /// Whether nobody takes anybody who is there for dead. While datagrams are lost, somebody is always suspected.
 fn buries_nobody(cluster: &Cluster) -> bool {

@@ -1,21 +1,17 @@
 //! Members come, go, move and meet their own kind: what the application is told of it.
 
+mod common;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use common::{settled, settled_with};
 use gossip_core::{Config, Event, Membership, Node, NodeId, Status};
 use gossip_testkit::{Addr, Cluster, Command, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn settled(nodes: u32, config: Config) -> Cluster {
-    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, config).seed(1).build();
-    cluster.run_for(15 * SECOND);
-    assert!(cluster.sees_all(), "{nodes} nodes do not find each other");
-    cluster
-}
 
 type Log = Rc<RefCell<Vec<(Addr, Event<Addr>)>>>;
 
@@ -55,7 +51,7 @@ fn start_as(cluster: &mut Cluster, id: NodeId, seed: u64) -> u32 {
 
 #[test]
 fn one_who_leaves_is_seen_to_leave_not_to_die_and_its_going_is_reported_when_done() {
-    let mut cluster = settled(20, Config::lan());
+    let mut cluster = settled(20, 1);
     let log = listen(&mut cluster);
     cluster.command(7, &Command::Leave).expect("it runs");
     let gone = |cluster: &Cluster| all_see(cluster, id_of(Addr(7)), Status::Left) && cluster.node(7).has_left();
@@ -75,7 +71,7 @@ fn one_who_leaves_is_seen_to_leave_not_to_die_and_its_going_is_reported_when_don
 
 #[test]
 fn one_who_left_comes_back_when_it_joins_again() {
-    let mut cluster = settled(20, Config::lan());
+    let mut cluster = settled(20, 1);
     let log = listen(&mut cluster);
     for round in 1..=2 {
         cluster.command(7, &Command::Leave).expect("it runs");
@@ -94,7 +90,7 @@ fn one_who_left_comes_back_when_it_joins_again() {
 
 #[test]
 fn a_new_address_under_the_same_id_is_followed_without_anybody_being_suspected() {
-    let mut cluster = settled(10, Config::lan());
+    let mut cluster = settled(10, 1);
     let log = listen(&mut cluster);
     let id = id_of(Addr(7));
     // Its socket is bound anew: the same process, reached at another address.
@@ -124,7 +120,7 @@ fn a_new_address_under_the_same_id_is_followed_without_anybody_being_suspected()
 
 #[test]
 fn a_restart_with_the_same_id_at_another_address_replaces_the_one_before() {
-    let mut cluster = settled(10, Config::lan());
+    let mut cluster = settled(10, 1);
     let id = id_of(Addr(7));
     cluster.with(7, |node, now| node.put_own(now, "port", b"7").map(drop)).expect("it can write");
     cluster.run_for(SECOND);
@@ -146,7 +142,7 @@ fn a_restart_with_the_same_id_at_another_address_replaces_the_one_before() {
 
 #[test]
 fn two_live_nodes_with_one_id_are_told_and_make_no_storm() {
-    let mut cluster = settled(10, Config::lan());
+    let mut cluster = settled(10, 1);
     let quiet = cluster.measure(MINUTE).datagrams_per_node_second();
     let log = listen(&mut cluster);
     let id = id_of(Addr(7));
@@ -208,7 +204,7 @@ fn a_given_membership_spreads_everything_and_probes_nobody() {
 
 #[test]
 fn one_who_is_cut_off_is_told_that_it_is_and_that_it_is_no_more() {
-    let mut cluster = settled(5, Config::lan());
+    let mut cluster = settled(5, 1);
     let log = listen(&mut cluster);
     let isolated = |log: &Log| {
         let log = log.borrow();
@@ -230,7 +226,7 @@ fn one_who_is_cut_off_is_told_that_it_is_and_that_it_is_no_more() {
 
 #[test]
 fn one_whose_clock_is_far_behind_is_told_and_is_a_member_all_the_same() {
-    let mut cluster = settled(10, Config::lan());
+    let mut cluster = settled(10, 1);
     let log = listen(&mut cluster);
     let wrong = |log: &Log| {
         let log = log.borrow();
@@ -258,7 +254,7 @@ fn one_whose_clock_is_far_behind_is_told_and_is_a_member_all_the_same() {
 fn told_of_a_suspicion(buddy: bool) -> f64 {
     let mut config = Config::lan();
     config.probe.buddy = buddy;
-    let mut cluster = settled(50, config);
+    let mut cluster = settled_with(50, config, 1);
     let log = listen(&mut cluster);
     let raised = |cluster: &Cluster| cluster.live().map(|(_, node)| node.stats().suspicions).sum::<u64>();
     let before = raised(&cluster);

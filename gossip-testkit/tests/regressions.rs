@@ -1,21 +1,17 @@
 //! What other implementations did wrong with members, each as the story in which it went wrong.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Node, Status};
+use common::settled;
+use gossip_core::{Event, Status};
 use gossip_testkit::{Addr, Chance, Cluster, Verdict, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn settled(nodes: u32, seed: u64) -> Cluster {
-    let mut cluster = Cluster::<Node<Addr>>::builder(nodes, Config::lan()).seed(seed).build();
-    cluster.run_for(15 * SECOND);
-    assert!(cluster.sees_all(), "{nodes} nodes do not find each other, seed {seed}");
-    cluster
-}
 
 fn opinion(cluster: &Cluster, node: u32, of: u32) -> Option<Status> {
     cluster.node(node).member(id_of(Addr(of))).map(|member| member.status)

@@ -6,6 +6,7 @@ mod mini;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use gossip_testkit::invariant::Invariant;
 use gossip_testkit::{Addr, Checker, Failure, Fault, Machine, Scenario, Swarm, Workload};
 use mini::swim::{self, Nothing, Swim};
 use mini::{Bug, Command, Config, Mini};
@@ -165,6 +166,13 @@ fn a_hoard_is_a_cluster_to_which_nothing_happens() {
 }
 
 #[test]
+fn a_certificate_that_takes_another_entry_with_it_is_two_writes() {
+    let planted =
+        Planted { bug: Bug::Collateral, within: 200, invariant: "no lost write", nodes: 1, writes: 2, faults: 0 };
+    planted.find();
+}
+
+#[test]
 fn an_incarnation_reused_after_a_restart_is_one_restart_without_memory() {
     let bug = swim::Bug::IncarnationReused;
     let (_, minimal) = Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
@@ -198,10 +206,35 @@ fn a_scenario_that_makes_no_sense_is_refused() {
     Checker::<Mini>::new(Config::default()).run(&meant).unwrap();
 }
 
+/// An invariant that waits for ever for something, and never says that it is wrong.
+struct Waits;
+
+impl Invariant<Mini> for Waits {
+    fn name(&self) -> &'static str {
+        "patience"
+    }
+
+    fn satisfied(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_invariant_that_is_never_satisfied_ends_the_run() {
+    let checker = Checker::<Mini>::new(Config::default()).invariant(|_| Waits).settle(5);
+    let failure = checker.run(&Scenario::new(2)).expect_err("nothing satisfies it");
+    assert_eq!(failure.invariant(), "patience");
+    // 8·log2 n + 90 periods after the first one, and five more.
+    assert_eq!(failure.at(), std::time::Duration::from_secs(1 + 8 + 90 + 5));
+}
+
 #[test]
 fn without_a_bug_nothing_is_found() {
     let sweep = Checker::<Mini>::new(Config { bug: None }).sweep(&Swarm::default(), 0..500).unwrap();
     assert!(sweep.counters.lost > 0 && sweep.counters.blocked > 0, "{sweep}");
+    assert!(sweep.counters.silences > 400, "{sweep}");
+    let brief = Checker::<Mini>::new(Config { bug: None }).settle(14).sweep(&Swarm::default(), 0..10).unwrap();
+    assert_eq!(brief.counters.silences, 0, "there is no time to measure anything");
     let sweep = Checker::<Swim>::new(None).sweep(&Swarm { writes: 0..=0, ..Swarm::default() }, 0..500).unwrap();
     let happened =
         [sweep.counters.suspicions, sweep.counters.refutations, sweep.counters.deaths, sweep.counters.rejoins];

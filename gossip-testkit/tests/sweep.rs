@@ -3,8 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use gossip_core::Node;
-use gossip_testkit::{Addr, Checker, Command, Counters, FaultPlan, Scenario, Swarm, Window, check, sweep};
+use gossip_core::{Config, Membership, Node};
+use gossip_testkit::{
+    Addr, Chance, Checker, Command, Counters, Dice, FaultPlan, Scenario, Swarm, Window, check, sweep,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -24,8 +26,9 @@ fn seen(counters: Counters) {
 /// A sweep in which something never happened has shown nothing about it.
 #[track_caller]
 fn assert_everything_happened(counters: &Counters) {
-    // A sweep draws no rules and no twins, and loses nothing by name; that a socket buffer overflows is rare.
-    let not_asked = ["lost_exactly", "lost_by_rule", "overflowed", "twins"];
+    // A sweep draws no rules and no twins, nobody leaves in it, and it loses nothing by name; that a socket buffer overflows
+    // is rare.
+    let not_asked = ["lost_exactly", "lost_by_rule", "overflowed", "twins", "leaves"];
     for (name, count) in counters.iter().filter(|(name, _)| !not_asked.contains(name)) {
         assert!(count > 0, "not one of: {name}\n{counters}");
     }
@@ -115,6 +118,57 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
     let sweep = Checker::<Sim>::default().sweep(&swarm, 0..300).unwrap();
     println!("{sweep}");
     assert!(sweep.counters.twins > 150, "{sweep}");
+}
+
+#[test]
+fn nodes_that_are_given_their_peers_agree_though_they_do_not_find_out_who_has_crashed() {
+    let config = Config { membership: Membership::Given, ..Config::default() };
+    let sweep = Checker::<Sim>::new(config).sweep(&Swarm::default(), 0..100).unwrap();
+    println!("{sweep}");
+    let Counters { crashes, restarts_with_memory, restarts_without_memory, .. } = sweep.counters;
+    assert!(crashes > restarts_with_memory + restarts_without_memory, "some crashed for good: {sweep}");
+    assert_eq!(sweep.counters.suspicions, 0);
+}
+
+#[test]
+fn clocks_of_a_sweep_are_off_by_no_more_than_the_machine_allows() {
+    let mut config = Config::default();
+    config.lifetimes.max_ahead = secs(4);
+    let swarm = Swarm { classes: vec!["skew"], ..Swarm::default() };
+    let checker = Checker::<Sim>::new(config);
+    assert!(checker.sweep(&swarm, 0..30).unwrap().counters.skews > 0);
+    // A scenario that says more all the same is refused as it is, not minimised.
+    let scenario = "nodes 0-1; skew 0 by 3s drift 0ppm from 1s to 9s".parse().unwrap();
+    let refused = checker.check(&scenario).expect_err("its clock is too far off").to_string();
+    assert!(refused.contains("the 2s that the machine allows") && refused.contains("not minimised"), "{refused}");
+}
+
+#[test]
+fn some_leave_and_come_back_among_all_the_other_faults() {
+    // Not among wrong clocks: one who has left is not told the time any more, and goes back with its clock.
+    let mut swarm = Swarm::default();
+    swarm.classes.retain(|class| *class != "skew");
+    let mut counters = Counters::default();
+    for number in 0..300 {
+        let mut scenario: Scenario<Command> = swarm.scenario(number);
+        let mut dice = Dice::new(number ^ 0x1eaf);
+        for write in &mut scenario.writes {
+            if let Command::Put { own, time_to_live: Some(_), .. } = &mut write.command {
+                *own = dice.chance(Chance::percent(50));
+            }
+        }
+        for _ in 0..dice.within(1..=2) {
+            let node = dice.within(0..=scenario.nodes.len() as u64 - 1) as u32;
+            let (at, away) = (dice.within(3_000..=20_000), dice.within(100..=10_000));
+            scenario = scenario.write(Duration::from_millis(at), node, Command::Leave);
+            if dice.chance(Chance::percent(50)) {
+                scenario = scenario.write(Duration::from_millis(at + away), node, Command::Join);
+            }
+        }
+        counters += check::<Sim>(&scenario).unwrap().counters;
+    }
+    println!("{counters}");
+    assert!(counters.leaves > 300 && counters.rejoins > 300, "{counters}");
 }
 
 #[test]

@@ -133,7 +133,8 @@ pub struct SuspectedFirst {
 }
 
 impl SuspectedFirst {
-    pub(crate) const fn new(membership: Membership) -> Self {
+    /// Of machines that know this of members.
+    pub const fn new(membership: Membership) -> Self {
         Self { applies: matches!(membership, Membership::Detected), told: BTreeMap::new() }
     }
 }

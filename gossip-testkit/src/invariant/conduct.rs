@@ -102,7 +102,8 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
     }
 }
 
-/// A cluster that agrees sends no more than it takes to find out that it does.
+/// A cluster that agrees sends no more than it takes to find out that it does. Measured where nothing is lost for ever and
+/// the run [goes on](crate::Checker::settle) for long enough; [`Counters::silences`](crate::Counters::silences) says where.
 #[derive(Debug, Default)]
 pub struct Silence {
     /// When a member was last seen to change: that is something to do, though all may agree on what they hold.
@@ -153,11 +154,14 @@ impl<M: Machine> Invariant<M> for Silence {
         let periods = world.now().since(since).as_secs_f64() / world.limits().period.as_secs_f64();
         let (datagrams_now, bytes_now) = Self::sent(world);
         let share = periods * world.live().count() as f64;
-        let (datagrams, bytes) = ((datagrams_now - datagrams) as f64 / share, (bytes_now - bytes) as f64 / share);
+        // Who has crashed or left since is not counted any more.
+        let sent = |now: u64, then: u64| now.saturating_sub(then) as f64 / share;
+        let (datagrams, bytes) = (sent(datagrams_now, datagrams), sent(bytes_now, bytes));
         // A cluster with losses has to repeat things.
         if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 || periods < SHORTEST {
             return Ok(());
         }
+        world.facts.silent.set(true);
         if datagrams > idle.datagrams || bytes > idle.bytes {
             return Err(Violation::new(format!(
                 "with nothing to do, {datagrams:.2} datagrams and {bytes:.0} bytes per node and period are sent; \

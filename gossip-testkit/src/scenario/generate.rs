@@ -28,9 +28,18 @@ impl Dice {
     }
 
     /// A number within bounds, both included.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn within(&mut self, bounds: RangeInclusive<u64>) -> u64 {
+        assert!(!bounds.is_empty(), "there is no number within {bounds:?}");
         let (low, high) = bounds.into_inner();
-        low + below(self.bits(), (high - low).saturating_add(1))
+        let bits = self.bits();
+        match (high - low).checked_add(1) {
+            Some(numbers) => low + below(bits, numbers),
+            // Of all numbers.
+            None => bits,
+        }
     }
 
     /// Whether something of this probability happens.
@@ -60,6 +69,19 @@ pub trait Workload: Sized {
 }
 
 /// What random scenarios are like. The defaults are what the sweep uses.
+///
+/// ```
+/// use gossip_core::Node;
+/// use gossip_testkit::{Addr, Checker, Command, Scenario, Swarm};
+///
+/// // Three nodes, many writes; nothing but losses and restarts.
+/// let swarm = Swarm { nodes: 3..=3, writes: 20..=30, classes: vec!["loss", "burst", "crash"], ..Swarm::default() };
+/// // One number is one scenario, always the same.
+/// let scenario: Scenario<Command> = swarm.scenario(42);
+/// assert_eq!(scenario, swarm.scenario(42));
+/// Checker::<Node<Addr>>::default().sweep(&swarm, 0..20)?;
+/// # Ok::<(), gossip_testkit::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
     /// How many nodes.
@@ -68,7 +90,10 @@ pub struct Swarm {
     pub writes: RangeInclusive<u32>,
     /// Within how long everything happens, in seconds: at least 5.
     pub seconds: u32,
-    /// How far clocks may be off.
+    /// How far clocks may be off. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
+    /// allows where that is less ([`Limits::max_skew`](crate::Limits::max_skew)). Front ends do not know the machine: for
+    /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
+    /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
     /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
     /// And `twin`, which is not among the defaults: it is for machines that know ids.
@@ -88,8 +113,19 @@ impl Default for Swarm {
 }
 
 impl Swarm {
+    /// The names of all classes.
+    pub(super) const CLASSES: [&str; 10] =
+        ["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew", "twin"];
+
     /// The scenario that belongs to a number.
+    ///
+    /// # Panics
+    /// If a class is none, or if there may be no node: nobody would draw what was asked for.
     pub fn scenario<C: Workload>(&self, number: u64) -> Scenario<C> {
+        if let Some(class) = self.classes.iter().find(|class| !Self::CLASSES.contains(class)) {
+            panic!("`{class}` is no class of faults, which are {}", Self::CLASSES.join(", "));
+        }
+        assert!(*self.nodes.start() > 0, "a scenario of no nodes shows nothing: {:?}", self.nodes);
         let mut dice = Dice::new(number);
         let nodes = dice.within(u64::from(*self.nodes.start())..=u64::from(*self.nodes.end())) as u32;
         let mut scenario = Scenario::new(nodes).seed(number);
@@ -174,7 +210,7 @@ impl Draw {
         if some.is_empty() { self.node().into() } else { some.into_iter().collect() }
     }
 
-    /// Parts in two, neither empty unless there is but one node.
+    /// Parts two nodes or more in two, neither empty.
     fn halves(&mut self) -> (Nodes, Nodes) {
         let (mut one, mut other): (Vec<_>, Vec<_>) = (0..self.nodes).map(Addr).partition(|_| self.dice.half());
         if one.is_empty() {
@@ -209,6 +245,8 @@ impl Draw {
                 by: self.dice.millis(1..=3_000),
             },
             "corrupt" => Fault::Corrupt { on: self.links(), during, chance: self.percent(1..=20) },
+            // One node alone is cut off from nobody.
+            "cut" if self.nodes < 2 => return None,
             "cut" => {
                 let (from, to) = self.halves();
                 Fault::Cut { on: Links { from, to }, both_ways: self.dice.half(), during }
@@ -224,7 +262,7 @@ impl Draw {
                 let drift = self.dice.within(0..=2 * drift) as i64 - drift as i64;
                 Fault::Skew { node: self.node(), during, offset: ahead, drift_ppm: drift as i32, beyond: false }
             }
-            _ => return None,
+            _ => unreachable!("the names of the classes were looked at"),
         })
     }
 

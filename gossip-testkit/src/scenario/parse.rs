@@ -1,5 +1,6 @@
 //! Scenarios from text. Errors name line and column.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub struct ParseError {
 
 /// More nodes than these are a typing error.
 const MOST_NODES: u32 = 1_000_000;
+
+/// A year: later than this no simulation gets, and sums of such times are far from any overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// A statement: what stands between line ends and semicolons.
 #[derive(Copy, Clone)]
@@ -92,7 +96,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn time(&mut self) -> Result<Duration, ParseError> {
-        self.value("a time such as `1.5s`", seconds)
+        self.skip_space();
+        let here = *self;
+        let time = self.value("a time such as `1.5s`", seconds)?;
+        if time > LONGEST { here.error("expected a time of a year at most") } else { Ok(time) }
     }
 
     fn chance(&mut self) -> Result<Chance, ParseError> {
@@ -239,7 +246,7 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             let node = cursor.node()?;
             cursor.expect("by")?;
             let offset = cursor.value("a time such as `-1.5s`", |word| {
-                let time = |text| i64::try_from(seconds(text)?.as_micros()).ok();
+                let time = |text| i64::try_from(seconds(text).filter(|&time| time <= LONGEST)?.as_micros()).ok();
                 word.strip_prefix('-').map_or_else(|| time(word), |word| Some(-time(word)?))
             })?;
             cursor.expect("drift")?;
@@ -264,6 +271,20 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
     }))
 }
 
+fn write<C: FromStr<Err: fmt::Display>>(cursor: &mut Cursor<'_>) -> Result<Write<C>, ParseError> {
+    let at = cursor.time()?;
+    cursor.expect("node")?;
+    let node = cursor.node()?;
+    if !cursor.rest.starts_with(':') {
+        return cursor.error("expected `:` and a command");
+    }
+    cursor.advance(1);
+    cursor.skip_space();
+    let command = cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
+    cursor.advance(cursor.rest.len());
+    Ok(Write { at, node, command })
+}
+
 fn restart(cursor: &mut Cursor<'_>) -> Result<Restart, ParseError> {
     cursor.expect("restart")?;
     cursor.expect("at")?;
@@ -277,7 +298,7 @@ fn restart(cursor: &mut Cursor<'_>) -> Result<Restart, ParseError> {
     Ok(Restart { at, memory })
 }
 
-/// Cuts a text at line ends and at semicolons outside of double quotes.
+/// Cuts a text at line ends and at semicolons outside of double quotes. A comment reaches to the end of its line.
 fn statements(text: &str) -> Vec<Cursor<'_>> {
     let mut statements = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -289,6 +310,7 @@ fn statements(text: &str) -> Vec<Cursor<'_>> {
                 _ if escaped => escaped = false,
                 '\\' if quoted => escaped = true,
                 '"' => quoted = !quoted,
+                '#' if line[start..at].trim_start().is_empty() => break,
                 ';' if !quoted => {
                     statements.push(Cursor { rest: &line[start..at], line: number + 1, column });
                     (start, column) = (at + 1, next_column);
@@ -301,7 +323,8 @@ fn statements(text: &str) -> Vec<Cursor<'_>> {
     statements
 }
 
-/// Statements on lines of their own, or with semicolons between them. What begins with `#` is a comment.
+/// Statements on lines of their own, or with semicolons between them. What begins with `#` is a comment, up to the end of
+/// the line.
 impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
     type Err = ParseError;
 
@@ -309,6 +332,9 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
         let mut scenario = Self { seed: 0, nodes: Vec::new(), seeds: 0, writes: Vec::new(), plan: FaultPlan::new() };
         let mut last = Cursor { rest: "", line: 1, column: 1 };
         let mut seeds = None;
+        let mut headers = BTreeSet::new();
+        // Whether what they name is there can be said only when all is read.
+        let (mut writes, mut faults) = (Vec::new(), Vec::new());
         for mut cursor in statements(text) {
             last = cursor;
             cursor.skip_space();
@@ -316,26 +342,23 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
                 continue;
             }
             let start = cursor;
-            match cursor.word() {
+            let word = cursor.word();
+            if matches!(word, "seed" | "seeds" | "nodes") && !headers.insert(word) {
+                return start.error(format!("a second `{word}`"));
+            }
+            match word {
                 "seed" => scenario.seed = cursor.number("a number")?,
                 "seeds" => seeds = Some(cursor.number("a number")?),
                 "nodes" => scenario.nodes = cursor.value("nodes such as `0-4,7`", list)?,
                 "at" => {
-                    let at = cursor.time()?;
-                    cursor.expect("node")?;
-                    let node = cursor.node()?;
-                    if !cursor.rest.starts_with(':') {
-                        return cursor.error("expected `:` and a command");
-                    }
-                    cursor.advance(1);
-                    cursor.skip_space();
-                    let command =
-                        cursor.rest.trim_end().parse().or_else(|error: C::Err| cursor.error(error.to_string()))?;
-                    cursor.advance(cursor.rest.len());
-                    scenario.writes.push(Write { at, node, command });
+                    scenario.writes.push(write(&mut cursor)?);
+                    writes.push(start);
                 }
                 class => match fault(&mut cursor, class)? {
-                    Some(fault) => scenario.plan.faults.push(fault),
+                    Some(fault) => {
+                        scenario.plan.faults.push(fault);
+                        faults.push(start);
+                    }
                     None => return start.error(format!("`{class}` begins no statement")),
                 },
             }
@@ -345,7 +368,12 @@ impl<C: FromStr<Err: fmt::Display>> FromStr for Scenario<C> {
             return last.error("expected a line `nodes`, found the end");
         }
         scenario.seeds = seeds.unwrap_or_else(|| scenario.nodes.len().min(2) as u32);
-        scenario.check().or_else(|message| last.error(message))?;
+        for (write, start) in scenario.writes.iter().zip(writes) {
+            scenario.check_write(write).or_else(|message| start.error(message))?;
+        }
+        for (fault, start) in scenario.plan.faults.iter().zip(faults) {
+            scenario.check_fault(fault).or_else(|message| start.error(message))?;
+        }
         Ok(scenario)
     }
 }

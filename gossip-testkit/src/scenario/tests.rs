@@ -1,8 +1,9 @@
 //! Text and back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Scenario, Swarm};
+use super::{Dice, Scenario, Swarm};
 use crate::address::Addr;
 use crate::node::Command;
 use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Window};
@@ -18,9 +19,52 @@ fn back(scenario: &Sample) {
 
 #[test]
 fn random_scenarios_survive_printing() {
+    let swarm = Swarm { nodes: 1..=12, ..Swarm::default() };
     for number in 0..5_000 {
-        back(&Swarm::default().scenario(number));
+        back(&swarm.scenario(number));
     }
+}
+
+#[test]
+#[should_panic(expected = "`lost` is no class of faults, which are loss, burst,")]
+fn a_class_of_faults_that_there_is_not_is_no_class_left_out() {
+    Swarm { classes: vec!["loss", "lost"], ..Swarm::default() }.scenario::<Command>(0);
+}
+
+#[test]
+fn dice_fall_on_every_number_within_bounds() {
+    let mut dice = Dice::new(1);
+    let fallen: BTreeSet<u64> = (0..1_000).map(|_| dice.within(u64::MAX - 2..=u64::MAX)).collect();
+    assert_eq!(fallen.len(), 3);
+    assert!((0..1_000).any(|_| dice.within(0..=u64::MAX) > u64::MAX / 2));
+}
+
+#[test]
+#[should_panic(expected = "there is no number within 5..=3")]
+fn dice_without_a_side_do_not_fall() {
+    let (most, least) = (3, 5);
+    Dice::new(1).within(least..=most);
+}
+
+#[test]
+#[should_panic(expected = "a scenario of no nodes shows nothing: 0..=3")]
+fn a_swarm_has_nodes() {
+    Swarm { nodes: 0..=3, ..Swarm::default() }.scenario::<Command>(0);
+}
+
+#[test]
+fn every_class_of_faults_is_drawn() {
+    for class in Swarm::CLASSES {
+        let swarm = Swarm { classes: vec![class], ..Swarm::default() };
+        let drawn = |number| swarm.scenario::<Command>(number).plan.faults.iter().any(|fault| fault.class() == class);
+        assert!((0..20).any(drawn), "{class}");
+    }
+}
+
+#[test]
+fn a_fault_of_no_node_is_refused() {
+    let message = refused(&Scenario::new(1).plan(FaultPlan::new().partition(0, 1..1, Window::secs(1, 2))));
+    assert_eq!(message, "`cut 0 <->  from 1s to 2s` is about no node");
 }
 
 #[test]
@@ -87,9 +131,26 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "nodes 0-1\nat 1s node 0: sing",
             "line 2, column 15: expected put, put-own, delete, delete-own, broadcast, leave or join",
         ),
+        (
+            "nodes 0-1\nat 1s node 0: put \"k\" \"0123456789\" x 104858",
+            "line 2, column 15: expected a value of a megabyte at most",
+        ),
+        ("nodes 0-1\nat 1s node 0: put \"\" \"\" x 0", "line 2, column 15: expected how often, such as x 200"),
         ("nodes 0-1\nat 1s node 0 put", "line 2, column 13: expected `:` and a command"),
         ("nodes 0-1\nat 1s node 7: leave", "line 2, column 1: there is no node 7 to be written at"),
+        ("nodes 0-1\nat 1s node 7: leave; seed 1\nseeds 1", "line 2, column 1: there is no node 7 to be written at"),
+        ("at 1s node 0: leave;  crash 2 at 1s\nnodes 0-1", "line 1, column 23: there is no node 2 for `crash 2 at 1s`"),
+        ("seed 1; nodes 0-1; seed 2", "line 1, column 20: a second `seed`"),
+        ("nodes 0-1\nnodes 0-3", "line 2, column 1: a second `nodes`"),
         ("nodes 0-1\npause 9 from 1s on", "line 2, column 1: there is no node 9 for `pause 9 from 1s on`"),
+        (
+            "nodes 0-4\ncut 0-1 <-> 2,7-9 from 1s to 9s",
+            "line 2, column 1: there is no node 7 for `cut 0-1 <-> 2,7-9 from 1s to 9s`",
+        ),
+        (
+            "nodes 0-1\nlose 0 -> 2 00000000fedcba98 #0",
+            "line 2, column 1: there is no node 2 for `lose 0 -> 2 00000000fedcba98 #0`",
+        ),
         ("nodes 0-1\npause 1 from 1s", "line 2, column 16: expected `to` and a time, or `on`"),
         ("nodes 0-1\npause 1 from 1s to 2s later", "line 2, column 23: expected the end, found `later`"),
         ("nodes 0-1\ncut 0 to 1 from 1s on", "line 2, column 7: expected `->` or `<->`, found `to`"),
@@ -101,6 +162,11 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "nodes 0-1\ntwin 0 of 1 from 1s on",
             "line 2, column 1: `twin 0 of 1 from 1s on` is no two processes, or two that never end",
         ),
+        (
+            "nodes 0-1\nloss 100% on * -> * from 5s to 1s",
+            "line 2, column 1: `loss 100% on * -> * from 5s to 1s` ends at 1s, before it begins at 5s",
+        ),
+        ("nodes 0-1\ncrash 1 at 31536001s", "line 2, column 12: expected a time of a year at most"),
         ("nodes 0-1\ncrash 1", "line 2, column 8: expected `at`, found the end"),
         ("nodes 0-1\nlose 0 -> 1 12 #0", "line 2, column 13: expected 16 hex digits, found `12`"),
         (
@@ -114,11 +180,60 @@ fn what_does_not_parse_is_named_by_line_and_column() {
 }
 
 #[test]
+fn a_comment_reaches_to_the_end_of_its_line() {
+    let text = "# three; nodes 0-2; storm\nnodes 0-1; # two; seeds 7\nat 1s node 0: broadcast \"; # none\"";
+    let expected = Scenario::new(2).write(Duration::from_secs(1), 0, Command::broadcast("; # none"));
+    assert_eq!(text.parse(), Ok(expected));
+}
+
+/// What `check` says of a scenario that nobody has parsed.
+fn refused(scenario: &Sample) -> String {
+    scenario.check().expect_err("it makes no sense")
+}
+
+#[test]
+fn what_ends_before_it_begins_is_refused() {
+    let (late, during) = (Duration::from_secs(5), Window::secs(5, 1));
+    for plan in [
+        FaultPlan::new().loss(0.5, during),
+        FaultPlan::new().partition(0, 1, during),
+        FaultPlan::new().pause(0, during),
+        FaultPlan::new().skew(0, 1, 0, during),
+        FaultPlan::new().twin(0, 1, during),
+        FaultPlan::new().restart(0, late, Duration::from_secs(1), true),
+    ] {
+        let message = refused(&Scenario::new(2).plan(plan));
+        assert!(message.ends_with("ends at 1s, before it begins at 5s"), "{message}");
+    }
+    let at_once = FaultPlan::new().restart(0, late, late, true).pause(1, Window::new(late, late));
+    assert_eq!(Scenario::<Command>::new(2).plan(at_once).check(), Ok(()));
+}
+
+#[test]
+fn a_clock_that_drifts_for_ages_is_too_far_off_and_no_overflow() {
+    let plan = FaultPlan::new().skew(0, i64::MIN, i32::MAX, Window::new(Duration::ZERO, Duration::MAX));
+    assert_eq!(plan.heals_at(), Duration::MAX);
+    let year = "nodes 0\nskew 0 by 0s drift 2000000000ppm from 0s to 31536000s".parse::<Sample>().unwrap();
+    assert_eq!(year.plan.faults[0].clock_error(), Duration::from_secs(31_536_000 * 2_000));
+}
+
+#[test]
+fn nodes_out_of_order_are_refused() {
+    let mut scenario: Sample = Scenario::new(3);
+    scenario.nodes.swap(0, 2);
+    assert_eq!(refused(&scenario), "the nodes 2,1,0 are not in ascending order, each once");
+    let on = Links { from: Nodes::These(vec![Addr(1), Addr(1)]), to: Nodes::All };
+    let plan = FaultPlan::new().fault(Fault::Cut { on, both_ways: false, during: Window::secs(1, 2) });
+    let message = refused(&Scenario::new(3).plan(plan));
+    assert_eq!(message, "the nodes 1,1 of `cut 1,1 -> * from 1s to 2s` are not in ascending order, each once");
+}
+
+#[test]
 fn damaged_texts_are_refused_without_a_panic_or_read_as_something_that_prints() {
     let mut refused = 0;
     for number in 0..2_000 {
         let mut text = format!("{:?}", Swarm::default().scenario::<Command>(number)).into_bytes();
-        let mut dice = super::Dice::new(number);
+        let mut dice = Dice::new(number);
         for _ in 0..dice.within(1..=4) {
             let at = dice.within(0..=text.len() as u64 - 1) as usize;
             match dice.within(0..=2) {

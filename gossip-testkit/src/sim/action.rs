@@ -37,17 +37,16 @@ impl<M: Machine> Simulator<M> {
         let now = self.now;
         match action {
             Action::Boot { node, memory } => {
-                if self.boots(node) > 0 && self.machine(node).is_none() {
+                if self.machine(node).is_none() {
+                    let again = self.boots(node) > 0;
+                    let memory = self.boot(node, memory, watch);
                     let counters = &mut self.counters;
                     *(if memory {
                         &mut counters.restarts_with_memory
                     } else {
                         &mut counters.restarts_without_memory
-                    }) += 1;
+                    }) += u64::from(again);
                 }
-                let with = if memory { "with" } else { "without" };
-                self.trace.line(now, |line| write!(line, "{node} starts {with} memory"));
-                self.boot(node, memory, watch);
                 Some(node)
             }
             Action::Crash(node) => {
@@ -57,7 +56,6 @@ impl<M: Machine> Simulator<M> {
                 None
             }
             Action::Replace { node, id } => {
-                self.trace.line(now, |line| write!(line, "{node} starts with the id of {id}"));
                 self.crash(node);
                 self.slots[node.index()].id = id;
                 if node != id {
@@ -93,6 +91,7 @@ impl<M: Machine> Simulator<M> {
                 // Nobody can talk to a process that is not there or stands still.
                 if self.slots[node.index()].paused {
                     self.counters.commands_refused += 1;
+                    self.trace.line(now, |line| write!(line, "{node} stands still and does not do {command:?}"));
                     return None;
                 }
                 let result = self.call(node, watch, |machine, now| machine.command(now, &command));
@@ -129,7 +128,8 @@ impl<M: Machine> Simulator<M> {
         for flight in backlog {
             self.arrive(flight, watch);
         }
+        // Also what it was told while it stood still, by whom nothing stops.
         self.slots[node.index()].wake = Instant::MAX;
-        self.schedule(node);
+        self.drain(node, watch);
     }
 }

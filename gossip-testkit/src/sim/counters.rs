@@ -88,10 +88,14 @@ counters! {
     deaths,
     /// The same of one that was there.
     false_deaths,
+    /// Events that say a member has left.
+    leaves,
     /// Events that say that one who was suspected is alive.
     refutations,
     /// Events that say that one who had died or left is alive.
     rejoins,
+    /// Runs at whose end what an idle cluster sends was measured.
+    silences,
 }
 
 /// What is not zero.

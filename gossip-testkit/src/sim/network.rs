@@ -81,7 +81,8 @@ pub(crate) struct Fate {
     /// Random bits that say which of its own are flipped.
     pub(crate) flip: Option<u64>,
     pub(crate) content: u64,
-    pub(crate) occurrence: u32,
+    /// How many of the same went before on that link; not counted unless coins are keyed.
+    pub(crate) occurrence: Option<u32>,
 }
 
 /// Contents are hashes already.
@@ -110,7 +111,8 @@ struct Weather {
 
 struct Active {
     fault: Fault,
-    /// Tells the coins of two faults apart; a function of the fault alone, so that it stays when others go.
+    /// Tells the coins of two faults apart; a function of the fault alone, so that it stays when others go. Of several
+    /// equal ones the first has this one, and each later one a coin of its own.
     salt: u64,
     weather: BTreeMap<(Addr, Addr), Weather>,
 }
@@ -164,7 +166,10 @@ impl Network {
         if let Fault::LoseExactly { from, to, content, occurrence } = fault {
             self.exact.insert((*from, *to, *content, *occurrence));
         } else {
-            let salt = coin::content(fault.to_string().as_bytes());
+            let content = coin::content(fault.to_string().as_bytes());
+            let taken = |salt: u64| self.active.iter().any(|(_, active)| active.salt == salt);
+            let equal = (0..).map(|before| if before == 0 { content } else { fold([content, before]) });
+            let salt = equal.into_iter().find(|&salt| !taken(salt)).expect("there are fewer faults than numbers");
             self.active.push((id, Active { fault: fault.clone(), salt, weather: BTreeMap::new() }));
         }
     }
@@ -189,9 +194,10 @@ impl Network {
         let mut fate = Fate { content, ..Fate::default() };
         let key = if self.keyed {
             let count = self.occurrences.entry(fold([link, content])).or_insert(0);
-            fate.occurrence = *count;
+            let occurrence = *count;
+            fate.occurrence = Some(occurrence);
             *count += 1;
-            fold([self.seed, link, content, u64::from(fate.occurrence)])
+            fold([self.seed, link, content, u64::from(occurrence)])
         } else {
             self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
             mix(self.drawn)
@@ -200,7 +206,7 @@ impl Network {
         let under_way =
             |coin: u64| base.as_micros() as u64 + (exponential(mix(key ^ coin)) * mean.as_micros() as f64 + 0.5) as u64;
         fate.latency = under_way(LATENCY);
-        if self.exact.contains(&(from, to, content, fate.occurrence)) {
+        if fate.occurrence.is_some_and(|occurrence| self.exact.contains(&(from, to, content, occurrence))) {
             fate.lost = Some(Cause::Exact);
             return fate;
         }
@@ -254,8 +260,8 @@ fn cuts(on: &Links, both_ways: bool, from: Addr, to: Addr) -> bool {
 }
 
 impl Weather {
-    /// Goes through the spells until now. A link is in a good one when its fault begins: spells are drawn from time 0
-    /// and by their number, so they do not depend on what was sent.
+    /// Goes through the spells until now. They are drawn from time 0, in a good one, and by their number, so they depend
+    /// neither on what was sent nor on when the fault began: that may be in a bad one.
     fn pass(&mut self, now: Instant, key: u64, bad: Duration, good: Duration) {
         while self.until <= now.as_micros() {
             self.bad = !self.bad;
@@ -277,5 +283,37 @@ pub(crate) fn damage(payload: &mut [u8], mut bits: u64) {
         bits = mix(bits);
         let at = below(bits, payload.len() as u64 * 8) as usize;
         payload[at / 8] ^= 1 << (at % 8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Chance, Window};
+
+    #[test]
+    fn two_equal_faults_have_coins_of_their_own() {
+        for keyed in [false, true] {
+            let mut network = Network::new(1, Latency::default(), keyed);
+            let during = Window::since(Duration::ZERO);
+            let fault = Fault::Loss { on: Links::ALL, during, chance: Chance::percent(50) };
+            let lost = |network: &mut Network| {
+                let lost = |_: &u32| {
+                    let datagram =
+                        Datagram { at: Duration::ZERO, from: Addr(0), to: Addr(1), payload: b"", label: "datagram" };
+                    network.judge(Instant::ORIGIN, &datagram).lost.is_some()
+                };
+                (0..10_000).filter(lost).count()
+            };
+            network.begin(1, &fault);
+            network.begin(2, &fault);
+            assert!((7_300..7_700).contains(&lost(&mut network)));
+            // The first one goes, another comes: still two of them.
+            network.end(1);
+            network.begin(3, &fault);
+            assert!((7_300..7_700).contains(&lost(&mut network)));
+            network.end(2);
+            assert!((4_800..5_200).contains(&lost(&mut network)));
+        }
     }
 }

@@ -19,7 +19,7 @@ impl Trace {
     /// Keeps the last `keep` lines.
     pub(crate) fn record(&mut self, keep: usize) {
         self.keep = keep;
-        self.lines = Some(VecDeque::new());
+        self.lines = (keep > 0).then(VecDeque::new);
     }
 
     pub(crate) fn mix(&mut self, at: Instant, words: [u64; 2]) {
@@ -45,5 +45,22 @@ impl Trace {
 
     pub(crate) fn take_lines(&mut self) -> Vec<String> {
         self.lines.take().map(Vec::from).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_none_if_none_are_asked_for() {
+        let mut trace = Trace::default();
+        for (keep, expected) in [(2, &["0.000000 3", "0.000000 4"][..]), (0, &[])] {
+            trace.record(keep);
+            for number in 0..5 {
+                trace.line(Instant::ORIGIN, |line| fmt::Write::write_fmt(line, format_args!("{number}")));
+            }
+            assert_eq!(trace.take_lines(), expected);
+        }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) enum Bug {
     Spins,
     /// Acknowledgements are kept.
     Hoards,
+    /// What is deleted without having been known takes an older entry with it.
+    Collateral,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -160,8 +162,14 @@ impl Mini {
             _ => known.is_none_or(|known| held.version > known.version),
         };
         if wins {
-            if self.bug == Some(Bug::ForgettingMerge) && self.items.len() > 2 && known.is_none() {
+            let new = known.is_none();
+            if self.bug == Some(Bug::ForgettingMerge) && self.items.len() > 2 && new {
                 self.items.pop_first();
+            }
+            if self.bug == Some(Bug::Collateral) && held.value.is_none() && new {
+                let older = |other: &Held| other.value.is_some() && other.version < held.version;
+                let victim = self.items.iter().find(|(key, other)| key.0 == b'k' && older(other)).map(|(key, _)| *key);
+                victim.map(|victim| self.items.remove(&victim));
             }
             self.items.insert(key, held);
             self.log.push(key);
