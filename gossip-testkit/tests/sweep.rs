@@ -218,6 +218,10 @@ fn scenarios_that_once_failed() {
     let scenario = r#"seed 71; nodes 7-8; seeds 2; at 16.786s node 8: put-own "k2" "8bc6e8" x 661;
         crash 7 at 21.94s restart at 23.967s with memory; pause 8 from 18.982s to 29.636s; loss 50% on * -> * from 0s on;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();
+    // What one of two twins owns for a time goes and comes with its record: the checker took that for an end.
+    let scenario = r#"seed 124; nodes 1,4-5; seeds 2; at 17.401s node 1: put-own "k0" "983696" for 87s;
+        twin 5 of 1 from 9s to 58s;"#;
+    check::<Sim>(&scenario.parse().unwrap()).unwrap();
     // One who had more items and nothing new was pulled from whole, again and again, and never had a word.
     let scenario = r#"seed 97513; nodes 3,6-7,9; seeds 2; at 2.204s node 7: put "k1" "93f148"; at 4.703s node 6: delete-own "k1";
         at 5.824s node 3: put "k1" "a6649" x 477 for 73s; duplicate 8% on * -> 6-7,9 from 0.222s to 23.79s;

@@ -72,7 +72,8 @@ impl<M: Machine> Invariant<M> for NoResurrection {
         }
     }
 
-    fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+    fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        let cut = world.cut_of(node);
         let gone = self.gone.of(node);
         for (key, item) in &after.items {
             if item.body.is_none() {
@@ -89,7 +90,9 @@ impl<M: Machine> Invariant<M> for NoResurrection {
             }
         }
         for (key, item) in &before.items {
-            if item.until.is_some() && !after.items.contains_key(key) {
+            // What is bound to a member comes and goes with it until it is past its own time.
+            let ends = item.until.is_some() && (!item.bound || item.is_past(cut));
+            if ends && !after.items.contains_key(key) {
                 let latest = gone.entry(key.clone()).or_insert(item.version);
                 *latest = (*latest).max(item.version);
             }
