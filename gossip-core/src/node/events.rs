@@ -35,7 +35,7 @@ enum Place {
 }
 
 /// Room for so many is kept when nothing waits any more.
-const ORDER_KEPT: usize = 16;
+const ORDER_KEPT: usize = 4;
 
 /// See the [module](self).
 #[derive(Debug)]

@@ -96,8 +96,10 @@ pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Ve
     let mut written = 0;
     loop {
         now += Duration::from_millis(50);
-        for node in [&mut holds, &mut lacks] {
-            node.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+        lacks.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+        if written < entries {
+            // Then it only answers: had it begun the exchange, the sketch would be its own.
+            holds.handle(now, Input::Tick).expect("a tick has nothing to refuse");
         }
         for (transmit, payload) in said(&mut lacks, &mut buffer) {
             // A summary is shorter than that, and so is whatever else is sent about entries that one lacks.

@@ -14,7 +14,7 @@ use crate::output::{Output, figure};
 use crate::progress::Progress;
 
 /// How often a life is lived through again: the fastest time is the least disturbed.
-const REPEATS: usize = 3;
+const REPEATS: usize = 10;
 /// How many lives are lived through again, about: four for time and memory, one of the pair for memory.
 const LIVES: u64 = 4 * (REPEATS as u64 + 1) + 1;
 /// The entries of the picture's second curve, unless said.
