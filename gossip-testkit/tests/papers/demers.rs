@@ -167,6 +167,39 @@ mod section_1_4_rumor_mongering {
         }
     }
 
+    // Among so many sites that chance is out of it, table 3 is a recurrence: 3.17e-2, 5.85e-4, 3.36e-6. A site is asked
+    // as often as a Poisson variable of mean 1 says, each time by a susceptible with probability s.
+    #[test]
+    fn table_3_is_what_few_runs_scatter_about() {
+        for (k, error, expected) in [(1, 0.005, 3.168e-2), (2, 0.03, 5.851e-4)] {
+            let residue = pull_recurrence(k);
+            assert_within(0.001, residue, expected, "the recurrence");
+            let epidemic = Epidemic { nodes: 20_000, ..TABLES[2].epidemic(k) };
+            let here = Measured::of(&epidemic, 100, 1987, &|| ()).unwrap().residue;
+            assert!(here.error() < error * residue, "k = {k}: too few trials to tell: {here:?}");
+            assert!((here.mean - residue).abs() < 4.0 * here.error(), "k = {k}: {here:?}, {residue}");
+        }
+        assert_within(0.001, pull_recurrence(3), 3.359e-6, "the recurrence");
+    }
+
+    /// The share never reached, from the shares of the infective by how often in a row they were asked in vain.
+    fn pull_recurrence(k: u32) -> f64 {
+        let (mut susceptible, mut infective) = (1.0 - 1e-6, vec![0.0; k as usize]);
+        infective[0] = 1e-6;
+        while infective.iter().sum::<f64>() > 1e-12 {
+            let spread = susceptible * infective.iter().sum::<f64>();
+            let (never, in_vain) = ((-1.0f64).exp(), (-susceptible).exp() - (-1.0f64).exp());
+            let useful = 1.0 - (-susceptible).exp();
+            let mut next: Vec<f64> = infective.iter().map(|share| share * never).collect();
+            next[0] += useful * infective.iter().sum::<f64>() + spread;
+            for (to, from) in (1..).zip(&infective[..infective.len() - 1]) {
+                next[to] += in_vain * from;
+            }
+            (susceptible, infective) = (susceptible - spread, next);
+        }
+        susceptible
+    }
+
     // s = e^(−(k+1)(1−s)): feedback and coin, in continuous time, where no two calls coincide. A fifth is missed for
     // k = 1, 6 % for k = 2.
     #[test]
