@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use common::Scene;
+use gossip_core::{Input, Node};
 
 #[test]
 fn a_ping_is_answered_without_any_allocation() {
@@ -66,4 +69,36 @@ fn a_member_costs_less_than_one_allocation() {
     assert_eq!(news, 200, "all of them");
     let each = info.count_total as f64 / news as f64;
     assert!(each <= 1.0, "{each:.2} allocations for each");
+}
+
+/// Of memory that is held, not of how often it is asked for. (What a member takes, `gossip-sim idle` says.)
+#[test]
+fn an_entry_and_a_hot_rumor_hold_so_many_bytes() {
+    const ENTRIES: usize = 4_000;
+    let (mut node, mut now) = common::unanswered();
+    let names: Vec<String> = (0..ENTRIES).map(|number| format!("name-{number}")).collect();
+    let mut buffer = vec![0; 65_536];
+    let mut told = |node: &mut Node<u32>| {
+        while node.poll_transmit(&mut buffer).is_some() {}
+        while node.poll_event().is_some() {}
+    };
+    told(&mut node);
+    let written = measure(|| {
+        for name in &names {
+            node.put(now, name, &[7; 32]).expect("there is room");
+            while node.poll_event().is_some() {}
+        }
+    });
+    assert_eq!(node.hot_rumors(), ENTRIES + 1, "all of them, and that it lives");
+    let cooled = measure(|| {
+        while node.hot_rumors() > 0 {
+            now += Duration::from_millis(50);
+            node.handle(now, Input::Tick).expect("a tick has nothing to refuse");
+            told(&mut node);
+        }
+    });
+    let each = |bytes: i64| bytes as f64 / ENTRIES as f64;
+    let (entry, rumor) = (each(written.bytes_current + cooled.bytes_current), each(-cooled.bytes_current));
+    println!("an entry of 32 bytes holds {entry:.0} bytes, a hot rumor {rumor:.0} more");
+    assert!(entry < 360.0 && (1.0..100.0).contains(&rumor), "{entry:.0} {rumor:.0}");
 }

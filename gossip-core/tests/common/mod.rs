@@ -86,6 +86,15 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (1, payload)).collect()
 }
 
+/// A node whose only peer never says anything, and what time it is there.
+pub(crate) fn unanswered() -> (Node<u32>, Instant) {
+    let mut given = config();
+    given.membership = Membership::Given;
+    let mut node = node(0, given);
+    node.set_peers(START, [1]);
+    (node, START)
+}
+
 /// A node with so many entries, what time it is there, and a sketch that another sends it who lacks `difference` of them.
 pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Vec<u8>) {
     let mut buffer = vec![0; 65_536];
