@@ -154,7 +154,7 @@ fn sketch(criterion: &mut Criterion) {
                 while let Some(transmit) = node.poll_transmit(&mut buffer) {
                     answered |= transmit.kind == Kind::AntiEntropy;
                 }
-                assert!(answered, "it is");
+                assert!(answered, "the peer is told what differs");
             }
             start.elapsed()
         };

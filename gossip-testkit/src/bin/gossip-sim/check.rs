@@ -135,10 +135,9 @@ fn fickle(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failu
 /// What failed, with its explanation as comments, so that all of it is a scenario.
 pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
     output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
-    // A semicolon ends a comment. What it came from has some, and whoever holds the text need not be told how to replay it.
+    // Whoever holds the text need not be told how to replay it.
     let explanation = failure.to_string();
-    let lines = explanation.lines().take_while(|line| !line.starts_with("to replay:"));
-    for line in lines.map(|line| line.replace(';', ",")) {
+    for line in explanation.lines().take_while(|line| !line.starts_with("to replay:")) {
         output.note(format!("# {line}").trim_end())?;
     }
     output.note(failure.scenario().trim_end())?;
