@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::Scene;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gossip_core::Kind;
+use gossip_core::TrafficClass;
 
 /// Runs `measured` so often, each time on what `prepare` has made ready; how long that alone took.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
@@ -152,7 +152,7 @@ fn sketch(criterion: &mut Criterion) {
                 common::hear(&mut node, now, 1, &sketch);
                 let mut answered = false;
                 while let Some(transmit) = node.poll_transmit(&mut buffer) {
-                    answered |= transmit.kind == Kind::AntiEntropy;
+                    answered |= transmit.class == TrafficClass::AntiEntropy;
                 }
                 assert!(answered, "the peer is told what differs");
             }

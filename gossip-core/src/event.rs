@@ -50,7 +50,7 @@ pub struct Member<A> {
     /// How often it has said so: its start in microseconds, raised by every refutation.
     pub incarnation: u64,
     /// When it started, by its own clock.
-    pub life: Instant,
+    pub boot: Instant,
 }
 
 /// Identifies a broadcast.

@@ -111,7 +111,7 @@ pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
 pub use node::{Input, Node, PutOptions, Reconciled, Snapshot, Stats, Transmit};
-pub use outbox::Kind;
+pub use outbox::TrafficClass;
 pub use smol_str::SmolStr;
 pub use time::Instant;
 pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};

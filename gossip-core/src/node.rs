@@ -34,7 +34,7 @@ use crate::error::ConfigError;
 use crate::event::{Change, Event, Member, Status};
 use crate::id::NodeId;
 use crate::members::Members;
-use crate::outbox::{Kind, Outbox};
+use crate::outbox::{Outbox, TrafficClass};
 use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
@@ -86,7 +86,7 @@ pub struct Transmit<A> {
     /// How many bytes.
     pub len: usize,
     /// What it was sent for.
-    pub kind: Kind,
+    pub class: TrafficClass,
 }
 
 /// How an entry is written.
@@ -251,7 +251,7 @@ pub struct Node<A: Address> {
     /// When anybody answered last.
     contact: Option<Contact>,
     incarnation: u64,
-    life: Instant,
+    boot: Instant,
     replica: Replica<A>,
     members: Members,
     prober: Prober<A>,
@@ -310,7 +310,7 @@ impl<A: Address> Node<A> {
             peer_clocks: PeerClocks::default(),
             contact: None,
             incarnation: 0,
-            life: Instant::ORIGIN,
+            boot: Instant::ORIGIN,
             replica,
             members: Members::default(),
             rumors,
@@ -405,7 +405,7 @@ impl<A: Address> Node<A> {
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
         let record = self.replica.member(id)?;
         let status = if id == self.id { self.own_status() } else { self.members.get(id)?.status };
-        Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, life: record.life })
+        Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
     }
 
     fn own_status(&self) -> Status {

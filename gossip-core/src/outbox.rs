@@ -24,7 +24,7 @@ use crate::wire::{Message, Span, Suspicion};
 /// in four while others wait.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum TrafficClass {
     /// An answer to a probe.
     Ack,
     /// A probe, for oneself or for another.
@@ -40,10 +40,10 @@ pub enum Kind {
 /// Datagrams of other classes that are sent before one of bulk.
 const BEFORE_BULK: u32 = 3;
 
-const CLASSES: usize = 5;
 /// Room for so many intents is kept in a class when none waits.
 const KEPT: usize = 4;
-const KINDS: [Kind; CLASSES] = [Kind::Ack, Kind::Probe, Kind::Rumor, Kind::AntiEntropy, Kind::Bulk];
+const CLASSES: [TrafficClass; 5] =
+    [TrafficClass::Ack, TrafficClass::Probe, TrafficClass::Rumor, TrafficClass::AntiEntropy, TrafficClass::Bulk];
 
 /// What a hot rumor is about: a fact in the replica, or an opinion.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +82,7 @@ pub(crate) enum Intent<A> {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
-    classes: [VecDeque<(A, Intent<A>)>; CLASSES],
+    classes: [VecDeque<(A, Intent<A>)>; CLASSES.len()],
     /// How many intents wait for each peer.
     waiting: IndexMap<A, usize, BuildHasherDefault<SipHasher13>>,
     limit: usize,
@@ -95,29 +95,29 @@ pub(crate) struct Outbox<A> {
 impl<A: Eq + Hash + Clone> Outbox<A> {
     /// `limit`: how many intents wait in a class; one peer's are at most an eighth of that, but at least 16.
     pub(crate) fn new(limit: usize) -> Self {
-        let classes = [const { VecDeque::new() }; CLASSES];
+        let classes = [const { VecDeque::new() }; CLASSES.len()];
         Self { classes, waiting: IndexMap::default(), limit, per_peer: (limit / 8).max(16), passed: 0, dropped: 0 }
     }
 
-    pub(crate) fn push(&mut self, kind: Kind, to: A, intent: Intent<A>) {
-        let class = &mut self.classes[kind as usize];
+    pub(crate) fn push(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
+        let queue = &mut self.classes[class as usize];
         let makes_room = if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
             // A search, but only for one who has filled its share, and in a queue that is bounded.
-            let oldest = class.iter().position(|(peer, _)| *peer == to);
+            let oldest = queue.iter().position(|(peer, _)| *peer == to);
             if oldest.is_none() {
                 self.dropped += 1;
                 return;
             }
             oldest
         } else {
-            (class.len() >= self.limit).then_some(0)
+            (queue.len() >= self.limit).then_some(0)
         };
-        if let Some((peer, _)) = makes_room.and_then(|at| class.remove(at)) {
+        if let Some((peer, _)) = makes_room.and_then(|at| queue.remove(at)) {
             self.dropped += 1;
             self.uncount(&peer);
         }
         self.count(&to);
-        self.classes[kind as usize].push_back((to, intent));
+        self.classes[class as usize].push_back((to, intent));
     }
 
     fn count(&mut self, peer: &A) {
@@ -137,43 +137,43 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         }
     }
 
-    pub(crate) fn message(&mut self, kind: Kind, to: A, message: Message<A>) {
-        self.push(kind, to, Intent::Message(message));
+    pub(crate) fn message(&mut self, class: TrafficClass, to: A, message: Message<A>) {
+        self.push(class, to, Intent::Message(message));
     }
 
     /// What the next datagram is to be sent for.
-    pub(crate) fn pop(&mut self) -> Option<(Kind, A, Intent<A>)> {
-        let waits = |kind: &Kind| !self.classes[*kind as usize].is_empty();
-        let bulk_waits = waits(&Kind::Bulk);
+    pub(crate) fn pop(&mut self) -> Option<(TrafficClass, A, Intent<A>)> {
+        let waits = |class: &TrafficClass| !self.classes[*class as usize].is_empty();
+        let bulk_waits = waits(&TrafficClass::Bulk);
         let its_turn = bulk_waits && self.passed >= BEFORE_BULK;
-        let kind = if its_turn { Kind::Bulk } else { KINDS.into_iter().find(waits)? };
-        self.passed = if bulk_waits && kind != Kind::Bulk { self.passed + 1 } else { 0 };
-        let (to, intent) = self.pop_from(kind)?;
-        Some((kind, to, intent))
+        let class = if its_turn { TrafficClass::Bulk } else { CLASSES.into_iter().find(waits)? };
+        self.passed = if bulk_waits && class != TrafficClass::Bulk { self.passed + 1 } else { 0 };
+        let (to, intent) = self.pop_from(class)?;
+        Some((class, to, intent))
     }
 
     /// What is next in its class and goes to `to` as well.
-    pub(crate) fn pop_for(&mut self, to: &A) -> Option<(Kind, Intent<A>)> {
-        let is_next = |kind: &Kind| self.classes[*kind as usize].front().is_some_and(|(next, _)| next == to);
-        let kind = KINDS.into_iter().find(is_next)?;
-        let (_, intent) = self.pop_from(kind)?;
-        Some((kind, intent))
+    pub(crate) fn pop_for(&mut self, to: &A) -> Option<(TrafficClass, Intent<A>)> {
+        let is_next = |class: &TrafficClass| self.classes[*class as usize].front().is_some_and(|(next, _)| next == to);
+        let class = CLASSES.into_iter().find(is_next)?;
+        let (_, intent) = self.pop_from(class)?;
+        Some((class, intent))
     }
 
-    fn pop_from(&mut self, kind: Kind) -> Option<(A, Intent<A>)> {
-        let class = &mut self.classes[kind as usize];
-        let next = class.pop_front()?;
-        if class.is_empty() {
-            class.shrink_to(KEPT);
+    fn pop_from(&mut self, class: TrafficClass) -> Option<(A, Intent<A>)> {
+        let queue = &mut self.classes[class as usize];
+        let next = queue.pop_front()?;
+        if queue.is_empty() {
+            queue.shrink_to(KEPT);
         }
         self.uncount(&next.0);
         Some(next)
     }
 
     /// Puts back what was not sent, or not all of it.
-    pub(crate) fn put_back(&mut self, kind: Kind, to: A, intent: Intent<A>) {
+    pub(crate) fn put_back(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
         self.count(&to);
-        self.classes[kind as usize].push_front((to, intent));
+        self.classes[class as usize].push_front((to, intent));
     }
 
     /// Drops pages that still wait for this peer: one pull at a time is answered.
@@ -187,7 +187,7 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     }
 
     fn drop_bulk(&mut self, to: &A, stale: impl Fn(&Intent<A>) -> bool) {
-        let class = &mut self.classes[Kind::Bulk as usize];
+        let class = &mut self.classes[TrafficClass::Bulk as usize];
         let before = class.len();
         class.retain(|(peer, intent)| peer != to || !stale(intent));
         for _ in class.len()..before {
@@ -223,49 +223,52 @@ mod tests {
         let mut sent = Vec::new();
         for seq in 0..400 {
             // Rumors come as fast as datagrams go out; now and then there is a probe.
-            outbox.push(Kind::Rumor, 1, ping(seq));
-            outbox.push(Kind::Rumor, 2, ping(seq));
-            outbox.push(Kind::Bulk, 3, ping(seq));
+            outbox.push(TrafficClass::Rumor, 1, ping(seq));
+            outbox.push(TrafficClass::Rumor, 2, ping(seq));
+            outbox.push(TrafficClass::Bulk, 3, ping(seq));
             let probes = seq % 7 == 0;
             if probes {
-                outbox.push(Kind::Probe, 4, ping(seq));
+                outbox.push(TrafficClass::Probe, 4, ping(seq));
             }
-            let first = outbox.pop().map(|(kind, ..)| kind);
+            let first = outbox.pop().map(|(class, ..)| class);
             sent.extend(first);
-            if probes && first != Some(Kind::Probe) {
-                let second = outbox.pop().map(|(kind, ..)| kind);
-                assert_eq!((first, second), (Some(Kind::Bulk), Some(Kind::Probe)));
+            if probes && first != Some(TrafficClass::Probe) {
+                let second = outbox.pop().map(|(class, ..)| class);
+                assert_eq!((first, second), (Some(TrafficClass::Bulk), Some(TrafficClass::Probe)));
                 sent.extend(second);
             }
         }
-        let bulk = sent.iter().filter(|kind| **kind == Kind::Bulk).count();
+        let bulk = sent.iter().filter(|class| **class == TrafficClass::Bulk).count();
         assert!((sent.len() / 5..=sent.len() / 3).contains(&bulk), "{bulk} of {}", sent.len());
-        assert!(!sent.windows(2).any(|pair| pair == [Kind::Bulk; 2]), "never two in a row while others wait");
+        assert!(!sent.windows(2).any(|pair| pair == [TrafficClass::Bulk; 2]), "never two in a row while others wait");
     }
 
     #[test]
     fn bulk_has_all_when_nobody_else_waits_and_owes_nothing_for_it() {
         let mut outbox = Outbox::new(256);
         for seq in 0..9 {
-            outbox.push(Kind::Bulk, 3, ping(seq));
+            outbox.push(TrafficClass::Bulk, 3, ping(seq));
         }
-        assert!((0..4).all(|_| matches!(outbox.pop(), Some((Kind::Bulk, ..)))));
+        assert!((0..4).all(|_| matches!(outbox.pop(), Some((TrafficClass::Bulk, ..)))));
         for seq in 0..4 {
-            outbox.push(Kind::Rumor, 1, ping(seq));
+            outbox.push(TrafficClass::Rumor, 1, ping(seq));
         }
-        let kinds: Vec<Kind> = (0..5).filter_map(|_| Some(outbox.pop()?.0)).collect();
-        assert_eq!(kinds, [Kind::Rumor, Kind::Rumor, Kind::Rumor, Kind::Bulk, Kind::Rumor]);
+        let kinds: Vec<TrafficClass> = (0..5).filter_map(|_| Some(outbox.pop()?.0)).collect();
+        assert_eq!(
+            kinds,
+            [TrafficClass::Rumor, TrafficClass::Rumor, TrafficClass::Rumor, TrafficClass::Bulk, TrafficClass::Rumor]
+        );
     }
 
     #[test]
     fn one_peer_takes_a_share_of_the_room_and_no_more() {
         let mut outbox = Outbox::new(256);
-        outbox.push(Kind::Probe, 2, ping(0));
+        outbox.push(TrafficClass::Probe, 2, ping(0));
         for seq in 0..100 {
-            outbox.push(Kind::Probe, 1, ping(seq));
+            outbox.push(TrafficClass::Probe, 1, ping(seq));
         }
-        assert_eq!((outbox.classes[Kind::Probe as usize].len(), outbox.dropped()), (33, 68));
-        assert!(matches!(outbox.pop(), Some((Kind::Probe, 2, _))), "the other's still waits");
+        assert_eq!((outbox.classes[TrafficClass::Probe as usize].len(), outbox.dropped()), (33, 68));
+        assert!(matches!(outbox.pop(), Some((TrafficClass::Probe, 2, _))), "the other's still waits");
         let first = outbox.pop();
         assert!(matches!(first, Some((_, 1, Intent::Message(Message::Ping { seq: 68 })))), "the oldest made room");
         while outbox.pop_for(&1).is_some() {}

@@ -136,11 +136,11 @@ impl<A: Address> Replica<A> {
                 Ordering::Greater => {}
             }
         }
-        let lives = if let Update::Member(record) = &update { Some((record.id, record.life, until)) } else { None };
+        let lives = if let Update::Member(record) = &update { Some((record.id, record.boot, until)) } else { None };
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
         let hash = self.store(key, update, until);
-        if let Some((id, life, until)) = lives {
-            self.follow_owner(id, life, until);
+        if let Some((id, boot, until)) = lives {
+            self.follow_owner(id, boot, until);
         }
         Merged::News { hash, old }
     }
@@ -164,7 +164,7 @@ impl<A: Address> Replica<A> {
 
     fn ownership(&self, owner: Owner) -> Ownership {
         let Some(record) = self.member(owner.id) else { return Ownership::Ahead };
-        match record.life.cmp(&owner.life) {
+        match record.boot.cmp(&owner.boot) {
             Ordering::Equal => Ownership::Current(record.until),
             Ordering::Greater => Ownership::Past,
             Ordering::Less => Ownership::Ahead,
@@ -172,26 +172,26 @@ impl<A: Address> Replica<A> {
     }
 
     /// A member's record has changed: what it owns lives and dies with it.
-    fn follow_owner(&mut self, id: NodeId, life: Instant, until: Until) {
+    fn follow_owner(&mut self, id: NodeId, boot: Instant, until: Until) {
         for slot in self.owned_by(id) {
             let Some(stored) = self.items.other(slot) else { continue };
             let Some(owner) = stored.update.owner() else { continue };
             let until = stored.update.until().min(until);
-            if owner.life == life && stored.until == until {
+            if owner.boot == boot && stored.until == until {
                 continue;
             }
             let touched = self.touched.len();
             let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
-            if owner.life == life {
+            if owner.boot == boot {
                 self.store(key, update, until);
                 // Only its end is another.
                 self.touched.truncate(touched);
-            } else if life < owner.life {
+            } else if boot < owner.boot {
                 // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
                 self.parked.insert(key, update);
             }
         }
-        for update in self.parked.take(id, life) {
+        for update in self.parked.take(id, boot) {
             self.merge(update);
         }
     }

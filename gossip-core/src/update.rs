@@ -91,7 +91,7 @@ pub struct Record<A> {
     /// Which of its refutations this record knows; the first is the time of its start.
     pub incarnation: u64,
     /// When it started, by its own clock: what it owns dies with it.
-    pub life: Instant,
+    pub boot: Instant,
     /// Alive, dead or left.
     pub standing: Standing,
     /// `NEVER` while it is alive.
@@ -106,7 +106,7 @@ pub struct Owner {
     /// The member.
     pub id: NodeId,
     /// Its life when it wrote.
-    pub life: Instant,
+    pub boot: Instant,
 }
 
 /// A named value, shared or owned by a member, or the certificate of its death.
@@ -225,9 +225,9 @@ impl<A: Address> Update<A> {
     /// The latest time that this claims to have been written at.
     pub(crate) fn written(&self) -> Instant {
         match self {
-            Self::Member(record) => Instant::from_micros(record.incarnation).max(record.life),
+            Self::Member(record) => Instant::from_micros(record.incarnation).max(record.boot),
             Self::Entry(Entry { owner, stamp, .. }) | Self::Certificate(Certificate { owner, stamp, .. }) => {
-                owner.map_or(stamp.time, |owner| owner.life.max(stamp.time))
+                owner.map_or(stamp.time, |owner| owner.boot.max(stamp.time))
             }
             Self::Broadcast(broadcast) => broadcast.stamp.time,
         }
@@ -237,8 +237,8 @@ impl<A: Address> Update<A> {
         match self {
             Self::Member(record) => Version(record.incarnation, record.standing as u64, 0, NodeId::new(0)),
             Self::Entry(Entry { owner, stamp, .. }) | Self::Certificate(Certificate { owner, stamp, .. }) => {
-                let life = owner.map_or(0, |owner| owner.life.as_micros());
-                Version(life, stamp.time.as_micros(), stamp.counter, stamp.node)
+                let boot = owner.map_or(0, |owner| owner.boot.as_micros());
+                Version(boot, stamp.time.as_micros(), stamp.counter, stamp.node)
             }
             // Immutable: two with one stamp, by twins, are told apart by their digest alone.
             Self::Broadcast(_) => Version(0, 0, 0, NodeId::new(0)),

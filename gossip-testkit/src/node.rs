@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip_core::{
-    Change, Config, Event, Input, Instant, Kind, Node, NodeId, PutOptions, Snapshot, Stamp, Status, Update,
+    Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass, Update,
 };
 
 use crate::address::Addr;
@@ -307,12 +307,12 @@ impl Machine for Node<Addr> {
 
     fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
         let transmit = Self::poll_transmit(self, buffer)?;
-        let label = match transmit.kind {
-            Kind::Ack => "ack",
-            Kind::Probe => "probe",
-            Kind::Rumor => "rumor",
-            Kind::AntiEntropy => "anti-entropy",
-            Kind::Bulk => "bulk",
+        let label = match transmit.class {
+            TrafficClass::Ack => "ack",
+            TrafficClass::Probe => "probe",
+            TrafficClass::Rumor => "rumor",
+            TrafficClass::AntiEntropy => "anti-entropy",
+            TrafficClass::Bulk => "bulk",
             _ => "datagram",
         };
         Some(Outgoing { to: transmit.to, len: transmit.len, label })
@@ -384,8 +384,8 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, Item) {
     // Of two that are equal otherwise, the one that ends earlier wins.
     let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
     let stamped = |stamp: &Stamp| {
-        let life = update.owner().map_or(0, |owner| owner.life.as_micros());
-        [life, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
+        let boot = update.owner().map_or(0, |owner| owner.boot.as_micros());
+        [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
     };
     let (key, version, body) = match update {
         Update::Member(record) => {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gossip_tokio::bind;
-use gossip_tokio::core::{Config, Input, Instant, Kind, Node, NodeId};
+use gossip_tokio::core::{Config, Input, Instant, Node, NodeId, TrafficClass};
 use tokio::runtime::Runtime;
 
 const WINDOW: u64 = 128;
@@ -29,7 +29,7 @@ fn probe(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     node.join(now(), [server]);
     loop {
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
-            if transmit.kind == Kind::Probe && node.live_members() > 1 {
+            if transmit.class == TrafficClass::Probe && node.live_members() > 1 {
                 buffer.truncate(transmit.len);
                 return buffer;
             }

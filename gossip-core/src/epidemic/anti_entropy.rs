@@ -24,7 +24,7 @@ use super::token::Tokenizer;
 use super::transfer::wire_len;
 use crate::address::Address;
 use crate::config::{self, Exchange as Mode};
-use crate::outbox::{Intent, Kind, Outbox};
+use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
@@ -237,7 +237,7 @@ impl<A: Address> AntiEntropy<A> {
         }
         self.asked.push_back((to.clone(), context.now));
         let summary = self.summary(cut_of(context.clock), Answer::No, context);
-        context.outbox.message(Kind::AntiEntropy, to.clone(), summary);
+        context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
 
     fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Message<A> {
@@ -321,7 +321,7 @@ impl<A: Address> AntiEntropy<A> {
             tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
             sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), at),
         };
-        context.outbox.message(Kind::AntiEntropy, peer.clone(), message);
+        context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
     }
 
     /// The answer to one of the sketches that wait, if it is one.
@@ -416,7 +416,7 @@ impl<A: Address> AntiEntropy<A> {
             Answer::Brief { token }
         };
         let summary = self.summary(cut, answer, context);
-        context.outbox.message(Kind::AntiEntropy, from.clone(), summary);
+        context.outbox.message(TrafficClass::AntiEntropy, from.clone(), summary);
     }
 
     /// Whether to be silent: one exchange at a time (Demers' connection limit), or what is missing is fetched twice.
@@ -459,7 +459,11 @@ impl<A: Address> AntiEntropy<A> {
             let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
             let want = if mode.pushes() { self.asks_for(from, &difference.theirs, context.now) } else { Vec::new() };
             let want = Prefixes::of(&want);
-            context.outbox.message(Kind::AntiEntropy, from.clone(), Message::Decoded { range, found, want, rivals });
+            context.outbox.message(
+                TrafficClass::AntiEntropy,
+                from.clone(),
+                Message::Decoded { range, found, want, rivals },
+            );
             if mode.pulls() {
                 self.send_items(from, difference.ours, context);
             }
@@ -476,7 +480,7 @@ impl<A: Address> AntiEntropy<A> {
         } else {
             Message::Split { range, count: mine, estimate }
         };
-        context.outbox.message(Kind::AntiEntropy, from.clone(), answer);
+        context.outbox.message(TrafficClass::AntiEntropy, from.clone(), answer);
     }
 
     /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
@@ -518,7 +522,7 @@ impl<A: Address> AntiEntropy<A> {
             sent && self.buckets.take(to, units, context.now) == units
         });
         if !hashes.is_empty() {
-            context.outbox.push(Kind::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
+            context.outbox.push(TrafficClass::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
         }
     }
 
@@ -547,7 +551,7 @@ impl<A: Address> AntiEntropy<A> {
         if window > 0 {
             context.outbox.drop_pages(from);
             let pages = Intent::Pages { cut: instant(cut), ranges: ranges.into(), window };
-            context.outbox.push(Kind::Bulk, from.clone(), pages);
+            context.outbox.push(TrafficClass::Bulk, from.clone(), pages);
         }
     }
 

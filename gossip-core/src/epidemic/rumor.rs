@@ -17,7 +17,7 @@ use super::interest::{Contact, Interest};
 use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
-use crate::outbox::{HotKey, Intent, Kind, Outbox, Place};
+use crate::outbox::{HotKey, Intent, Outbox, Place, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
 use crate::wire::{Item, Message};
@@ -223,7 +223,7 @@ impl<A: Address> Rumors<A> {
         for to in partners {
             for (rumors, bodies, pull) in &contacts {
                 let intent = Intent::Rumors { rumors: rumors.clone(), next: 0, bodies: *bodies, pull: *pull };
-                outbox.push(Kind::Rumor, to.clone(), intent);
+                outbox.push(TrafficClass::Rumor, to.clone(), intent);
             }
         }
     }
@@ -278,7 +278,11 @@ impl<A: Address> Rumors<A> {
         }
         let rumors: Arc<[Place]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
         if !rumors.is_empty() {
-            outbox.push(Kind::Rumor, from.clone(), Intent::Rumors { rumors, next: 0, bodies: false, pull: false });
+            outbox.push(
+                TrafficClass::Rumor,
+                from.clone(),
+                Intent::Rumors { rumors, next: 0, bodies: false, pull: false },
+            );
         }
     }
 

@@ -21,7 +21,7 @@ use super::bucket::Buckets;
 use super::token::Tokenizer;
 use crate::address::Address;
 use crate::config::Limits;
-use crate::outbox::{Intent, Kind};
+use crate::outbox::{Intent, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Update};
@@ -241,14 +241,14 @@ impl<A: Address> Transfers<A> {
     fn ask(&mut self, at: usize, context: &mut Context<'_, A>) {
         let (fetch, proofs) = (&mut self.running[at], &self.proofs);
         if let Some((to, message)) = fetch.ask(self.chunk, context.now, |peer| proof(proofs, peer)) {
-            context.outbox.message(Kind::AntiEntropy, to, message);
+            context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
 
     fn ask_on(&mut self, at: usize, context: &mut Context<'_, A>) {
         let (fetch, proofs) = (&mut self.running[at], &self.proofs);
         if let Some((to, message)) = fetch.ask_on(self.chunk, context.now, |peer| proof(proofs, peer)) {
-            context.outbox.message(Kind::AntiEntropy, to, message);
+            context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
 
@@ -400,11 +400,11 @@ impl<A: Address> Transfers<A> {
         if !self.tokenizer.proves(from, token, context.now) {
             // No larger than what was asked.
             let token = self.tokenizer.token(from, context.now);
-            context.outbox.message(Kind::Bulk, from.clone(), Message::Prove { item, token });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Prove { item, token });
             return;
         }
         if value_of(context.replica, item).is_none() {
-            context.outbox.message(Kind::Bulk, from.clone(), Message::Gone { item });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Gone { item });
             return;
         }
         if missing.is_empty() {
@@ -415,7 +415,7 @@ impl<A: Address> Transfers<A> {
         if given > 0 {
             context.outbox.drop_chunks(from, item);
             let chunks = Intent::Chunks { item, missing: missing.into(), window: given as u8 };
-            context.outbox.push(Kind::Bulk, from.clone(), chunks);
+            context.outbox.push(TrafficClass::Bulk, from.clone(), chunks);
         }
     }
 }

@@ -187,7 +187,7 @@ impl<A: Address> Node<A> {
             return Err(WriteError::TooLarge { size, largest });
         }
         self.may_write(now)?;
-        let owner = own.then_some(Owner { id: self.id, life: self.life });
+        let owner = own.then_some(Owner { id: self.id, boot: self.boot });
         // Taken only when it is written: a refused write changes nothing.
         let stamp = self.clock.clone().stamp(self.now, self.id);
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
@@ -235,9 +235,9 @@ impl<A: Address> Node<A> {
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
-        let next = self.life.as_micros().saturating_add(u64::from(self.incarnation > 0));
-        self.life = self.now.max(Instant::from_micros(next));
-        self.incarnation = self.life.as_micros().max(self.incarnation.saturating_add(1));
+        let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
+        self.boot = self.now.max(Instant::from_micros(next));
+        self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);
         self.anti_entropy.look_again(self.now);
@@ -248,8 +248,8 @@ impl<A: Address> Node<A> {
     /// Tells everybody what is true of this node.
     pub(super) fn publish_self(&mut self, standing: Standing) {
         let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
-        let (id, incarnation, life, address) = (self.id, self.incarnation, self.life, self.address.clone());
-        let record = Update::Member(Record { id, incarnation, life, standing, until, address });
+        let (id, incarnation, boot, address) = (self.id, self.incarnation, self.boot, self.address.clone());
+        let record = Update::Member(Record { id, incarnation, boot, standing, until, address });
         let key = self.own_key();
         if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
             self.heat(key);

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::config::{Config, Membership};
 use crate::event::Status;
 use crate::id::NodeId;
-use crate::outbox::{Intent, Kind};
+use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
 use crate::wire::Message;
@@ -228,7 +228,7 @@ impl<A: Address> Node<A> {
             return;
         }
         let key = self.replica.hasher.member(id);
-        self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
+        self.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
         self.contacts.tried = Some((id, address));
     }
 
@@ -236,9 +236,9 @@ impl<A: Address> Node<A> {
     pub(super) fn call(&mut self, address: &A) {
         if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
             let proof = Message::Proof { cookie: *cookie };
-            self.outbox.message(Kind::AntiEntropy, address.clone(), proof);
+            self.outbox.message(TrafficClass::AntiEntropy, address.clone(), proof);
         }
-        self.outbox.push(Kind::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
+        self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);
     }
 

@@ -21,7 +21,7 @@ use super::Node;
 use crate::address::Address;
 use crate::error::DatagramError;
 use crate::id::NodeId;
-use crate::outbox::{Intent, Kind};
+use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::wire::{Header, Message, encoded_len};
 
@@ -152,7 +152,7 @@ impl<A: Address> Node<A> {
             }
         }
         if !answers.is_empty() {
-            self.outbox.push(Kind::Ack, from.clone(), Intent::Bare(answers));
+            self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Bare(answers));
         }
     }
 
@@ -163,8 +163,8 @@ impl<A: Address> Node<A> {
             self.contacts.note_challenge(from, cookie);
             self.call(from);
         } else {
-            self.outbox.message(Kind::Ack, from.clone(), Message::Proof { cookie });
-            self.outbox.push(Kind::Ack, from.clone(), Intent::Fact(self.own_key()));
+            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Proof { cookie });
+            self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }
 }

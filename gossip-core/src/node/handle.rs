@@ -13,7 +13,7 @@ use crate::error::DatagramError;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::Seen;
-use crate::outbox::{HotKey, Intent, Kind};
+use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim;
 use crate::time::Instant;
 use crate::update::{Standing, Update};
@@ -212,19 +212,19 @@ impl<A: Address> Node<A> {
             && !self.suspicions.accusers(sender).iter().any(is_hot)
         {
             let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
-            self.outbox.message(Kind::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
+            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
         if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
         {
             let key = self.replica.hasher.member(sender);
-            self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(key));
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
         }
     }
 
     fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
         match message {
-            Message::Ping { seq } => self.outbox.message(Kind::Ack, from.clone(), Message::Ack { seq }),
+            Message::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Message::Ack { seq }),
             Message::Ack { seq } => {
                 self.note_answer();
                 self.on_ack(sender, seq);
@@ -248,7 +248,7 @@ impl<A: Address> Node<A> {
             Message::Feedback { number, useful, spared } => {
                 let hashes = self.rumors.feedback(from, (number, useful, spared), &mut self.rng);
                 if !hashes.is_empty() {
-                    self.outbox.push(Kind::Rumor, from.clone(), Intent::Items { hashes, mail: true, next: 0 });
+                    self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Items { hashes, mail: true, next: 0 });
                 }
             }
             Message::Updates(updates) => {
@@ -381,7 +381,7 @@ impl<A: Address> Node<A> {
             }
         }
         if some && (feedback || useful != 0) {
-            self.outbox.message(Kind::Rumor, from.clone(), Message::Feedback { number, useful, spared });
+            self.outbox.message(TrafficClass::Rumor, from.clone(), Message::Feedback { number, useful, spared });
         }
         if pull && self.anti_entropy.affords(from, self.now) {
             self.rumors.answer_pull(from, &mut self.outbox);

@@ -10,7 +10,7 @@ use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
-use crate::outbox::{HotKey, Intent, Kind};
+use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
@@ -195,17 +195,17 @@ impl<A: Address> Node<A> {
             return None;
         }
         self.stats.updates_new += 1;
-        let twin = record.standing == Standing::Alive && (record.address != self.address || record.life != self.life);
+        let twin = record.standing == Standing::Alive && (record.address != self.address || record.boot != self.boot);
         if twin && !self.may_contradict(record) {
             return None;
         }
-        if record.life > self.life {
-            self.outlive(record.life);
+        if record.boot > self.boot {
+            self.outlive(record.boot);
         }
         self.refute(record.incarnation);
         if let Some(from) = from {
             // Who said it is told at once, and is perhaps on the other side of a partition.
-            self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(self.own_key()));
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
             self.bridge(from);
         }
         None
@@ -213,12 +213,12 @@ impl<A: Address> Node<A> {
 
     /// Begins a younger life than another process of this id had (its clock was ahead): with incarnations lives only
     /// grow, so that everywhere the same entries die with them. What this process owns goes along.
-    pub(super) fn outlive(&mut self, life: Instant) {
+    pub(super) fn outlive(&mut self, boot: Instant) {
         let own: Vec<Update<A>> = self.replica.owned(self.id).collect();
-        self.life = Instant::from_micros(life.as_micros().saturating_add(1));
-        let owner = Some(Owner { id: self.id, life: self.life });
+        self.boot = Instant::from_micros(boot.as_micros().saturating_add(1));
+        let owner = Some(Owner { id: self.id, boot: self.boot });
         // A record with another life and the same incarnation could lose against the one before.
-        self.incarnation = self.incarnation.saturating_add(1).max(self.life.as_micros());
+        self.incarnation = self.incarnation.saturating_add(1).max(self.boot.as_micros());
         self.publish_self(Standing::Alive);
         for update in own {
             let update = match update {
@@ -292,7 +292,7 @@ impl<A: Address> Node<A> {
                 self.see(id, Status::Suspect, incarnation, false);
                 if status == Status::Alive {
                     // It is told first; one who is suspected has been.
-                    self.outbox.push(Kind::Probe, address.clone(), Intent::Fact(key));
+                    self.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
                     self.prober.ping_now(&address, &mut self.outbox);
                 }
             }
@@ -328,7 +328,7 @@ impl<A: Address> Node<A> {
             if incarnation >= self.incarnation && self.phase == Phase::Running && self.is_credible(incarnation) {
                 self.refute(incarnation);
                 if let Some(from) = from {
-                    self.outbox.push(Kind::Rumor, from.clone(), Intent::Fact(self.own_key()));
+                    self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
                 }
             }
             return false;
@@ -382,7 +382,7 @@ impl<A: Address> Node<A> {
         if let (Some(seen), Some(record)) = (self.members.get(about), self.replica.member(about)) {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };
             let told = Message::Mail(Item::Suspicion(suspicion));
-            self.outbox.message(Kind::Probe, record.address.clone(), told);
+            self.outbox.message(TrafficClass::Probe, record.address.clone(), told);
             self.prober.ping_now(&record.address, &mut self.outbox);
         }
     }

@@ -39,7 +39,7 @@ struct V1<A> {
     label: String,
     id: NodeId,
     incarnation: u64,
-    life: Instant,
+    boot: Instant,
     taken: Instant,
     clock: Instant,
     contact: Option<Contact>,
@@ -80,7 +80,7 @@ impl<A: Address> Node<A> {
             label: self.config.label.clone(),
             id: self.id,
             incarnation: self.incarnation,
-            life: self.life,
+            boot: self.boot,
             taken: self.now,
             clock: self.clock.now(self.now),
             contact: self.contact,
@@ -114,11 +114,11 @@ impl<A: Address> Node<A> {
         }
         if self.phase == Phase::Unborn && snapshot.id == self.id {
             // The first life of this process is later than every one before it, whatever has become of the clock.
-            (self.incarnation, self.life) = (snapshot.incarnation, snapshot.life);
+            (self.incarnation, self.boot) = (snapshot.incarnation, snapshot.boot);
         }
         self.advance(now);
-        if snapshot.id == self.id && snapshot.life >= self.life {
-            self.outlive(snapshot.life);
+        if snapshot.id == self.id && snapshot.boot >= self.boot {
+            self.outlive(snapshot.boot);
         }
         // One more: what counter it had is not known.
         self.clock.observe(snapshot.clock + Duration::from_micros(1), 0);

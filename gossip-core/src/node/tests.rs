@@ -20,7 +20,7 @@ use std::vec::Vec;
 use core::time::Duration;
 
 use super::Stats;
-use crate::outbox::Kind;
+use crate::outbox::TrafficClass;
 use crate::update::{Entry, Record, Stamp, Standing, Until, Update};
 use crate::wire::{HEADER, Header, Item, Message, Suspicion, TRAILER, Writer};
 use crate::{Config, Event, Input, Instant, Node, NodeId};
@@ -144,12 +144,12 @@ pub(super) fn counted(stats: &Stats) -> u64 {
 }
 
 /// All datagrams that wait, with where they go.
-pub(super) fn transmits(node: &mut Node<u32>) -> Vec<(u32, Kind, Vec<u8>)> {
+pub(super) fn transmits(node: &mut Node<u32>) -> Vec<(u32, TrafficClass, Vec<u8>)> {
     let mut buffer = [0; 1_200];
     let mut out = Vec::new();
     while let Some(transmit) = node.poll_transmit(&mut buffer) {
         assert!(transmit.len <= 1_200);
-        out.push((transmit.to, transmit.kind, buffer[..transmit.len].to_vec()));
+        out.push((transmit.to, transmit.class, buffer[..transmit.len].to_vec()));
     }
     out
 }
@@ -162,8 +162,8 @@ pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
 
 pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {
     let until = if standing == Standing::Alive { Until::NEVER } else { Until::at(START + 3_600 * SECOND) };
-    let life = START - SECOND;
-    Record { id: NodeId::new(id), incarnation: life.as_micros(), life, standing, until, address: 4_000 }
+    let boot = START - SECOND;
+    Record { id: NodeId::new(id), incarnation: boot.as_micros(), boot, standing, until, address: 4_000 }
 }
 
 pub(super) fn suspicion(about: u64) -> Suspicion {

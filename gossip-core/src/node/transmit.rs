@@ -4,7 +4,7 @@ use super::{Node, Phase, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
-use crate::outbox::{Intent, Kind};
+use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
 use crate::wire::{Header, Item, Message, Writer, encoded_len};
 
@@ -28,7 +28,7 @@ impl<A: Address> Node<A> {
             return None;
         }
         loop {
-            let (kind, to, intent) = self.outbox.pop()?;
+            let (class, to, intent) = self.outbox.pop()?;
             let mut writer = Writer::new(&mut buffer[self.envelope.body()]);
             let bare = matches!(intent, Intent::Bare(_));
             match self.pack(&to, intent, &mut writer) {
@@ -39,14 +39,14 @@ impl<A: Address> Node<A> {
                     self.stats.outbox_unsendable += 1;
                     continue;
                 }
-                Packed::Rest(rest) => self.outbox.put_back(kind, to.clone(), rest),
+                Packed::Rest(rest) => self.outbox.put_back(class, to.clone(), rest),
             }
             if writer.used() == 0 {
                 // What it was about is gone.
                 continue;
             }
             // Not on what is rumor mongering already: its rounds and answers would carry the hot list a second time.
-            if !bare && !matches!(kind, Kind::Rumor | Kind::Bulk) {
+            if !bare && !matches!(class, TrafficClass::Rumor | TrafficClass::Bulk) {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
@@ -54,19 +54,19 @@ impl<A: Address> Node<A> {
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
-            return Some(Transmit { to, len, kind });
+            return Some(Transmit { to, len, class });
         }
     }
 
     /// Adds what else goes to the same peer, while there is room.
     fn fill(&mut self, to: &A, writer: &mut Writer<'_>) {
-        while let Some((kind, intent)) = self.outbox.pop_for(to) {
+        while let Some((class, intent)) = self.outbox.pop_for(to) {
             if matches!(intent, Intent::Bare(_)) {
-                self.outbox.put_back(kind, to.clone(), intent);
+                self.outbox.put_back(class, to.clone(), intent);
                 return;
             }
             if let Packed::Rest(rest) = self.pack(to, intent, writer) {
-                self.outbox.put_back(kind, to.clone(), rest);
+                self.outbox.put_back(class, to.clone(), rest);
                 return;
             }
         }

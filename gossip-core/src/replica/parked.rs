@@ -27,7 +27,7 @@ impl<A: Address> Parked<A> {
     }
 
     fn place(key: KeyHash, update: &Update<A>) -> Option<Place> {
-        update.owner().map(|owner| (owner.id, owner.life, key))
+        update.owner().map(|owner| (owner.id, owner.boot, key))
     }
 
     pub(super) fn get(&self, key: KeyHash, update: &Update<A>) -> Option<&Update<A>> {
@@ -54,8 +54,8 @@ impl<A: Address> Parked<A> {
     }
 
     /// Takes out what a member wrote in this life, and drops what it wrote in earlier ones.
-    pub(super) fn take(&mut self, owner: NodeId, life: Instant) -> Vec<Update<A>> {
-        let settled = (owner, Instant::ORIGIN, KeyHash::MIN)..=(owner, life, KeyHash::MAX);
+    pub(super) fn take(&mut self, owner: NodeId, boot: Instant) -> Vec<Update<A>> {
+        let settled = (owner, Instant::ORIGIN, KeyHash::MIN)..=(owner, boot, KeyHash::MAX);
         let places: Vec<Place> = self.updates.range(settled).map(|(place, _)| *place).collect();
         places.iter().filter_map(|place| self.updates.remove(place)).collect()
     }

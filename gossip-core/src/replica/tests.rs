@@ -65,7 +65,7 @@ impl Model {
         let lives: Vec<Owner> = newest
             .values()
             .filter_map(|update| match update {
-                Update::Member(record) => Some(Owner { id: record.id, life: record.life }),
+                Update::Member(record) => Some(Owner { id: record.id, boot: record.boot }),
                 _ => None,
             })
             .collect();
@@ -114,7 +114,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         if let Some(owner) = update.owner() {
             assert!(replica.owned.contains(&(owner.id, slot)));
             let record = replica.member(owner.id).unwrap();
-            assert_eq!((record.life, until), (owner.life, update.until().min(record.until)));
+            assert_eq!((record.boot, until), (owner.boot, update.until().min(record.until)));
             owned += 1;
         }
         match &update {
@@ -249,25 +249,25 @@ proptest! {
     }
 }
 
-fn alive(id: u64, incarnation: u64, life: u64) -> Sample {
+fn alive(id: u64, incarnation: u64, boot: u64) -> Sample {
     Update::Member(Record {
         id: NodeId::new(id),
         incarnation,
-        life: Instant::from_micros(life),
+        boot: Instant::from_micros(boot),
         standing: Standing::Alive,
         until: Until::NEVER,
         address: 7,
     })
 }
 
-fn dead(id: u64, incarnation: u64, life: u64, until: u64) -> Sample {
-    let Update::Member(record) = alive(id, incarnation, life) else { unreachable!() };
+fn dead(id: u64, incarnation: u64, boot: u64, until: u64) -> Sample {
+    let Update::Member(record) = alive(id, incarnation, boot) else { unreachable!() };
     Update::Member(Record { standing: Standing::Dead, until: Until::at(secs(until)), ..record })
 }
 
 /// An entry of a life of a member's; shared if the life is 0.
-fn entry(id: u64, life: u64, at: u64, value: Option<&[u8]>) -> Sample {
-    let owner = (life > 0).then(|| Owner { id: NodeId::new(id), life: Instant::from_micros(life) });
+fn entry(id: u64, boot: u64, at: u64, value: Option<&[u8]>) -> Sample {
+    let owner = (boot > 0).then(|| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) });
     let stamp = Stamp { time: secs(at), counter: 0, node: NodeId::new(id) };
     let until = if value.is_some() { Until::NEVER } else { Until::at(secs(at + 100)) };
     Update::Entry(Entry { owner, name: "n".into(), stamp, expires: Until::NEVER, until, value: value.map(Into::into) })

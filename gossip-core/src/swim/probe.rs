@@ -14,7 +14,7 @@ use crate::config;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::Members;
-use crate::outbox::{Intent, Kind, Outbox};
+use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
 use crate::wire::{Item, Message, Suspicion};
@@ -119,7 +119,11 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nack.is_some_and(|at| at <= now) {
                 relay.nack = None;
-                context.outbox.message(Kind::Ack, relay.requester.clone(), Message::Nack { seq: relay.their_seq });
+                context.outbox.message(
+                    TrafficClass::Ack,
+                    relay.requester.clone(),
+                    Message::Nack { seq: relay.their_seq },
+                );
             }
         }
         let Some(period) = self.period else {
@@ -176,13 +180,13 @@ impl<A: Address> Prober<A> {
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
     fn ping<R>(&self, target: NodeId, address: &A, seq: u32, context: &mut Context<'_, A, R>) {
-        context.outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+        context.outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
         if self.settings.buddy
             && let Some(seen) = context.members.get(target)
             && seen.status == Status::Suspect
         {
             let suspicion = Suspicion { about: target, incarnation: seen.incarnation, accuser: context.own };
-            context.outbox.message(Kind::Probe, address.clone(), Message::Mail(Item::Suspicion(suspicion)));
+            context.outbox.message(TrafficClass::Probe, address.clone(), Message::Mail(Item::Suspicion(suspicion)));
         }
     }
 
@@ -203,7 +207,7 @@ impl<A: Address> Prober<A> {
         let mut asked = Vec::new();
         for record in others.into_iter().filter_map(|id| context.replica.member(id)) {
             let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
-            context.outbox.message(Kind::Probe, record.address.clone(), request);
+            context.outbox.message(TrafficClass::Probe, record.address.clone(), request);
             asked.push(record.id);
         }
         probe.asked = Some(asked);
@@ -212,7 +216,7 @@ impl<A: Address> Prober<A> {
     /// Pings a member out of turn: what is said of it may be wrong.
     pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
-        outbox.message(Kind::Probe, address.clone(), Message::Ping { seq });
+        outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
     }
 
     pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, health: &mut Health, outbox: &mut Outbox<A>) {
@@ -227,7 +231,7 @@ impl<A: Address> Prober<A> {
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {
-            outbox.message(Kind::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
+            outbox.message(TrafficClass::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
         }
     }
 
@@ -259,7 +263,7 @@ impl<A: Address> Prober<A> {
         }
         let seq = self.next_seq();
         // Nothing rides along: whoever asks could name anybody's address.
-        outbox.push(Kind::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
+        outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
         let until = now + self.settings.period;

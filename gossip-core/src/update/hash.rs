@@ -139,7 +139,7 @@ impl ItemHasher {
                 let mut buffer = [0; MAX_ADDRESS];
                 // Longer addresses are refused at the wire and by `Node::new`.
                 let address: &[u8] = postcard::to_slice(&record.address, &mut buffer).map_or(&[], |bytes| bytes);
-                self.wide(4, &[&record.life.as_micros().to_le_bytes(), address])
+                self.wide(4, &[&record.boot.as_micros().to_le_bytes(), address])
             }
             Update::Entry(Entry { value: Some(value), expires, .. }) => {
                 self.wide(5, &[&expires.0.as_micros().to_le_bytes(), value])

@@ -24,7 +24,7 @@ fn stamp() -> impl Strategy<Value = Stamp> {
 }
 
 fn owner() -> impl Strategy<Value = Owner> {
-    (1_u64..4, 1_u64..4).prop_map(|(id, life)| Owner { id: NodeId::new(id), life: Instant::from_micros(life) })
+    (1_u64..4, 1_u64..4).prop_map(|(id, boot)| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) })
 }
 
 /// Twins among them: one incarnation and standing, two addresses. A life never falls while incarnations rise.
@@ -34,7 +34,7 @@ pub(crate) fn record() -> impl Strategy<Value = Sample> {
         Update::Member(Record {
             id: NodeId::new(id),
             incarnation,
-            life: Instant::from_micros(1 + incarnation / 3),
+            boot: Instant::from_micros(1 + incarnation / 3),
             standing,
             until: if standing == Standing::Alive { Until::NEVER } else { end },
             address,

@@ -53,7 +53,7 @@ fn death(incarnation: u64, until: u64) -> Sample {
     Update::Member(Record {
         id: NodeId::new(1),
         incarnation,
-        life: Instant::from_micros(1),
+        boot: Instant::from_micros(1),
         standing: Standing::Dead,
         until: Until::at(Instant::from_secs(until)),
         address: 1,

@@ -350,8 +350,8 @@ fn what_no_node_says_is_malformed() {
         assert!(refused(&page), "{what}");
     }
     let record = |standing, until| {
-        let (id, life) = (NodeId::new(1), Instant::ORIGIN);
-        Said::Mail(Item::Update(Update::Member(Record { id, incarnation: 1, life, standing, until, address: 1 })))
+        let (id, boot) = (NodeId::new(1), Instant::ORIGIN);
+        Said::Mail(Item::Update(Update::Member(Record { id, incarnation: 1, boot, standing, until, address: 1 })))
     };
     assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));
     let hasher = ItemHasher::new("test");

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gossip_core::{Config, Input, Instant, Kind, Membership, Node, NodeId, Transmit};
+use gossip_core::{Config, Input, Instant, Membership, Node, NodeId, TrafficClass, Transmit};
 
 /// When everybody starts.
 const START: Instant = Instant::from_secs(1_000_000);
@@ -79,7 +79,9 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     while told.is_empty() {
         now += Duration::from_millis(5);
         hears.handle(now, Input::Tick).expect("a tick has nothing to refuse");
-        told.extend(said(&mut hears, &mut buffer).into_iter().filter(|(transmit, _)| transmit.kind == Kind::Rumor));
+        told.extend(
+            said(&mut hears, &mut buffer).into_iter().filter(|(transmit, _)| transmit.class == TrafficClass::Rumor),
+        );
     }
     // The same goes to each of its partners.
     let to = told[0].0.to;
@@ -112,14 +114,14 @@ pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Ve
         }
         for (transmit, payload) in said(&mut lacks, &mut buffer) {
             // A summary is shorter than that, and so is whatever else is sent about entries that one lacks.
-            if written == entries && transmit.kind == Kind::AntiEntropy && payload.len() > 150 {
+            if written == entries && transmit.class == TrafficClass::AntiEntropy && payload.len() > 150 {
                 return (holds, now, payload);
             }
             hear(&mut holds, now, 1, &payload);
         }
         for (transmit, payload) in said(&mut holds, &mut buffer) {
             // The last ones it gets to know by anti-entropy or not at all.
-            if written < entries || transmit.kind == Kind::AntiEntropy {
+            if written < entries || transmit.class == TrafficClass::AntiEntropy {
                 hear(&mut lacks, now, 0, &payload);
             }
         }
@@ -232,7 +234,7 @@ impl Scene {
         let mut now = START;
         loop {
             for (transmit, payload) in said(&mut pings, &mut self.buffer) {
-                if transmit.kind == Kind::Probe && pings.hot_rumors() == 0 {
+                if transmit.class == TrafficClass::Probe && pings.hot_rumors() == 0 {
                     return (1, payload);
                 }
                 hear(&mut pinged, now, 1, &payload);
@@ -262,7 +264,9 @@ impl Scene {
             self.pass(Duration::from_millis(500));
             self.writer.handle(self.now, Input::Tick).expect("a tick has nothing to refuse");
             let said = said(&mut self.writer, &mut self.buffer);
-            if let Some((_, payload)) = said.into_iter().find(|(transmit, _)| transmit.kind == Kind::AntiEntropy) {
+            if let Some((_, payload)) =
+                said.into_iter().find(|(transmit, _)| transmit.class == TrafficClass::AntiEntropy)
+            {
                 return (WRITER, payload);
             }
         }

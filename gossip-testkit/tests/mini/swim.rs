@@ -62,7 +62,7 @@ struct Record {
     incarnation: u64,
     dead: bool,
     /// Which process it is.
-    life: u64,
+    boot: u64,
 }
 
 impl Record {
@@ -107,7 +107,7 @@ impl Swim {
         for (of, record, status) in [own].into_iter().chain(others) {
             bytes.extend(u64::from(of.0).to_le_bytes());
             bytes.extend(record.incarnation.to_le_bytes());
-            bytes.extend(record.life.to_le_bytes());
+            bytes.extend(record.boot.to_le_bytes());
             bytes.push(u8::from(record.dead) | u8::from(status != Status::Alive) << 1);
         }
         bytes.extend(checksum(&bytes));
@@ -158,10 +158,10 @@ impl Swim {
         }
         while !rest.is_empty() {
             let of = Addr(take_u64(&mut rest)? as u32);
-            let (incarnation, life) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+            let (incarnation, boot) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
             let (flags, after) = rest.split_first()?;
             rest = after;
-            self.hear(of, Record { incarnation, life, dead: flags & 1 == 1 }, *flags != 0);
+            self.hear(of, Record { incarnation, boot, dead: flags & 1 == 1 }, *flags != 0);
         }
         if *kind == b'p' {
             self.send(from, "ack");
@@ -226,7 +226,7 @@ impl Machine for Swim {
             None => now,
         };
         let unknown = || Seen {
-            record: Record { incarnation: 0, dead: false, life: 0 },
+            record: Record { incarnation: 0, dead: false, boot: 0 },
             status: Status::Alive,
             ends: Instant::ORIGIN,
         };
@@ -234,7 +234,7 @@ impl Machine for Swim {
         Self {
             me: boot.addr,
             bug: *boot.config,
-            own: Record { incarnation, dead: false, life: boot.seed },
+            own: Record { incarnation, dead: false, boot: boot.seed },
             others: memory.map_or_else(|| others.collect(), |memory| memory.others),
             probed: None,
             periods: 0,
@@ -287,7 +287,7 @@ impl Machine for Swim {
     fn view(&self, _cut: Instant) -> View {
         let item = |of: &Addr, record: &Record| {
             let version = gossip_testkit::Version([record.incarnation, record.dead.into(), 0, 0, 0]);
-            (format!("member {of}"), Item::new(version, format!("life {:x}", record.life)))
+            (format!("member {of}"), Item::new(version, format!("boot {:x}", record.boot)))
         };
         let records = self.others.iter().map(|(of, seen)| item(of, &seen.record));
         let opinions = self.others.iter().map(|(of, seen)| (*of, seen.status));

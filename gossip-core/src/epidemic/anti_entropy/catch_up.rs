@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::exchange::wait;
 use super::{AntiEntropy, Brought, Context, Progress, instant};
 use crate::address::Address;
-use crate::outbox::Kind;
+use crate::outbox::TrafficClass;
 use crate::replica::{Range, Replica};
 use crate::time::Instant;
 use crate::wire::{Message, encoded_len};
@@ -100,7 +100,7 @@ impl<A: Address> CatchUp<A> {
         self.fresh = true;
         let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
         let pull = Message::Pull { cut: self.cut, token: self.token, window: WINDOW, ranges };
-        context.outbox.message(Kind::AntiEntropy, self.peer.clone(), pull);
+        context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
     /// When too long nothing has come.

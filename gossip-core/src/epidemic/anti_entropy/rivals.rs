@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Context;
 use super::exchange::wait;
 use crate::address::Address;
-use crate::outbox::Kind;
+use crate::outbox::TrafficClass;
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::key_part;
@@ -47,7 +47,7 @@ impl<A: Address> Wanted<A> {
     fn ask(&self, rivals: &[Rival], context: &mut Context<'_, A>) {
         let keys: Vec<Short> = rivals.iter().map(|rival| rival.key).collect();
         let message = Message::Want { token: self.token, keys };
-        context.outbox.message(Kind::AntiEntropy, self.peer.clone(), message);
+        context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), message);
     }
 
     pub(super) fn due(&self, patience: Duration) -> Instant {

@@ -28,7 +28,7 @@ fn one_refused_update_does_not_cost_the_rest_of_its_datagram() {
             until: Until::at(START + 60 * SECOND),
             payload: vec![0; 1_110].into(),
         }),
-        Update::Entry(Entry { owner: Some(Owner { id: NodeId::new(77), life: START }), ..sound }),
+        Update::Entry(Entry { owner: Some(Owner { id: NodeId::new(77), boot: START }), ..sound }),
     ];
     for bad in bad {
         let mut node = node(1, Config::lan());
@@ -154,7 +154,7 @@ fn a_node_at_the_end_of_time_does_not_panic() {
     tick(&mut node, Instant::MAX);
     node.join(Instant::MAX, [3]);
     node.put(Instant::MAX, "a", b"1").unwrap();
-    let said = Record { incarnation: u64::MAX, life: Instant::MAX, ..record(2, Standing::Alive) };
+    let said = Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, Standing::Alive) };
     hear(&mut node, Instant::MAX, &[Message::Mail(Item::Update(Update::Member(said)))]);
     hear(
         &mut node,
@@ -328,7 +328,7 @@ fn one_who_asks_for_nothing_new_is_told_so_in_64_bytes() {
         net.now = due;
         tick(&mut net.nodes[0], due);
         for (_, kind, bytes) in transmits(&mut net.nodes[0]) {
-            if kind == Kind::AntiEntropy {
+            if kind == TrafficClass::AntiEntropy {
                 seen += 1;
                 assert!(bytes.len() <= 64, "{}", bytes.len());
                 let before = net.nodes[1].stats().datagrams_sent;
@@ -346,7 +346,8 @@ fn one_who_asks_for_nothing_new_is_told_so_in_64_bytes() {
 #[test]
 fn acks_go_before_probes_rumors_and_anti_entropy_and_bulk_after_every_third() {
     let mut node = met();
-    let kinds = [Kind::Bulk, Kind::AntiEntropy, Kind::Rumor, Kind::Probe, Kind::Ack];
+    let kinds =
+        [TrafficClass::Bulk, TrafficClass::AntiEntropy, TrafficClass::Rumor, TrafficClass::Probe, TrafficClass::Ack];
     for (to, kind) in (0..).zip(kinds) {
         node.outbox.message(kind, 100 + to, Message::Ping { seq: to });
         node.outbox.message(kind, 200 + to, Message::Ping { seq: to });
@@ -360,7 +361,7 @@ fn acks_go_before_probes_rumors_and_anti_entropy_and_bulk_after_every_third() {
 fn what_goes_to_one_peer_shares_a_datagram() {
     let mut node = met();
     for seq in 0..100 {
-        node.outbox.message(Kind::Ack, 100, Message::Ack { seq });
+        node.outbox.message(TrafficClass::Ack, 100, Message::Ack { seq });
     }
     assert_eq!(transmits(&mut node).len(), 1);
 }
@@ -372,7 +373,7 @@ fn a_full_outbox_drops_its_oldest_and_counts_that() {
     tick(&mut node, START);
     transmits(&mut node);
     for seq in 0..20 {
-        node.outbox.message(Kind::Ack, seq, Message::Ack { seq });
+        node.outbox.message(TrafficClass::Ack, seq, Message::Ack { seq });
     }
     assert_eq!(node.stats().outbox_dropped, 4);
     assert_eq!(transmits(&mut node).first().map(|(to, ..)| *to), Some(4));
@@ -406,7 +407,7 @@ fn the_same_configuration_seed_and_calls_give_the_same_bytes() {
                 }
             }
             out.extend(transmits(&mut node));
-            out.extend(node.poll_event().map(|event| (0, Kind::Bulk, std::format!("{event:?}").into_bytes())));
+            out.extend(node.poll_event().map(|event| (0, TrafficClass::Bulk, std::format!("{event:?}").into_bytes())));
         }
         out
     };
@@ -491,7 +492,7 @@ fn whatever_is_said_of_a_node_that_it_does_not_say_itself_is_refuted() {
         let said = Record {
             id: own.id,
             incarnation: own.incarnation,
-            life: own.life,
+            boot: own.boot,
             address: own.address,
             ..record(2, standing)
         };

@@ -98,7 +98,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let rival = Rival { key: Short(u64::MAX), version: (u64::MAX, 0) };
     let point = Range::new(u64::MAX, u64::MAX).unwrap();
     let offers = vec![(u8::MAX, Item::Offer(7)); 64];
-    let far = |standing| Update::Member(Record { incarnation: u64::MAX, life: Instant::MAX, ..record(2, standing) });
+    let far = |standing| Update::Member(Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, standing) });
     vec![
         vec![Message::Ping { seq: 1 }; 500],
         vec![Message::Ack { seq: 1 }; 500],
@@ -326,7 +326,7 @@ fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
     for window in [0, 1, 255] {
         let pull = Message::Pull { cut, token, window, ranges: vec![Range::ALL; 300] };
         (0..3).for_each(|_| hear(&mut node, now, core::slice::from_ref(&pull)));
-        let pages = transmits(&mut node).iter().filter(|(_, kind, _)| *kind == Kind::Bulk).count();
+        let pages = transmits(&mut node).iter().filter(|(_, kind, _)| *kind == TrafficClass::Bulk).count();
         assert!(pages <= 32, "one pull at a time: {pages}");
     }
     let tokens = Tokens { mine: 0, yours: token };

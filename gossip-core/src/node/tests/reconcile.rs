@@ -11,7 +11,7 @@ use super::START;
 use crate::config::Membership;
 use crate::update::{Entry, Stamp, Until, Update};
 use crate::wire::{Item, Message, encoded_len, read};
-use crate::{Config, Event, Input, Instant, Kind, Node, NodeId};
+use crate::{Config, Event, Input, Instant, Node, NodeId, TrafficClass};
 
 const LATENCY: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ impl Link {
         let mut messages = Vec::new();
         for at in 0..self.nodes.len() {
             while let Some(transmit) = self.nodes[at].poll_transmit(&mut buffer) {
-                if self.silent == Some(at as u32) || (self.no_rumors && transmit.kind == Kind::Rumor) {
+                if self.silent == Some(at as u32) || (self.no_rumors && transmit.class == TrafficClass::Rumor) {
                     continue;
                 }
                 let payload = &buffer[..transmit.len];
@@ -337,8 +337,8 @@ fn catching_up_goes_on_beside_a_load_that_never_ends() {
             rumors += 1;
             let update = link.entry(900);
             for to in [0, 2] {
-                link.nodes[1].outbox.message(Kind::Rumor, to, Message::Mail(Item::Update(update.clone())));
-                link.nodes[2].outbox.message(Kind::Rumor, to, Message::Mail(Item::Update(update.clone())));
+                link.nodes[1].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
+                link.nodes[2].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
             }
         }
         link.step(link.now + Duration::from_micros(500));

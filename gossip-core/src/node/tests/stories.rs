@@ -128,8 +128,8 @@ fn what_a_node_owns_survives_that_its_clock_was_set_back_before_it_started() {
     net.run(10 * SECOND);
     assert!(net.agree());
     assert!(net.nodes.iter().all(|node| node.get_own(id, "role").is_some()));
-    let life = net.nodes[0].member(id).unwrap().life;
-    assert!(net.nodes.iter().all(|node| node.member(id).unwrap().life == life) && life > START);
+    let boot = net.nodes[0].member(id).unwrap().boot;
+    assert!(net.nodes.iter().all(|node| node.member(id).unwrap().boot == boot) && boot > START);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Site {
             site.replica.merge(Update::Member(Record {
                 id: id(n),
                 incarnation: 1,
-                life: Instant::ORIGIN,
+                boot: Instant::ORIGIN,
                 standing: Standing::Alive,
                 until: Until::NEVER,
                 address: n,

@@ -89,11 +89,11 @@ fn members(agent: &Agent, form: Form) -> Vec<String> {
     let own = agent.gossip.id();
     let members = agent.gossip.members();
     if form == Form::Json {
-        let object = |Member { id, address, status, incarnation, life, .. }: &Member<_>| {
+        let object = |Member { id, address, status, incarnation, boot, .. }: &Member<_>| {
             let (id, name) = (*id, agent.name(*id));
             json!({
                 "id": id, "name": name, "status": status, "address": address, "own": id == own,
-                "incarnation": incarnation, "life": life,
+                "incarnation": incarnation, "boot": boot,
             })
         };
         return members.iter().map(|member| object(member).to_string()).collect();
