@@ -72,6 +72,17 @@ pub enum LossOfInterest {
     Coin,
 }
 
+/// How news reaches everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relay {
+    /// Along links with a few neighbours, most of which carry offers only: everybody receives a body once. What links
+    /// cannot bring goes to random peers.
+    Tree,
+    /// To random peers: direct mail and rumor mongering as in Demers et al., sections 1.2 and 1.4.
+    Random,
+}
+
 /// Where the member list comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +111,8 @@ settings! {
         mail: Mail,
         /// Rumor mongering.
         rumor: Policy,
+        /// Links with neighbours.
+        overlay: Links,
         /// Anti-entropy.
         anti_entropy: AntiEntropy,
         /// How long things are kept.
@@ -156,6 +169,8 @@ settings! {
 settings! {
     /// Rumor mongering (Demers et al., section 1.4).
     Policy / PolicyOverlay {
+        /// How news reaches everybody. With [`Relay::Tree`] everything else here applies to what links cannot bring.
+        relay: Relay,
         /// Who asks and who tells.
         exchange: Exchange,
         /// Whether contacts are answered.
@@ -177,6 +192,14 @@ settings! {
         /// Updates whose encoding is larger are offered by hash after their first round, in bytes. Where very many are
         /// hot, smaller ones are as well.
         offer_above: usize,
+    }
+}
+
+settings! {
+    /// Links with neighbours, along which news travels where [`Policy::relay`] is [`Relay::Tree`].
+    Links / LinksOverlay {
+        /// How many links a node keeps; 2 to 7.
+        degree: u32,
     }
 }
 
@@ -264,6 +287,7 @@ impl Config {
             healing: Healing { interval: 5 * second },
             mail: Mail { fanout: 8 },
             rumor: Policy {
+                relay: Relay::Random,
                 exchange: Exchange::Push,
                 response: Response::Feedback,
                 loss_of_interest: LossOfInterest::Counter,
@@ -275,6 +299,7 @@ impl Config {
                 minimization: false,
                 offer_above: 32,
             },
+            overlay: Links { degree: 5 },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {
                 broadcast: 60 * second,

@@ -12,6 +12,7 @@ mod handle;
 mod keys;
 mod large;
 mod learn;
+mod overlay;
 mod snapshot;
 mod transmit;
 
@@ -31,10 +32,11 @@ use crate::epidemic::anti_entropy::{self, AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
 use crate::epidemic::transfer::Transfers;
 use crate::error::ConfigError;
-use crate::event::{Change, Event, Member, Status};
+use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::members::Members;
 use crate::outbox::{Outbox, TrafficClass};
+use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
@@ -163,6 +165,12 @@ pub struct Stats {
     pub outbox_dropped: u64,
     /// Messages dropped because no datagram has room for them.
     pub outbox_unsendable: u64,
+    /// Links in the overlay that ended because the neighbour was silent.
+    pub links_ended: u64,
+    /// Datagrams over links that were not confirmed in time; what they carried was offered again.
+    pub links_repeated: u64,
+    /// Items not sent over a link, or not asked for, because too many waited.
+    pub links_dropped: u64,
     /// Rumors that cooled because there were too many.
     pub hot_dropped: u64,
     /// Owned entries of unknown members dropped because there were too many.
@@ -258,6 +266,7 @@ pub struct Node<A: Address> {
     suspicions: Suspicions,
     health: Health,
     rumors: Rumors<A>,
+    overlay: Overlay<A>,
     anti_entropy: AntiEntropy<A>,
     transfers: Transfers<A>,
     contacts: Contacts<A>,
@@ -291,6 +300,7 @@ impl<A: Address> Node<A> {
         let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
+        let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =
             AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
         let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
@@ -314,6 +324,7 @@ impl<A: Address> Node<A> {
             replica,
             members: Members::default(),
             rumors,
+            overlay,
             anti_entropy,
             transfers,
             contacts: Contacts::default(),
@@ -372,7 +383,8 @@ impl<A: Address> Node<A> {
         let probes = self.config.membership == Membership::Probed && self.phase == Phase::Running;
         let swim = probes.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
         let (rumors, anti_entropy, transfers) = (self.rumors.due(), self.anti_entropy.due(), self.transfers.due());
-        [leaving, swim, rumors, anti_entropy, transfers, self.contacts.due(), self.replica.next_due()]
+        let overlay = self.overlay_due();
+        [leaving, swim, rumors, overlay, anti_entropy, transfers, self.contacts.due(), self.replica.next_due()]
             .into_iter()
             .flatten()
             .min()
@@ -406,6 +418,11 @@ impl<A: Address> Node<A> {
         let record = self.replica.member(id)?;
         let status = if id == self.id { self.own_status() } else { self.members.get(id)?.status };
         Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
+    }
+
+    /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
+    pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
+        self.overlay.neighbours()
     }
 
     fn own_status(&self) -> Status {
@@ -485,7 +502,7 @@ impl<A: Address> Node<A> {
 
     /// What was counted so far.
     pub fn stats(&self) -> Stats {
-        let transfers = self.transfers.counted();
+        let (transfers, links) = (self.transfers.counted(), self.overlay.counted());
         Stats {
             transfers_begun: transfers.begun,
             transfers_completed: transfers.completed,
@@ -494,6 +511,9 @@ impl<A: Address> Node<A> {
             transfers_refused: transfers.refused,
             probes: self.prober.begun(),
             outbox_dropped: self.outbox.dropped(),
+            links_ended: links.ended,
+            links_repeated: links.repeated,
+            links_dropped: links.dropped,
             hot_dropped: self.rumors.dropped(),
             parked_dropped: self.replica.parked_dropped(),
             events_dropped: self.events.dropped(),

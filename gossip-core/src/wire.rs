@@ -10,6 +10,7 @@
 //! 24 bytes stands before them, an authentication tag of 16 in the place of the trailer.
 
 mod message;
+mod overlay;
 
 use core::hash::Hasher;
 use core::ops::Range;
@@ -22,6 +23,8 @@ use crate::id::NodeId;
 #[cfg(feature = "encryption")]
 use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
+
+pub(crate) use overlay::{Hashes, OTHERS, Overlay};
 
 pub(crate) use message::{
     Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Span, Suspicion, Tokens, Writer, encoded_len, read,

@@ -126,6 +126,7 @@ pub(super) fn work<A>(message: &Message<A>) -> usize {
         Message::Pull { ranges, .. } => ranges.len(),
         Message::Decoded { want, rivals, .. } => want.0.len() + rivals.len(),
         Message::Want { keys, .. } => keys.len(),
+        Message::Overlay(said) => said.parts(),
         Message::Mail(_) => 1,
         _ => 0,
     }

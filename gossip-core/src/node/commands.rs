@@ -212,10 +212,15 @@ impl<A: Address> Node<A> {
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
             self.mail(key);
         }
+        self.schedule_links();
         Ok(())
     }
 
     fn mail(&mut self, key: KeyHash) {
+        if self.floods() {
+            // The first flood is the mail.
+            return;
+        }
         let peers = self.random_peers(self.config.mail.fanout as usize);
         direct_mail::mail(key, peers, &mut self.outbox);
     }
@@ -235,6 +240,7 @@ impl<A: Address> Node<A> {
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
+        self.overlay.clear();
         let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
         self.boot = self.now.max(Instant::from_micros(next));
         self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
@@ -251,10 +257,14 @@ impl<A: Address> Node<A> {
         let (id, incarnation, boot, address) = (self.id, self.incarnation, self.boot, self.address.clone());
         let record = Update::Member(Record { id, incarnation, boot, standing, until, address });
         let key = self.own_key();
+        if let Some(replaced) = self.replica.hash_of(key) {
+            self.overlay.cool(replaced);
+        }
         if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
-            self.heat(key);
+            self.heat(key, super::learn::Source::Own);
             self.mail(key);
         }
+        self.schedule_links();
         self.note_touched();
     }
 
@@ -262,7 +272,9 @@ impl<A: Address> Node<A> {
         let Phase::Leaving { deadline } = self.phase else { return };
         // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
         let heard = !self.lacks_peers();
-        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        let own = self.own_key();
+        let spreads = self.replica.hash_of(own).is_some_and(|hash| self.overlay.is_spreading(hash));
+        let spread = heard && !spreads && !self.rumors.is_hot(&HotKey::Fact(own)) && self.outbox.is_empty();
         let alone = heard && self.members.peers() == 0;
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;

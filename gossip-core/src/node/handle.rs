@@ -113,6 +113,7 @@ impl<A: Address> Node<A> {
             let partners = self.random_peers(wanted);
             self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
         }
+        self.tick_overlay();
         self.tick_anti_entropy();
         self.tick_transfers();
         self.tick_bounds();
@@ -184,6 +185,7 @@ impl<A: Address> Node<A> {
         }
         messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
+        self.schedule_links();
         self.note_isolation();
     }
 
@@ -286,6 +288,7 @@ impl<A: Address> Node<A> {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_page(from, range, brought, last, &mut context);
             }
+            Message::Overlay(said) => self.on_overlay(sender, from, said),
             Message::Challenge { cookie } => self.on_challenge(from, cookie),
             // It has been looked at before anything else of its datagram.
             Message::Proof { .. } => {}

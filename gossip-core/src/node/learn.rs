@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::overlay::{Spread, suspicion_hash};
 use super::{Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -11,6 +12,7 @@ use crate::epidemic::transfer::wire_len;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
+use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
@@ -39,7 +41,7 @@ pub(super) enum Source {
     Restored,
 }
 
-fn subject<A>(update: &Update<A>) -> Subject {
+pub(super) fn subject<A>(update: &Update<A>) -> Subject {
     if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data }
 }
 
@@ -88,6 +90,7 @@ impl<A: Address> Node<A> {
             self.clock.observe(stamp.time, stamp.counter);
         }
         let subject = subject(&update);
+        let replaced = self.replica.hash_of(key);
         let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
@@ -100,6 +103,10 @@ impl<A: Address> Node<A> {
             self.events.broadcast(id, payload);
         }
         self.rumors.got(hash);
+        self.overlay.got(hash);
+        if let Some(replaced) = replaced {
+            self.overlay.cool(replaced);
+        }
         let about_member = subject == Subject::Membership;
         let heats = match source {
             Source::Own | Source::Rumor => true,
@@ -111,9 +118,9 @@ impl<A: Address> Node<A> {
         };
         if heats && len > self.largest_update() {
             // Its descriptor.
-            self.heat(key);
+            self.heat(key, source);
         } else if heats {
-            self.heat_item(HotKey::Fact(key), subject, hash, len);
+            self.spread(Spread { key: HotKey::Fact(key), subject, hash, len, haste: self.haste(key, source) });
         }
         if about_member {
             self.see_record(key, from);
@@ -171,16 +178,17 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Makes what the replica holds of a key hot.
-    pub(super) fn heat(&mut self, key: KeyHash) {
+    /// Spreads what the replica holds of a key.
+    pub(super) fn heat(&mut self, key: KeyHash, source: Source) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        self.heat_item(HotKey::Fact(key), subject(&update), hash, wire_len(&self.replica, &update));
-    }
-
-    /// `len`: that of the update.
-    fn heat_item(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) {
-        // With the tag that tells it from an offer.
-        self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
+        let len = wire_len(&self.replica, &update);
+        self.spread(Spread {
+            key: HotKey::Fact(key),
+            subject: subject(&update),
+            hash,
+            len,
+            haste: self.haste(key, source),
+        });
     }
 
     /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
@@ -308,6 +316,12 @@ impl<A: Address> Node<A> {
     fn see(&mut self, id: NodeId, status: Status, incarnation: u64, moved: bool) {
         let was = self.members.get(id);
         self.members.see(id, status, incarnation, &mut self.rng);
+        match (was.map(|was| was.status), status) {
+            (_, Status::Dead) => self.overlay.note_dead(self.now, id),
+            (_, Status::Left) => self.overlay.note_gone(id),
+            (Some(Status::Dead), _) => self.overlay.note_back(self.now, id),
+            _ => {}
+        }
         // Somebody who was gone before this node heard of it is no event.
         let news = match was {
             None => matches!(status, Status::Alive | Status::Suspect),
@@ -343,8 +357,10 @@ impl<A: Address> Node<A> {
             return false;
         }
         self.see(about, Status::Suspect, incarnation, false);
-        let len = encoded_len(&suspicion) + 1;
-        self.rumors.heat(self.now, HotKey::Opinion(suspicion), Subject::Membership, 0, len, &mut self.rng);
+        let hash = suspicion_hash(&suspicion);
+        let haste = if self.overlay.is_taken(about) { Haste::Prompt } else { Haste::Gathered };
+        let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion));
+        self.spread(Spread { key, subject: Subject::Membership, hash, len, haste });
         true
     }
 
@@ -352,7 +368,9 @@ impl<A: Address> Node<A> {
     fn drop_suspicion(&mut self, about: NodeId) {
         if let Some((incarnation, accusers)) = self.suspicions.end(about) {
             for accuser in accusers {
-                self.rumors.cool(&HotKey::Opinion(Suspicion { about, incarnation, accuser }));
+                let suspicion = Suspicion { about, incarnation, accuser };
+                self.overlay.cool(suspicion_hash(&suspicion));
+                self.rumors.cool(&HotKey::Opinion(suspicion));
             }
         }
     }
@@ -370,6 +388,7 @@ impl<A: Address> Node<A> {
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id };
             let raised = self.on_suspicion(suspicion, None);
+            self.overlay.check_links(self.now);
             self.stats.suspicions += u64::from(raised && seen.status == Status::Alive);
             if raised && self.config.probe.buddy {
                 self.warn(id);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use postcard::ser_flavors::Size;
 use serde::{Deserialize, Serialize};
 
-use super::HEADER;
+use super::{HEADER, Overlay};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::config::Exchange;
 use crate::error::DatagramError;
@@ -134,6 +134,8 @@ pub(crate) enum Message<A> {
         item: u64,
         token: u32,
     },
+    /// Between neighbours.
+    Overlay(Overlay<A>),
 }
 
 /// Whether a summary answers one. `token`: what to show when asking for more than was sent.
@@ -289,6 +291,9 @@ impl<A: Address> Message<A> {
             Self::Rumor { items, .. } => items.len() <= 64 && items.iter().all(|(_, item)| item.is_sound()),
             Self::Page { updates, large, .. } => updates.iter().all(is_sound) && large.iter().all(Descriptor::is_sound),
             Self::Updates(updates) => updates.iter().all(is_sound),
+            Self::Overlay(Overlay::Flood { items, .. }) => {
+                items.iter().all(|item| item.is_sound() && !matches!(item, Item::Offer(_)))
+            }
             Self::Large(large) => large.iter().all(Descriptor::is_sound),
             Self::Fetch { missing, .. } => missing.iter().all(|span| span.from < span.to),
             Self::Chunk { offset, bytes, .. } => {
@@ -307,6 +312,7 @@ impl<A: Address> Message<A> {
             | Self::Challenge { .. }
             | Self::Proof { .. }
             | Self::Gone { .. }
+            | Self::Overlay(_)
             | Self::Prove { .. } => true,
         }
     }

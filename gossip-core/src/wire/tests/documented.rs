@@ -33,6 +33,18 @@ fn name(message: &Shown) -> &'static str {
         Message::Chunk { .. } => "Chunk",
         Message::Gone { .. } => "Gone",
         Message::Prove { .. } => "Prove",
+        Message::Overlay(Overlay::Link { .. }) => "Link",
+        Message::Overlay(Overlay::Linked { .. }) => "Linked",
+        Message::Overlay(Overlay::Full { .. }) => "Full",
+        Message::Overlay(Overlay::Unlink) => "Unlink",
+        Message::Overlay(Overlay::Part) => "Part",
+        Message::Overlay(Overlay::Neighbour) => "Neighbour",
+        Message::Overlay(Overlay::Flood { .. }) => "Flood",
+        Message::Overlay(Overlay::Offers { .. }) => "Offers",
+        Message::Overlay(Overlay::Again { .. }) => "Again",
+        Message::Overlay(Overlay::Confirm { .. }) => "Confirm",
+        Message::Overlay(Overlay::Graft { .. }) => "Graft",
+        Message::Overlay(Overlay::Prune) => "Prune",
     }
 }
 
@@ -123,6 +135,18 @@ fn messages() -> Vec<Shown> {
         Message::Chunk { item: 0x0123_4567_89ab_cdef, offset: 1_000, last: true, bytes: b"hello".into() },
         Message::Gone { item: 0x0123_4567_89ab_cdef },
         Message::Prove { item: 0x0123_4567_89ab_cdef, token: 6 },
+        Message::Overlay(Overlay::Link { first: 300, alone: false }),
+        Message::Overlay(Overlay::Linked { first: 7 }),
+        Message::Overlay(Overlay::Full { others: vec![node, accuser] }),
+        Message::Overlay(Overlay::Unlink),
+        Message::Overlay(Overlay::Part),
+        Message::Overlay(Overlay::Neighbour),
+        Message::Overlay(Overlay::Flood { number: 300, items: vec![Item::Update(entry(Some(b"b")))] }),
+        Message::Overlay(Overlay::Offers { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }),
+        Message::Overlay(Overlay::Again { number: 301, hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }),
+        Message::Overlay(Overlay::Confirm { newest: 301, missing: 0b10 }),
+        Message::Overlay(Overlay::Graft { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }),
+        Message::Overlay(Overlay::Prune),
     ]
 }
 
@@ -165,5 +189,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 22, "every kind of message is shown");
+    assert_eq!(shown.len(), 34, "every kind of message is shown");
 }
