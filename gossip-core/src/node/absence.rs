@@ -86,7 +86,7 @@ impl<A: Address> Node<A> {
                 self.events.member(id, Some(seen.status), false);
             }
         }
-        self.overlay.clear();
+        self.forget_links();
         self.replica.retain(|update| is_of(own, update) || contact.precedes(own, update));
         self.anti_entropy.drop_exchange(self.now);
         self.transfers.clear();

@@ -240,7 +240,7 @@ impl<A: Address> Node<A> {
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
-        self.overlay.clear();
+        self.forget_links();
         let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
         self.boot = self.now.max(Instant::from_micros(next));
         self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
@@ -257,10 +257,9 @@ impl<A: Address> Node<A> {
         let (id, incarnation, boot, address) = (self.id, self.incarnation, self.boot, self.address.clone());
         let record = Update::Member(Record { id, incarnation, boot, standing, until, address });
         let key = self.own_key();
-        if let Some(replaced) = self.replica.hash_of(key) {
-            self.overlay.cool(replaced);
-        }
-        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
+        let replaced = self.replica.hash_of(key);
+        if let Merged::News { hash, .. } = self.replica.merge_keyed(key, record) {
+            self.note_merged(hash, replaced);
             self.heat(key, super::learn::Source::Own);
             self.mail(key);
         }
@@ -273,8 +272,7 @@ impl<A: Address> Node<A> {
         // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
         let heard = !self.lacks_peers();
         let own = self.own_key();
-        let spreads = self.replica.hash_of(own).is_some_and(|hash| self.overlay.is_spreading(hash));
-        let spread = heard && !spreads && !self.rumors.is_hot(&HotKey::Fact(own)) && self.outbox.is_empty();
+        let spread = heard && !self.is_flooding(own) && !self.rumors.is_hot(&HotKey::Fact(own)) && self.outbox.is_empty();
         let alone = heard && self.members.peers() == 0;
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::overlay::{Spread, suspicion_hash};
 use super::{Node, Phase};
 use crate::address::Address;
 use crate::config::Membership;
@@ -39,6 +38,18 @@ pub(super) enum Source {
     CatchUp,
     /// From a snapshot: known here before.
     Restored,
+}
+
+/// Something to be spread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spread {
+    pub(super) key: HotKey,
+    pub(super) subject: Subject,
+    /// The hash of the item.
+    pub(super) hash: u64,
+    /// The length of its encoding, without the tag that tells it from an offer.
+    pub(super) len: usize,
+    pub(super) haste: Haste,
 }
 
 pub(super) fn subject<A>(update: &Update<A>) -> Subject {
@@ -103,10 +114,7 @@ impl<A: Address> Node<A> {
             self.events.broadcast(id, payload);
         }
         self.rumors.got(hash);
-        self.overlay.got(hash);
-        if let Some(replaced) = replaced {
-            self.overlay.cool(replaced);
-        }
+        self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         let heats = match source {
             Source::Own | Source::Rumor => true,
@@ -316,12 +324,7 @@ impl<A: Address> Node<A> {
     fn see(&mut self, id: NodeId, status: Status, incarnation: u64, moved: bool) {
         let was = self.members.get(id);
         self.members.see(id, status, incarnation, &mut self.rng);
-        match (was.map(|was| was.status), status) {
-            (_, Status::Dead) => self.overlay.note_dead(self.now, id),
-            (_, Status::Left) => self.overlay.note_gone(id),
-            (Some(Status::Dead), _) => self.overlay.note_back(self.now, id),
-            _ => {}
-        }
+        self.note_status(id, was.map(|was| was.status), status);
         // Somebody who was gone before this node heard of it is no event.
         let news = match was {
             None => matches!(status, Status::Alive | Status::Suspect),
@@ -357,10 +360,9 @@ impl<A: Address> Node<A> {
             return false;
         }
         self.see(about, Status::Suspect, incarnation, false);
-        let hash = suspicion_hash(&suspicion);
-        let haste = if self.overlay.is_taken(about) { Haste::Prompt } else { Haste::Gathered };
         let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion));
-        self.spread(Spread { key, subject: Subject::Membership, hash, len, haste });
+        let haste = self.haste_about(about);
+        self.spread(Spread { key, subject: Subject::Membership, hash: suspicion.item_hash(), len, haste });
         true
     }
 
@@ -368,9 +370,7 @@ impl<A: Address> Node<A> {
     fn drop_suspicion(&mut self, about: NodeId) {
         if let Some((incarnation, accusers)) = self.suspicions.end(about) {
             for accuser in accusers {
-                let suspicion = Suspicion { about, incarnation, accuser };
-                self.overlay.cool(suspicion_hash(&suspicion));
-                self.rumors.cool(&HotKey::Opinion(suspicion));
+                self.cool_suspicion(Suspicion { about, incarnation, accuser });
             }
         }
     }
@@ -388,7 +388,7 @@ impl<A: Address> Node<A> {
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.id };
             let raised = self.on_suspicion(suspicion, None);
-            self.overlay.check_links(self.now);
+            self.check_links();
             self.stats.suspicions += u64::from(raised && seen.status == Status::Alive);
             if raised && self.config.probe.buddy {
                 self.warn(id);

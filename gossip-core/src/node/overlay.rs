@@ -1,45 +1,23 @@
 //! The node's part of the overlay: what is spread along links, what came over them, and whom to have links with.
 
 use alloc::vec::Vec;
-use core::hash::Hasher;
 
-use siphasher::sip::SipHasher13;
-
-use super::learn::Source;
+use super::large::Heard;
+use super::learn::{Source, Spread, subject};
 use super::transmit::Packed;
 use super::{Node, Phase};
 use crate::address::Address;
 use crate::config::{Membership, Relay};
 use crate::epidemic::rumor::Subject;
-use crate::epidemic::transfer::carried;
+use crate::epidemic::transfer::{carried, wire_len};
 use crate::event::Status;
 use crate::id::NodeId;
+use crate::members::Seen;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::overlay::{Answer, Haste};
 use crate::time::Instant;
 use crate::update::KeyHash;
-use crate::wire::{Item, Message, OTHERS, Overlay as Said, Suspicion, Writer};
-
-/// Something to be spread.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Spread {
-    pub(super) key: HotKey,
-    pub(super) subject: Subject,
-    /// The hash of the item.
-    pub(super) hash: u64,
-    /// The length of its encoding, without the tag that tells it from an offer.
-    pub(super) len: usize,
-    pub(super) haste: Haste,
-}
-
-/// Stands for a suspicion among the hashes of items.
-pub(super) fn suspicion_hash(suspicion: &Suspicion) -> u64 {
-    let mut hasher = SipHasher13::new();
-    for part in [suspicion.about.get(), suspicion.incarnation, suspicion.accuser.get()] {
-        hasher.write(&part.to_le_bytes());
-    }
-    hasher.finish()
-}
+use crate::wire::{Item, Message, OTHERS, Overlay as Said, Suspicion, Writer, encoded_len};
 
 // Spreading.
 impl<A: Address> Node<A> {
@@ -57,23 +35,42 @@ impl<A: Address> Node<A> {
             // What is hot under this key is outdated.
             self.rumors.cool(&key);
         } else {
-            self.rumors.heat(self.now, key, subject, self.rumor_hash(key, hash), len + 1, &mut self.rng);
+            self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
         }
-    }
-
-    fn rumor_hash(&self, key: HotKey, hash: u64) -> u64 {
-        if matches!(key, HotKey::Fact(_)) { hash } else { 0 }
     }
 
     /// How urgent news of a key is.
     pub(super) fn haste(&self, key: KeyHash, source: Source) -> Haste {
-        let neighbour = |id| id == self.id || self.overlay.is_taken(id);
         match (source, key.member()) {
             // Most have it by now.
             (Source::Repair | Source::CatchUp, _) => Haste::Offered,
-            (_, Some(id)) if !neighbour(id) => Haste::Gathered,
+            (_, Some(id)) => self.haste_about(id),
             _ => Haste::Prompt,
         }
+    }
+
+    /// How urgent news of a member is: what is about this node or a neighbour does not wait for company.
+    pub(super) fn haste_about(&self, id: NodeId) -> Haste {
+        if id == self.id || self.overlay.is_taken(id) { Haste::Prompt } else { Haste::Gathered }
+    }
+
+    /// An item is here, perhaps in the place of another, which is not to be spread any more.
+    pub(super) fn note_merged(&mut self, hash: u64, replaced: Option<u64>) {
+        self.overlay.got(hash);
+        if let Some(replaced) = replaced {
+            self.overlay.cool(replaced);
+        }
+    }
+
+    /// A suspicion is settled, and not to be spread any more.
+    pub(super) fn cool_suspicion(&mut self, suspicion: Suspicion) {
+        self.overlay.cool(suspicion.item_hash());
+        self.rumors.cool(&HotKey::Opinion(suspicion));
+    }
+
+    /// Whether what is held of a key is on its way to a neighbour.
+    pub(super) fn is_flooding(&self, key: KeyHash) -> bool {
+        self.replica.hash_of(key).is_some_and(|hash| self.overlay.is_spreading(hash))
     }
 
     pub(super) fn schedule_links(&mut self) {
@@ -101,6 +98,25 @@ impl<A: Address> Node<A> {
 
 // Upkeep.
 impl<A: Address> Node<A> {
+    /// A member is seen in another way.
+    pub(super) fn note_status(&mut self, id: NodeId, was: Option<Status>, status: Status) {
+        match (was, status) {
+            (_, Status::Dead) => self.overlay.note_dead(self.now, id),
+            (_, Status::Left) => self.overlay.note_gone(id),
+            (Some(Status::Dead), _) => self.overlay.note_back(self.now, id),
+            _ => {}
+        }
+    }
+
+    /// Somebody is silent: more may be, and neighbours among them.
+    pub(super) fn check_links(&mut self) {
+        self.overlay.check_links(self.now);
+    }
+
+    pub(super) fn forget_links(&mut self) {
+        self.overlay.clear();
+    }
+
     fn keeps_links(&self) -> bool {
         self.config.rumor.relay == Relay::Tree && self.phase == Phase::Running
     }
@@ -130,11 +146,10 @@ impl<A: Address> Node<A> {
     /// Hands what links could not bring to rumor mongering.
     fn mongers(&mut self, key: HotKey) {
         let (subject, hash, len) = match key {
-            HotKey::Opinion(suspicion) => (Subject::Membership, 0, crate::wire::encoded_len(&suspicion)),
+            HotKey::Opinion(suspicion) => (Subject::Membership, suspicion.item_hash(), encoded_len(&suspicion)),
             HotKey::Fact(fact) => {
                 let (Some(update), Some(hash)) = (self.replica.get(fact), self.replica.hash_of(fact)) else { return };
-                let len = crate::epidemic::transfer::wire_len(&self.replica, &update);
-                (super::learn::subject(&update), hash, len)
+                (subject(&update), hash, wire_len(&self.replica, &update))
             }
         };
         if !self.rumors.is_hot(&key) {
@@ -204,7 +219,7 @@ impl<A: Address> Node<A> {
     }
 
     fn on_link(&mut self, sender: NodeId, from: &A, first: u16, alone: bool) {
-        let is_live = |seen: crate::members::Seen| matches!(seen.status, Status::Alive | Status::Suspect);
+        let is_live = |seen: Seen| matches!(seen.status, Status::Alive | Status::Suspect);
         let answer = if self.keeps_links() && self.members.get(sender).is_some_and(is_live) {
             self.overlay.on_link(self.now, (sender, from), (first, alone), &mut self.outbox, &mut self.rng)
         } else {
@@ -237,10 +252,10 @@ impl<A: Address> Node<A> {
                     let key = self.replica.hasher.entry(owner, &descriptor.name);
                     hash = self.replica.hasher.item(key, &descriptor.outline::<A>(key));
                     seen = self.overlay.on_body(self.now, from, hash);
-                    news = self.hear_of(descriptor, Source::Rumor, from) == super::large::Heard::News;
+                    news = self.hear_of(descriptor, Source::Rumor, from) == Heard::News;
                 }
                 Item::Suspicion(suspicion) => {
-                    hash = suspicion_hash(&suspicion);
+                    hash = suspicion.item_hash();
                     seen = self.overlay.on_body(self.now, from, hash);
                     news = self.on_suspicion(suspicion, Some(from));
                 }

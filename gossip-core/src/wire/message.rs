@@ -1,9 +1,11 @@
 //! The messages, and how they are packed into a byte budget.
 
 use alloc::vec::Vec;
+use core::hash::Hasher;
 
 use postcard::ser_flavors::Size;
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use super::{HEADER, Overlay};
 use crate::address::{Address, MAX_ADDRESS};
@@ -21,6 +23,17 @@ pub(crate) struct Suspicion {
     pub(crate) about: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) accuser: NodeId,
+}
+
+impl Suspicion {
+    /// Stands for it among the hashes of items.
+    pub(crate) fn item_hash(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        for part in [self.about.get(), self.incarnation, self.accuser.get()] {
+            hasher.write(&part.to_le_bytes());
+        }
+        hasher.finish()
+    }
 }
 
 /// What a rumor message carries.
