@@ -111,7 +111,8 @@ fn random_scenarios_of_every_class_converge_and_leave_sound_links() {
     let looked = Rc::new(Cell::new(0));
     let counted = looked.clone();
     // One-sided links are found by the probes of a round or two.
-    let checker = Checker::<Node<Addr>>::new(tree()).settle(60).invariant(move |_| SoundLinks { looked: counted.clone() });
+    let checker =
+        Checker::<Node<Addr>>::new(tree()).settle(60).invariant(move |_| SoundLinks { looked: counted.clone() });
     let sweep = checker.sweep(&Swarm::default(), 0..300).unwrap();
     println!("{sweep}; looked at the links of {} groups", looked.get());
     assert!(looked.get() > 200);
@@ -152,7 +153,7 @@ fn links_are_symmetric_few_and_connect_all_and_cost_nothing_at_rest() {
 
 #[test]
 fn a_write_reaches_everybody_sooner_and_in_fewer_copies_than_by_random_peers() {
-    let preset: Preset = "lan".parse().expect("there is such a preset");
+    let preset = Preset::Lan;
     let spread = |relay, loss| {
         let mut config = Config::lan();
         config.rumor.relay = relay;

@@ -272,7 +272,8 @@ impl<A: Address> Node<A> {
         // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
         let heard = !self.lacks_peers();
         let own = self.own_key();
-        let spread = heard && !self.is_flooding(own) && !self.rumors.is_hot(&HotKey::Fact(own)) && self.outbox.is_empty();
+        let spread =
+            heard && !self.is_flooding(own) && !self.rumors.is_hot(&HotKey::Fact(own)) && self.outbox.is_empty();
         let alone = heard && self.members.peers() == 0;
         if spread || alone || self.now >= deadline {
             self.phase = Phase::Left;

@@ -29,8 +29,8 @@ impl<A: Address> Node<A> {
     /// Spreads news along the links, or by rumor mongering where there are none.
     pub(super) fn spread(&mut self, what: Spread) {
         let Spread { key, subject, hash, len, haste } = what;
-        let linked = self.config.rumor.relay == Relay::Tree
-            && self.overlay.news(self.now, hash, key, haste, &mut self.rng);
+        let linked =
+            self.config.rumor.relay == Relay::Tree && self.overlay.news(self.now, hash, key, haste, &mut self.rng);
         if linked {
             // What is hot under this key is outdated.
             self.rumors.cool(&key);

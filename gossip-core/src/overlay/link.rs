@@ -476,8 +476,13 @@ mod tests {
     #[test]
     fn an_offer_waits_for_its_time_and_goes_with_others() {
         let mut link = link();
-        assert!(link.offer(1, (NOW + 10 * MS, NOW + 12 * MS), false) && link.offer(2, (NOW + 10 * MS, NOW + 30 * MS), true));
-        assert!(link.offer(3, (NOW + 11 * MS, NOW + 30 * MS), false) && link.offer(4, (NOW + 20 * MS, NOW + 25 * MS), false));
+        assert!(
+            link.offer(1, (NOW + 10 * MS, NOW + 12 * MS), false) && link.offer(2, (NOW + 10 * MS, NOW + 30 * MS), true)
+        );
+        assert!(
+            link.offer(3, (NOW + 11 * MS, NOW + 30 * MS), false)
+                && link.offer(4, (NOW + 20 * MS, NOW + 25 * MS), false)
+        );
         assert_eq!(link.offers_due, Some(NOW + 12 * MS));
         assert!(link.take_offers(NOW + 11 * MS, 99, None, |_| false).is_empty());
         assert_eq!(link.take_offers(NOW + 12 * MS, 99, Some(40 * MS), |item| item == 3), [1, 2]);

@@ -104,10 +104,12 @@ fn a_body_that_is_not_confirmed_is_offered_again_and_one_that_is_confirmed_is_no
     let mut bench = Bench::new(2);
     bench.news(NOW, 9);
     let sent = bench.sent(NOW);
-    let number = |to| sent.iter().find_map(|(peer, said)| match said {
-        Said::Flood { number, .. } if *peer == to => Some(*number),
-        _ => None,
-    });
+    let number = |to| {
+        sent.iter().find_map(|(peer, said)| match said {
+            Said::Flood { number, .. } if *peer == to => Some(*number),
+            _ => None,
+        })
+    };
     assert!(bench.overlay.on_confirm(NOW + MS, &1, number(1).unwrap(), 0));
     let again = bench.sent(NOW + 30 * MS);
     assert!(matches!(&again[..], [(2, Said::Again { hashes, .. })] if hashes.0 == [9]), "{again:?}");

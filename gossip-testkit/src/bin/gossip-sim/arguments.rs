@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gossip_core::rumor::{Exchange, LossOfInterest, Response};
+use gossip_core::{Config, Relay};
 use gossip_testkit::lab::MAX_NODES;
 use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
 use serde::Deserialize;
@@ -51,6 +52,21 @@ pub(crate) struct Cluster {
     /// How many nodes there are
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(real::MAX_NODES)))]
     pub(crate) nodes: u32,
+}
+
+/// The way in which news reaches everybody.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Relayed {
+    /// How news reaches everybody; as the preset has it unless given
+    #[arg(long, value_name = "R", value_parser = word::<Relay>(["tree", "random"], None))]
+    relay: Option<Relay>,
+}
+
+impl Relayed {
+    pub(crate) fn apply(self, mut config: Config) -> Config {
+        config.rumor.relay = self.relay.unwrap_or(config.rumor.relay);
+        config
+    }
 }
 
 /// The share of datagrams that the network loses.

@@ -7,7 +7,7 @@ use gossip_testkit::Latency;
 use gossip_testkit::lab::real::{Idle, Log, MAX_KEYS, MAX_NODES, Rest};
 use serde::Serialize;
 
-use crate::arguments::Svg;
+use crate::arguments::{Relayed, Svg};
 use crate::chart::{Axis, Chart, Legend, round_up};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
@@ -49,6 +49,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     #[command(flatten)]
+    relay: Relayed,
+    #[command(flatten)]
     svg: Svg,
 }
 
@@ -67,7 +69,7 @@ impl Arguments {
             nodes: self.nodes,
             keys: self.keys,
             time: Duration::from_secs(self.seconds),
-            config: Config::lan(),
+            config: self.relay.apply(Config::lan()),
             latency: Latency::default(),
         };
         idle.check()?;

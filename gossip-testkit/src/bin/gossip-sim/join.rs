@@ -5,7 +5,7 @@ use gossip_testkit::Latency;
 use gossip_testkit::lab::real::Join;
 use serde::Serialize;
 
-use crate::arguments::{Cluster, Loss, percent};
+use crate::arguments::{Cluster, Loss, Relayed, percent};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
@@ -29,6 +29,8 @@ pub(crate) struct Arguments {
     nodes: Cluster,
     #[command(flatten)]
     loss: Loss,
+    #[command(flatten)]
+    relay: Relayed,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,7 +43,7 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let (Cluster { nodes }, Loss { loss }) = (self.nodes, self.loss);
-        let join = Join { nodes, config: Config::lan(), latency: Latency::default(), loss };
+        let join = Join { nodes, config: self.relay.apply(Config::lan()), latency: Latency::default(), loss };
         let progress = Progress::new(Join::PULSES);
         let joined = join.run(seed, &|| progress.step())?;
         drop(progress);

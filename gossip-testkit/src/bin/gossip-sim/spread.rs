@@ -6,7 +6,7 @@ use gossip_testkit::lab::Estimate;
 use gossip_testkit::lab::real::{Course, Preset, Spread};
 use serde::Serialize;
 
-use crate::arguments::{self, Cluster, Loss, Svg, millis, percent};
+use crate::arguments::{self, Cluster, Loss, Relayed, Svg, millis, percent};
 use crate::chart::{Axis, Chart, Legend, round_up, thin};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
@@ -46,6 +46,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     interval_ms: Option<u64>,
     #[command(flatten)]
+    relay: Relayed,
+    #[command(flatten)]
     svg: Svg,
 }
 
@@ -62,7 +64,7 @@ struct Row {
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Cluster { nodes } = self.nodes;
-        let mut config = self.preset.config();
+        let mut config = self.relay.apply(self.preset.config());
         config.rumor.fanout = self.fanout.unwrap_or(config.rumor.fanout);
         config.rumor.interval = self.interval_ms.map_or(config.rumor.interval, Duration::from_millis);
         config.rumor.relay_delay = config.rumor.relay_delay.min(config.rumor.interval);
