@@ -16,7 +16,7 @@ use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Item, Message, Suspicion, encoded_len};
+use crate::wire::{Item, Rumor, Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
 pub(super) const REHEATS: u32 = 8;
@@ -400,7 +400,7 @@ impl<A: Address> Node<A> {
     pub(super) fn warn(&mut self, about: NodeId) {
         if let (Some(seen), Some(record)) = (self.members.get(about), self.replica.member(about)) {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };
-            let told = Message::Mail(Item::Suspicion(suspicion));
+            let told = Rumor::Mail(Item::Suspicion(suspicion));
             self.outbox.message(TrafficClass::Probe, record.address.clone(), told);
             self.prober.ping_now(&record.address, &mut self.outbox);
         }

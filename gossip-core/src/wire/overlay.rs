@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::Item;
+use super::rumor::Item;
+use crate::address::Address;
 use crate::id::NodeId;
 
 /// Addresses in a `Full` at most.
@@ -72,9 +73,20 @@ impl<'de> Deserialize<'de> for Hashes {
     }
 }
 
+impl<A: Address> Overlay<A> {
+    /// Returns whether a correct node can have sent this.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Flood { items, .. } => items.iter().all(|item| item.is_sound() && !matches!(item, Item::Offer(_))),
+            Self::Full { others } => others.len() <= OTHERS,
+            _ => true,
+        }
+    }
+}
+
 impl<A> Overlay<A> {
-    /// The number of updates, hashes and ids in it.
-    pub(crate) fn parts(&self) -> usize {
+    /// Counts the things to look at.
+    pub(super) fn work(&self) -> usize {
         match self {
             Self::Flood { items, .. } => items.len(),
             Self::Offers { hashes } | Self::Again { hashes, .. } | Self::Graft { hashes } => hashes.0.len(),
