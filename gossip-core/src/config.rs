@@ -72,7 +72,7 @@ pub enum LossOfInterest {
     Coin,
 }
 
-/// How news reaches everybody.
+/// Way in which news reaches everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Relay {
@@ -169,7 +169,7 @@ settings! {
 settings! {
     /// Rumor mongering (Demers et al., section 1.4).
     Policy / PolicyOverlay {
-        /// How news reaches everybody. With [`Relay::Tree`] everything else here applies to what links cannot bring.
+        /// Way in which news reaches everybody. With [`Relay::Tree`] everything else here applies to what links cannot bring.
         relay: Relay,
         /// Who asks and who tells.
         exchange: Exchange,
@@ -198,7 +198,7 @@ settings! {
 settings! {
     /// Links with neighbours, along which news travels where [`Policy::relay`] is [`Relay::Tree`].
     Links / LinksOverlay {
-        /// How many links a node keeps; 2 to 7.
+        /// Links that a node keeps; 2 to 7.
         degree: u32,
     }
 }

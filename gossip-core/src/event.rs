@@ -59,9 +59,9 @@ pub struct Member<A> {
 pub struct Neighbour {
     /// Its id.
     pub id: NodeId,
-    /// Whether it is sent bodies at once. If not, it is sent hashes, and asks for what it lacks.
+    /// It is sent bodies at once. If not, it is sent hashes, and asks for what it lacks.
     pub eager: bool,
-    /// Whether it has been silent for so long that another neighbour is sought beside it.
+    /// It has been silent for so long that another neighbour is sought beside it.
     pub doubted: bool,
 }
 

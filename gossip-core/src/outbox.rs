@@ -71,7 +71,7 @@ pub(crate) enum Intent<A> {
     Fact(KeyHash),
     /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
     Rumors { rumors: Arc<[Place]>, next: usize, bodies: bool, pull: bool },
-    /// What waits for this neighbour in the overlay.
+    /// Everything that waits for this neighbour in the overlay.
     Link,
     /// Updates by the hashes of their items, those before `next` already sent; `mail`: as rumors that go on.
     Items { hashes: Vec<u64>, mail: bool, next: usize },

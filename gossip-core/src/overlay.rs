@@ -43,14 +43,14 @@ struct Times {
     unit: Duration,
     /// Bodies that follow one another this closely share a datagram; a confirmation waits this long for company.
     gather: Duration,
-    /// What is about members is not urgent: it is gathered for longer.
+    /// News about members is not urgent: it is gathered for longer.
     gather_members: Duration,
     /// An offer leaves between these two after the news, so that the body comes first.
     offer: [Duration; 2],
-    /// Where datagrams are lost, offers leave this soon, and once more this much later.
+    /// Time after the news at which offers leave in a lossy network; they leave once more `offer_again` later.
     offer_lossy: Duration,
     offer_again: Duration,
-    /// How long after the first offer an item is asked for, at least.
+    /// Shortest time from the first offer of a missing item to the request for it.
     patience: Duration,
     /// Round trip of a link until one is measured.
     first_timeout: Duration,
@@ -66,16 +66,16 @@ impl Times {
             gather: unit * 2 / 5,
             gather_members: unit * 10,
             offer: [unit * 2, unit * 6],
-            offer_lossy: unit,
+            offer_lossy: unit * 2,
             offer_again: unit * 8,
-            patience: unit * 4 / 5,
+            patience: unit * 6 / 5,
             first_timeout: unit * 4,
             lost_intent: unit * 20,
         }
     }
 }
 
-/// How news travels along links.
+/// Manner in which news travels along links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Haste {
     /// Bodies at once.
@@ -114,7 +114,7 @@ pub(crate) struct Overlay<A> {
     last_prune: Option<(u64, Instant)>,
     /// All links were checked before this.
     next_check: Instant,
-    /// What links could not bring: for rumor mongering.
+    /// News that links could not bring: for rumor mongering.
     orphans: Vec<HotKey>,
     counted: Counted,
 }
@@ -150,7 +150,7 @@ impl<A: Address> Overlay<A> {
         self.links.iter().map(|link| Neighbour { id: link.id, eager: link.eager, doubted: link.doubted })
     }
 
-    /// Whether there is a link to flood along.
+    /// Returns whether there is a link to flood along.
     pub(crate) fn is_linked(&self) -> bool {
         self.links.iter().any(|link| !link.doubted)
     }
@@ -167,7 +167,7 @@ impl<A: Address> Overlay<A> {
         self.orphans.clear();
     }
 
-    /// When there is something to do, with so many peers to have links with.
+    /// Returns the time of the next thing to do, with `peers` to have links with.
     pub(crate) fn due(&self, peers: usize) -> Option<Instant> {
         let links = self.links.iter().filter_map(|link| link.due(&self.times));
         links.chain(self.wanted.due()).chain(self.upkeep_due(peers)).min()
@@ -216,7 +216,7 @@ impl<A: Address> Overlay<A> {
         }
     }
 
-    /// What links could not bring, since the last call.
+    /// Returns the news that links could not bring since the last call.
     pub(crate) fn take_orphans(&mut self) -> Vec<HotKey> {
         core::mem::take(&mut self.orphans)
     }

@@ -21,7 +21,7 @@ fn tree() -> Config {
     config
 }
 
-/// Who has a link with whom.
+/// Neighbours by node.
 type Graph = BTreeMap<Addr, BTreeSet<Addr>>;
 
 fn graph<'a>(nodes: impl Iterator<Item = (Addr, &'a Node<Addr>)>) -> Graph {
@@ -29,7 +29,7 @@ fn graph<'a>(nodes: impl Iterator<Item = (Addr, &'a Node<Addr>)>) -> Graph {
     nodes.map(|(at, node)| (at, neighbours(node))).collect()
 }
 
-/// What is wrong with the links of a cluster at rest.
+/// Finds what is wrong with the links of a cluster at rest.
 fn flaw(graph: &Graph, degree: usize) -> Option<String> {
     for (node, links) in graph {
         if let Some(other) = links.iter().find(|other| !graph.get(other).is_some_and(|links| links.contains(node))) {
@@ -168,7 +168,7 @@ fn a_write_reaches_everybody_sooner_and_in_fewer_copies_than_by_random_peers() {
     }
 }
 
-/// How long a write of node 0 takes to all that run.
+/// Writes at node 0, and returns how long that takes to all that run.
 fn write(cluster: &mut Cluster, name: &str) -> Option<Duration> {
     cluster.command(0, &Command::put(name, "x")).expect("it is short");
     cluster.run_until(5 * SECOND, MS, |cluster| cluster.live().all(|(_, node)| node.get(name).is_some()))

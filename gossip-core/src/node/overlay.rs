@@ -21,7 +21,7 @@ use crate::wire::{Item, Message, OTHERS, Overlay as Said, Suspicion, Writer, enc
 
 // Spreading.
 impl<A: Address> Node<A> {
-    /// Whether news goes along links.
+    /// Returns whether news goes along links.
     pub(super) fn floods(&self) -> bool {
         self.config.rumor.relay == Relay::Tree && self.overlay.is_linked()
     }
@@ -39,7 +39,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// How urgent news of a key is.
+    /// Urgency of news of a key.
     pub(super) fn haste(&self, key: KeyHash, source: Source) -> Haste {
         match (source, key.member()) {
             // Most have it by now.
@@ -49,7 +49,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// How urgent news of a member is: what is about this node or a neighbour does not wait for company.
+    /// Urgency of news of a member: what is about this node or a neighbour does not wait for company.
     pub(super) fn haste_about(&self, id: NodeId) -> Haste {
         if id == self.id || self.overlay.is_taken(id) { Haste::Prompt } else { Haste::Gathered }
     }
@@ -68,7 +68,7 @@ impl<A: Address> Node<A> {
         self.rumors.cool(&HotKey::Opinion(suspicion));
     }
 
-    /// Whether what is held of a key is on its way to a neighbour.
+    /// Returns whether what is held of a key is on its way to a neighbour.
     pub(super) fn is_flooding(&self, key: KeyHash) -> bool {
         self.replica.hash_of(key).is_some_and(|hash| self.overlay.is_spreading(hash))
     }
@@ -174,7 +174,7 @@ impl<A: Address> Node<A> {
         drawn.into_iter().find_map(|id| Some((id, self.may_link(id)?)))
     }
 
-    /// Where a member is that can be asked for a link.
+    /// Address of a member that can be asked for a link.
     fn may_link(&self, id: NodeId) -> Option<A> {
         let alive = self.members.get(id).is_some_and(|seen| seen.status == Status::Alive);
         let address = self.replica.member(id).map(|record| record.address.clone());

@@ -1,10 +1,10 @@
 //! Loss, as far as links show it: which of the last first tries had no answer.
 
-/// How many first tries are remembered.
+/// First tries that are remembered.
 const REMEMBERED: u32 = 32;
-/// How many of them without an answer make the network lossy.
+/// Unanswered first tries that make the network lossy.
 const LOSSY: u32 = 3;
-/// How many must be remembered before a share of them means anything.
+/// First tries that must be remembered before a share of them means anything.
 const ENOUGH: u32 = 16;
 /// Tries without an answer before a link is doubted: at least, and at most.
 const TRIES: [u32; 2] = [3, 12];
@@ -24,7 +24,7 @@ impl Evidence {
         self.tries = (self.tries + 1).min(REMEMBERED);
     }
 
-    /// Whether datagrams are lost.
+    /// Returns whether datagrams are lost.
     pub(super) const fn is_lossy(&self) -> bool {
         self.unanswered.count_ones() >= LOSSY
     }

@@ -21,7 +21,7 @@ const DUPLICATES: u32 = 2;
 const OFFERS: usize = 256;
 /// Bytes of a message of hashes or bodies without them: tags, number and length.
 const HEAD: usize = 8;
-/// What a datagram holds at most besides a body, when the body is the first that is packed.
+/// Bytes that a datagram holds at most before its first body.
 const BEFORE_BODY: usize = 24;
 
 // News.
@@ -43,7 +43,7 @@ impl<A: Address> Overlay<A> {
             let queued = if link.eager && haste != Haste::Offered {
                 queue_body(link, item, false, now.max(link.last_body + gather))
             } else if lossy {
-                link.offer(item, (now, now + times.offer_lossy), true)
+                link.offer(item, (now + times.offer_lossy / 2, now + times.offer_lossy), true)
             } else {
                 let [from, to] = times.offer;
                 let due = Duration::from_micros(rng.random_range(micros(from)..=micros(to)));
@@ -64,12 +64,12 @@ impl<A: Address> Overlay<A> {
         self.wanted.got(item);
     }
 
-    /// Whether an item was seen lately, whatever became of it.
+    /// Returns whether an item was seen lately, whatever became of it.
     pub(crate) fn has_seen(&self, item: u64) -> bool {
         self.recents.contains(item)
     }
 
-    /// Whether a body of this item waits for a neighbour, or was not confirmed by one yet.
+    /// Returns whether a body of this item waits for a neighbour, or was not confirmed by one yet.
     pub(crate) fn is_spreading(&self, item: u64) -> bool {
         self.links.iter().any(|link| !link.doubted && link.unsettled().any(|unsettled| unsettled == item))
     }
@@ -158,7 +158,7 @@ impl<A: Address> Overlay<A> {
         }
     }
 
-    /// How long after an offer an item is asked for: a body may come over another link.
+    /// Time from an offer to the request for the item: its body may come over another link meanwhile.
     fn patience(&self) -> Duration {
         let slowest = self.links.iter().filter_map(|link| link.trip.smoothed()).max().unwrap_or_default();
         self.times.patience.max(slowest / 3)

@@ -53,7 +53,7 @@ impl Window {
         fresh
     }
 
-    /// Whether this confirms `number`.
+    /// Returns whether this confirms `number`.
     pub(super) fn confirms(self, number: u16) -> bool {
         match self.newest.wrapping_sub(number) {
             0 => true,
@@ -112,7 +112,7 @@ struct Offer {
     /// Not before this, so that the body comes first where it can.
     from: Instant,
     due: Instant,
-    /// Whether to offer it once more.
+    /// It is offered once more in a lossy network.
     repeat: bool,
 }
 
@@ -143,7 +143,7 @@ pub(super) struct Link<A> {
     received: Window,
     confirm_due: Option<Instant>,
     pub(super) trip: Trip,
-    /// When `Linked` was sent, until it is confirmed.
+    /// Time at which `Linked` was sent, until it is confirmed.
     pub(super) accepted: Option<Instant>,
     /// Items, and whether the neighbour asked for them.
     pub(super) bodies: VecDeque<(u64, bool)>,
@@ -153,7 +153,7 @@ pub(super) struct Link<A> {
     offers_due: Option<Instant>,
     pub(super) wants: Vec<u64>,
     pub(super) prune: bool,
-    /// Since when an intent for this link is in the outbox.
+    /// Time at which an intent for this link was put into the outbox.
     pub(super) scheduled: Option<Instant>,
     /// Duplicates in a row.
     pub(super) duplicates: u32,
@@ -161,7 +161,7 @@ pub(super) struct Link<A> {
     pub(super) silent: u32,
     /// Silent for so long that another link is sought beside it.
     pub(super) doubted: bool,
-    /// Whether the neighbour was asked to part.
+    /// The neighbour was asked to part.
     pub(super) parting: bool,
     /// Silent for too long: to be removed.
     pub(super) ended: bool,
@@ -204,7 +204,7 @@ impl<A> Link<A> {
         1 << self.slot
     }
 
-    /// When something is to be sent over it.
+    /// Returns the time at which something is to be sent over it.
     pub(super) fn due(&self, times: &Times) -> Option<Instant> {
         // What is scheduled leaves with whatever is due by then, unless the outbox dropped the intent.
         match self.scheduled {
@@ -227,7 +227,7 @@ impl<A> Link<A> {
         self.received.note(number)
     }
 
-    /// What to confirm, if anything is.
+    /// Returns what is to be confirmed, if anything is.
     pub(super) const fn take_confirmation(&mut self) -> Option<Window> {
         match self.confirm_due.take() {
             Some(_) => Some(self.received),
@@ -389,7 +389,7 @@ impl<A> Link<A> {
         taken
     }
 
-    /// Whether anything is to be sent now.
+    /// Returns whether anything is to be sent now.
     pub(super) fn is_ready(&self, now: Instant) -> bool {
         let due = [self.bodies_due, self.offers_due, self.confirm_due].into_iter().flatten().any(|due| due <= now);
         due || self.prune || !self.wants.is_empty() || !self.repeats.is_empty()

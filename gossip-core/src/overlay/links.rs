@@ -1,4 +1,4 @@
-//! Which links there are: asking for them, accepting and ending them, and restoring those that were lost.
+//! Upkeep of links: asking for them, accepting and ending them, and restoring those that were lost.
 //!
 //! A node below its degree asks random members; one above it parts with a neighbour that is above it as well. A neighbour
 //! lost by silence or death is asked again when it may be back, so that what a partition cut grows together.
@@ -18,21 +18,19 @@ use crate::wire::{Message, Overlay as Said};
 
 /// Links at once, doubted ones included: items have a bit for each.
 const SLOTS: u8 = 16;
-/// How often one member is asked for a link in a row.
+/// Requests for a link in a row that one member is sent.
 const ASKS: u32 = 5;
 /// Refusals after which a node without any link may take the place of another.
 const REFUSALS: u32 = 3;
 /// Lost neighbours that are remembered.
 const LOST: usize = 8;
-/// How often a lost neighbour is tried that is not known to be dead, and the first and the longest pause between.
+/// Tries of a lost neighbour that is not known to be dead, and the first and the longest pause between them.
 const TRIES: u32 = 10;
 const TRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// The longest pause of one who finds nobody with room.
 const LONGEST_SEEK: Duration = Duration::from_secs(30);
 /// Items that are offered over a new link.
 const INTRODUCED: usize = 256;
-/// Eager links that a node needs before a new link begins lazy.
-const EAGER: usize = 2;
 
 /// A link that was asked for.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub(super) struct Asked<A> {
     at: Instant,
     due: Instant,
     tries: u32,
-    /// Whether it is asked once, since it may not be there.
+    /// It is asked once only, since it may not be there.
     once: bool,
 }
 
@@ -52,12 +50,12 @@ pub(super) struct Asked<A> {
 pub(super) struct Lost<A> {
     peer: A,
     id: NodeId,
-    /// When it is tried; not before it is alive again if none.
+    /// Time of the next try; none: not before it is alive again.
     due: Option<Instant>,
     tries: u32,
 }
 
-/// When a node below its degree asks next.
+/// State of the search for neighbours.
 #[derive(Debug)]
 pub(super) struct Seek {
     at: Instant,
@@ -67,7 +65,7 @@ pub(super) struct Seek {
     refusals: u32,
     /// The number of peers when it asked last.
     peers: usize,
-    /// When a neighbour may be asked to part.
+    /// Earliest time at which a neighbour is asked to part.
     part_at: Instant,
 }
 
@@ -78,7 +76,7 @@ impl Seek {
     }
 }
 
-/// What to answer to one who asked for a link.
+/// Answer to a request for a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Linked { first: u16 },
@@ -142,12 +140,12 @@ impl<A: Address> Overlay<A> {
         self.tips.pop_front()
     }
 
-    /// Whether this member is a neighbour, or was asked to become one.
+    /// Returns whether this member is a neighbour, or was asked to become one.
     pub(crate) fn is_taken(&self, id: NodeId) -> bool {
         self.links.iter().any(|link| link.id == id) || self.asked.iter().any(|asked| asked.id == id)
     }
 
-    /// Whether there is a link with this peer.
+    /// Returns whether there is a link with this peer.
     pub(crate) fn has_link(&self, peer: &A) -> bool {
         self.position(peer).is_some()
     }
@@ -362,8 +360,8 @@ impl<A: Address> Overlay<A> {
             slot = self.free_slot();
         }
         let slot = slot?;
-        let eager = self.links.iter().filter(|link| link.eager && !link.doubted).count() < EAGER;
-        let mut link = Link::new(from.clone(), id, slot, numbers, eager);
+        // The first duplicate makes it lazy: of several ways the shortest stays.
+        let mut link = Link::new(from.clone(), id, slot, numbers, true);
         for (item, _) in self.recents.latest(INTRODUCED) {
             link.offer(item, (now, now), false);
         }

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 use crate::outbox::HotKey;
 use crate::time::Instant;
 
-/// How long an item is remembered.
+/// Time for which an item is remembered.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Room for so many is kept when none is remembered.
 const KEPT: usize = 16;
@@ -58,7 +58,7 @@ impl Recents {
         self.items.get(&item)?.first
     }
 
-    /// Whether there is no need to send an item to the neighbour with this bit: it has it, or nobody needs it any more.
+    /// Returns whether an item need not be sent to the neighbour with this bit: it has it, or nobody needs it any more.
     pub(super) fn is_settled(&self, item: u64, bit: u16) -> bool {
         self.items.get(&item).is_none_or(|recent| recent.key.is_none() || recent.known & bit != 0)
     }

@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 /// Items that may be missing at once; what is offered beyond that anti-entropy brings.
 const MOST: usize = 4_096;
-/// How often one item is asked for.
+/// Requests for one item.
 const MOST_ASKS: u32 = 12;
 
 /// A missing item.
