@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::large::Heard;
 use super::learn::{Source, Spread, subject};
 use super::transmit::Packed;
-use super::{Node, Phase};
+use super::Node;
 use crate::address::Address;
 use crate::config::{Membership, Relay};
 use crate::epidemic::rumor::Subject;
@@ -51,7 +51,7 @@ impl<A: Address> Node<A> {
 
     /// Urgency of news of a member: what is about this node or a neighbour does not wait for company.
     pub(super) fn haste_about(&self, id: NodeId) -> Haste {
-        if id == self.id || self.overlay.is_taken(id) { Haste::Prompt } else { Haste::Gathered }
+        if id == self.identity.id || self.overlay.is_taken(id) { Haste::Prompt } else { Haste::Gathered }
     }
 
     /// An item is here, perhaps in the place of another, which is not to be spread any more.
@@ -60,6 +60,16 @@ impl<A: Address> Node<A> {
         if let Some(replaced) = replaced {
             self.overlay.cool(replaced);
         }
+    }
+
+    /// Spreads a suspicion. If this node raised it, more members may be silent, and neighbours among them.
+    pub(super) fn spread_suspicion(&mut self, suspicion: Suspicion) {
+        if suspicion.accuser == self.identity.id {
+            self.overlay.check_links(self.now);
+        }
+        let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion));
+        let haste = self.haste_about(suspicion.about);
+        self.spread(Spread { key, subject: Subject::Membership, hash: suspicion.item_hash(), len, haste });
     }
 
     /// A suspicion is settled, and not to be spread any more.
@@ -98,19 +108,14 @@ impl<A: Address> Node<A> {
 
 // Upkeep.
 impl<A: Address> Node<A> {
-    /// A member is seen in another way.
-    pub(super) fn note_status(&mut self, id: NodeId, was: Option<Status>, status: Status) {
-        match (was, status) {
-            (_, Status::Dead) => self.overlay.note_dead(self.now, id),
-            (_, Status::Left) => self.overlay.note_gone(id),
+    /// A member is seen in another way than before.
+    pub(super) fn note_status(&mut self, id: NodeId, was: Option<Status>) {
+        match (was, self.detector.members().get(id).map(|seen| seen.status)) {
+            (_, Some(Status::Dead)) => self.overlay.note_dead(self.now, id),
+            (_, None | Some(Status::Left)) => self.overlay.note_gone(id),
             (Some(Status::Dead), _) => self.overlay.note_back(self.now, id),
             _ => {}
         }
-    }
-
-    /// Somebody is silent: more may be, and neighbours among them.
-    pub(super) fn check_links(&mut self) {
-        self.overlay.check_links(self.now);
     }
 
     pub(super) fn forget_links(&mut self) {
@@ -118,11 +123,11 @@ impl<A: Address> Node<A> {
     }
 
     fn keeps_links(&self) -> bool {
-        self.config.rumor.relay == Relay::Tree && self.phase == Phase::Running
+        self.config.rumor.relay == Relay::Tree && self.identity.is_running()
     }
 
     fn possible_neighbours(&self) -> usize {
-        if self.keeps_links() { self.members.peers() } else { 0 }
+        if self.keeps_links() { self.detector.members().peers() } else { 0 }
     }
 
     pub(super) fn overlay_due(&self) -> Option<Instant> {
@@ -162,7 +167,7 @@ impl<A: Address> Node<A> {
         const DRAWS: usize = 8;
         if self.config.membership == Membership::Given {
             // Ids are learned on contact: those who answered are members.
-            let known = self.members.random(DRAWS, &mut self.rng).find(|id| !self.overlay.is_taken(*id))?;
+            let known = self.detector.members().random(DRAWS, &mut self.rng).find(|id| !self.overlay.is_taken(*id))?;
             return self.replica.member(known).map(|record| (known, record.address.clone()));
         }
         while let Some(tip) = self.overlay.tip() {
@@ -170,15 +175,15 @@ impl<A: Address> Node<A> {
                 return Some((tip, address));
             }
         }
-        let drawn: Vec<NodeId> = self.members.random(DRAWS, &mut self.rng).collect();
+        let drawn: Vec<NodeId> = self.detector.members().random(DRAWS, &mut self.rng).collect();
         drawn.into_iter().find_map(|id| Some((id, self.may_link(id)?)))
     }
 
     /// Address of a member that can be asked for a link.
     fn may_link(&self, id: NodeId) -> Option<A> {
-        let alive = self.members.get(id).is_some_and(|seen| seen.status == Status::Alive);
+        let alive = self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Alive);
         let address = self.replica.member(id).map(|record| record.address.clone());
-        address.filter(|address| alive && !self.overlay.is_taken(id) && *address != self.address)
+        address.filter(|address| alive && !self.overlay.is_taken(id) && *address != self.identity.address)
     }
 }
 
@@ -220,7 +225,7 @@ impl<A: Address> Node<A> {
 
     fn on_link(&mut self, sender: NodeId, from: &A, first: u16, alone: bool) {
         let is_live = |seen: Seen| matches!(seen.status, Status::Alive | Status::Suspect);
-        let answer = if self.keeps_links() && self.members.get(sender).is_some_and(is_live) {
+        let answer = if self.keeps_links() && self.detector.members().get(sender).is_some_and(is_live) {
             self.overlay.on_link(self.now, (sender, from), (first, alone), &mut self.outbox, &mut self.rng)
         } else {
             Answer::Full
@@ -228,7 +233,7 @@ impl<A: Address> Node<A> {
         let said = match answer {
             Answer::Linked { first } => Said::Linked { first },
             Answer::Full => {
-                let others = self.members.random(OTHERS + 1, &mut self.rng).filter(|id| *id != sender);
+                let others = self.detector.members().random(OTHERS + 1, &mut self.rng).filter(|id| *id != sender);
                 Said::Full { others: others.take(OTHERS).collect() }
             }
         };
