@@ -45,11 +45,10 @@ const ASKED: usize = 16;
 pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
 /// Longest wait for an answer.
 pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
-/// Age below which data is still in flight by direct mail and as a rumor: sending it here would send it twice.
+/// Age below which data is still in flight by direct mail and as a rumor, and would be sent twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// Items with a common prefix that are examined for one wanted prefix. More share one by accident in fewer than two of
-/// a million cases.
+/// Items with a common prefix examined per wanted prefix. More share one in fewer than two of a million cases.
 const ALIKE: usize = 4;
 
 /// State that an exchange works with.
@@ -61,8 +60,7 @@ pub(crate) struct Context<'a, A> {
     pub(crate) outbox: &'a mut Outbox<A>,
 }
 
-/// Rounds a clock down to a cut. Cuts are in whole seconds, so that replicas whose clocks are nearly equal use the same
-/// one.
+/// Rounds a clock down to a cut: whole seconds, so that replicas with nearly equal clocks use the same one.
 fn cut_of(clock: Instant) -> u32 {
     u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
@@ -122,8 +120,7 @@ pub(crate) struct AntiEntropy<A> {
     giver: Option<Giver<A>>,
     wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
-    /// Fingerprint of this replica if the last pull of everything brought nothing new to it. The difference is then
-    /// what the peers lack, and sketches find that.
+    /// Fingerprint of this replica if the last pull of everything brought nothing new: only the peers lack items.
     in_vain: Option<u64>,
     /// Progress not reported yet, and the last that was reported.
     news: Option<Progress>,
@@ -565,8 +562,7 @@ impl<A: Address> AntiEntropy<A> {
         self.news.take()
     }
 
-    /// Expects many changes at once, as at the end of a partition: a loss is then not repaired by a peer that happens
-    /// to hold it.
+    /// Expects many changes at once, as at the end of a partition: no peer may hold what this node missed.
     pub(crate) fn unsettle(&mut self, now: Instant) {
         self.pace.unsettle(now);
     }
@@ -581,8 +577,7 @@ impl<A: Address> AntiEntropy<A> {
         self.fruitless.forget_pairs();
     }
 
-    /// Compares again soon, whatever the last exchanges came to: an expected item has not arrived, or this node is new
-    /// here.
+    /// Compares again soon: an expected item has not arrived, or this node is new here.
     pub(crate) fn look_again(&mut self, now: Instant) {
         self.fruitless.forget_pairs();
         self.pace.hurry(now, self.patience);
