@@ -116,6 +116,9 @@ settings! {
         period: Duration,
         /// How long a ping waits for its ack before others are asked to try; less than `period`.
         timeout: Duration,
+        /// Number of times that a ping is repeated within its period while nobody answers, at most 31: a lost datagram makes no
+        /// suspicion then. The pauses follow measured round trips. 0: never, as in SWIM's paper.
+        repeat: u32,
         /// How many others are asked (`k` in SWIM, section 4.1).
         indirect: u32,
         /// The shortest suspicion, in units of `max(1, log10 n)` periods (`α` in Lifeguard).
@@ -252,6 +255,7 @@ impl Config {
             probe: Probe {
                 period: second,
                 timeout: Duration::from_millis(500),
+                repeat: 16,
                 indirect: 3,
                 alpha: 2,
                 beta: 6,

@@ -113,6 +113,11 @@ impl<A: Address> Detector<A> {
         self.prober.begun()
     }
 
+    /// Number of pings repeated so far.
+    pub(crate) const fn pings_repeated(&self) -> u64 {
+        self.prober.repeated()
+    }
+
     /// Takes out the next finding.
     pub(crate) fn pop_finding(&mut self) -> Option<Finding<A>> {
         let finding = self.findings.pop_front();
@@ -148,8 +153,8 @@ impl<A: Address> Detector<A> {
         }
     }
 
-    pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
-        self.prober.on_ack(sender, seq, &mut self.health, outbox);
+    pub(crate) fn on_ack(&mut self, now: Instant, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
+        self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
