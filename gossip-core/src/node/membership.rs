@@ -14,7 +14,7 @@ use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Item, Message, Suspicion, encoded_len};
+use crate::wire::{Item, Rumor, Suspicion, encoded_len};
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
