@@ -12,6 +12,8 @@ use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::error::DatagramError;
 use crate::id::NodeId;
+use crate::time::Instant;
+use crate::update::Update;
 use crate::wire::{self, Header, Item, Message, Rumor, Trust};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.

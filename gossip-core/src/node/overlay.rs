@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
+use super::Node;
 use super::large::Heard;
 use super::learn::{Source, Spread, subject};
 use super::transmit::Packed;
-use super::Node;
 use crate::address::Address;
 use crate::config::{Membership, Relay};
 use crate::epidemic::rumor::Subject;

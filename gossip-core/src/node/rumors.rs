@@ -1,4 +1,4 @@
-//! Rumors: the rounds in which they go out.
+//! Rounds in which rumors go out.
 
 use super::Node;
 use crate::address::Address;

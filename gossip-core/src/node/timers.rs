@@ -27,8 +27,16 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 8] =
-        [Self::Leaving, Self::Detector, Self::Rumors, Self::Overlay, Self::AntiEntropy, Self::Transfers, Self::Contacts, Self::Expiry];
+    const ALL: [Self; 8] = [
+        Self::Leaving,
+        Self::Detector,
+        Self::Rumors,
+        Self::Overlay,
+        Self::AntiEntropy,
+        Self::Transfers,
+        Self::Contacts,
+        Self::Expiry,
+    ];
 }
 
 impl<A: Address> Node<A> {

@@ -20,6 +20,6 @@ impl<A: Address> Node<A> {
     }
 
     pub(in crate::node) fn on_ack(&mut self, sender: NodeId, seq: u32) {
-        self.detector.on_ack(sender, seq, &mut self.outbox);
+        self.detector.on_ack(self.now, sender, seq, &mut self.outbox);
     }
 }

@@ -138,7 +138,7 @@ fn what_cannot_be_restored_is_refused_with_both_numbers_and_changes_nothing() {
     let age = 201 * SECOND;
     let refused = fresh.restore(net.now + age, snapshot.clone());
     assert_eq!(refused, Err(RestoreError::TooOld { age, oldest: 200 * SECOND }));
-    assert_eq!(refused.unwrap_err().to_string(), "the snapshot is 201s old, at most 200s are admitted");
+    assert_eq!(refused.unwrap_err().to_string(), "the snapshot is 201s old, at most 200s is accepted");
     let refused = fresh.restore(net.now - 21 * SECOND, snapshot.clone());
     assert_eq!(refused, Err(RestoreError::FromTheFuture { ahead: 21 * SECOND, furthest: 20 * SECOND }));
     let label = String::from("another");
