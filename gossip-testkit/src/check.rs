@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::invariant::{Invariant, Violation, standard};
 use crate::machine::{Expectations, Machine};
 use crate::minimise;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Workload};
 use crate::sim::Latency;
 use crate::trial::{Found, Keep, REFUSED, Report, Trial};
 
@@ -28,7 +28,7 @@ where
 /// The first invariant that did not hold, with the minimal scenario.
 pub fn check<M: Machine<Config: Default>>(scenario: &Scenario<M::Command>) -> Result<Report, Failure>
 where
-    M::Command: Display,
+    M::Command: Workload + Display,
 {
     Checker::<M>::default().check(scenario)
 }
@@ -129,7 +129,7 @@ impl<M: Machine> Checker<M> {
     /// The first invariant that did not hold, with the minimal scenario.
     pub fn check(&self, scenario: &Scenario<M::Command>) -> Result<Report, Failure>
     where
-        M::Command: Display,
+        M::Command: Workload + Display,
     {
         self.trial.attempt(scenario, Keep::Nothing).result.map_err(|found| {
             // What a smaller one would show was found in none.

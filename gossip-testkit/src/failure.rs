@@ -64,6 +64,11 @@ impl Failure {
         &self.0.scenario
     }
 
+    /// Runs spent on minimising; none if the scenario was not minimised.
+    pub fn runs(&self) -> Option<u32> {
+        self.0.origin.as_ref().map(|(_, runs)| *runs)
+    }
+
     /// The last lines of what happened.
     pub fn trace(&self) -> &[String] {
         &self.0.trace

@@ -98,6 +98,7 @@ mod minimise;
 mod node;
 mod plan;
 mod scenario;
+pub mod shrink;
 mod sim;
 pub mod suite;
 mod trial;

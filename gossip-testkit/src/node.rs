@@ -13,6 +13,7 @@ use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
 use crate::plan::Chance;
 use crate::scenario::{Dice, Seconds, Workload};
+use crate::shrink;
 
 /// What the user of a [`Node`] does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +208,27 @@ impl Workload for Command {
             }
             _ => Self::Broadcast(text(dice)),
         }
+    }
+
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        let mut smaller = Vec::new();
+        match self {
+            Self::Put { name, value, own, time_to_live } => {
+                let put = |value: String, own, time_to_live| Self::Put { name: name.clone(), value, own, time_to_live };
+                if *own {
+                    smaller.push(put(value.clone(), false, *time_to_live));
+                }
+                if let Some(time) = time_to_live {
+                    smaller.push(put(value.clone(), *own, None));
+                    smaller.extend(shrink::seconds(*time, 1).map(|time| put(value.clone(), *own, Some(time))));
+                }
+                smaller.extend(shrink::text(value).map(|value| put(value, *own, *time_to_live)));
+            }
+            Self::Delete { name, own: true } => smaller.push(Self::Delete { name: name.clone(), own: false }),
+            Self::Broadcast(payload) => smaller.extend(shrink::text(payload).map(Self::Broadcast)),
+            Self::Delete { own: false, .. } | Self::Leave | Self::Join => {}
+        }
+        smaller.into_iter()
     }
 }
 

@@ -380,7 +380,29 @@ impl Fault {
         !matches!(self, Self::LoseExactly { .. })
     }
 
-    /// What is left of it without a node.
+    /// Gives the nodes that it names other numbers, in the same order.
+    pub(crate) fn renumber(&mut self, number: impl Fn(Addr) -> Addr + Copy) {
+        match self {
+            Self::Loss { on, .. }
+            | Self::Burst { on, .. }
+            | Self::Duplicate { on, .. }
+            | Self::Delay { on, .. }
+            | Self::Corrupt { on, .. }
+            | Self::Cut { on, .. } => {
+                for nodes in [&mut on.from, &mut on.to] {
+                    if let Nodes::These(these) = nodes {
+                        these.iter_mut().for_each(|node| *node = number(*node));
+                    }
+                }
+            }
+            Self::Crash { node, .. } | Self::Pause { node, .. } | Self::Skew { node, .. } => *node = number(*node),
+            Self::LoseExactly { from: one, to: other, .. } | Self::Twin { node: one, of: other, .. } => {
+                (*one, *other) = (number(*one), number(*other));
+            }
+        }
+    }
+
+    /// Returns what is left of it without a node.
     pub(crate) fn without(&self, gone: Addr) -> Option<Self> {
         let mut fault = self.clone();
         match &mut fault {

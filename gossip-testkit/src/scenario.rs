@@ -195,8 +195,8 @@ impl<C> Scenario<C> {
 }
 
 impl<C: Clone> Scenario<C> {
-    /// The same without one of its nodes.
-    pub(crate) fn without(&self, gone: Addr) -> Self {
+    /// The same without one of its nodes, and without its commands and faults.
+    pub fn without(&self, gone: Addr) -> Self {
         Self {
             seed: self.seed,
             nodes: self.nodes.iter().copied().filter(|&node| node != gone).collect(),
@@ -204,6 +204,15 @@ impl<C: Clone> Scenario<C> {
             writes: self.writes.iter().filter(|write| write.node != gone).cloned().collect(),
             plan: self.plan.without(gone),
         }
+    }
+
+    /// The same with other numbers for its nodes, in the same order.
+    pub(crate) fn renumbered(&self, number: impl Fn(Addr) -> Addr + Copy) -> Self {
+        let mut scenario = self.clone();
+        scenario.nodes.iter_mut().for_each(|node| *node = number(*node));
+        scenario.writes.iter_mut().for_each(|write| write.node = number(write.node));
+        scenario.plan.faults.iter_mut().for_each(|fault| fault.renumber(number));
+        scenario
     }
 }
 

@@ -64,8 +64,15 @@ impl Dice {
 
 /// A command that can be drawn at random.
 pub trait Workload: Sized {
-    /// One of the commands that a user may give at any time.
+    /// Draws one of the commands that a user may give at any time.
     fn random(dice: &mut Dice) -> Self;
+
+    /// Returns smaller commands that may fail like this one, the smallest first. The minimiser takes the first that
+    /// fails and asks that one again. None unless overridden; [`shrink`](crate::shrink) has the candidates for numbers,
+    /// texts and byte strings.
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        std::iter::empty()
+    }
 }
 
 /// What random scenarios are like. The defaults are what the sweep uses.
