@@ -30,17 +30,25 @@ pub struct Violation {
     pub message: String,
     /// Two views that differ and should not, each with its owner.
     pub views: Option<Box<[(String, View); 2]>>,
+    /// Nodes that it is about: of two, the trace tells from when on they held different items.
+    pub nodes: Vec<Addr>,
 }
 
 impl Violation {
     /// Something is wrong that no two views show.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), views: None }
+        Self { message: message.into(), views: None, nodes: Vec::new() }
     }
 
     /// Two views differ.
     pub fn between(message: impl Into<String>, left: (String, View), right: (String, View)) -> Self {
-        Self { message: message.into(), views: Some(Box::new([left, right])) }
+        Self { message: message.into(), views: Some(Box::new([left, right])), nodes: Vec::new() }
+    }
+
+    /// The same, about these nodes.
+    pub fn about(mut self, nodes: impl IntoIterator<Item = Addr>) -> Self {
+        self.nodes = nodes.into_iter().collect();
+        self
     }
 }
 

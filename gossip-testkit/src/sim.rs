@@ -9,6 +9,7 @@ mod counters;
 mod network;
 mod queue;
 mod schedule;
+mod story;
 mod trace;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ pub use counters::Counters;
 use network::{Cause, Network, damage};
 pub use network::{Datagram, Latency, Verdict};
 use queue::{Due, Queue};
+use story::Kind;
 use trace::Trace;
 
 /// As much as any UDP datagram can hold.
@@ -333,7 +335,7 @@ impl<M: Machine> Simulator<M> {
         let result = machine.handle(now, Input::Datagram { from: &Addr(from), payload });
         self.trace.mix(self.now, [2 + u64::from(result.is_err()), u64::from(from) << 32 | u64::from(to.0)]);
         let length = payload.len();
-        self.trace.line(self.now, |line| match &result {
+        self.trace.line(self.now, Kind::Arrival, |line| match &result {
             Ok(()) => write!(line, "{to} receives {label} from {from}, {length} bytes"),
             Err(error) => write!(line, "{to} refuses {label} from {from}, {length} bytes: {error}"),
         });
@@ -368,7 +370,7 @@ impl<M: Machine> Simulator<M> {
         while let Some(event) = self.slots[node.index()].machine.as_mut().and_then(Machine::poll_event) {
             self.count(node, M::note(&event));
             let at = self.now;
-            self.trace.line(at, |line| write!(line, "{node} says {event:?}"));
+            self.trace.line(at, Kind::Event, |line| write!(line, "{node} says {event:?}"));
             watch.event(at, node, &event);
         }
         self.schedule(node);
@@ -431,7 +433,12 @@ impl<M: Machine> Simulator<M> {
 
         let fate = self.network.judge(at, &datagram);
         self.trace.mix(at, [fate.content, u64::from(from.0) << 32 | u64::from(to.0)]);
-        self.trace.line(at, |line| {
+        let kind = match fate.lost {
+            Some(Cause::Exact) => Kind::Action,
+            Some(_) => Kind::Lost,
+            None => Kind::Sent,
+        };
+        self.trace.line(at, kind, |line| {
             write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x}", fate.content)?;
             if let Some(occurrence) = fate.occurrence {
                 write!(line, " #{occurrence}")?;
@@ -514,7 +521,7 @@ impl<M: Machine> Simulator<M> {
         let memory = memory.filter(|memory| M::remembers(&boot, memory));
         let remembers = memory.is_some();
         watch.started(node, remembers);
-        self.trace.line(self.now, |line| match slot.id {
+        self.trace.line(self.now, Kind::Action, |line| match slot.id {
             id if id == node => write!(line, "{node} starts {} memory", if remembers { "with" } else { "without" }),
             id => write!(line, "{node} starts with the id of {id}"),
         });

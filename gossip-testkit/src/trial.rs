@@ -60,7 +60,10 @@ pub(crate) struct Found {
 pub(crate) enum Keep {
     Nothing,
     Losses,
+    /// The last lines of the trace, at most so many.
     Lines(usize),
+    /// The story of the run, with the moment from which two nodes hold different items.
+    Story(Option<(Addr, Addr)>),
 }
 
 /// Settings of a run: the machines' configuration, the network's latency and the invariants.
@@ -89,12 +92,15 @@ impl<M: Machine> Trial<M> {
             Keep::Nothing => {}
             Keep::Losses => simulator.record_losses(),
             Keep::Lines(lines) => simulator.trace.record(lines),
+            Keep::Story(_) => simulator.trace.tell(),
         }
         let limits = simulator.expectations().clone();
         let mut observer = Observer {
             invariants: self.invariants.iter().map(|make| make(&limits)).collect(),
             views: Vec::new(),
             found: None,
+            changed: false,
+            compared: if let Keep::Story(pair) = keep { pair } else { None },
         };
         let result = self.watch(scenario, &mut simulator, &mut observer);
         Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses() }
@@ -139,6 +145,7 @@ impl<M: Machine> Trial<M> {
             let until = simulator.now() + period;
             while let Some(step) = simulator.step(until, observer) {
                 observer.after(&World { simulator, facts: &facts }, step);
+                observer.tell(simulator, step);
                 if let Some(found) = observer.found.take() {
                     return Err(found);
                 }
@@ -184,6 +191,10 @@ struct Observer<M: Machine> {
     /// Per node what it held when it was last looked at, and the fingerprint of that.
     views: Vec<(u64, View)>,
     found: Option<Found>,
+    /// True if the last step has changed what its node holds.
+    changed: bool,
+    /// Two nodes whose views are compared after each step.
+    compared: Option<(Addr, Addr)>,
 }
 
 impl<M: Machine> Observer<M> {
@@ -209,19 +220,37 @@ impl<M: Machine> Observer<M> {
     }
 
     fn after(&mut self, world: &World<'_, M>, step: Step) {
+        self.changed = false;
         let Some(node) = step.touched else { return };
         let Some(machine) = world.machine(node) else { return };
         let at = world.now();
         let mut result = self.each(at, |invariant| invariant.stepped(world, node));
         let cut = world.cut_of(node);
         let fingerprint = machine.fingerprint(cut);
-        let (before, _) = self.view(node);
-        if *before != fingerprint && result.is_ok() {
+        self.changed = self.view(node).0 != fingerprint;
+        if self.changed && result.is_ok() {
             let after = machine.view(cut);
             let before = std::mem::replace(self.view(node), (fingerprint, after.clone())).1;
             result = self.each(at, |invariant| invariant.changed(world, node, &before, &after));
         }
         self.note(result);
+    }
+
+    /// Ends a step in the story, if one is kept.
+    fn tell(&self, simulator: &mut Simulator<M>, step: Step) {
+        let now = simulator.now();
+        let Some(story) = simulator.trace.story() else { return };
+        story.end_step(now, step.touched, self.changed);
+        let Some((a, b)) = self.compared.filter(|&(a, b)| step.touched.is_none_or(|node| node == a || node == b))
+        else {
+            return;
+        };
+        let cut = simulator.cut();
+        let held = |node: Addr| simulator.machine(node).map(|machine| machine.fingerprint(cut));
+        let differ = held(a) != held(b);
+        if let Some(story) = simulator.trace.story() {
+            story.compare(now, (a, b), differ);
+        }
     }
 
     fn view(&mut self, node: Addr) -> &mut (u64, View) {

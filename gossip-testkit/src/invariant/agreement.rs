@@ -32,7 +32,8 @@ impl<M: Machine> Invariant<M> for Agreement {
                     format!("nodes {left} and {right} still hold different items at the end of the bound"),
                     (format!("node {left}"), a.view(cut)),
                     (format!("node {right}"), b.view(cut)),
-                ))
+                )
+                .about([left, right]))
             }
             _ => Ok(()),
         }
