@@ -3,7 +3,8 @@
 //!
 //! Whoever drives [`gossip_core::Node`] implements [`Harness`], a blocking face that knows no runtime, and calls
 //! [`run`]. Everything that an application can see is asked for: joining, writing, deleting, broadcasts (once each),
-//! loss, crashes, restarts at another address, leaving, and bytes from strangers.
+//! loss, crashes, restarts at another address, leaving, and bytes from strangers. Whoever has a transport only calls
+//! [`over`], whose harness drives nodes over it.
 //!
 //! ```no_run
 //! # fn doc<H: gossip_testkit::suite::Harness>(mut harness: H) -> Result<(), gossip_testkit::suite::Failure> {
@@ -24,6 +25,7 @@
 
 mod clock;
 mod harness;
+mod over;
 mod scenarios;
 mod stage;
 
@@ -33,6 +35,7 @@ use std::time::Duration;
 use gossip_core::Config;
 
 pub use harness::{Error, Harness};
+pub use over::{Transport, over};
 
 use clock::Stopwatch;
 use stage::Stage;
