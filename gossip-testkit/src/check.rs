@@ -9,7 +9,7 @@ use crate::machine::{Expectations, Machine};
 use crate::minimise;
 use crate::scenario::{Scenario, Workload};
 use crate::sim::Latency;
-use crate::trial::{Found, Keep, REFUSED, Report, Trial};
+use crate::trial::{Found, Keep, Outcome, REFUSED, Report, Trial};
 
 /// Runs a scenario once. A failure is reported as it is.
 ///
@@ -169,6 +169,11 @@ impl<M: Machine> Checker<M> {
         let outcome = self.trial.attempt(scenario, Keep::Lines(lines));
         let lines = outcome.lines;
         (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.replay())), lines)
+    }
+
+    /// Runs a scenario once and keeps what is asked for.
+    pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
+        self.trial.attempt(scenario, keep)
     }
 
     /// Returns the call that replays a failure. Another configuration, or other invariants, are in nobody's text.

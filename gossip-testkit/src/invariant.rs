@@ -6,6 +6,7 @@
 mod agreement;
 mod conduct;
 mod history;
+mod session;
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::sim::{Datagram, Simulator, Traffic};
 pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
 pub use conduct::{BoundedMemory, DatagramBudget, PendingDeadline, Silence};
 pub use history::{DeliveredOnce, IncarnationsGrow, NoLostWrite, NoResurrection, NoStepBack};
+pub use session::ReadYourWrites;
 
 /// What was found wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +106,11 @@ pub trait Invariant<M: Machine> {
 
     /// A machine was called.
     fn stepped(&mut self, _world: &World<'_, M>, _node: Addr) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// A command was carried out, and not refused.
+    fn commanded(&mut self, _world: &World<'_, M>, _node: Addr, _command: &M::Command) -> Result<(), Violation> {
         Ok(())
     }
 
@@ -281,6 +288,7 @@ pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {
         Box::new(|_| Box::new(PendingDeadline::default())),
         Box::new(|_| Box::new(DeliveredOnce::default())),
         Box::new(|_| Box::new(NoStepBack)),
+        Box::new(|_| Box::new(ReadYourWrites)),
         Box::new(|_| Box::new(NoResurrection::default())),
         Box::new(|_| Box::new(IncarnationsGrow::default())),
         Box::new(|_| Box::new(BoundedMemory)),

@@ -87,6 +87,12 @@ pub trait Machine: Sized {
         None
     }
 
+    /// Returns the key that a command writes and the body that it writes, none if it deletes, for commands that do. The
+    /// key is one of [`View::items`]. Asked when the command was carried out.
+    fn written(&self, _command: &Self::Command) -> Option<(String, Option<Vec<u8>>)> {
+        None
+    }
+
     /// Whether it has done its work and waits for nothing: it has left the cluster.
     fn has_left(&self) -> bool {
         false

@@ -371,6 +371,15 @@ impl Machine for Node<Addr> {
         self.member(self.id()).map(|member| member.incarnation)
     }
 
+    fn written(&self, command: &Command) -> Option<(String, Option<Vec<u8>>)> {
+        let (name, own, value) = match command {
+            Command::Put { name, value, own, .. } => (name, *own, Some(value.clone().into_bytes())),
+            Command::Delete { name, own } => (name, *own, None),
+            Command::Broadcast(_) | Command::Leave | Command::Join => return None,
+        };
+        Some((entry_key(name, own.then(|| self.id())), value))
+    }
+
     fn has_left(&self) -> bool {
         Self::has_left(self)
     }
@@ -398,6 +407,12 @@ impl Machine for Node<Addr> {
     }
 }
 
+/// Returns the key of an entry in a view.
+fn entry_key(name: &str, owner: Option<NodeId>) -> String {
+    let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+    format!("entry \"{}\"{whose}", name.escape_default())
+}
+
 /// An update as an item. A deleted entry may vanish: it shrinks to a certificate, which knows but a hash of its name.
 /// That what is gone stays gone is checked all the same, against what each node has seen.
 fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
@@ -416,7 +431,6 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let whose = entry.owner.map_or_else(String::new, |owner| format!(" of {}", owner.id));
             let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
             match (&value, entry.expires.instant()) {
                 (Some(_), Some(expires)) => until = Some(expires),
@@ -424,7 +438,7 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
                 // What has expired is its own certificate.
                 (None, _) => bound = true,
             }
-            (format!("entry \"{}\"{whose}", entry.name.escape_default()), stamped(&entry.stamp), value)
+            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
             bound = true;

@@ -1,6 +1,7 @@
 //! A scenario: who is there, what its users do, what goes wrong. Plain data, printed as text that parses back.
 
 mod generate;
+mod mutate;
 mod parse;
 mod print;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 use gossip_core::{Input, Instant, Status};
 
 use crate::address::Addr;
-use crate::coin::fold;
+use crate::coin::{content, fold};
 use crate::machine::{Boot, Expectations, Machine, Note};
 pub(crate) use action::Action;
 use clock::Clock;
@@ -42,6 +42,7 @@ pub(crate) trait Watch<M: Machine> {
     fn sent(&mut self, _datagram: &Datagram<'_>) {}
     fn event(&mut self, _at: Instant, _node: Addr, _event: &M::Event) {}
     fn started(&mut self, _node: Addr, _memory: bool) {}
+    fn commanded(&mut self, _node: Addr, _command: &M::Command) {}
 }
 
 impl<M: Machine> Watch<M> for () {}
@@ -105,6 +106,8 @@ struct Slot<M: Machine> {
 pub(crate) struct Step {
     /// Whose machine was called, if any was.
     pub(crate) touched: Option<Addr>,
+    /// A number for the sort of step: equal for steps of the same sort.
+    pub(crate) kind: u64,
 }
 
 /// The simulator. See the [module](self).
@@ -126,6 +129,8 @@ pub(crate) struct Simulator<M: Machine> {
     buffer: Vec<u8>,
     arrivals: Vec<u64>,
     last_fault: Instant,
+    /// The sort of the step under way.
+    kind: u64,
     losses: Option<Vec<Lost>>,
     pub(crate) trace: Trace,
     pub(crate) counters: Counters,
@@ -152,6 +157,7 @@ impl<M: Machine> Simulator<M> {
             buffer: vec![0; BUFFER],
             arrivals: Vec::new(),
             last_fault: Instant::ORIGIN,
+            kind: 0,
             losses: None,
             trace: Trace::default(),
             counters: Counters::default(),
@@ -276,13 +282,17 @@ impl<M: Machine> Simulator<M> {
         self.now = at;
         let touched = match due {
             Due::Arrival(flight) => self.arrive(flight, watch),
-            Due::Wake(node) => self.wake(Addr(node), watch),
+            Due::Wake(node) => {
+                self.kind = 1;
+                self.wake(Addr(node), watch)
+            }
             Due::Action(number) => {
+                self.kind = 2;
                 let action = self.actions[number as usize].take().expect("an action is planned once");
                 self.act(action, watch)
             }
         };
-        Some(Step { touched })
+        Some(Step { touched, kind: self.kind })
     }
 
     /// Everything until `until`, with nobody watching.
@@ -340,6 +350,7 @@ impl<M: Machine> Simulator<M> {
             Err(error) => write!(line, "{to} refuses {label} from {from}, {length} bytes: {error}"),
         });
         self.counters.refused += u64::from(result.is_err());
+        self.kind = fold([content(label.as_bytes()), result.is_err().into()]);
         self.free.push(flight);
         self.drain(to, watch);
         Some(to)

@@ -3,6 +3,7 @@
 //! Knows nothing of minimising, nor of how a failure is printed.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use gossip_core::Instant;
 
 use crate::address::Addr;
 use crate::coin::{below, fold};
+use crate::features::Features;
 use crate::invariant::{Facts, Invariant, Maker, Violation, World};
 use crate::machine::{Expectations, Machine, Note, View};
+use crate::marks;
 use crate::scenario::Scenario;
 use crate::sim::{Action, Counters, Datagram, Latency, Lost, Settings, Simulator, Step, Watch};
 
@@ -29,6 +32,8 @@ pub struct Report {
     pub periods: u64,
     /// Length of the run, in simulated time.
     pub simulated: Duration,
+    /// States that machines have marked with [`sometimes`](crate::sometimes()).
+    pub marks: BTreeSet<&'static str>,
 }
 
 impl Display for Report {
@@ -45,6 +50,8 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Report, Found>,
     pub(crate) lines: Vec<String>,
     pub(crate) losses: Vec<Lost>,
+    /// Features reached, if they were to be kept.
+    pub(crate) features: BTreeSet<u64>,
 }
 
 /// An invariant that did not hold.
@@ -62,6 +69,8 @@ pub(crate) enum Keep {
     Losses,
     /// The last lines of the trace, at most so many.
     Lines(usize),
+    /// Features, by which runs can be told apart.
+    Features,
     /// The story of the run, with the moment from which two nodes hold different items.
     Story(Option<(Addr, Addr)>),
 }
@@ -85,11 +94,11 @@ impl<M: Machine> Trial<M> {
         if let Err(message) = scenario.fits(&self.expectations()) {
             let violation = Violation::new(message);
             let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
-            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
+            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new(), features: BTreeSet::new() };
         }
         let mut simulator = self.prepare(scenario);
         match keep {
-            Keep::Nothing => {}
+            Keep::Nothing | Keep::Features => {}
             Keep::Losses => simulator.record_losses(),
             Keep::Lines(lines) => simulator.trace.record(lines),
             Keep::Story(_) => simulator.trace.tell(),
@@ -100,10 +109,16 @@ impl<M: Machine> Trial<M> {
             views: Vec::new(),
             found: None,
             changed: false,
+            commands: Vec::new(),
+            features: (keep == Keep::Features).then(Features::default),
             compared: if let Keep::Story(pair) = keep { pair } else { None },
         };
-        let result = self.watch(scenario, &mut simulator, &mut observer);
-        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses() }
+        let (mut result, marks) = marks::collect(|| self.watch(scenario, &mut simulator, &mut observer));
+        let features = observer.features.map_or_else(BTreeSet::new, |f| f.finish(&simulator.counters, &marks));
+        if let Ok(report) = &mut result {
+            report.marks = marks;
+        }
+        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses(), features }
     }
 
     /// Makes a simulator in which everything that the scenario says is planned.
@@ -176,6 +191,7 @@ impl<M: Machine> Trial<M> {
                     converged_after,
                     periods: converged_after.as_micros().div_ceil(period.as_micros()) as u64,
                     simulated: now.since(Instant::ORIGIN),
+                    marks: BTreeSet::new(),
                 });
             }
         }
@@ -195,6 +211,9 @@ struct Observer<M: Machine> {
     changed: bool,
     /// Two nodes whose views are compared after each step.
     compared: Option<(Addr, Addr)>,
+    /// Commands carried out in the step under way.
+    commands: Vec<(Addr, M::Command)>,
+    features: Option<Features>,
 }
 
 impl<M: Machine> Observer<M> {
@@ -232,6 +251,12 @@ impl<M: Machine> Observer<M> {
             let after = machine.view(cut);
             let before = std::mem::replace(self.view(node), (fingerprint, after.clone())).1;
             result = self.each(at, |invariant| invariant.changed(world, node, &before, &after));
+        }
+        for (node, command) in std::mem::take(&mut self.commands) {
+            result = result.and_then(|()| self.each(at, |invariant| invariant.commanded(world, node, &command)));
+        }
+        if let Some(features) = &mut self.features {
+            features.step(node, step.kind, self.changed);
         }
         self.note(result);
     }
@@ -273,6 +298,10 @@ impl<M: Machine> Watch<M> for Observer<M> {
         }
         let result = self.each(at, |invariant| invariant.event(at, node, event));
         self.note(result);
+    }
+
+    fn commanded(&mut self, node: Addr, command: &M::Command) {
+        self.commands.push((node, command.clone()));
     }
 
     fn started(&mut self, node: Addr, memory: bool) {

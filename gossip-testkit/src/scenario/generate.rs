@@ -157,7 +157,7 @@ impl Swarm {
 }
 
 /// Of faults that move one process or one clock, only those that do not overlap.
-fn apart(plan: &mut FaultPlan) {
+pub(super) fn apart(plan: &mut FaultPlan) {
     let spans = |fault: &Fault| match fault {
         Fault::Crash { node, at, restart } => {
             vec![(0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at))]
@@ -185,19 +185,19 @@ fn apart(plan: &mut FaultPlan) {
     plan.faults = kept;
 }
 
-struct Draw {
-    dice: Dice,
-    nodes: u32,
-    end: u64,
-    max_skew: Duration,
+pub(super) struct Draw {
+    pub(super) dice: Dice,
+    pub(super) nodes: u32,
+    pub(super) end: u64,
+    pub(super) max_skew: Duration,
 }
 
 impl Draw {
-    fn node(&mut self) -> Addr {
+    pub(super) fn node(&mut self) -> Addr {
         Addr(self.dice.within(0..=u64::from(self.nodes) - 1) as u32)
     }
 
-    fn window(&mut self) -> Window {
+    pub(super) fn window(&mut self) -> Window {
         let from = self.dice.within(0..=self.end - 1_000);
         let to = self.dice.within(from + 100..=self.end);
         Window::new(Duration::from_millis(from), Duration::from_millis(to))
@@ -233,7 +233,7 @@ impl Draw {
         Chance::percent(self.dice.within(bounds) as u32)
     }
 
-    fn fault(&mut self, class: &str) -> Option<Fault> {
+    pub(super) fn fault(&mut self, class: &str) -> Option<Fault> {
         let during = self.window();
         Some(match class {
             "loss" => Fault::Loss { on: self.links(), during, chance: self.percent(1..=60) },

@@ -99,6 +99,9 @@ impl<M: Machine> Simulator<M> {
                 }
                 let result = self.call(node, watch, |machine, now| machine.command(now, &command));
                 let done = matches!(result, Some(Ok(())));
+                if done {
+                    watch.commanded(node, &command);
+                }
                 *(if done { &mut self.counters.commands } else { &mut self.counters.commands_refused }) += 1;
                 self.trace.line(now, Kind::Action, |line| match result {
                     Some(Ok(())) => write!(line, "{node} did {command:?}"),
