@@ -103,7 +103,7 @@ impl Workload for Raise {
     }
 }
 
-/// What is found, as text.
+/// Returns the failure that is found, as text.
 pub(crate) fn report() -> String {
     let swarm = Swarm { classes: vec!["loss", "burst", "duplicate", "delay", "cut"], ..Swarm::default() };
     let failure = (0..100).find_map(|number| check::<Once>(&swarm.scenario(number)).err());

@@ -9,7 +9,7 @@ use gossip_core::{Instant, Node, NodeId, Typed, TypedError};
 use gossip_testkit::{Addr, Cluster, Dice, laws};
 use serde::{Deserialize, Serialize};
 
-/// How often each member has counted (Shapiro et al., "A comprehensive study of CRDTs", 2011: G-Counter).
+/// Counts of all members (Shapiro et al., "A comprehensive study of CRDTs", 2011: G-Counter).
 type Counts = BTreeMap<NodeId, u64>;
 
 const COUNT: Typed<u64> = Typed::new("visits");

@@ -49,12 +49,12 @@ impl Failure {
         self.0.found.invariant
     }
 
-    /// When, in simulated time since the start.
+    /// Simulated time since the start at which it did not hold.
     pub fn at(&self) -> Duration {
         self.0.found.at
     }
 
-    /// What was wrong.
+    /// The violation.
     pub fn violation(&self) -> &Violation {
         &self.0.found.violation
     }

@@ -11,13 +11,13 @@ use crate::machine::Machine;
 use crate::scenario::{Swarm, Workload};
 use crate::sim::Counters;
 
-/// What a sweep has seen.
+/// Results of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Sweep {
     /// Scenarios run.
     pub cases: u64,
-    /// What happened in them, counted. A sweep in which a class of faults did not happen has shown nothing about it.
+    /// Counts of what happened in them. A sweep in which a class of faults did not happen has shown nothing about it.
     pub counters: Counters,
     /// The longest that a scenario took to converge, in protocol periods.
     pub slowest: u64,

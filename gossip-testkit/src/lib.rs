@@ -126,7 +126,7 @@ pub use sim::{Counters, Datagram, Latency, Traffic, Verdict};
 pub use trial::Report;
 pub use wrapper::Wrapper;
 
-/// What the manual's page on testing shows is code that compiles.
+/// The code of the manual's page on testing, so that it compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../gossip-core/docs/testing.md")]
 struct Manual;

@@ -15,7 +15,7 @@ use crate::plan::Chance;
 use crate::scenario::{Dice, Seconds, Workload};
 use crate::shrink;
 
-/// What the user of a [`Node`] does.
+/// A command to a [`Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
@@ -25,16 +25,16 @@ pub enum Command {
         name: String,
         /// The value.
         value: String,
-        /// Whether it is the member's own.
+        /// True if it is the member's own.
         own: bool,
-        /// How long it lives.
+        /// Its time to live.
         time_to_live: Option<Duration>,
     },
     /// Deletes a shared entry, or its own.
     Delete {
         /// The name.
         name: String,
-        /// Whether it is the member's own.
+        /// True if it is the member's own.
         own: bool,
     },
     /// Says something to all.
@@ -232,7 +232,7 @@ impl Workload for Command {
     }
 }
 
-/// What is larger does not fit into any datagram of a preset.
+/// Bytes of a value above which it does not fit into any datagram of a preset.
 const LARGE: usize = 1_200;
 
 /// The id of the node at an address: the same number.

@@ -32,12 +32,12 @@ use trace::Trace;
 
 /// As much as any UDP datagram can hold.
 const BUFFER: usize = 65_536;
-/// What the socket buffer of a process that stands still holds, in datagrams.
+/// Datagrams that the socket buffer of a process that stands still holds.
 const BACKLOG: usize = 256;
 /// Up to so many nodes the order of arrivals is watched link by link.
 const WATCHED: usize = 64;
 
-/// Who watches a run from within.
+/// Watches a run from within.
 pub(crate) trait Watch<M: Machine> {
     fn sent(&mut self, _datagram: &Datagram<'_>) {}
     fn event(&mut self, _at: Instant, _node: Addr, _event: &M::Event) {}
@@ -47,7 +47,7 @@ pub(crate) trait Watch<M: Machine> {
 
 impl<M: Machine> Watch<M> for () {}
 
-/// What a run is made with.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) keyed: bool,
 }
 
-/// What a node has sent and received.
+/// Traffic of a node: what it has sent and received.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Datagrams sent.
@@ -89,22 +89,22 @@ struct Flight {
 
 struct Slot<M: Machine> {
     machine: Option<M>,
-    /// Whose id its processes have.
+    /// The node whose id its processes have.
     id: Addr,
     memory: Option<M::Memory>,
     paused: bool,
     backlog: VecDeque<u32>,
     clock: Clock,
-    /// When the next wake-up in the queue comes; later ones are left there and ignored.
+    /// Time of the next wake-up in the queue; later ones are left there and ignored.
     wake: Instant,
     boots: u32,
     traffic: Traffic,
 }
 
-/// What happened in a step.
+/// Result of a step.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Whose machine was called, if any was.
+    /// The node whose machine was called, if any was.
     pub(crate) touched: Option<Addr>,
     /// A number for the sort of step: equal for steps of the same sort.
     pub(crate) kind: u64,
@@ -216,7 +216,7 @@ impl<M: Machine> Simulator<M> {
         self.slots.get(node.index())?.machine.as_ref()
     }
 
-    /// Whose id the processes of a node have: another's while it is a twin.
+    /// Returns the node whose id the processes of a node have: another one while it is a twin.
     pub(crate) fn id(&self, node: Addr) -> Addr {
         self.slots[node.index()].id
     }
@@ -225,12 +225,12 @@ impl<M: Machine> Simulator<M> {
         self.slots[node.index()].paused
     }
 
-    /// How often this node has started.
+    /// Number of times that this node has started.
     pub(crate) fn boots(&self, node: Addr) -> u32 {
         self.slots[node.index()].boots
     }
 
-    /// What a node's clock says.
+    /// Returns the reading of a node's clock.
     pub(crate) fn reading(&self, node: Addr) -> Instant {
         self.slots[node.index()].clock.read(self.now)
     }
@@ -410,7 +410,7 @@ impl<M: Machine> Simulator<M> {
         }
     }
 
-    /// Whether a process of this id runs that has not left.
+    /// Returns true if a process of this id runs that has not left.
     fn is_there(&self, id: Addr) -> bool {
         let lives = |node: Addr| self.id(node) == id && self.machine(node).is_some_and(|machine| !machine.has_left());
         lives(id) || self.twins.iter().any(|&node| lives(node))

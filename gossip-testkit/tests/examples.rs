@@ -1,4 +1,4 @@
-//! What the documentation shows is what the example prints.
+//! The output of the examples is what the documentation shows.
 
 #[path = "../examples/failing.rs"]
 mod failing;

@@ -1,4 +1,4 @@
-//! What comes from outside the cluster, and what was recorded inside it.
+//! Datagrams from outside the cluster, and recorded ones from inside it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Wrapper for OneOfTwo {
     }
 }
 
-/// When and of whom each node spoke.
+/// Times at which each node spoke, and of whom.
 type Told = BTreeMap<Addr, Vec<(Instant, Addr)>>;
 
 #[test]
@@ -98,13 +98,13 @@ const GONE: u32 = 4;
 
 #[derive(Debug, Clone)]
 struct Played {
-    /// Which of what was recorded, of so many.
+    /// Index of the recorded datagram.
     which: prop::sample::Index,
-    /// How much of what follows it.
+    /// Number of recorded datagrams that follow it.
     length: usize,
     /// To whom: its receiver, or somebody else.
     elsewhere: Option<u32>,
-    /// How long after what was played before.
+    /// Time after what was played before.
     after: u64,
     /// A node that is started anew before.
     restart: Option<(u32, bool)>,
@@ -154,7 +154,7 @@ fn recorded(seed: u64) -> (Cluster, Recording) {
     (cluster, recording)
 }
 
-/// What an application sees.
+/// The view of an application.
 fn seen(cluster: &Cluster) -> Vec<String> {
     let of = |node: &Node<Addr>| {
         let entries: Vec<_> = node.entries("").map(|(name, value)| (name, value.escape_ascii().to_string())).collect();

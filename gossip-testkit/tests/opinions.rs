@@ -7,7 +7,7 @@ use gossip_testkit::{
     Addr, Boot, Checker, Expectations, FaultPlan, Machine, MemberKnowledge, Outgoing, Scenario, View, Window,
 };
 
-/// What a machine says of node 0 from the tenth second on, and which incarnation its own is.
+/// Answers of a machine: its status of node 0 from the tenth second on, and its own incarnation.
 #[derive(Debug, Copy, Clone, Default)]
 struct Says {
     of_the_first: Option<Status>,

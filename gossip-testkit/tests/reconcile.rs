@@ -1,4 +1,4 @@
-//! What agreement costs when there is nothing to agree on: next to nothing, whatever is held and by how many.
+//! Cost of agreement when there is nothing to agree on: next to nothing, whatever is held and by how many.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn at_rest(nodes: u32, entries: u32) -> Sim {
     cluster
 }
 
-/// What a node of such a cluster sends in a second.
+/// Traffic of a node of such a cluster in a second.
 fn idle(nodes: u32, entries: u32) -> f64 {
     let bytes = at_rest(nodes, entries).measure(secs(200)).bytes_per_node_second();
     println!("{nodes} nodes, {entries} entries: {bytes:.1} bytes per node and second");

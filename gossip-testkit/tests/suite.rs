@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gossip_core::{Config, Event, Input, Instant, Member, Node, NodeId};
 use gossip_testkit::suite::{self, Error, Harness, Part, Problem, Suite};
 
-/// What is wrong with a harness.
+/// A defect of a harness.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Defect {
     None,
@@ -37,7 +37,7 @@ struct Driver {
     loss: Arc<Threads>,
 }
 
-/// What all nodes of a harness share: the share that is lost in 2⁻³², the number of datagrams, and the defect.
+/// State that all nodes of a harness share: the share that is lost in 2⁻³², the number of datagrams, and the defect.
 struct Threads {
     share: AtomicU64,
     sent: AtomicU64,

@@ -15,7 +15,7 @@ type Sim = Node<Addr>;
 /// The same scenarios in every run: new ones are what the long sweep is for.
 const SEED: u64 = 1;
 
-/// What the scenarios of the two front ends have shown between them.
+/// Counts of what the scenarios of the two front ends have shown between them.
 static SEEN: Mutex<Option<Counters>> = Mutex::new(None);
 
 fn seen(counters: Counters) {

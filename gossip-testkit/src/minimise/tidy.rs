@@ -146,7 +146,8 @@ impl<M: Machine<Command: Workload + Display>> Search<'_, M> {
             let mut candidate = scenario.clone();
             (0..candidate.writes.len()).for_each(|at| candidate.writes[at].at = down(candidate.writes[at].at, unit));
             candidate.plan.faults.iter_mut().for_each(|fault| *fault = rounded(fault, unit));
-            if candidate == *scenario || self.accept(scenario, candidate) {
+            let round = candidate.to_string() == scenario.to_string();
+            if round || self.accept(scenario, candidate) {
                 break;
             }
         }
@@ -155,9 +156,10 @@ impl<M: Machine<Command: Workload + Display>> Search<'_, M> {
                 let time = scenario.writes[at].at;
                 let found = [down(time, unit), up(time, unit)].into_iter().any(|time| {
                     let mut candidate = scenario.clone();
+                    let round = candidate.writes[at].at == time;
                     candidate.writes[at].at = time;
                     let sorted = candidate.writes.is_sorted_by_key(|write| write.at);
-                    candidate == *scenario || (sorted && self.accept(scenario, candidate))
+                    round || (sorted && self.accept(scenario, candidate))
                 });
                 if found {
                     break;

@@ -42,7 +42,7 @@ impl Dice {
         }
     }
 
-    /// Whether something of this probability happens.
+    /// Returns true with this probability.
     pub fn chance(&mut self, chance: Chance) -> bool {
         chance.comes_up(self.bits())
     }
@@ -75,7 +75,7 @@ pub trait Workload: Sized {
     }
 }
 
-/// What random scenarios are like. The defaults are what the sweep uses.
+/// Bounds of random scenarios. The defaults are what the sweep uses.
 ///
 /// ```
 /// use gossip_core::Node;
@@ -91,18 +91,18 @@ pub trait Workload: Sized {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: RangeInclusive<u32>,
-    /// How many commands.
+    /// Number of commands.
     pub writes: RangeInclusive<u32>,
     /// Within how long everything happens, in seconds: at least 5.
     pub seconds: u32,
-    /// How far clocks may be off. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
+    /// Largest error of a clock. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
     /// allows where that is less ([`Expectations::max_skew`](crate::Expectations::max_skew)). Front ends do not know the machine: for
     /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
-    /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
+    /// Faults that may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
     /// And `twin`, which is not among the defaults: it is for machines that know ids.
     pub classes: Vec<&'static str>,
 }
@@ -156,7 +156,7 @@ impl Swarm {
     }
 }
 
-/// Of faults that move one process or one clock, only those that do not overlap.
+/// Keeps of the faults that move one process or one clock only those that do not overlap.
 pub(super) fn apart(plan: &mut FaultPlan) {
     let spans = |fault: &Fault| match fault {
         Fault::Crash { node, at, restart } => {

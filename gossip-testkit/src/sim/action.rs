@@ -1,4 +1,4 @@
-//! What is planned for a certain time: starts, commands and faults.
+//! Actions planned for a certain time: starts, commands and faults.
 
 use std::fmt::Write as _;
 

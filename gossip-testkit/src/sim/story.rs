@@ -92,7 +92,8 @@ impl Story {
     pub(crate) fn lines(mut self) -> Vec<String> {
         self.end_step(Instant::ORIGIN, None, false);
         let moment = self.moment.as_ref().map_or(self.entries.len(), |(at, _)| *at);
-        let of = |wanted: fn(&Entry) -> bool| (0..self.entries.len()).filter(move |&at| wanted(&self.entries[at]));
+        let entries = &self.entries;
+        let of = |wanted: fn(&Entry) -> bool| (0..entries.len()).filter(move |&at| wanted(&entries[at]));
         let actions = of(|entry| matches!(entry, Entry::Action(_))).count();
         let mut changes: Vec<usize> = of(|entry| matches!(entry, Entry::Change(_))).collect();
         changes.sort_by_key(|&at| at.abs_diff(moment));

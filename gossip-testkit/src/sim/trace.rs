@@ -1,4 +1,4 @@
-//! What happened: a running hash always, lines of text when somebody will read them.
+//! Trace of a run: a running hash always, lines of text when somebody will read them.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -8,7 +8,7 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often a condition is looked at. The blocking face of a harness has no better way to wait.
+/// Time between two looks at a condition. The blocking face of a harness has no better way to wait.
 const GLANCE: Duration = Duration::from_millis(5);
 
 pub(super) struct Stopwatch(Instant);

@@ -19,7 +19,7 @@ use crate::coin::mix;
 /// Carries datagrams, in the shape of the adapters' `Transport`.
 pub trait Transport: Send + Sync + 'static {
     /// A place that datagrams can be sent to.
-    type Address: Address;
+    type Address: Address + Send + Sync;
 
     /// Sends a datagram, or drops it. Must not wait.
     ///

@@ -1,4 +1,4 @@
-//! What the stories of several files begin with.
+//! The beginning of the stories of several files.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 

@@ -21,7 +21,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// How long death certificates are kept here.
+/// Time for which death certificates are kept here.
 const TAU: u64 = 60;
 
 fn brief() -> Config {
@@ -73,19 +73,19 @@ fn history(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// How many histories: `GOSSIP_CASES` if that is said.
+/// Number of histories: `GOSSIP_CASES` if that is set.
 fn cases(unless_said: u64) -> u64 {
     std::env::var("GOSSIP_CASES").map_or(unless_said, |cases| cases.parse().expect("a number"))
 }
 
-/// When what a node writes may be known to nobody else before it is away for so long, or during that. (The networks are
+/// Times at which what a node writes may be known to nobody else before it is away for so long, or during that. (The networks are
 /// at their worst in the beginning, and take their time to heal.)
 fn estranged(away: &Window) -> Window {
     let from = if away.from < secs(90) { Duration::ZERO } else { away.from - secs(5) };
     Window { from, to: away.to.map(|to| to + secs(10)) }
 }
 
-/// What a node that is away for so long writes then has names of its own, and others than what it wrote before: one who
+/// Entries that a node writes while it is away for so long have names of its own, and others than what it wrote before: one who
 /// hears all and is not heard deletes that for nobody.
 fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     let during = estranged(away);
@@ -102,7 +102,7 @@ fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     }
 }
 
-/// What has to happen, or nothing was shown.
+/// Checks that enough has happened: otherwise nothing was shown.
 #[derive(Default)]
 struct Seen {
     /// Nodes that came back as newcomers.
@@ -115,7 +115,7 @@ struct Watch {
     seen: Rc<Seen>,
     /// Large values that are to expire, by their versions.
     large: BTreeSet<ItemVersion>,
-    /// Who has held which.
+    /// Holders of each.
     held: BTreeSet<(Addr, ItemVersion)>,
 }
 

@@ -24,7 +24,7 @@ fn undisturbed(scenario: &mut Scenario<Command>, dice: &mut Dice, besides: &[Add
     one
 }
 
-/// Whether somebody is cut off at that time for longer than certificates are kept: what it writes there may come back
+/// Returns true if somebody is cut off at that time for longer than certificates are kept: what it writes there may come back
 /// after others have deleted it and forgotten that, as is documented.
 fn is_estranged(scenario: &Scenario<Command>, node: Addr, at: Duration) -> bool {
     scenario.plan.faults.iter().any(|fault| match fault {
@@ -113,7 +113,7 @@ fn with_stamps_reused(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// What has to happen, or nothing was shown.
+/// Checks that enough has happened: otherwise nothing was shown.
 #[derive(Default)]
 struct Seen {
     /// Events that say so.

@@ -23,7 +23,7 @@ const SUSPICION: Duration = Duration::from_secs(3);
 /// One of the dead is tried every so many periods.
 const HEALING: u64 = 5;
 
-/// What can be wrong with it.
+/// A bug that can be planted.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Bug {
     /// A process that starts without memory begins where its predecessor had begun.
@@ -32,6 +32,10 @@ pub(crate) enum Bug {
     NoTimer,
     /// The record of a death is believed of whoever seems alive.
     DeadBelieved,
+}
+
+impl Bug {
+    pub(crate) const ALL: &'static [Self] = &[Self::IncarnationReused, Self::NoTimer, Self::DeadBelieved];
 }
 
 /// Its users have nothing to say.
@@ -58,12 +62,12 @@ impl Workload for Nothing {
     }
 }
 
-/// What is known of a member: the larger (incarnation, dead) wins.
+/// Record of a member: the larger (incarnation, dead) wins.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 struct Record {
     incarnation: u64,
     dead: bool,
-    /// Which process it is.
+    /// Number of the process.
     boot: u64,
 }
 
@@ -78,11 +82,11 @@ impl Record {
 struct Seen {
     record: Record,
     status: Status,
-    /// When a suspicion ends.
+    /// Time at which a suspicion ends.
     ends: Instant,
 }
 
-/// How a member was seen, and how it is seen now.
+/// Status of a member before and now.
 pub(crate) type Change = (Addr, Status, Status);
 
 #[derive(Debug)]
@@ -91,7 +95,7 @@ pub(crate) struct Swim {
     bug: Option<Bug>,
     own: Record,
     others: BTreeMap<Addr, Seen>,
-    /// Who was pinged in this period, and has not answered.
+    /// The member that was pinged in this period and has not answered.
     probed: Option<Addr>,
     periods: u64,
     latest: Instant,
