@@ -6,7 +6,6 @@ use gossip_core::Status;
 use gossip_testkit::{Addr, Cluster};
 
 use crate::foca::Foca2;
-use crate::iroh::Iroh;
 use crate::ours::Ours;
 use crate::say::{Peer, Say};
 use crate::table::spent;
@@ -20,7 +19,6 @@ pub fn all() {
         println!("\n{nodes} nodes");
         one::<Ours>(nodes);
         one::<Foca2>(nodes);
-        one::<Iroh>(nodes);
     }
 }
 

@@ -10,10 +10,8 @@
 
 mod figures;
 mod foca;
-mod iroh;
 mod ours;
 mod say;
-mod stream;
 mod table;
 mod timers;
 

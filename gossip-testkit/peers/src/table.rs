@@ -8,7 +8,6 @@ use gossip_testkit::invariant::{
 use gossip_testkit::{Checker, Scenario, Swarm};
 
 use crate::foca::Foca2;
-use crate::iroh::Iroh;
 use crate::ours::Ours;
 use crate::say::{Peer, Say};
 
@@ -30,7 +29,6 @@ pub fn all(scenarios: u64) {
     println!("{scenarios} scenarios of 3 to 8 nodes and 1 to 6 messages; in how many of them each invariant did not hold");
     one::<Ours>(scenarios);
     one::<Foca2>(scenarios);
-    one::<Iroh>(scenarios);
 }
 
 fn one<P: Peer>(scenarios: u64) {
