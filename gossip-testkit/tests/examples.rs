@@ -1,4 +1,4 @@
-//! The output of the examples is what the documentation shows.
+//! Checks that the documentation shows the output of the examples.
 
 #[path = "../examples/failing.rs"]
 mod failing;

@@ -1,4 +1,4 @@
-//! What other implementations did wrong with members, each as the story in which it went wrong.
+//! Faults of other implementations with members, each as the story in which it occurred.
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Dadgar, Phillips, Currey: Lifeguard: Local Health Awareness for More Accurate Failure Detection (DSN-W 2018), and
-//! what the preset for local networks makes of it.
+//! its effect in the preset for local networks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::swim::{plain, settled};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When the deaths of members were reported: of whom, when by each.
+/// Reports of deaths: member, reporter, time.
 type Deaths = Rc<RefCell<BTreeMap<NodeId, Vec<Duration>>>>;
 
 fn watch_deaths(cluster: &mut Cluster) -> Deaths {
@@ -45,10 +45,11 @@ mod section_5_slow_members {
 
     const NODES: u32 = 128;
 
-    /// While some members stand still for random spells some of the others crash. How often the death of a member that
-    /// was well was reported, and how long after a crash the first report of it came, at the median.
+    /// Pauses some members for random spells while some of the others crash. Returns the number of reports of the death
+    /// of a member that was well, and the median time from a crash to its first report.
     ///
-    /// Round trips take a tenth of a second, so that a spell often finds a probe under way. A driver that goes on may
+    /// Round trips take 100 ms, so that a spell often interrupts a probe. After a pause the driver handles its timers
+    /// before it reads its socket: the worse order, since it then ignores what arrived meanwhile.
     /// look at its timers before it reads its socket: the worse order, for it knows nothing yet of what was said.
     fn slow_members(config: Config, slow: u32, crashes: u32) -> (usize, Duration) {
         let latency = Latency { base: Duration::from_millis(20), mean: Duration::from_millis(30) };
@@ -105,7 +106,7 @@ mod section_5_slow_members {
         (false_deaths, median(first))
     }
 
-    /// `slower`: by how many per cent the crashes may be seen later.
+    /// `slower`: percentage by which crashes may be seen later.
     fn compare(slow: u32, crashes: u32, slower: u32) {
         let measure = |name, mut config: Config, alpha| {
             config.probe.alpha = alpha;
@@ -162,7 +163,7 @@ mod section_5_slow_members {
 mod preset_lan {
     use super::*;
 
-    /// One after the other crashes; when each was seen first and by all, at the median.
+    /// Crashes members one after the other. Returns the median times until each was seen first, and by all.
     fn crashes(nodes: u32, crashes: u32, seed: u64) -> (Duration, Duration) {
         let mut cluster = settled(nodes, Config::lan(), seed);
         let deaths = watch_deaths(&mut cluster);
@@ -199,7 +200,7 @@ mod preset_lan {
         assert!(first < 9 * SECOND && last < 11 * SECOND, "{first:?}, {last:?}");
     }
 
-    /// Deaths reported among 100 nodes that are all well, while datagrams are lost.
+    /// Counts deaths reported among 100 healthy nodes while datagrams are lost.
     fn false_deaths(loss: u32, time: Duration, seed: u64) {
         const NODES: u32 = 100;
         let mut cluster = settled(NODES, Config::lan(), seed);
