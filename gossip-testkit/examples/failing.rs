@@ -9,7 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant};
-use gossip_testkit::{Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check, shrink};
+use gossip_testkit::{
+    Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check, shrink,
+};
 
 /// Sends everything once.
 #[derive(Debug)]

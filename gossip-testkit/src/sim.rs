@@ -412,7 +412,9 @@ impl<M: Machine> Simulator<M> {
 
     /// Returns true if a process of this id runs that has not left.
     fn is_there(&self, id: Addr) -> bool {
-        let lives = |node: Addr| self.id(node) == id && self.machine(node).is_some_and(|machine| !machine.has_left());
+        // A machine may speak of a node that there is not: of one whose address was damaged on the way, for instance.
+        let known = |node: Addr| self.slots.get(node.index()).is_some_and(|slot| slot.id == id);
+        let lives = |node: Addr| known(node) && self.machine(node).is_some_and(|machine| !machine.has_left());
         lives(id) || self.twins.iter().any(|&node| lives(node))
     }
 

@@ -1,4 +1,4 @@
-//! What can be wrong around a machine: a framing and a transport, each with a bug.
+//! Surroundings of a machine, each with a bug: a framing and a transport.
 
 use std::collections::BTreeSet;
 
