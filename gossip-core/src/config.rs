@@ -116,6 +116,9 @@ settings! {
         period: Duration,
         /// Time that a ping waits for its ack before other members are asked to ping; less than `period`.
         timeout: Duration,
+        /// Number of times that a ping is repeated within its period while nobody answers, at most 31: a lost datagram makes no
+        /// suspicion then. The pauses follow measured round trips. 0: never, as in SWIM's paper.
+        repeat: u32,
         /// Number of members asked to ping (`k` in SWIM, section 4.1).
         indirect: u32,
         /// Shortest suspicion, in units of `max(1, log10 n)` periods (`α` in Lifeguard).
@@ -255,6 +258,7 @@ impl Config {
             probe: Probe {
                 period: second,
                 timeout: Duration::from_millis(500),
+                repeat: 16,
                 indirect: 3,
                 alpha: 2,
                 beta: 6,

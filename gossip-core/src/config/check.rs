@@ -46,6 +46,7 @@ impl Config {
         within("max_datagram", self.max_datagram, MIN_DATAGRAM..=65_507)?;
         span("probe.period", probe.period, 2 * MS..=HOUR)?;
         span("probe.timeout", probe.timeout, MS..=probe.period - MS)?;
+        within("probe.repeat", probe.repeat, 0..=31)?;
         within("probe.indirect", probe.indirect, 0..=16)?;
         within("probe.alpha", probe.alpha, 1..=100)?;
         within("probe.beta", probe.beta, 1..=100)?;

@@ -20,7 +20,7 @@ use crate::config::{Exchange, Policy, Response};
 use crate::outbox::{HotKey, HotSlot, Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
-use crate::wire::{Item, Message};
+use crate::wire::{Feedback, Item, Message, Round, Rumor};
 use hot::{Hot, HotList};
 
 /// How many rumor messages may wait for their feedback; what is not answered by then is forgotten.
@@ -342,7 +342,7 @@ impl<A: Address> Rumors<A> {
             self.outstanding[usize::from(number) % OUTSTANDING] =
                 Some(Outstanding { number, to: to.clone(), items: sent });
         }
-        (Some(Message::Rumor { number, feedback, pull, items }), at)
+        (Some(Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))), at)
     }
 }
 
@@ -362,7 +362,7 @@ impl<A: Address> Rumors<A> {
     pub(crate) fn feedback(
         &mut self,
         from: &A,
-        (number, useful, spared): (u16, u64, u64),
+        Feedback { number, useful, spared }: Feedback,
         rng: &mut impl Rng,
     ) -> Vec<u64> {
         let known = |one: &mut Outstanding<A>| one.number == number && one.to == *from;
@@ -453,7 +453,7 @@ impl<A: Address> Rumors<A> {
                     stale.push(place);
                     continue;
                 };
-                if push(&Message::Mail(item)) {
+                if push(&Message::Rumor(Rumor::Mail(item))) {
                     sent.push(place);
                     share -= len;
                     left -= len;

@@ -18,6 +18,7 @@ pub(crate) fn plain() -> Config {
     let mut config = Config::lan();
     let probe = &mut config.probe;
     (probe.max_health, probe.confirmations, probe.beta, probe.buddy, probe.nack) = (0, 0, 1, false, false);
+    probe.repeat = 0;
     config
 }
 
