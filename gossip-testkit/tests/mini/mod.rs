@@ -128,7 +128,7 @@ struct Held {
 struct Peer {
     /// The process that was last heard.
     boot: u64,
-    /// How much of the log it has.
+    /// Length of the log that it has acknowledged.
     acked: u64,
     heard: Instant,
 }
@@ -139,7 +139,7 @@ pub(crate) struct Mini {
     bug: Option<Bug>,
     boot: u64,
     items: BTreeMap<Key, Held>,
-    /// What was learned, in order; a key stands where it changed last.
+    /// Keys in the order of their last change.
     log: Vec<Key>,
     peers: BTreeMap<Addr, Peer>,
     turn: usize,
