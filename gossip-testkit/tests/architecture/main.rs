@@ -1,4 +1,5 @@
-//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
+//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Each rule is also
+//! shown a tree that breaks it, since a checker never seen failing is not trusted.
 
 mod language;
 mod sources;
