@@ -24,7 +24,7 @@ use super::epidemic::Impossible;
 use crate::cluster::Cluster;
 use crate::sim::Latency;
 
-pub use advise::{Advice, Sweep};
+pub use advise::{Advice, Advise, Answer, Verdict};
 pub use detect::{Detect, Detection};
 pub use idle::{Idle, Rest};
 pub use join::{Join, Joined};
@@ -56,6 +56,20 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Returns the preset of this name: `local`, `lan` or `wan`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Local, Self::Lan, Self::Wan].into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// Name, as a configuration file spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+
     /// The configuration.
     pub fn config(self) -> Config {
         match self {
@@ -65,7 +79,7 @@ impl Preset {
         }
     }
 
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub fn latency(self) -> Latency {
         let micros = |base, mean| Latency { base: Duration::from_micros(base), mean: Duration::from_micros(mean) };
         match self {

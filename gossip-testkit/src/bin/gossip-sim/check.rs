@@ -9,6 +9,7 @@ use gossip_testkit::lab::trials;
 use gossip_testkit::{Addr, Checker, Command, Counters, Failure as Violated, Machine, Scenario, Swarm};
 use serde::Serialize;
 
+use crate::arguments::{Real, Setup};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -39,6 +40,13 @@ pub(crate) struct Arguments {
     /// How many nodes they have, such as 2..=12
     #[arg(long, value_name = "A..=B", default_value = "2..=12", value_parser = nodes)]
     nodes: RangeInclusive<u32>,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+/// Returns the checker of a setup: of the standard one that which `run` makes, so that a failure says so.
+pub(crate) fn checker(real: &Real) -> Checker<Node<Addr>> {
+    if real.standard { Checker::default() } else { Checker::new(real.config.clone()).latency(real.latency) }
 }
 
 fn nodes(text: &str) -> Result<RangeInclusive<u32>, String> {
@@ -67,6 +75,8 @@ struct Found<'a> {
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let real = self.setup.load()?;
+        real.config.check().map_err(|error| Failure::Flag { flag: "config".into(), bound: error.to_string() })?;
         let swarm = Swarm { nodes: self.nodes.clone(), ..Swarm::default() };
         let progress = Progress::new(self.cases.into());
         let (mut total, mut faults, mut done) = (Counters::default(), 0, 0);
@@ -74,13 +84,13 @@ impl Arguments {
             let batch = BATCH.min(self.cases - done);
             let numbers = trials(batch, seed.wrapping_add(u64::from(done) << 32), &|| progress.step(), |number| {
                 let scenario: Scenario<Command> = swarm.scenario(number);
-                let report = Checker::<Node<Addr>>::default().run(&scenario);
+                let report = checker(&real).run(&scenario);
                 (number, scenario.plan.faults.len() as u64, report.ok().map(|report| report.counters))
             });
             for (number, planned, counters) in numbers {
                 let Some(counters) = counters else {
                     drop(progress);
-                    return failed(&swarm.scenario(number), output);
+                    return failed(&real, &swarm.scenario(number), output);
                 };
                 total += counters;
                 faults += planned;
@@ -99,7 +109,7 @@ impl Arguments {
 }
 
 /// Runs a scenario that has failed again and again, until it is the smallest that does, and tells of it.
-fn failed(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
+fn failed(real: &Real, scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
     let progress = Rc::new(Progress::new(MOST_RUNS.into()));
     let bar = progress.clone();
     // Its invariants are made anew for each run.
@@ -107,7 +117,7 @@ fn failed(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failu
         bar.step();
         Pulse
     };
-    let result = Checker::<Node<Addr>>::default().most_runs(MOST_RUNS).invariant(felt).check(scenario);
+    let result = checker(real).most_runs(MOST_RUNS).invariant(felt).check(scenario);
     drop(progress);
     match result {
         Err(failure) => show(&failure, output),
@@ -146,12 +156,17 @@ pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failur
 
 #[cfg(test)]
 mod tests {
+    use gossip_core::Config;
+    use gossip_testkit::Latency;
+
     use super::*;
 
     #[test]
     fn a_failure_that_does_not_happen_again_is_one() {
         let fine: Scenario<Command> = Swarm::default().scenario(7);
-        let failure = failed(&fine, &mut Output::new(true)).unwrap_err();
+        let (config, latency) = (Config::lan(), Latency::default());
+        let real = Real { name: "lan".into(), config, latency, standard: true };
+        let failure = failed(&real, &fine, &mut Output::new(true)).unwrap_err();
         assert_eq!(failure.to_string(), "error: case 7 failed, and did not when it was run again");
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::arguments::{self, Nodes, Svg, Trials};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
-use crate::picture::{Curve, Picture};
+use crate::picture::{Curve, Picture, Point};
 use crate::progress::Progress;
 
 /// What the fields mean that programs get.
@@ -103,8 +103,11 @@ impl Arguments {
                 let mut measured = measure(&epidemics.each_ref(), self.trials.trials, seed)?;
                 // Where a residue is counted, too few were missed to draw a point.
                 measured.retain(|cell| cell.residue.error() < cell.residue.mean / 5.0);
-                let points = measured.iter().map(|cell| (cell.traffic.mean, cell.residue.mean)).collect();
-                picture.curve(Curve::new(name.to_owned(), points));
+                let point = |cell: &Measured| {
+                    let Measured { traffic, residue, .. } = cell;
+                    Point { traffic: traffic.mean, residue: residue.mean, error: residue.error() }
+                };
+                picture.curve(Curve { name: name.to_owned(), points: measured.iter().map(point).collect() });
             }
             picture.draw("this configuration", &file)
         })

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gossip_core::Node;
-use gossip_testkit::{Addr, Checker, Command, Scenario};
+use gossip_testkit::{Command, Scenario};
 use serde::Serialize;
 
+use crate::arguments::Setup;
 use crate::check;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -28,6 +28,8 @@ const FIELDS: &str = concat!(
 pub(crate) struct Arguments {
     /// The scenario, as `check` prints it
     file: PathBuf,
+    #[command(flatten)]
+    setup: Setup,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,7 +50,9 @@ impl Arguments {
         let file = self.file.display().to_string();
         let text = fs::read_to_string(&self.file).map_err(|reason| Failure::File { file: file.clone(), reason })?;
         let scenario: Scenario<Command> = text.parse().map_err(|reason| Failure::Scenario { file, reason })?;
-        let (result, lines) = Checker::<Node<Addr>>::default().trace(&scenario, usize::MAX);
+        let real = self.setup.load()?;
+        real.config.check().map_err(|error| Failure::Flag { flag: "config".into(), bound: error.to_string() })?;
+        let (result, lines) = check::checker(&real).trace(&scenario, usize::MAX);
         for line in &lines {
             output.object(&Line { trace: line })?;
             output.note(line)?;

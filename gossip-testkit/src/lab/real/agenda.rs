@@ -45,6 +45,18 @@ pub(super) fn measure(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pu
     usage
 }
 
+/// Adds up the traffic of consecutive times.
+pub(super) fn sum(parts: &[Usage]) -> Usage {
+    let mut parts = parts.iter().copied();
+    let first = parts.next().expect("there is something to add up");
+    parts.fold(first, |sum, part| Usage {
+        time: sum.time + part.time,
+        datagrams: sum.datagrams + part.datagrams,
+        bytes: sum.bytes + part.bytes,
+        ..part
+    })
+}
+
 /// Lets time pass.
 pub(super) fn pass(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pulse<'_>) {
     let end = cluster.now() + time;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gossip_core::{Config, Membership, Node, Update};
 
 use super::observed::{bodies, marked};
-use super::{MAX_KEYS, Observed, PATIENCE, Preset, Pulse, Restless, Setting, Unfinished, possible, until_each};
+use super::{MAX_KEYS, Observed, PATIENCE, Pulse, Restless, Setting, Unfinished, possible, until_each};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::Impossible;
@@ -29,8 +29,10 @@ pub struct Reconcile {
     pub items: u32,
     /// How many of them only one has, both taken together; at most twice as many.
     pub difference: u32,
-    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
+    /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
+    /// Configuration of both. Membership, direct mail and the share of one writer are set by the experiment.
+    pub config: Config,
 }
 
 /// What it cost.
@@ -98,7 +100,7 @@ impl Reconcile {
         let most = MAX_KEYS - self.difference / 2;
         let bound = format!("must be from 0 to {most}: with half of the difference no more than {MAX_KEYS}");
         Impossible::unless(self.items <= most, "items", bound)?;
-        possible(2, &Preset::Lan.config(), self.loss)
+        possible(2, &self.config, self.loss)
     }
 
     /// Runs it.
@@ -107,7 +109,7 @@ impl Reconcile {
     /// See [`check`](Self::check); two replicas that do not come to hold the same before anything is measured.
     pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Reconciliation, Unfinished> {
         self.check()?;
-        let mut config: Config = Preset::Lan.config();
+        let mut config = self.config.clone();
         // Anti-entropy alone: nobody is probed, nothing is mailed.
         config.membership = Membership::Given;
         config.mail.fanout = 0;
