@@ -32,14 +32,14 @@ pub struct Recording {
     pub changes: Vec<Change>,
     /// Changes of how nodes see members, in order.
     pub opinions: Vec<Opinion>,
-    /// How the run ended.
+    /// End of the run.
     pub outcome: Ending,
 }
 
 /// A line of the trace, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Happening {
-    /// When.
+    /// Time of it.
     pub at: u64,
     /// The line without its time.
     pub text: String,
@@ -109,7 +109,7 @@ pub enum Kind {
 /// A change of what a node holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// When.
+    /// Time of it.
     pub at: u64,
     /// The node.
     pub node: u32,
@@ -124,13 +124,13 @@ pub struct Change {
 /// A change of how a node sees a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Opinion {
-    /// When.
+    /// Time of it.
     pub at: u64,
     /// The node whose opinion it is.
     pub node: u32,
     /// The member.
     pub of: u32,
-    /// How it is seen: `Alive`, `Suspect`, `Dead` or `Left`; none if the node starts anew and knows nobody.
+    /// The member's status as seen there: `Alive`, `Suspect`, `Dead` or `Left`; none if the node starts anew and knows nobody.
     pub status: Option<String>,
 }
 
@@ -151,13 +151,13 @@ pub enum Ending {
     Violated {
         /// Its name.
         invariant: String,
-        /// When.
+        /// Time of it.
         at: u64,
-        /// What was wrong.
+        /// Description of the violation.
         message: String,
         /// The owners of two views that differ and should not; none if that is not the matter.
         views: Option<[String; 2]>,
-        /// How they differ: `-` for the first one's items, `+` for the second one's.
+        /// Differing items: `-` for the first one's items, `+` for the second one's.
         difference: Vec<String>,
     },
 }
@@ -165,7 +165,7 @@ pub enum Ending {
 impl Recording {
     /// Runs a scenario and writes it down.
     pub fn of<M: Machine<Command: Display>>(checker: Checker<M>, scenario: &Scenario<M::Command>) -> Self {
-        let period = checker.limits().period.as_micros() as u64;
+        let period = checker.expectations().period.as_micros() as u64;
         let notes = Rc::new(RefCell::new(Notes::default()));
         let taken = notes.clone();
         let checker = checker.invariant(move |_| Clerk(taken.clone()));

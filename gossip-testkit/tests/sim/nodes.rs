@@ -262,13 +262,30 @@ fn a_replay_shows_what_happened() {
     for told in ["0 starts", "sends probe to", "LOST", "did Put", "converged after"] {
         assert!(text.contains(told), "{told}:\n{text}");
     }
-    explained("replay", &["trace", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
+    explained("replay", &["trace", "hash", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
     let again = objects(&format!("{line} --seed 9"));
     let objects = objects(&line);
     assert_eq!(objects, again, "the seed is the scenario's");
     let (last, trace) = objects.split_last().expect("there is something to tell");
     assert!(trace.iter().all(|line| line["trace"].is_string()) && trace.len() > 100);
     assert!(number(last, "datagrams") > 10.0 && number(last, "simulated_s") > 5.0, "{last:?}");
+}
+
+#[test]
+fn a_page_of_a_replay_needs_nothing_else() {
+    let line = scenario("page.txt", "seed 3\nnodes 0-2\nat 2s node 1: put \"a\" \"</script>\"\n");
+    let file = temporary("page.html");
+    assert_eq!(out(&format!("{line} --html {}", file.display())), out(&line), "the trace is printed all the same");
+    let page = fs::read_to_string(&file).expect("it was written");
+    let (_, rest) = page.split_once("type=\"application/json\">").expect("the recording is there");
+    let recording: Value = serde_json::from_str(rest.split_once("</script>").expect("it ends").0).expect("JSON");
+    assert!(recording["scenario"].as_str().expect("a text").contains("put \"a\" \"</script>\""));
+    let last = objects(&line).pop().expect("an object");
+    assert_eq!(recording["outcome"]["trace"], last["hash"]);
+    assert!(!page.contains("@@") && !page.contains("src=") && !page.contains("http"), "all is on the page");
+    let output = sim(&format!("{line} --html {}", temporary("no-such-directory/x.html").display()));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --html "), "{output:?}");
 }
 
 /// No fault of the node's: nobody converges who hears nothing, and a plan may say so.

@@ -38,10 +38,10 @@ pub(crate) struct Arguments {
     cluster: Cluster,
     #[command(flatten)]
     loss: Loss,
-    /// Which share of the nodes is to be reached: 0.9999, or 99.99%
+    /// Share of the nodes that is to be reached: 0.9999, or 99.99%
     #[arg(long, value_name = "P", default_value = "99.99%", value_parser = reach)]
     reach: f64,
-    /// In which time, such as 500ms or 2s
+    /// Time in which they are to be reached, such as 500ms or 2s
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     within: Duration,
 }

@@ -42,7 +42,7 @@ pub(crate) fn loss_of_interest() -> impl TypedValueParser<Value = LossOfInterest
 /// Number of sites of an epidemic in cycles.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Nodes {
-    /// How many sites there are
+    /// Number of sites
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_NODES)))]
     pub(crate) nodes: u32,
 }
@@ -101,7 +101,7 @@ impl Setup {
 /// Size, configuration and losses of a cluster of real nodes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cluster {
-    /// How many nodes there are
+    /// Number of nodes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(real::MAX_NODES)))]
     pub(crate) nodes: u32,
     #[command(flatten)]
@@ -111,7 +111,7 @@ pub(crate) struct Cluster {
 /// The share of datagrams that the network loses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Loss {
-    /// Which share of all datagrams is lost: 0.3, or 30%
+    /// Share of all datagrams that is lost: 0.3, or 30%
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
     pub(crate) loss: f64,
 }
@@ -171,7 +171,7 @@ pub(crate) fn millis(time: Option<Duration>) -> Option<f64> {
 /// Number of trials of a command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trials {
-    /// How many runs the figures are the mean of
+    /// Number of runs that the figures are the mean of
     #[arg(long, value_name = "T", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) trials: u32,
 }

@@ -14,13 +14,13 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// So many scenarios at a time, after which a failure is looked into.
+/// Number of scenarios at a time, after which a failure is looked into.
 const BATCH: u32 = 64;
 const MOST_NODES: u32 = 64;
-/// So often at most a scenario is run to make it smaller.
+/// Largest number of runs to make a scenario smaller.
 const MOST_RUNS: u32 = 3_000;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  cases               scenarios that were run\n",
@@ -34,10 +34,10 @@ const FIELDS: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many scenarios
+    /// Number of scenarios
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     cases: u32,
-    /// How many nodes they have, such as 2..=12
+    /// Number of nodes that they have, such as 2..=12
     #[arg(long, value_name = "A..=B", default_value = "2..=12", value_parser = nodes)]
     nodes: RangeInclusive<u32>,
     #[command(flatten)]
@@ -142,7 +142,7 @@ fn fickle(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failu
     Err(Failure::Shown(format!("error: case {} failed, and did not when it was run again", scenario.seed)))
 }
 
-/// What failed, with its explanation as comments, so that all of it is a scenario.
+/// Prints a failure with its explanation as comments, so that all of it is a scenario.
 pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
     output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
     // Whoever holds the text need not be told how to replay it.

@@ -40,17 +40,17 @@ pub(crate) struct Arguments {
     cluster: Cluster,
     #[command(flatten)]
     loss: Loss,
-    /// How many nodes crash, at most half of them [default: 5, or half of the nodes]
+    /// Number of nodes that crash, at most half of them [default: 5, or half of the nodes]
     #[arg(long, value_name = "K")]
     kill: Option<u32>,
-    /// How long it is looked at, in simulated minutes
+    /// Duration of the experiment, in simulated minutes
     #[arg(long, value_name = "M", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
-    /// Which share of the members is held up now and then, for 5 to 20 s; one at
+    /// Share of the members that is held up now and then, for 5 to 20 s; one at
     /// least neither crashes nor is held up
     #[arg(long, value_name = "P", default_value = "0", value_parser = share)]
     pause: f64,
-    /// Whether Lifeguard's extensions of SWIM are used; both to compare
+    /// Use of Lifeguard's extensions of SWIM; both to compare
     #[arg(long, value_name = "USE", default_value = "on")]
     lifeguard: Lifeguard,
     #[command(flatten)]

@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written.
     #[error("error: standard output: {0}")]
     Output(#[from] io::Error),
+    /// The page cannot be written.
+    #[error("error: --html {file}: {reason}")]
+    Page { file: String, reason: io::Error },
     /// The picture cannot be written.
     #[error("error: --svg {file}: {reason}")]
     Picture { file: String, reason: String },
@@ -63,7 +66,7 @@ impl Failure {
                 eprintln!("{self}");
                 ExitCode::from(2)
             }
-            Self::Output(_) | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
+            Self::Output(_) | Self::Page { .. } | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
                 eprintln!("{self}");
                 ExitCode::FAILURE
             }

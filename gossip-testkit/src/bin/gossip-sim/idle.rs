@@ -36,13 +36,13 @@ const FIELDS: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many nodes there are; several: 10,100,1000
+    /// Number of nodes; several: 10,100,1000
     #[arg(long, value_name = "N", required = true, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]
     nodes: Vec<u32>,
-    /// How many entries everybody holds; several: 0,1000
+    /// Number of entries that everybody holds; several: 0,1000
     #[arg(long, value_name = "K", default_value = "0", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     keys: Vec<u32>,
-    /// How long it is looked at, in simulated seconds
+    /// Duration of the experiment, in simulated seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  seconds             until all have seen all\n",

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 /// The simulated seconds before the measurement, and a few after it.
 const PULSES: u64 = 100;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  identification_bytes  sent to find out what differs\n",
@@ -29,10 +29,10 @@ const FIELDS: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many entries each holds
+    /// Number of entries that each holds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     items: u32,
-    /// How many entries only one of them holds: at most twice as many
+    /// Number of entries that only one of them holds: at most twice as many
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=2 * i64::from(MAX_KEYS)))]
     difference: u32,
     #[command(flatten)]

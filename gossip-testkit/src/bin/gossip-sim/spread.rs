@@ -33,7 +33,7 @@ const FIELDS: &str = concat!(
 pub(crate) struct Arguments {
     #[command(flatten)]
     cluster: Cluster,
-    /// Which share of all datagrams is lost: 0.3, or 30%; several: 0,10%,30%
+    /// Share of all datagrams that is lost: 0.3, or 30%; several: 0,10%,30%
     #[arg(long, value_name = "P", default_value = "0", value_delimiter = ',', value_parser = share)]
     loss: Vec<f64>,
     /// To how many others a rumor goes in a round

@@ -10,7 +10,7 @@ use crate::output::{Output, figure};
 use crate::picture::{Curve, Picture, Point};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json, an object for each row:\n",
     "  table          which: exchange, response and loss of interest\n",

@@ -79,7 +79,7 @@ pub struct Advice {
     pub reached: Proportion,
     /// Number of puts that this was seen in.
     pub puts: usize,
-    /// When 50, 99 and 100 % of the nodes were reached, the medians over the puts; none if most were later than asked.
+    /// Times at which 50, 99 and 100 % of the nodes were reached, the medians over the puts; none if most were later than asked.
     pub times: [Option<Duration>; 3],
     /// Bytes sent per node and second at four puts a second, all included.
     pub bytes_per_node_second: Estimate,

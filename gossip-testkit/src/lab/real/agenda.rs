@@ -1,4 +1,4 @@
-//! What is to happen to a cluster at certain times.
+//! Things that are to happen to a cluster at certain times.
 
 use std::time::Duration;
 

@@ -23,22 +23,22 @@ use crate::lab::Impossible;
 use crate::scenario::Dice;
 use crate::sim::{Latency, Verdict};
 
-/// How long members are held up, in milliseconds, and how long they are well between.
+/// Milliseconds for which members are held up, and are well between.
 const PAUSE: (u64, u64) = (5_000, 20_000);
 const RUN: (u64, u64) = (10_000, 60_000);
 
 /// The experiment: members crash one after another while others, perhaps, are held up now and then.
 #[derive(Debug, Clone)]
 pub struct Detect {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
     /// Latency of datagrams.
     pub latency: Latency,
     /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
-    /// How many of them crash: at most half.
+    /// Number of those that crash: at most half.
     pub kill: u32,
     /// Share of members whose datagrams, in and out, are held up now and then, for 5 to 20 s. At least one member neither
     /// crashes nor is held up, and sees it.
@@ -53,7 +53,7 @@ pub struct Detect {
 pub struct Detection {
     /// Per crash, how long after it each witness saw it, in order.
     pub seen: Vec<Vec<Duration>>,
-    /// How many witnesses there were to each.
+    /// Number of witnesses of each.
     pub witnesses: usize,
     /// Events at any member that say that a member is suspected which was well all the time.
     pub false_suspicions: u64,
@@ -64,12 +64,12 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// When a crash was first seen, the median of all; none if most never were.
+    /// Time until a crash was first seen, the median of all; none if most never were.
     pub fn first(&self) -> Option<Duration> {
         median(&self.seen, 1)
     }
 
-    /// When all had seen it, likewise.
+    /// Time until all had seen it, likewise.
     pub fn all(&self) -> Option<Duration> {
         median(&self.seen, self.witnesses)
     }
@@ -96,12 +96,12 @@ struct Cast {
 }
 
 impl Detect {
-    /// How often the pulse is felt, about.
+    /// Number of pulses, about.
     pub fn pulses(&self) -> u64 {
         150 + self.time.as_secs() * 10
     }
 
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.

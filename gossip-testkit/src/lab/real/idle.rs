@@ -29,19 +29,19 @@ const VALUE: usize = 32;
 /// all, as after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How many entries each holds, up to what the configuration allows.
+    /// Number of entries that each holds, up to what the configuration allows.
     pub keys: u32,
-    /// How long it is looked at; something.
+    /// Duration of the experiment; more than none.
     pub time: Duration,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub latency: Latency,
 }
 
-/// What a cluster does that has nothing to do.
+/// Traffic and state of a cluster that has nothing to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rest {
@@ -51,21 +51,21 @@ pub struct Rest {
     pub bytes_per_node_second: Estimate,
     /// The largest datagram of that time, where [`Usage::largest_ever`] is that of the start, too.
     pub largest: usize,
-    /// When it began to be looked at, by the nodes' clocks.
+    /// Beginning of the measurement, by the nodes' clocks.
     pub from: Instant,
-    /// When that ended.
+    /// End of the measurement.
     pub to: Instant,
     /// All that some of the nodes were called with.
     pub logs: Vec<Log>,
 }
 
 impl Idle {
-    /// How often the pulse is felt, about.
+    /// Number of pulses, about.
     pub fn pulses(&self) -> u64 {
         150 + self.time.as_secs() * 10
     }
 
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.

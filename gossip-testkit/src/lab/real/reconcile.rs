@@ -15,7 +15,7 @@ use crate::node::Command;
 use crate::plan::Links;
 use crate::sim::{Datagram, Latency};
 
-/// How long a value is.
+/// Length of a value in bytes.
 const VALUE: usize = 32;
 /// Always the same, so that causes and effects can be told apart by their times.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -25,9 +25,9 @@ const AGE: Duration = Duration::from_secs(70);
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Reconcile {
-    /// How many entries each replica has; with half of the difference at most [`MAX_KEYS`](super::MAX_KEYS).
+    /// Number of entries of each replica; with half of the difference at most [`MAX_KEYS`](super::MAX_KEYS).
     pub items: u32,
-    /// How many of them only one has, both taken together; at most twice as many.
+    /// Number of those that only one has, both taken together; at most twice as many.
     pub difference: u32,
     /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
@@ -35,7 +35,7 @@ pub struct Reconcile {
     pub config: Config,
 }
 
-/// What it cost.
+/// Cost of the reconciliation.
 #[derive(Debug, Copy, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Reconciliation {
@@ -47,13 +47,13 @@ pub struct Reconciliation {
     pub datagrams: u64,
     /// The longest chain of answers to answers, in pairs.
     pub round_trips: u32,
-    /// How long it took from the first datagram.
+    /// Time from the first datagram.
     pub time: Duration,
-    /// Whether both hold the same in the end.
+    /// True if both hold the same in the end.
     pub equal: bool,
 }
 
-/// What a tap writes down.
+/// Notes of the tap.
 #[derive(Debug, Default)]
 struct Ledger {
     begun: Option<Duration>,
@@ -89,7 +89,7 @@ impl Ledger {
 }
 
 impl Reconcile {
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
@@ -174,7 +174,7 @@ fn write(cluster: &mut Cluster<Observed>, node: u32, numbers: std::ops::Range<u3
     }
 }
 
-/// How many bytes the newest of the entries takes on the wire: all of them take as many, but for a varint of a counter.
+/// Number of bytes that the newest entry takes on the wire: all of them take as many, but for a varint of a counter.
 fn update_size(node: &Node<Addr>) -> u64 {
     let newest = |update: &Update<Addr>| match update {
         Update::Entry(entry) => Some(entry.stamp),

@@ -17,7 +17,7 @@ use crate::node::Command;
 use crate::scenario::Dice;
 use crate::sim::Latency;
 
-/// How long after a put the last node may learn of it.
+/// Time after a put in which the last node may learn of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A value that is worth offering by its hash.
 const VALUE: usize = 64;
@@ -28,9 +28,9 @@ const PUTS: u32 = 5;
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Spread {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
     /// Latency of datagrams.
     pub latency: Latency,
@@ -49,12 +49,12 @@ pub struct Course {
     pub bytes_per_node: Estimate,
     /// Datagrams likewise.
     pub datagrams_per_node: Estimate,
-    /// How often the body was received, per node and put.
+    /// Number of times the body was received, per node and put.
     pub copies_per_node: f64,
 }
 
 impl Course {
-    /// When this share of the nodes knew, the median of all puts; none if most never got there.
+    /// Time at which this share of the nodes knew, the median of all puts; none if most never got there.
     pub fn share(&self, share: f64) -> Option<Duration> {
         median(&self.puts, ((self.nodes as f64 * share).ceil() as usize).max(1))
     }
@@ -67,7 +67,7 @@ impl Course {
         times.into_iter().zip(1_u32..).map(|(time, known)| (time, f64::from(known) / all)).collect()
     }
 
-    /// When this share of the nodes knew: of the earliest put and of the latest. None if one never got there.
+    /// Times at which this share of the nodes knew: of the earliest put and of the latest. None if one never got there.
     pub fn range(&self, share: f64) -> Option<(Duration, Duration)> {
         let needed = ((self.nodes as f64 * share).ceil() as usize).max(1);
         let times: Option<Vec<_>> = self.puts.iter().map(|put| put.get(needed - 1).copied()).collect();
