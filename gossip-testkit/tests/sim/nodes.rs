@@ -1,4 +1,4 @@
-//! The commands that run real nodes.
+//! Commands that run real nodes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,7 @@ fn scenario(name: &str, text: &str) -> String {
 #[test]
 fn json_has_the_fields_of_each_command() {
     let commands = [
-        (
-            SPREAD,
-            "loss t50_ms t99_ms t100_ms bytes_per_node datagrams_per_node copies_per_node",
-        ),
+        (SPREAD, "loss t50_ms t99_ms t100_ms bytes_per_node datagrams_per_node copies_per_node"),
         (
             IDLE,
             "nodes keys bytes_per_node_s datagrams_per_node_s largest_datagram cpu_us_per_node_s heap_bytes_per_member",
@@ -76,9 +73,8 @@ fn every_value_of_a_list_has_a_row() {
 #[test]
 fn lifeguard_spares_the_well_among_members_that_are_held_up() {
     let rows = objects("detect --nodes 48 --kill 0 --pause 30% --minutes 5 --lifeguard both");
-    let [with, without] = [&rows[0], &rows[1]].map(|row| {
-        ["false_suspicions", "false_deaths", "false_deaths_at_well"].map(|field| number(row, field))
-    });
+    let [with, without] = [&rows[0], &rows[1]]
+        .map(|row| ["false_suspicions", "false_deaths", "false_deaths_at_well"].map(|field| number(row, field)));
     assert!(without[1] > 50.0, "there is something to save: {without:?}");
     assert!(2.0 * with[0] <= without[0] && 10.0 * with[1] <= without[1], "{with:?} {without:?}");
 }
@@ -100,10 +96,9 @@ fn nodes_are_configured_by_preset_or_file() {
         }
     }
     let bad = temporary("bad.toml");
-    for (text, told) in [
-        ("[rumor]\nfan_out = 3\n", "line 2: unknown field `fan_out`"),
-        ("[rumor]\nfanout = 0\n", "rumor.fanout"),
-    ] {
+    for (text, told) in
+        [("[rumor]\nfan_out = 3\n", "line 2: unknown field `fan_out`"), ("[rumor]\nfanout = 0\n", "rumor.fanout")]
+    {
         fs::write(&bad, text).expect("the directory for this is there");
         for line in [SPREAD, CHECK, &replay] {
             let output = sim(&format!("{line} --config {}", bad.display()));
@@ -155,7 +150,7 @@ fn every_option_does_something() {
         (CHECK.to_owned(), CHECK.replace("2..=4", "5")),
         (ADVISE.to_owned(), ADVISE.replace("6", "7")),
         (ADVISE.to_owned(), ADVISE.replace("0.05", "0.4")),
-        (ADVISE.to_owned(), format!("{ADVISE} --within 5ms")),
+        (ADVISE.to_owned(), ADVISE.replace("95%", "80% --within 5ms")),
         (ADVISE.to_owned(), ADVISE.replace("95%", "99%")),
     ];
     for (one, other) in pairs {
@@ -288,7 +283,7 @@ fn a_page_of_a_replay_needs_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --html "), "{output:?}");
 }
 
-/// No fault of the node's: nobody converges who hears nothing, and a plan may say so.
+/// A plan may cut nodes off for ever: they do not converge, which is no fault of theirs.
 #[test]
 fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
     let line = scenario("fails.txt", "seed 1\nnodes 0-1\nseeds 2\nloss 100% on * -> * from 0s on\n");
@@ -358,9 +353,12 @@ fn pictures_have_axes_legend_and_curves() {
 
 /// Nothing that is drawn reaches down to the signs of the legend but the legend.
 fn legend_beneath(svg: &str) {
-    let height = |line: &str, name: &str| -> Option<f64> { line.split_once(&format!("{name}=\""))?.1.split_once('"')?.0.parse().ok() };
+    let height = |line: &str, name: &str| -> Option<f64> {
+        line.split_once(&format!("{name}=\""))?.1.split_once('"')?.0.parse().ok()
+    };
     let points = |line: &str| -> Vec<f64> {
-        let points = line.split_once("points=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(points, _)| points);
+        let points =
+            line.split_once("points=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(points, _)| points);
         points.split_whitespace().filter_map(|point| point.split_once(',')?.1.parse().ok()).collect()
     };
     let (mut curves, mut legend) = (0.0_f64, f64::MAX);

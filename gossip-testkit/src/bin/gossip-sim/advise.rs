@@ -119,7 +119,11 @@ impl Arguments {
         };
         let question = format!("{} of {nodes} nodes within {within:?} at {} loss", percent(reach), percent(loss));
         let header = ["", "does", "fanout", "ms", "reached", "at least", "50 %", "99 %", "100 % (ms)", "bytes/s"];
-        output.table(&format!("{question}: {name} and others"), header, &answer.rows.iter().map(cells).collect::<Vec<_>>())?;
+        output.table(
+            &format!("{question}: {name} and others"),
+            header,
+            &answer.rows.iter().map(cells).collect::<Vec<_>>(),
+        )?;
         let cost = |row: &Advice| figure(row.bytes_per_node_second.mean);
         let seen = format!("{} % reached, at least {} %", exact(own.reached.share), exact(own.reached.low));
         output.note(&match own.verdict {
@@ -134,7 +138,8 @@ impl Arguments {
         output.note(&if best.own {
             "Nothing that was tried does it for fewer bytes.".to_owned()
         } else {
-            let (more, share) = (if share < 0.0 { "more" } else { "fewer" }, percent((share.abs() * 1e3).round() / 1e3));
+            let (more, share) =
+                (if share < 0.0 { "more" } else { "fewer" }, percent((share.abs() * 1e3).round() / 1e3));
             let (fanout, interval) = (best.fanout, best.interval);
             format!("Cheapest: fanout {fanout}, interval {interval:?}: {} bytes/s, {share} {more}.", cost(best))
         })

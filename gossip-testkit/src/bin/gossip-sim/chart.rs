@@ -87,9 +87,8 @@ impl Chart {
         let coloured = || self.curves.iter().zip(COLOURS.into_iter().cycle());
         for (curve, colour) in coloured() {
             // What is outside of the axes is drawn at their edge.
-            let corners = curve.band.iter().map(|&(x, y)| {
-                (x.clamp(start, end), y.clamp(self.y.range.start, self.y.range.end))
-            });
+            let corners =
+                curve.band.iter().map(|&(x, y)| (x.clamp(start, end), y.clamp(self.y.range.start, self.y.range.end)));
             plane.draw_series([Polygon::new(corners.collect::<Vec<_>>(), colour.mix(0.18).filled())])?;
         }
         for (curve, colour) in coloured() {

@@ -138,15 +138,14 @@ fn without_lifeguard(config: &Config) -> Config {
     let mut config = config.clone();
     let probe = &mut config.probe;
     (probe.alpha, probe.beta, probe.confirmations) = (5, 1, 0);
-    (probe.max_health, probe.buddy, probe.nack) = (0, false, false);
+    (probe.max_health, probe.buddy, probe.nack, probe.repeat) = (0, false, false, 0);
     config
 }
 
 /// The cumulative distribution of when all had seen a crash, a step for each, with Wilson's interval around it.
 fn steps(name: &str, seen: &Detection) -> Curve {
     let of = seen.seen.len() as f64;
-    let mut times: Vec<_> =
-        seen.seen.iter().filter_map(|times| times.get(seen.witnesses.checked_sub(1)?)).collect();
+    let mut times: Vec<_> = seen.seen.iter().filter_map(|times| times.get(seen.witnesses.checked_sub(1)?)).collect();
     times.sort_unstable();
     let (mut points, mut ends) = (Vec::new(), Vec::new());
     for (time, number) in times.into_iter().zip(0..) {

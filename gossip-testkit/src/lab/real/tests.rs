@@ -77,7 +77,8 @@ fn nodes_that_need_not_tell_each_other_who_they_are_are_at_rest_as_others_are() 
 
 #[test]
 fn two_replicas_are_made_equal_at_a_price_that_follows_the_difference() {
-    let run = |items, difference, loss| Reconcile { items, difference, loss, config: Config::lan() }.run(3, &|| ()).unwrap();
+    let run =
+        |items, difference, loss| Reconcile { items, difference, loss, config: Config::lan() }.run(3, &|| ()).unwrap();
     let none = run(500, 0, 0.0);
     assert!(none.equal && none.update_bytes == 0 && none.datagrams <= 2, "{none:?}");
     let few = run(500, 9, 0.0);
@@ -160,8 +161,7 @@ fn what_cannot_be_run_is_refused_with_its_bound() {
     let detect = |nodes, kill, pause| {
         Detect { nodes, config: lan().0, latency: lan().1, loss: 0.0, kill, pause, time: SECOND }.run(1, &|| ())
     };
-    let reconcile =
-        |items, difference| Reconcile { items, difference, loss: 0.0, config: lan().0 }.run(1, &|| ());
+    let reconcile = |items, difference| Reconcile { items, difference, loss: 0.0, config: lan().0 }.run(1, &|| ());
     let mut mute = Config::lan();
     mute.rumor.fanout = 0;
     let refusals = [
