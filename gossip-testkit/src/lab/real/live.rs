@@ -212,7 +212,7 @@ impl Live {
         Ok(())
     }
 
-    fn follow(&mut self, name: String, origin: u32) {
+    fn follow(&self, name: String, origin: u32) {
         let now = self.now();
         let subjects = &mut self.notes.borrow_mut().subjects;
         if subjects.len() == MOST_SUBJECTS {
