@@ -136,8 +136,8 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         }
     }
 
-    pub(crate) fn message(&mut self, class: TrafficClass, to: A, message: Message<A>) {
-        self.push(class, to, Intent::Message(message));
+    pub(crate) fn message(&mut self, class: TrafficClass, to: A, message: impl Into<Message<A>>) {
+        self.push(class, to, Intent::Message(message.into()));
     }
 
     /// Takes the intent for the next datagram.
@@ -211,9 +211,10 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Swim;
 
     fn ping(seq: u32) -> Intent<u32> {
-        Intent::Message(Message::Ping { seq })
+        Intent::Message(Message::Swim(Swim::Ping { seq }))
     }
 
     #[test]
@@ -269,7 +270,10 @@ mod tests {
         assert_eq!((outbox.classes[TrafficClass::Probe as usize].len(), outbox.dropped()), (33, 68));
         assert!(matches!(outbox.pop(), Some((TrafficClass::Probe, 2, _))), "the other's still waits");
         let first = outbox.pop();
-        assert!(matches!(first, Some((_, 1, Intent::Message(Message::Ping { seq: 68 })))), "the oldest made room");
+        assert!(
+            matches!(first, Some((_, 1, Intent::Message(Message::Swim(Swim::Ping { seq: 68 }))))),
+            "the oldest made room"
+        );
         while outbox.pop_for(&1).is_some() {}
         assert!(outbox.is_empty() && outbox.waiting.is_empty(), "what is sent is not counted any more");
     }

@@ -23,13 +23,13 @@ use super::bucket::Buckets;
 use super::token::Tokenizer;
 use super::transfer::wire_len;
 use crate::address::Address;
-use crate::config::{self, Exchange as Mode};
+use crate::config;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::Update;
-use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
+use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split, Summary, Symbols, Tokens, Want};
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
@@ -67,16 +67,6 @@ fn cut_of(clock: Instant) -> u32 {
 
 fn instant(cut: u32) -> Instant {
     Instant::from_secs(u64::from(cut))
-}
-
-/// Content of a summary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) cut: u32,
-    pub(crate) count: u64,
-    pub(crate) fingerprint: u64,
-    /// True if its sender has refused updates.
-    pub(crate) partial: bool,
 }
 
 /// Outcome of a page.
@@ -239,14 +229,14 @@ impl<A: Address> AntiEntropy<A> {
         context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Message<A> {
+    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Repair<A> {
         let (count, fingerprint) = context.replica.summary(instant(cut));
-        Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer }
+        Repair::Summary(Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer })
     }
 
     /// Continues with a peer that holds something else: finds the difference.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, answer: Answer, context: &mut Context<'_, A>) {
-        let (token, counts) = match answer {
+    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, context: &mut Context<'_, A>) {
+        let (token, counts) = match theirs.answer {
             Answer::No => return,
             Answer::Brief { token } => (token, None),
             Answer::Full { token, counts } => (token, Some(counts)),
@@ -312,14 +302,14 @@ impl<A: Address> AntiEntropy<A> {
     fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
         let Some(Exchange { peer, cut, token, .. }) = &self.exchange else { return };
         let at = instant(*cut);
-        let message = Message::Sketch {
+        let message = Repair::Sketch(Symbols {
             cut: *cut,
             range,
             count: context.replica.count(range, at),
             exchange: self.settings.exchange,
             tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
             sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), at),
-        };
+        });
         context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
     }
 
@@ -338,8 +328,7 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn on_split(
         &mut self,
         from: &A,
-        range: Range,
-        (theirs, estimate): (u64, u64),
+        Split { range, count: theirs, estimate }: Split,
         context: &mut Context<'_, A>,
     ) {
         let (mode, in_vain) = (self.settings.exchange, self.in_vain);
@@ -361,12 +350,10 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn on_decoded(
         &mut self,
         from: &A,
-        range: Range,
-        found: u64,
-        (want, rivals): (&Prefixes, &[Rival]),
+        Decoded { range, found, want, rivals }: &Decoded,
         context: &mut Context<'_, A>,
     ) {
-        let Some((Exchange { token, .. }, _)) = self.answer(from, range, found, context.now) else { return };
+        let Some((Exchange { token, .. }, _)) = self.answer(from, *range, *found, context.now) else { return };
         let token = *token;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
@@ -386,20 +373,13 @@ impl<A: Address> AntiEntropy<A> {
     // The responder.
 
     /// Handles a Summary, which begins an exchange or answers one begun here. `known`: the peer's address is proved.
-    pub(crate) fn on_summary(
-        &mut self,
-        from: &A,
-        theirs: Summary,
-        answer: Answer,
-        known: bool,
-        context: &mut Context<'_, A>,
-    ) {
+    pub(crate) fn on_summary(&mut self, from: &A, theirs: Summary, known: bool, context: &mut Context<'_, A>) {
         let cut = theirs.cut.min(cut_of(context.clock));
         if !context.replica.reaches_back_to(instant(cut), context.clock) {
             return;
         }
-        if answer != Answer::No {
-            self.proceed(from, cut, theirs, answer, context);
+        if theirs.answer != Answer::No {
+            self.proceed(from, cut, theirs, context);
             return;
         }
         let (count, fingerprint) = context.replica.summary(instant(cut));
@@ -432,15 +412,8 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Handles a Sketch: coded symbols of the peer's items in a range.
-    pub(crate) fn on_sketch(
-        &mut self,
-        from: &A,
-        (cut, range, count): (u32, Range, u64),
-        mode: Mode,
-        tokens: Tokens,
-        sketch: &Sketch,
-        context: &mut Context<'_, A>,
-    ) {
+    pub(crate) fn on_sketch(&mut self, from: &A, symbols: &Symbols, context: &mut Context<'_, A>) {
+        let Symbols { cut, range, count, exchange: mode, tokens, ref sketch } = *symbols;
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
@@ -464,7 +437,7 @@ impl<A: Address> AntiEntropy<A> {
             context.outbox.message(
                 TrafficClass::AntiEntropy,
                 from.clone(),
-                Message::Decoded { range, found, want, rivals },
+                Repair::Decoded(Decoded { range, found, want, rivals }),
             );
             if mode.pulls() {
                 self.send_items(from, difference.ours, context);
@@ -478,9 +451,9 @@ impl<A: Address> AntiEntropy<A> {
         let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
             // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
             self.catch_up(from, (cut, tokens.mine), range, count, context);
-            Message::Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() }
+            Repair::Decoded(Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() })
         } else {
-            Message::Split { range, count: mine, estimate }
+            Repair::Split(Split { range, count: mine, estimate })
         };
         context.outbox.message(TrafficClass::AntiEntropy, from.clone(), answer);
     }
@@ -529,8 +502,8 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Handles a Want: the peer asks for the newer versions of some keys.
-    pub(crate) fn on_want(&mut self, from: &A, token: u32, keys: &[Short], context: &mut Context<'_, A>) {
-        if self.tokenizer.proves(from, token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
+    pub(crate) fn on_want(&mut self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
+        if self.tokenizer.proves(from, *token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
             let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
             self.send_items(from, items, context);
         }
@@ -540,9 +513,7 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn on_pull(
         &mut self,
         from: &A,
-        cut: u32,
-        token: u32,
-        (window, ranges): (u8, Vec<Range>),
+        PullRequest { cut, token, window, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is not later than what this node has agreed to.

@@ -18,7 +18,7 @@ use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{KeyHash, Record, Standing};
-use crate::wire::{Item, Message, Suspicion};
+use crate::wire::{Item, PingReq, Rumor, Suspicion};
 
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
@@ -161,15 +161,8 @@ impl<A: Address> Detector<A> {
         self.prober.on_nack(sender, seq);
     }
 
-    pub(crate) fn on_ping_req(
-        &mut self,
-        now: Instant,
-        from: &A,
-        seq: u32,
-        target: (NodeId, &A),
-        outbox: &mut Outbox<A>,
-    ) {
-        self.prober.on_ping_req(now, from, seq, target, outbox);
+    pub(crate) fn on_ping_req(&mut self, now: Instant, from: &A, request: PingReq<A>, outbox: &mut Outbox<A>) {
+        self.prober.on_ping_req(now, from, request, outbox);
     }
 
     pub(crate) fn on_unreachable(&mut self, to: &A, now: Instant) {
@@ -299,7 +292,7 @@ impl<A: Address> Detector<A> {
     fn warn<R>(&mut self, about: NodeId, context: &mut Context<'_, A, R>) {
         if let (Some(seen), Some(record)) = (self.members.get(about), context.replica.member(about)) {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.own };
-            let warning = Message::Mail(Item::Suspicion(suspicion));
+            let warning = Rumor::Mail(Item::Suspicion(suspicion));
             context.outbox.message(TrafficClass::Probe, record.address.clone(), warning);
             self.prober.ping_now(&record.address, context.outbox);
         }

@@ -22,7 +22,7 @@ use crate::members::Members;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
-use crate::wire::{Item, Message, Suspicion};
+use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim};
 
 /// Probes for others that may be under way.
 const RELAYS: usize = 128;
@@ -164,11 +164,7 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nack.is_some_and(|at| at <= now) {
                 relay.nack = None;
-                context.outbox.message(
-                    TrafficClass::Ack,
-                    relay.requester.clone(),
-                    Message::Nack { seq: relay.their_seq },
-                );
+                context.outbox.message(TrafficClass::Ack, relay.requester.clone(), Swim::Nack { seq: relay.their_seq });
             }
         }
         let Some(period) = self.period else {
@@ -256,19 +252,19 @@ impl<A: Address> Prober<A> {
         probe.again = probe.backoff.next().map(|pause| now + pause);
         // At most `probe.repeat`, which is no larger than a family.
         let seq = probe.seq | probe.repeated.len() as u32;
-        context.outbox.message(TrafficClass::Probe, probe.address.clone(), Message::Ping { seq });
+        context.outbox.message(TrafficClass::Probe, probe.address.clone(), Swim::Ping { seq });
         self.repeated += 1;
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
     fn ping<R>(&self, target: NodeId, address: &A, seq: u32, context: &mut Context<'_, A, R>) {
-        context.outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
+        context.outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
         if self.settings.buddy
             && let Some(seen) = context.members.get(target)
             && seen.status == Status::Suspect
         {
             let suspicion = Suspicion { about: target, incarnation: seen.incarnation, accuser: context.own };
-            context.outbox.message(TrafficClass::Probe, address.clone(), Message::Mail(Item::Suspicion(suspicion)));
+            context.outbox.message(TrafficClass::Probe, address.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
     }
 
@@ -288,7 +284,8 @@ impl<A: Address> Prober<A> {
         others.truncate(wanted);
         let mut asked = Vec::new();
         for record in others.into_iter().filter_map(|id| context.replica.member(id)) {
-            let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
+            let request =
+                Swim::PingReq(PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() });
             context.outbox.message(TrafficClass::Probe, record.address.clone(), request);
             asked.push(record.id);
         }
@@ -298,7 +295,7 @@ impl<A: Address> Prober<A> {
     /// Pings a member out of turn: what is said of it may be wrong.
     pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
-        outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
+        outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
     }
 
     pub(crate) fn on_ack(
@@ -326,7 +323,7 @@ impl<A: Address> Prober<A> {
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {
-            outbox.message(TrafficClass::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
+            outbox.message(TrafficClass::Ack, relay.requester, Swim::Ack { seq: relay.their_seq });
         }
     }
 
@@ -344,8 +341,7 @@ impl<A: Address> Prober<A> {
         &mut self,
         now: Instant,
         from: &A,
-        their_seq: u32,
-        (target, address): (NodeId, &A),
+        PingReq { seq: their_seq, target, address }: PingReq<A>,
         outbox: &mut Outbox<A>,
     ) {
         // An honest asker wants little at a time; what it no longer listens for has made room.
@@ -358,7 +354,7 @@ impl<A: Address> Prober<A> {
         }
         let seq = self.next_seq();
         // Nothing rides along: whoever asks could name anybody's address.
-        outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
+        outbox.push(TrafficClass::Probe, address, Intent::Bare([Swim::Ping { seq }.into()].into()));
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
         let until = now + self.settings.period;

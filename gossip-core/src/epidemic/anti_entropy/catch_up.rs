@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::outbox::TrafficClass;
 use crate::replica::{Range, Replica};
 use crate::time::Instant;
-use crate::wire::{Message, encoded_len};
+use crate::wire::{Message, Page, Pull, PullRequest, encoded_len};
 
 /// Datagrams that answer one pull, at most.
 pub(super) const WINDOW: u8 = 32;
@@ -99,7 +99,7 @@ impl<A: Address> CatchUp<A> {
         self.tries += 1;
         self.fresh = true;
         let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
-        let pull = Message::Pull { cut: self.cut, token: self.token, window: WINDOW, ranges };
+        let pull = Pull::Pages(PullRequest { cut: self.cut, token: self.token, window: WINDOW, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
@@ -312,7 +312,7 @@ pub(crate) fn compose_page<A: Address>(
         ranges.push_front(rest);
     }
     *window = window.saturating_sub(1);
-    Some(Message::Page { range: covered, last: *window == 0 || ranges.is_empty(), updates, large })
+    Some(Message::Pull(Pull::Page(Page { range: covered, last: *window == 0 || ranges.is_empty(), updates, large })))
 }
 
 #[cfg(test)]

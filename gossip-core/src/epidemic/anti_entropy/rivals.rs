@@ -12,7 +12,7 @@ use crate::outbox::TrafficClass;
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::key_part;
-use crate::wire::{Message, Rival, Short};
+use crate::wire::{Repair, Rival, Short, Want};
 
 /// Requests for a newer version before it is left to the next exchange.
 const TRIES: u32 = 6;
@@ -46,7 +46,7 @@ impl<A: Address> Wanted<A> {
 
     fn ask(&self, rivals: &[Rival], context: &mut Context<'_, A>) {
         let keys: Vec<Short> = rivals.iter().map(|rival| rival.key).collect();
-        let message = Message::Want { token: self.token, keys };
+        let message = Repair::Want(Want { token: self.token, keys });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), message);
     }
 

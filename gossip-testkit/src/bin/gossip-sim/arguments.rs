@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gossip_core::Config;
-use gossip_core::rumor::{Exchange, LossOfInterest, Response};
+use gossip_core::{Config, Exchange, LossOfInterest, Response};
 use gossip_testkit::Latency;
 use gossip_testkit::lab::MAX_NODES;
 use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
