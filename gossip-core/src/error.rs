@@ -132,6 +132,14 @@ pub enum WriteError {
         /// How many may be.
         limit: usize,
     },
+    /// The clock, or the version of this name that is held, is past the latest time that a stamp may have.
+    #[error("a stamp of {time} seconds after 1970, at most {latest} is admitted: set the clock")]
+    TooLate {
+        /// The time that the stamp would have.
+        time: crate::time::Instant,
+        /// The bound: the beginning of the year 2500.
+        latest: crate::time::Instant,
+    },
     /// The node has left the cluster.
     #[error("this node has left")]
     Left,
@@ -171,22 +179,6 @@ pub struct DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The snapshot is older than death certificates become: what is deleted by now might come back from it.
-    #[error("the snapshot is {age:?} old, at most {oldest:?} are admitted")]
-    TooOld {
-        /// How old it is.
-        age: core::time::Duration,
-        /// `lifetimes.certificate`.
-        oldest: core::time::Duration,
-    },
-    /// By the clock of now, the snapshot is yet to be taken: stamps that follow it would be refused everywhere.
-    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} are admitted")]
-    FromTheFuture {
-        /// By how much.
-        ahead: core::time::Duration,
-        /// The bound.
-        furthest: core::time::Duration,
-    },
     /// The snapshot was taken in another cluster.
     #[error("a snapshot of another cluster, {label:?}")]
     ForeignLabel {

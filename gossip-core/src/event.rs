@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -122,11 +121,13 @@ pub enum Event<A> {
         /// Where the other one is.
         address: A,
     },
-    /// Most peers' clocks are further ahead of this node's than stamps may be.
+    /// This node's wall clock is further from most members' than [`max_ahead`](crate::Lifetimes::max_ahead), and it goes by
+    /// theirs until its own is set. Of two members each goes by its own, and both say so. Said once, until it is right
+    /// again.
     ClockWrong {
-        /// The median of what the peers' clocks said.
+        /// The median of the members' clocks.
         peers: Instant,
-        /// What this node's clock said.
+        /// This node's wall clock.
         own: Instant,
     },
     /// This node refuses what is new, because it holds as much as it may. Said once, until there is room again; how
@@ -139,12 +140,6 @@ pub enum Event<A> {
     ForeignCluster {
         /// Where the latest came from.
         address: A,
-    },
-    /// This node had no contact with anybody for longer than death certificates are kept, and comes back as a newcomer:
-    /// it keeps what it wrote since and what it owns, has forgotten what it had learned before, and asks for it again.
-    CameBack {
-        /// For how long.
-        away: Duration,
     },
     /// This node's [`leave`](crate::Node::leave) is done.
     Left,

@@ -76,6 +76,7 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod clock;
 mod config;
 mod epidemic;
 mod error;

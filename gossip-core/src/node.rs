@@ -1,6 +1,5 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
-mod absence;
 mod bounds;
 mod clocks;
 mod commands;
@@ -26,6 +25,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::address::{Address, MAX_ADDRESS};
+use crate::clock::Clocks;
 use crate::config::{Config, Membership};
 use crate::epidemic::anti_entropy::{self, AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
@@ -38,11 +38,9 @@ use crate::outbox::{Outbox, TrafficClass};
 use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
-use crate::update::{Clock, Update};
+use crate::update::Update;
 use crate::wire::{Envelope, Message, OVERHEAD};
-use absence::Contact;
 use bounds::Met;
-use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::Gate;
@@ -246,10 +244,7 @@ pub struct Node<A: Address> {
     phase: Phase,
     /// The latest time seen.
     now: Instant,
-    clock: Clock,
-    peer_clocks: PeerClocks,
-    /// When anybody answered last.
-    contact: Option<Contact>,
+    clocks: Clocks,
     incarnation: u64,
     boot: Instant,
     replica: Replica<A>,
@@ -302,13 +297,10 @@ impl<A: Address> Node<A> {
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
             id,
             address,
-            config,
             rng,
             phase: Phase::Unborn,
             now: Instant::ORIGIN,
-            clock: Clock::default(),
-            peer_clocks: PeerClocks::default(),
-            contact: None,
+            clocks: Clocks::new(config.lifetimes.max_ahead),
             incarnation: 0,
             boot: Instant::ORIGIN,
             replica,
@@ -324,6 +316,7 @@ impl<A: Address> Node<A> {
             reheats: 0,
             conflict: Conflict::default(),
             messages: Vec::new(),
+            config,
         })
     }
 
@@ -343,7 +336,7 @@ impl<A: Address> Node<A> {
                     _ => continue,
                 },
                 Pending::Entry(owner, name) => {
-                    let entry = self.replica.entry(owner, &name, self.clock.now(self.now));
+                    let entry = self.replica.entry(owner, &name, self.agreed());
                     let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
                     let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
                     Event::Entry { owner, name, change }
@@ -354,7 +347,6 @@ impl<A: Address> Node<A> {
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
                 Pending::Full(bound) => Event::Full { bound },
                 Pending::ForeignCluster(address) => Event::ForeignCluster { address },
-                Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });
         }
@@ -372,10 +364,15 @@ impl<A: Address> Node<A> {
         let probes = self.config.membership == Membership::Probed && self.phase == Phase::Running;
         let swim = probes.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
         let (rumors, anti_entropy, transfers) = (self.rumors.due(), self.anti_entropy.due(), self.transfers.due());
-        [leaving, swim, rumors, anti_entropy, transfers, self.contacts.due(), self.replica.next_due()]
+        [leaving, swim, rumors, anti_entropy, transfers, self.contacts.due(), self.replica_due()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// When something in the replica ends, in monotonic time.
+    fn replica_due(&self) -> Option<Instant> {
+        self.replica.next_due().map(|end| self.clocks.when(end))
     }
 
     // Getters.
@@ -431,14 +428,14 @@ impl<A: Address> Node<A> {
     }
 
     fn value_of(&self, owner: Option<NodeId>, name: &str) -> Option<Arc<[u8]>> {
-        self.replica.entry(owner, name, self.clock.now(self.now))?.value.clone()
+        self.replica.entry(owner, name, self.agreed())?.value.clone()
     }
 
     /// Shared entries whose name begins with `prefix`, by name.
     pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (SmolStr, Arc<[u8]>)> + '_ {
         let prefix: SmolStr = prefix.into();
         self.replica
-            .entries_from(prefix.clone(), self.clock.now(self.now))
+            .entries_from(prefix.clone(), self.agreed())
             .take_while(move |entry| entry.name.starts_with(&*prefix))
             .filter(|entry| entry.owner.is_none())
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
@@ -448,7 +445,7 @@ impl<A: Address> Node<A> {
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
         let name: SmolStr = name.into();
         self.replica
-            .entries_from(name.clone(), self.clock.now(self.now))
+            .entries_from(name.clone(), self.agreed())
             .take_while(move |entry| entry.name == name)
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
@@ -502,9 +499,15 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// The hybrid logical clock at `now`: the later of `now` and everything seen.
+    /// The time that the members agree on, at `now`: this node's wall clock, unless most of the others say that it is
+    /// wrong. Leases end by it. It may step back.
     pub fn clock(&self, now: Instant) -> Instant {
-        self.clock.now(self.now.max(now))
+        self.clocks.agreed(self.now.max(now))
+    }
+
+    /// Agreed time.
+    fn agreed(&self) -> Instant {
+        self.clocks.agreed(self.now)
     }
 
     /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.
@@ -520,8 +523,8 @@ impl<A: Address> Node<A> {
 
     /// Anti-entropy, and what it works with.
     fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, anti_entropy::Context<'_, A>) {
-        let Self { now, clock, replica, outbox, anti_entropy, .. } = self;
-        (anti_entropy, anti_entropy::Context { now: *now, clock: clock.now(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, anti_entropy, .. } = self;
+        (anti_entropy, anti_entropy::Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
     }
 }
 

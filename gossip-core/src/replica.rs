@@ -251,16 +251,6 @@ impl<A: Address> Replica<A> {
         Some(stored)
     }
 
-    /// Forgets what does not satisfy `keep`, and all that waits for its owner.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&Update<A>) -> bool) {
-        let goes = |slot: &Slot| self.items.update(*slot).is_some_and(|update| !keep(&update));
-        let gone: Vec<Slot> = self.items.slots().filter(goes).collect();
-        for slot in gone {
-            self.remove(slot);
-        }
-        self.parked.clear();
-    }
-
     // Looking up.
 
     /// The newest update of a key, whether or not it is in the reconciled set.
@@ -382,11 +372,6 @@ impl<A: Address> Replica<A> {
     pub(crate) fn summary(&self, cut: Instant) -> (u64, u64) {
         let total = (self.hashes.len() as u64, self.hashes.fingerprint());
         self.ended(cut).fold(total, |(count, print), hash| (count - 1, print.wrapping_sub(mark(hash))))
-    }
-
-    /// Whether the set at `cut` can still be computed: what had ended by then may be forgotten otherwise.
-    pub(crate) fn reaches_back_to(&self, cut: Instant, clock: Instant) -> bool {
-        clock <= cut + self.grace
     }
 
     /// How many items of the set at `cut` are in a range.

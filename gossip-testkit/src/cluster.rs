@@ -160,7 +160,7 @@ impl<M: Machine> Cluster<M> {
         self.simulator.machine(Addr(node))
     }
 
-    /// What a node's clock says.
+    /// Reads a node's monotonic clock.
     ///
     /// # Panics
     /// If there is no such node.

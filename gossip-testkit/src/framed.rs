@@ -91,6 +91,10 @@ impl<M: Machine, F: Framing> Machine for Framed<M, F> {
         self.inner.into_memory()
     }
 
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        self.inner.set_wall_clock(now, wall);
+    }
+
     fn command(&mut self, now: Instant, command: &M::Command) -> Result<(), String> {
         self.inner.command(now, command)
     }

@@ -42,6 +42,9 @@ pub trait Machine: Sized {
     /// The process has crashed: what is left of it.
     fn into_memory(self) -> Self::Memory;
 
+    /// Tells it what its wall clock says at `now`: before every other call, for machines that care.
+    fn set_wall_clock(&mut self, _now: Instant, _wall: Instant) {}
+
     /// Its user says something.
     ///
     /// # Errors
@@ -119,8 +122,10 @@ pub struct Boot<'a, C> {
     pub seed: u64,
     /// What all nodes have in common.
     pub config: &'a C,
-    /// What its clock says.
+    /// Its monotonic clock, which is what every call gets as `now`.
     pub now: Instant,
+    /// Its wall clock.
+    pub wall: Instant,
 }
 
 /// A datagram that a machine wants sent.

@@ -70,8 +70,8 @@ struct Driver<'a, T: Transport> {
     calls: Pin<Box<Receiver<()>>>,
     events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
-    /// With the deadline that it stands at, and the anchor of the clock at that time.
-    timer: Option<(BoxFuture<'static, ()>, (Instant, Instant))>,
+    /// With the deadline that it stands at.
+    timer: Option<(BoxFuture<'static, ()>, Instant)>,
     /// Inputs since the last flush; as if there were very many after one that flushes at once.
     unflushed: usize,
 }
@@ -115,7 +115,7 @@ impl<T: Transport> Driver<'_, T> {
 
     fn handle(&self, input: Input<'_, T::Address>) {
         let mut state = self.shared.lock();
-        let now = state.clock.now();
+        let now = state.now();
         let result = state.node.handle(now, input);
         drop(state);
         if let Err(error) = result {
@@ -172,13 +172,13 @@ impl<T: Transport> Driver<'_, T> {
     /// The timer stands at the node's deadline. It is left alone while that stays the same.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
-        let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin));
+        let wanted = state.node.poll_timeout();
         if wanted == self.timer.as_ref().map(|(_, armed)| *armed) {
             return;
         }
         self.timer = wanted.map(|wanted| {
             state.counters.timers_set += 1;
-            (runtime::sleep(wanted.0.since(state.clock.now()).max(LEAST)).boxed(), wanted)
+            (runtime::sleep(wanted.since(state.clock.now()).max(LEAST)).boxed(), wanted)
         });
     }
 }

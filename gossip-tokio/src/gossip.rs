@@ -195,9 +195,12 @@ impl<A: Address> Gossip<A> {
         Stats { node: state.node.stats(), driver: state.counters }
     }
 
-    /// The node's time: microseconds of UNIX time, never backwards.
+    /// The time that the members agree on: UNIX time by this machine's clock, unless most of the others say that it is
+    /// wrong. It may step back.
     pub fn now(&self) -> Instant {
-        self.shared.lock().clock.now()
+        let mut state = self.shared.lock();
+        let now = state.now();
+        state.node.clock(now)
     }
 
     /// Everything else that a node can tell. The node stands still meanwhile, and calling this handle from within

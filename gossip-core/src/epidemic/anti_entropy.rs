@@ -54,7 +54,7 @@ const ALIKE: usize = 4;
 /// What an exchange works with.
 pub(crate) struct Context<'a, A> {
     pub(crate) now: Instant,
-    /// The hybrid logical clock.
+    /// Agreed time.
     pub(crate) clock: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
@@ -62,11 +62,27 @@ pub(crate) struct Context<'a, A> {
 
 /// A cut is in whole seconds, so that replicas whose clocks are nearly equal use the same.
 fn cut_of(clock: Instant) -> u32 {
-    u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(u32::MAX)
+    u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(NEVER - 1).min(NEVER - 1)
 }
 
 fn instant(cut: u32) -> Instant {
-    Instant::from_secs(u64::from(cut))
+    if cut == NEVER { Instant::MAX } else { Instant::from_secs(u64::from(cut)) }
+}
+
+/// The cut of replicas whose clocks are too far apart to agree on what has ended: they compare what does not end.
+const NEVER: u32 = u32::MAX;
+/// How far apart cuts may be otherwise, in seconds.
+const APART: u32 = 600;
+
+/// The cut at which a peer with this cut and this replica compare: the later one, which both can compute always, for
+/// nobody has forgotten what lives at it.
+fn later(theirs: u32, own: u32) -> u32 {
+    if theirs.abs_diff(own) > APART { NEVER } else { theirs.max(own) }
+}
+
+/// Whether a peer may ask for the set at this cut.
+fn is_fair(cut: u32, own: u32) -> bool {
+    cut == NEVER || cut.abs_diff(own) <= APART
 }
 
 /// What a summary says.
@@ -177,9 +193,9 @@ impl<A: Address> AntiEntropy<A> {
     /// Sends again what was not answered.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         if let Some(exchange) = &mut self.exchange {
-            let reaches = context.replica.reaches_back_to(instant(exchange.cut), context.clock);
+            let fair = is_fair(exchange.cut, cut_of(context.clock));
             match exchange.retry(context.now, self.patience) {
-                Retry::Again(parts) if reaches => {
+                Retry::Again(parts) if fair => {
                     for part in parts {
                         self.send_sketch(part, context);
                     }
@@ -221,12 +237,6 @@ impl<A: Address> AntiEntropy<A> {
         self.patience = (self.patience * 7 + towards) / 8;
     }
 
-    /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
-    pub(crate) fn drop_exchange(&mut self, now: Instant) {
-        (self.exchange, self.wanted, self.catch_up) = (None, None, None);
-        self.pace.hurry(now, self.patience);
-    }
-
     // The initiator.
 
     /// Begins an exchange: tells a peer in short what is held here.
@@ -245,25 +255,31 @@ impl<A: Address> AntiEntropy<A> {
         Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer }
     }
 
-    /// The peer holds something else: finds out what.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, answer: Answer, context: &mut Context<'_, A>) {
+    /// The peer holds something else: finds out what. Returns the round trip of the question.
+    fn proceed(
+        &mut self,
+        from: &A,
+        cut: u32,
+        theirs: Summary,
+        answer: Answer,
+        context: &mut Context<'_, A>,
+    ) -> Option<Duration> {
         let (token, counts) = match answer {
-            Answer::No => return,
+            Answer::No => return None,
             Answer::Brief { token } => (token, None),
             Answer::Full { token, counts } => (token, Some(counts)),
         };
-        let Some(at) = self.asked.iter().position(|(asked, _)| asked == from) else { return };
-        if let Some((_, asked)) = self.asked.remove(at) {
-            // With this peer, this is how long it takes.
-            self.patience = (4 * context.now.since(asked)).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
-        }
+        let at = self.asked.iter().position(|(asked, _)| asked == from)?;
+        let trip = context.now.since(self.asked.remove(at)?.1);
+        // With this peer, this is how long it takes.
+        self.patience = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
-            return;
+            return Some(trip);
         }
         let (mine, my_print) = context.replica.summary(instant(cut));
         let between = (my_print, theirs.fingerprint);
         if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
-            return;
+            return Some(trip);
         }
         self.pace.note_difference(context.now);
         let pulls = self.settings.exchange.pulls();
@@ -289,6 +305,7 @@ impl<A: Address> AntiEntropy<A> {
                 self.pump(context);
             }
         }
+        Some(trip)
     }
 
     /// Keeps the window of unanswered sketches full; ends the exchange when nothing is left.
@@ -369,7 +386,7 @@ impl<A: Address> AntiEntropy<A> {
         let token = *token;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
-        newer.retain(|rival| context.clock.since(rival.written()) >= ON_ITS_WAY);
+        newer.retain(|rival| context.clock.abs_diff(rival.written()) >= ON_ITS_WAY);
         if self.settings.exchange.pushes() {
             self.send_items(from, items, context);
         }
@@ -385,7 +402,7 @@ impl<A: Address> AntiEntropy<A> {
     // The responder.
 
     /// A peer says what it holds in short: to begin an exchange, or to answer one begun here. `known`: whether it is sure
-    /// to have its address.
+    /// to have its address. Returns the round trip of an answer.
     pub(crate) fn on_summary(
         &mut self,
         from: &A,
@@ -393,18 +410,18 @@ impl<A: Address> AntiEntropy<A> {
         answer: Answer,
         known: bool,
         context: &mut Context<'_, A>,
-    ) {
-        let cut = theirs.cut.min(cut_of(context.clock));
-        if !context.replica.reaches_back_to(instant(cut), context.clock) {
-            return;
-        }
+    ) -> Option<Duration> {
+        let own = cut_of(context.clock);
         if answer != Answer::No {
-            self.proceed(from, cut, theirs, answer, context);
-            return;
+            // This node's own question, and by now a second may have passed: the cut is the one of the answer.
+            let fair = is_fair(theirs.cut, own);
+            return if fair { self.proceed(from, theirs.cut, theirs, answer, context) } else { None };
         }
+        let cut = later(theirs.cut, own);
         let (count, fingerprint) = context.replica.summary(instant(cut));
-        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, theirs, context) {
-            return;
+        // Two whose cuts differ may hold the same and summarise it differently, but what differs by that has an end.
+        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, cut, theirs, context) {
+            return None;
         }
         let token = self.tokenizer.token(from, context.now);
         let answer = if known {
@@ -417,15 +434,16 @@ impl<A: Address> AntiEntropy<A> {
         };
         let summary = self.summary(cut, answer, context);
         context.outbox.message(TrafficClass::AntiEntropy, from.clone(), summary);
+        None
     }
 
     /// Whether to be silent: one exchange at a time (Demers' connection limit), or what is missing is fetched twice.
-    fn is_busy(&self, from: &A, theirs: Summary, context: &Context<'_, A>) -> bool {
+    fn is_busy(&self, from: &A, cut: u32, theirs: Summary, context: &Context<'_, A>) -> bool {
         let crossing = || {
             // Where both have asked at the same time, one goes on.
             let asked = self.asked.iter().find(|(asked, _)| asked == from);
             asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience)
-                && context.replica.summary(instant(theirs.cut)).1 < theirs.fingerprint
+                && context.replica.summary(instant(cut)).1 < theirs.fingerprint
         };
         self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
     }
@@ -443,9 +461,8 @@ impl<A: Address> AntiEntropy<A> {
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
-            // An honest one is not after what this node agreed to; all that ever ends would have ended by then.
-            || cut > cut_of(context.clock)
-            || !context.replica.reaches_back_to(at, context.clock)
+            // An honest one is the later of two that are not far apart.
+            || !is_fair(cut, cut_of(context.clock))
             || self.buckets.take(from, 1, context.now) == 0
         {
             return;
@@ -514,7 +531,7 @@ impl<A: Address> AntiEntropy<A> {
         let mut bytes = 0;
         hashes.retain(|hash| {
             let Some(update) = context.replica.by_hash(*hash) else { return false };
-            let young = context.clock.since(update.written()) < ON_ITS_WAY;
+            let young = context.clock.abs_diff(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
             bytes += if sent { wire_len(context.replica, &update) } else { 0 };
@@ -543,8 +560,8 @@ impl<A: Address> AntiEntropy<A> {
         (window, ranges): (u8, Vec<Range>),
         context: &mut Context<'_, A>,
     ) {
-        // An honest cut is not after what this node agreed to.
-        if ranges.is_empty() || cut > cut_of(context.clock) || !self.tokenizer.proves(from, token, context.now) {
+        // An honest cut is the later of two that are not far apart.
+        if ranges.is_empty() || !is_fair(cut, cut_of(context.clock)) || !self.tokenizer.proves(from, token, context.now) {
             return;
         }
         let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;

@@ -1,78 +1,41 @@
-//! What the peers' clocks say of one's own.
+//! What the driver and the members say of the time.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Node;
+use crate::address::Address;
+use crate::clock::Wrong;
+use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
 
-/// How many peers are listened to.
-const PEERS: usize = 8;
-
-/// How many it takes: one or two may be wrong themselves.
-const QUORUM: usize = 3;
-
-/// How far the last distinct peers' clocks were ahead.
-#[derive(Debug, Default)]
-pub(super) struct PeerClocks {
-    last: VecDeque<(NodeId, Duration)>,
-    /// How far this node's clock is behind, if most peers say that it is by more than the bound.
-    behind: Duration,
-}
-
-impl PeerClocks {
-    /// Takes note of a peer's clock; the median of the peers', if from now on they agree that one's own is wrong.
-    pub(super) fn note(&mut self, peer: NodeId, clock: Instant, now: Instant, bound: Duration) -> Option<Instant> {
-        let ahead = clock.since(now);
-        match self.last.iter_mut().find(|(id, _)| *id == peer) {
-            Some((_, last)) => *last = ahead,
-            None => {
-                if self.last.len() == PEERS {
-                    self.last.pop_front();
-                }
-                self.last.push_back((peer, ahead));
-            }
-        }
-        // The common case costs nothing: nobody is ahead, and nobody was.
-        if ahead <= bound && self.behind.is_zero() {
-            return None;
-        }
-        let was_right = self.behind.is_zero();
-        let mut ahead: Vec<Duration> = self.last.iter().map(|(_, ahead)| *ahead).collect();
-        ahead.sort_unstable();
-        if ahead.len() < QUORUM {
-            return None;
-        }
-        let median = ahead[(ahead.len() - 1) / 2];
-        self.behind = if median > bound { median } else { Duration::ZERO };
-        (was_right && !self.behind.is_zero()).then(|| now + self.behind)
+impl<A: Address> Node<A> {
+    /// Tells this node what its wall clock says at `now`: UNIX time, as right as it is known. Stamps and ends of leases
+    /// are made of it, so that they mean the same at every node and after a restart. Until it is told once, wall time is
+    /// `now`.
+    ///
+    /// A driver calls it with every input or command; it costs next to nothing. The wall clock may step in either
+    /// direction and be wrong by any amount: timers do not run on it.
+    pub fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        self.now = self.now.max(now);
+        let members = self.members.peers() + 1;
+        let wrong = self.clocks.set_wall(self.now, wall, members);
+        self.note_wrong(wrong);
     }
 
-    /// The latest time that a stamp may have.
-    pub(super) fn horizon(&self, now: Instant, bound: Duration) -> Instant {
-        now + self.behind + bound
+    /// A member has answered after `trip`: takes its wall clock in.
+    pub(super) fn note_reading(&mut self, sender: NodeId, clock: Instant, trip: Duration) {
+        let Self { now, clocks, members, .. } = self;
+        let lives = |id: NodeId| {
+            members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect))
+        };
+        let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
+        self.note_wrong(wrong);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_fast_clock_is_its_owners_trouble_and_a_majority_is_ones_own() {
-        let (now, bound) = (Instant::from_secs(1_000), Duration::from_secs(10));
-        let mut clocks = PeerClocks::default();
-        for peer in 0..4 {
-            assert_eq!(clocks.note(NodeId::new(peer), now, now, bound), None);
+    fn note_wrong(&mut self, wrong: Option<Wrong>) {
+        if let Some(Wrong { peers, own }) = wrong {
+            self.events.clock_wrong(peers, own);
         }
-        let fast = now + Duration::from_secs(100);
-        for peer in 4..8 {
-            assert_eq!(clocks.note(NodeId::new(peer), fast, now, bound), None, "four of eight are not most");
-        }
-        assert_eq!(clocks.horizon(now, bound), now + bound);
-        assert_eq!(clocks.note(NodeId::new(0), fast, now, bound), Some(fast), "five of eight are");
-        assert_eq!(clocks.note(NodeId::new(1), fast, now, bound), None, "said once");
-        assert_eq!(clocks.horizon(now, bound), fast + bound);
     }
 }

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::outbox::HotKey;
 use crate::replica::Merged;
 use crate::time::Instant;
-use crate::update::{Broadcast, Entry, KeyHash, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+use crate::update::{Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
 use crate::wire::{OVERHEAD, encoded_len};
 
 /// What a message spends besides an update: the head of a page, the longest.
@@ -120,7 +120,7 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
         self.may_write(now)?;
-        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let stamp = self.clocks.stamp(self.now, self.id, None);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let size = payload.len();
         let update = Update::Broadcast(Broadcast { stamp, until, payload: Arc::from(payload) });
@@ -188,8 +188,9 @@ impl<A: Address> Node<A> {
         }
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.id, boot: self.boot });
+        let held = self.replica.get(self.replica.hasher.entry(own.then_some(self.id), name));
         // Taken only when it is written: a refused write changes nothing.
-        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let stamp = self.clocks.stamp(self.now, self.id, held.as_ref().and_then(Update::stamp));
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
         let ends = expires.instant().or(value.is_none().then_some(stamp.time));
         let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
@@ -205,10 +206,13 @@ impl<A: Address> Node<A> {
 
     /// Takes in what was written here, mails it and makes it hot.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
+        if stamp.time > LATEST {
+            return Err(WriteError::TooLate { time: stamp.time, latest: LATEST });
+        }
         if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update, update.body_len()) {
             return Err(exceeded.into());
         }
-        self.clock.observe(stamp.time, stamp.counter);
+        self.clocks.observe(self.now, stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
             self.mail(key);
         }
@@ -229,14 +233,14 @@ impl<A: Address> Node<A> {
     pub(super) fn reaped_at(&self) -> Until {
         let reap_after = self.config.lifetimes.reap_after;
         let unit = Duration::from_secs(3_600).min(reap_after / 2);
-        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
+        Until::at(self.agreed().floor_to(unit) + reap_after)
     }
 
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.phase = Phase::Running;
         let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
-        self.boot = self.now.max(Instant::from_micros(next));
+        self.boot = self.agreed().min(LATEST).max(Instant::from_micros(next));
         self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);

@@ -4,7 +4,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use smol_str::SmolStr;
 
@@ -24,7 +23,6 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     ForeignCluster(A),
-    CameBack(Duration),
     Left,
 }
 
@@ -54,7 +52,6 @@ pub(super) struct Events<A> {
     clock_wrong: Option<(Instant, Instant)>,
     foreign_cluster: Option<A>,
     full: BTreeSet<Bound>,
-    came_back: Option<Duration>,
     left: bool,
 }
 
@@ -74,7 +71,6 @@ impl<A> Events<A> {
             clock_wrong: None,
             foreign_cluster: None,
             full: BTreeSet::new(),
-            came_back: None,
             left: false,
         }
     }
@@ -137,10 +133,6 @@ impl<A> Events<A> {
         self.foreign_cluster = Some(address);
     }
 
-    pub(super) fn came_back(&mut self, away: Duration) {
-        self.came_back = Some(away);
-    }
-
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -169,9 +161,6 @@ impl<A> Events<A> {
         }
         if let Some(address) = self.foreign_cluster.take() {
             return Some(Pending::ForeignCluster(address));
-        }
-        if let Some(away) = self.came_back.take() {
-            return Some(Pending::CameBack(away));
         }
         let next = self.order.pop_front();
         if self.order.is_empty() {

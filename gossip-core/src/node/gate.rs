@@ -23,7 +23,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::wire::{Header, Message, encoded_len};
+use crate::wire::{Answer, Header, Message, encoded_len};
 
 /// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
 const PROVED: usize = 1_024;
@@ -90,17 +90,26 @@ impl<A: Address> Node<A> {
         self.gate.accept = Some(Box::new(accept));
     }
 
-    /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
-    pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
+    /// Checks that a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
+    pub(super) fn check_sender(&mut self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
         if !self.gate.admits(header.sender, from) {
             return Err(DatagramError::NotAdmitted);
         }
         // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
-        // believed again.
+        // believed again. Its age is counted from what this sender's own clock said last: a clock that stands behind the
+        // others' makes no recording. An answer to this node renews that.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.now.max(now).since(header.clock);
+        let age = self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default();
+        let answers = |message: &Message<A>| match message {
+            Message::Ack { .. } => true,
+            Message::Summary { answer, .. } => *answer != Answer::No,
+            _ => false,
+        };
         if age > oldest {
+            self.messages.retain(answers);
+        }
+        if age > oldest && self.messages.is_empty() {
             return Err(DatagramError::TooOld { age, oldest });
         }
         Ok(())
@@ -135,7 +144,7 @@ impl<A: Address> Node<A> {
                 Message::Ping { seq } => ping = Some(Message::Ack { seq: *seq }),
                 Message::Challenge { cookie } => challenge = Some(Message::Proof { cookie: *cookie }),
                 // Nobody guesses the number of a ping.
-                Message::Ack { seq } => self.on_ack(sender, *seq),
+                Message::Ack { seq } => drop(self.on_ack(sender, *seq)),
                 Message::Nack { seq } => self.prober.on_nack(sender, *seq),
                 _ => said = true,
             }

@@ -1,6 +1,7 @@
 //! What comes in: time, datagrams, hints. One function per message kind.
 
 use core::mem;
+use core::time::Duration;
 
 use super::bounds::work;
 use super::large::Heard;
@@ -80,12 +81,7 @@ impl<A: Address> Node<A> {
 
     /// Time never runs backwards here. The first that is told begins this node's life.
     pub(super) fn advance(&mut self, now: Instant) {
-        let gap = now.since(self.now);
         self.now = self.now.max(now);
-        if gap > self.config.lifetimes.certificate {
-            // A process that was suspended: nothing of what it knew may leave it before it has asked.
-            self.end_absence(gap);
-        }
         if self.phase == Phase::Unborn {
             self.start();
         }
@@ -95,7 +91,7 @@ impl<A: Address> Node<A> {
         if self.phase == Phase::Left {
             return;
         }
-        let clock = self.clock.now(self.now);
+        let clock = self.agreed();
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             for id in self.replica.advance(clock) {
                 if let Some(seen) = self.members.forget(id) {
@@ -163,8 +159,6 @@ impl<A: Address> Node<A> {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
             messages.retain(|message| matches!(message, Message::Mail(Item::Update(_)) | Message::Challenge { .. }));
         } else {
-            self.note_signal();
-            self.note_clock(sender, clock);
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
             if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.id, message)) {
@@ -180,22 +174,11 @@ impl<A: Address> Node<A> {
                     continue;
                 }
             }
-            self.on_message(sender, from, message);
+            self.on_message((sender, clock), from, message);
         }
         messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
         self.note_isolation();
-    }
-
-    fn note_clock(&mut self, sender: NodeId, clock: Instant) {
-        let bound = self.config.lifetimes.max_ahead;
-        if let Some(median) = self.peer_clocks.note(sender, clock, self.now, bound) {
-            self.events.clock_wrong(median, self.now);
-            self.clock.observe(median, 0);
-        }
-        if clock <= self.peer_clocks.horizon(self.now, bound) {
-            self.clock.observe(clock, 0);
-        }
     }
 
     /// A sender who seems not to know what is said of it gets to know: also of a suspicion whose rumor has cooled, perhaps
@@ -222,12 +205,14 @@ impl<A: Address> Node<A> {
         }
     }
 
-    fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
+    /// `clock`: what the sender's wall clock said.
+    fn on_message(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Message<A>) {
         match message {
             Message::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Message::Ack { seq }),
             Message::Ack { seq } => {
-                self.note_answer();
-                self.on_ack(sender, seq);
+                if let Some(trip) = self.on_ack(sender, seq) {
+                    self.note_reading(sender, clock, trip);
+                }
             }
             Message::PingReq { seq, target, address } => {
                 let now = self.now;
@@ -293,7 +278,10 @@ impl<A: Address> Node<A> {
                 let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
                 let summary = Summary { cut, count, fingerprint, partial };
-                anti_entropy.on_summary(from, summary, answer, known, &mut context);
+                let trip = anti_entropy.on_summary(from, summary, answer, known, &mut context);
+                if let Some(trip) = trip {
+                    self.note_reading(sender, clock, trip);
+                }
             }
             Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
                 // What this exchange repairs here is as much news as what one begun here does; it begins with the first range.
@@ -322,8 +310,9 @@ impl<A: Address> Node<A> {
         }
     }
 
-    pub(super) fn on_ack(&mut self, sender: NodeId, seq: u32) {
-        self.prober.on_ack(sender, seq, &mut self.health, &mut self.outbox);
+    /// Takes an ack in. Returns the round trip if the sender answered this node's own ping.
+    pub(super) fn on_ack(&mut self, sender: NodeId, seq: u32) -> Option<Duration> {
+        self.prober.on_ack(self.now, sender, seq, &mut self.health, &mut self.outbox)
     }
 
     /// Takes rumors in and says of each whether it was news, or, of an offer, whether it is wanted.

@@ -14,7 +14,7 @@ use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::replica::Merged;
 use crate::swim::Verdict;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
+use crate::update::{Certificate, Entry, KeyHash, LATEST, Owner, Record, Standing, Update};
 use crate::wire::{Item, Message, Suspicion, encoded_len};
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
@@ -52,7 +52,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return None;
         }
-        if !self.is_timely(&update, source) {
+        if !self.is_timely(&update) {
             return None;
         }
         let len = encoded_len(&update);
@@ -85,7 +85,7 @@ impl<A: Address> Node<A> {
         };
         // Shrunk certificates as well, or a later write here could be older than what it is to replace.
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
-            self.clock.observe(stamp.time, stamp.counter);
+            self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
         let subject = subject(&update);
         let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
@@ -124,17 +124,17 @@ impl<A: Address> Node<A> {
     }
 
     /// Whether an update is neither past its time nor from the future; counted if it is.
-    pub(super) fn is_timely(&mut self, update: &Update<A>, source: Source) -> bool {
-        let clock = self.clock.now(self.now);
+    pub(super) fn is_timely(&mut self, update: &Update<A>) -> bool {
+        let clock = self.agreed();
         // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
         if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
             self.stats.updates_expired += 1;
             return false;
         }
-        let checked = matches!(source, Source::Own | Source::Restored);
-        let ahead = !checked && update.written() > self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
-        self.stats.updates_ahead += u64::from(ahead);
-        !ahead
+        // No clock decides: what one node refuses and another one takes would differ between them for ever.
+        let beyond = update.written() > LATEST;
+        self.stats.updates_ahead += u64::from(beyond);
+        !beyond
     }
 
     /// `len`: that of its encoding.
@@ -152,7 +152,7 @@ impl<A: Address> Node<A> {
 
     /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
     pub(super) fn reheats(&mut self, written: Instant) -> bool {
-        let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+        let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
         self.reheats -= u32::from(young);
         young
     }
@@ -325,7 +325,7 @@ impl<A: Address> Node<A> {
             return false;
         }
         if about == self.id {
-            if incarnation >= self.incarnation && self.phase == Phase::Running && self.is_credible(incarnation) {
+            if incarnation == self.incarnation && self.phase == Phase::Running {
                 self.refute(incarnation);
                 if let Some(from) = from {
                     self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
@@ -335,7 +335,10 @@ impl<A: Address> Node<A> {
         }
         let Some(seen) = self.members.get(about) else { return false };
         let accused = matches!(seen.status, Status::Alive | Status::Suspect) && seen.incarnation <= incarnation;
-        if !accused || !self.is_credible(incarnation) {
+        // Of a life that nobody here has heard of, a suspicion could name any incarnation, up to one that leaves no room to
+        // refute it.
+        let known = self.replica.member(about).is_some_and(|record| incarnation <= record.incarnation);
+        if !accused || !known {
             return false;
         }
         let verdict = self.suspicions.accuse(self.now, about, incarnation, Some(accuser), self.members.peers() + 1);
@@ -355,12 +358,6 @@ impl<A: Address> Node<A> {
                 self.rumors.cool(&HotKey::Opinion(Suspicion { about, incarnation, accuser }));
             }
         }
-    }
-
-    /// An incarnation from far ahead would leave no room to refute it.
-    fn is_credible(&self, incarnation: u64) -> bool {
-        let horizon = self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead);
-        Instant::from_micros(incarnation) <= horizon
     }
 
     /// A member did not answer. It is told at once: if it is there after all, then the suspicion is mostly refuted before

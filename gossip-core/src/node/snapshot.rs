@@ -9,7 +9,6 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::absence::{Contact, is_of};
 use super::learn::Source;
 use super::{Node, Phase};
 use crate::address::Address;
@@ -18,6 +17,9 @@ use crate::id::NodeId;
 use crate::replica::Range;
 use crate::time::Instant;
 use crate::update::Update;
+
+/// Deaths are dated by the hour.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What a node knew, as serde data of any format. See [`Node::snapshot`].
 ///
@@ -40,14 +42,15 @@ struct V1<A> {
     id: NodeId,
     incarnation: u64,
     boot: Instant,
+    /// Agreed time.
     taken: Instant,
+    /// The hybrid logical clock.
     clock: Instant,
-    contact: Option<Contact>,
     updates: Vec<Update<A>>,
 }
 
 impl<A> Snapshot<A> {
-    /// When it was taken, by its node's clock.
+    /// When it was taken, in wall time.
     pub fn taken(&self) -> Instant {
         let Format::V1(this) = &self.0;
         this.taken
@@ -81,9 +84,8 @@ impl<A: Address> Node<A> {
             id: self.id,
             incarnation: self.incarnation,
             boot: self.boot,
-            taken: self.now,
-            clock: self.clock.now(self.now),
-            contact: self.contact,
+            taken: self.agreed(),
+            clock: self.clocks.hybrid(self.now),
             updates: updates.filter(|update| !is_of(self.id, update)).collect(),
         }))
     }
@@ -91,26 +93,15 @@ impl<A: Address> Node<A> {
     /// Takes in what a node, usually this one before its restart, knew. Best before [`join`](Self::join); at any time
     /// it harms nothing: the newer wins here and everywhere.
     ///
-    /// Broadcasts count as delivered. If that node had no contact for longer than death certificates are kept, only
-    /// what it wrote since is taken in: of all else nobody might remember that it is deleted.
+    /// Broadcasts count as delivered. A snapshot may be of any age.
     ///
     /// # Errors
     /// See [`RestoreError`]; nothing was changed then.
     pub fn restore(&mut self, now: Instant, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
         let Format::V1(snapshot) = snapshot.0;
         let now = now.max(self.now);
-        let (tau, bound) = (self.config.lifetimes.certificate, self.config.lifetimes.max_ahead);
         if snapshot.label != self.config.label {
             return Err(RestoreError::ForeignLabel { label: snapshot.label });
-        }
-        let age = now.since(snapshot.taken);
-        if age > tau {
-            return Err(RestoreError::TooOld { age, oldest: tau });
-        }
-        // What it observed may be ahead of its own clock by the bound, and so may this clock be behind that one.
-        let ahead = snapshot.taken.since(now).max(snapshot.clock.since(now));
-        if ahead > 2 * bound {
-            return Err(RestoreError::FromTheFuture { ahead, furthest: 2 * bound });
         }
         if self.phase == Phase::Unborn && snapshot.id == self.id {
             // The first life of this process is later than every one before it, whatever has become of the clock.
@@ -121,34 +112,29 @@ impl<A: Address> Node<A> {
             self.outlive(snapshot.boot);
         }
         // One more: what counter it had is not known.
-        self.clock.observe(snapshot.clock + Duration::from_micros(1), 0);
-        let away = snapshot.contact.map(|contact| contact.away(now));
-        let estranged = snapshot.contact.filter(|contact| contact.away(now) > tau);
+        self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
         // Members that all others have forgotten by now would be new to them.
-        let members = away.is_none_or(|away| away <= self.config.lifetimes.reap_after);
-        // Not counted from now: the clock may have been set back since.
-        let (own, horizon) = (self.id, snapshot.clock + bound);
+        let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
+        let own = self.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
         // Members first: what they own would have to wait for them.
         for update in records.into_iter().chain(others) {
-            let fit = match (&update, estranged) {
-                (Update::Member(record), _) if !members || estranged.is_some() => {
-                    self.contacts.remember(record);
-                    false
-                }
-                (_, Some(contact)) => contact.precedes(snapshot.id, &update),
-                _ => true,
-            };
-            if fit && !is_of(own, &update) && update.written() <= horizon {
-                self.learn(update, Source::Restored, None);
+            match &update {
+                Update::Member(record) if !members => self.contacts.remember(record),
+                update if is_of(own, update) => {}
+                _ => drop(self.learn(update, Source::Restored, None)),
             }
-        }
-        match estranged {
-            Some(contact) => self.events.came_back(contact.away(now)),
-            None => self.contact = self.contact.max(snapshot.contact),
         }
         self.note_isolation();
         Ok(())
+    }
+}
+
+/// Returns whether it is this member's record, or what it owns.
+fn is_of<A: Address>(id: NodeId, update: &Update<A>) -> bool {
+    match update {
+        Update::Member(record) => record.id == id,
+        _ => update.owner().is_some_and(|owner| owner.id == id),
     }
 }

@@ -40,6 +40,7 @@ struct Probe<A> {
     target: NodeId,
     address: A,
     seq: u32,
+    sent: Instant,
     /// When others are asked.
     timeout: Instant,
     /// Who was; none before the time-out.
@@ -175,7 +176,7 @@ impl<A: Address> Prober<A> {
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
-        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: Vec::new(), acked: false });
+        self.probe = Some(Probe { target, address, seq, sent: context.now, timeout, asked: None, nacks: Vec::new(), acked: false });
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
@@ -219,7 +220,15 @@ impl<A: Address> Prober<A> {
         outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
     }
 
-    pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, health: &mut Health, outbox: &mut Outbox<A>) {
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        seq: u32,
+        health: &mut Health,
+        outbox: &mut Outbox<A>,
+    ) -> Option<Duration> {
         if let Some(probe) = &mut self.probe
             && probe.seq == seq
             && !probe.acked
@@ -228,11 +237,13 @@ impl<A: Address> Prober<A> {
         {
             probe.acked = true;
             health.better();
+            return (sender == probe.target).then(|| now.since(probe.sent));
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {
             outbox.message(TrafficClass::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
         }
+        None
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {

@@ -436,17 +436,25 @@ fn answers_that_were_not_asked_for_are_ignored() {
 }
 
 #[test]
-fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
+fn the_later_of_two_cuts_is_compared_and_what_never_ends_where_they_are_far_apart() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let (count, fingerprint, partial) = (1, 1, false);
-    let cut = cut_of(NOW - Duration::from_secs(31));
-    site.hear(5, Message::Summary { cut, count, fingerprint, partial, answer: Answer::No });
-    assert_eq!(site.said(), []);
-    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, partial, answer: Answer::No });
-    assert!(
-        matches!(site.said()[..], [Message::Summary { cut, answer: Answer::Full { .. }, .. }] if cut == cut_of(NOW)),
-        "of two cuts the smaller"
-    );
+    let own = cut_of(NOW);
+    for (theirs, compared) in [
+        (own - 31, own),
+        (own + 31, own + 31),
+        (own - APART - 1, NEVER),
+        (own + APART + 1, NEVER),
+        (0, NEVER),
+        (NEVER, NEVER),
+    ] {
+        site.hear(5, Message::Summary { cut: theirs, count, fingerprint, partial, answer: Answer::No });
+        let said = site.said();
+        assert!(
+            matches!(said[..], [Message::Summary { cut, answer: Answer::Full { .. }, .. }] if cut == compared),
+            "{theirs}: {said:?}"
+        );
+    }
 }
 
 /// A site in an exchange with address 1, which has its token.

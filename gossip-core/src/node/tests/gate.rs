@@ -120,9 +120,11 @@ fn what_may_have_been_forgotten_since_is_refused() {
     let mut node = met();
     let payload = datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1")))]);
     node.gate.note_proved(&STRANGER);
+    let sender = (NodeId::new(900), node.clock(START));
+    node.clocks.note_reading(START, sender, Duration::ZERO, |_| true, 5);
     // Half of the day for which the dead are remembered.
     let oldest = 43_200 * SECOND;
-    let late = node.clock(START) + oldest + SECOND;
+    let late = START + oldest + SECOND;
     let before = state(&mut node).0;
     let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
     assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));

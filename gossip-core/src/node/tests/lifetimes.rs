@@ -33,7 +33,7 @@ fn a_value_with_a_time_to_live_is_gone_everywhere_when_that_is_over() {
 }
 
 #[test]
-fn a_driver_whose_clock_is_set_back_does_not_see_again_what_has_ended() {
+fn a_driver_that_gives_an_earlier_time_is_told_the_latest() {
     let mut node = node(0, brief());
     tick(&mut node, START);
     tick(&mut node, START + 30 * SECOND);

@@ -100,7 +100,7 @@ impl Site {
     }
 
     fn ack(&mut self, sender: u16, seq: u32) {
-        self.prober.on_ack(id(sender), seq, &mut self.health, &mut self.outbox);
+        self.prober.on_ack(self.now, id(sender), seq, &mut self.health, &mut self.outbox);
     }
 }
 

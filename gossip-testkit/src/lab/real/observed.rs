@@ -131,7 +131,7 @@ impl Log {
     /// Begins anew.
     pub fn replay(&self) -> Replay<'_> {
         let Self { addr, id, nodes, seeds, seed, start, config, calls } = self;
-        let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start };
+        let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start, wall: *start };
         let mut replay =
             Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; config.max_datagram].into() };
         replay.drain();
@@ -182,8 +182,8 @@ impl Machine for Observed {
     }
 
     fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
-        let Boot { addr, id, nodes, seeds, seed, config, now } = *boot;
-        let inner = Boot { addr, id, nodes, seeds, seed, config: &config.config, now };
+        let Boot { addr, id, nodes, seeds, seed, config, now, wall } = *boot;
+        let inner = Boot { addr, id, nodes, seeds, seed, config: &config.config, now, wall };
         let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
             addr,
             id,
@@ -200,6 +200,10 @@ impl Machine for Observed {
 
     fn into_memory(self) -> Self::Memory {
         (self.node.into_memory(), self.bodies)
+    }
+
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        Machine::set_wall_clock(&mut self.node, now, wall);
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
