@@ -332,6 +332,21 @@ fn answers_are_tables_for_people_and_bare_where_they_are_piped() {
 }
 
 #[test]
+fn an_entry_of_any_length_is_listed() {
+    let place = Place::new("long");
+    let mut a = place.start("a", &[]);
+    for length in [65_535, 65_536, 1_000_000] {
+        let value = "x".repeat(length);
+        // Longer than an argument may be.
+        a.say(&format!("put long {value}"));
+        assert_eq!(a.answer()["written"], "long");
+        let list = a.ctl(&["list"]);
+        assert_eq!(text(&list.stdout), format!("NAME  VALUE\nlong  {value}\n"));
+    }
+    assert_eq!(a.child.try_wait().unwrap(), None, "it runs on");
+}
+
+#[test]
 fn agents_that_share_a_key_meet_and_nobody_else_is_heard() {
     let place = Place::new("keys");
     let (old, new) = ("0a".repeat(32), "0b".repeat(32));

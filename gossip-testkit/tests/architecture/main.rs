@@ -1,13 +1,16 @@
-//! What the shape of the sources promises, read from the sources: who imports whom, how long a file is, which words are
-//! not used. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
+//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
 
+mod language;
 mod sources;
+mod walls;
 
 use std::collections::BTreeMap;
 
+use language::headless;
 use sources::{Tree, code, imports, lines, production, tree, words};
+use walls::{circles_cut, circles_unlisted, crowded};
 
-const CORE: &str = "gossip-core/src";
+const CORE: &str = "gossip-core/src/lib.rs";
 /// A file that nobody can hold in the head is two files.
 const MOST_LINES: usize = 600;
 /// What the literature calls death certificate, and probe.
@@ -90,9 +93,9 @@ fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
 
 /// Where it is declared, and what a page of the manual says of.
 const EXPLAINED: [(&str, &str); 3] = [
-    ("gossip-core/src", "pub enum Event<A> {"),
-    ("gossip-core/src", "pub struct Stats {"),
-    ("gossip-tokio/src", "pub struct DriverStats {"),
+    ("gossip-core/src/lib.rs", "pub enum Event<A> {"),
+    ("gossip-core/src/lib.rs", "pub struct Stats {"),
+    ("gossip-tokio/src/lib.rs", "pub struct DriverStats {"),
 ];
 
 /// What stands in the braces of a public type: fields, or variants.
@@ -152,6 +155,47 @@ fn every_event_and_every_counter_is_explained() {
     none(&unexplained(&tree));
 }
 
+#[test]
+fn doc_comments_name_their_subject() {
+    none(&headless(&tree()));
+}
+
+#[test]
+fn no_files_of_a_module_import_each_other() {
+    let tree = tree();
+    none(&circles_unlisted(&tree));
+    none(&circles_cut(&tree));
+}
+
+#[test]
+fn no_file_of_the_node_touches_most_of_its_fields() {
+    none(&crowded(&tree()));
+}
+
+const NODE: &str = "
+mod handle;
+mod gate;
+use crate::time::Instant;
+use gate::Proof;
+pub struct Node<A> {
+    pub(crate) a: A,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+    g: u8,
+    h: u8,
+    i: u8,
+    j: u8,
+    k: u8,
+    l: u8,
+    m: u8,
+    n: u8,
+    o: u8,
+}
+#[cfg(test)]
+mod tests;";
 const HANDLE: &str = r#"
 use super::Node;
 const SAYS: &str = "tombstone"; // HashMap
@@ -171,8 +215,9 @@ fn with(path: &str, text: &str) -> Tree {
         ("CONTRIBUTING.md", "| `time` | now |\n| `node` | all |\n"),
         ("gossip-core/src/lib.rs", "mod node;\nmod time;\npub use node::Node;"),
         ("gossip-core/src/time.rs", "//! Knows no heartbeat, std::time or crate::node.\npub struct Instant;"),
-        ("gossip-core/src/node.rs", "mod handle;\nuse crate::time::Instant;\n#[cfg(test)]\nmod tests;"),
+        ("gossip-core/src/node.rs", NODE),
         ("gossip-core/src/node/handle.rs", HANDLE),
+        ("gossip-core/src/node/gate.rs", "use super::handle::Event;\npub struct Proof;"),
         ("gossip-core/src/node/tests.rs", "use std::vec::Vec;"),
         ("gossip-core/docs/operating.md", "`Left`, `probes`, `deaths`, `turns`"),
         ("gossip-tokio/src/lib.rs", "pub struct DriverStats {\n    pub turns: u64,\n}"),
@@ -184,15 +229,21 @@ fn with(path: &str, text: &str) -> Tree {
 #[test]
 fn a_tree_that_keeps_the_rules_is_not_blamed() {
     let tree = with("README.md", "");
-    none(&[misplaced(&tree), too_long(&tree), synonyms(&tree), not_in_core(&tree), unexplained(&tree)].concat());
+    let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree)];
+    let texts = [synonyms(&tree), not_in_core(&tree), unexplained(&tree), headless(&tree)];
+    none(&[shape, texts].concat().concat());
 }
 
 #[test]
 fn every_rule_is_seen_broken() {
     let time = "gossip-core/src/time.rs";
+    let (handle, gate) = ("gossip-core/src/node/handle.rs", "gossip-core/src/node/gate.rs");
     let test = "#[cfg(test)]\nmod tests { use crate::node::Node; }\n";
     type Rule = fn(&Tree) -> Vec<String>;
-    let broken: [(&str, String, Rule, &str); 13] = [
+    let circle = "gossip-core/src/node: gate, handle import each other";
+    let fields: String = ('c'..='o').map(|field| format!("self.{field};")).collect();
+    let destructured = "let Self { a, b, c: other, d, e, f, g, h, i, j, k, l, m, .. } = self;";
+    let broken: [(&str, String, Rule, &str); 21] = [
         (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
         (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
@@ -206,6 +257,19 @@ fn every_rule_is_seen_broken() {
         (time, "\nuse std::time::Duration;".into(), not_in_core, "time.rs:2: `std`"),
         (time, "use hashbrown::HashMap;".into(), not_in_core, "`HashMap`"),
         ("gossip-core/docs/operating.md", "`probes`, `deaths`, `turns`".into(), unexplained, "`Left` is not"),
+        (handle, "use super::gate::Proof;".into(), circles_unlisted, circle),
+        (handle, "use super::Proof;".into(), circles_unlisted, circle),
+        (handle, "use crate::{node::{gate::Proof as Other, Node}, time};".into(), circles_unlisted, circle),
+        (handle, "fn late() { super::gate::late() }".into(), circles_unlisted, circle),
+        (time, "//! Time.".into(), circles_cut, "anti_entropy, transfer: is no circle any more"),
+        (gate, format!("impl<A> Node<A> {{ fn f(&self) {{ {fields} }} }}"), crowded, "gate.rs: touches 13 fields"),
+        (gate, format!("impl<A> super::Node<A> {{ fn f(&self) {{ {destructured} }} }}"), crowded, "touches 13"),
+        (
+            time,
+            "/// What it is.\n/// And more.\nfn f() {}\n//! Of all.\n\n/// So many.".into(),
+            headless,
+            "time.rs:1: What",
+        ),
     ];
     for (path, text, rule, expected) in broken {
         let found = rule(&with(path, &text));
@@ -213,4 +277,8 @@ fn every_rule_is_seen_broken() {
     }
     // And what only tests do is not seen.
     none(&misplaced(&with(time, test)));
+    // A method is no field, and another type's fields are not the node's.
+    let others = format!("impl Other<A> {{ fn f(&self) {{ {fields} }} }}");
+    none(&crowded(&with(gate, &others)));
+    none(&crowded(&with(gate, &format!("impl<A> Node<A> {{ fn f(&self) {{ {} }} }}", fields.replace(';', "();")))));
 }

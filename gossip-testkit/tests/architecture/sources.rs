@@ -31,14 +31,15 @@ fn collect(root: &Path, directory: &Path, tree: &mut Tree) {
 }
 
 /// The files of a crate that are not tests: path, top-level module (or `lib`), and code without its tests.
-/// Found by following `mod` from `lib.rs`, so that it is no matter of names what is a test.
-pub(crate) fn production<'a>(tree: &'a Tree, src: &str) -> impl Iterator<Item = (&'a str, &'a str, String)> {
+/// Found by following `mod` from the crate's root (`lib.rs` or `main.rs`): a file's name does not tell whether it is a test.
+pub(crate) fn production<'a>(tree: &'a Tree, root: &str) -> impl Iterator<Item = (&'a str, &'a str, String)> {
+    let src = root.rsplit_once('/').map_or("", |(src, _)| src);
     let mut files = Vec::new();
-    let mut next = vec![format!("{src}/lib.rs")];
+    let mut next = vec![root.to_owned()];
     while let Some(path) = next.pop() {
         let (path, text) = tree.get_key_value(&path).unwrap_or_else(|| panic!("{path} is not there"));
         let text = without_tests(&code(text));
-        let below = path.strip_suffix(".rs").expect("it is Rust").trim_end_matches("/lib");
+        let below = path.strip_suffix(".rs").expect("it is Rust").trim_end_matches("/lib").trim_end_matches("/main");
         for name in declared(&text) {
             next.push(format!("{below}/{name}.rs"));
         }
@@ -134,7 +135,7 @@ fn without_tests(code: &str) -> String {
 }
 
 /// Where the block ends that begins at `from`.
-fn block(code: &str, from: usize) -> usize {
+pub(crate) fn block(code: &str, from: usize) -> usize {
     let mut depth = 0;
     for (at, c) in code.char_indices().skip_while(|(at, _)| *at < from) {
         depth += i32::from(c == '{') - i32::from(c == '}');
@@ -164,6 +165,40 @@ pub(crate) fn imports(code: &str, top: bool) -> Vec<String> {
         }
     }
     found
+}
+
+/// Returns every path of two names or more, those in braces written out.
+pub(crate) fn paths(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find(word) {
+        rest = continued(&rest[at..], &[], &mut found);
+    }
+    found.retain(|path| path.len() > 1);
+    found
+}
+
+/// Reads a path that goes on from `before`, and returns what follows it.
+fn continued<'a>(code: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let end = code.find(|c| !word(c)).unwrap_or(code.len());
+    let path = [before, &[code[..end].to_owned()]].concat();
+    let rest = &code[end..];
+    let Some(next) = rest.strip_prefix("::") else {
+        found.push(path);
+        return rest;
+    };
+    if next.starts_with(word) {
+        return continued(next, &path, found);
+    }
+    if !next.starts_with('{') {
+        found.push(path);
+        return next;
+    }
+    let (mut list, after) = next[1..].split_at(block(next, 0) - 2);
+    while let Some(at) = list.find(word) {
+        list = continued(&list[at..], &path, found);
+    }
+    after
 }
 
 /// The first name of every path in a list, which may itself hold lists.

@@ -13,7 +13,7 @@ use crate::agent::Agent;
 use crate::arguments::Command;
 use crate::events::tell;
 use crate::failure::chain;
-use crate::output::{Form, data, shown, time_of_day};
+use crate::output::{Cut, Form, data, shown, time_of_day};
 
 /// How long leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
@@ -103,7 +103,7 @@ fn members(agent: &Agent, form: Form) -> Vec<String> {
         let own = if member.id == own { " (here)" } else { "" };
         [name(member.id), member.id.to_string(), member.status.to_string(), format!("{}{own}", member.address)]
     };
-    form.table(["NAME", "ID", "STATUS", "ADDRESS"], &members.iter().map(row).collect::<Vec<_>>())
+    form.table(["NAME", "ID", "STATUS", "ADDRESS"], &members.iter().map(row).collect::<Vec<_>>(), Cut::Nothing)
 }
 
 fn entry(form: Form, name: &str, value: &[u8]) -> String {
@@ -120,7 +120,7 @@ fn list(gossip: &Gossip, form: Form, prefix: &str) -> Vec<String> {
         return entries.iter().map(|(name, value)| entry(form, name, value)).collect();
     }
     let rows: Vec<_> = entries.iter().map(|(name, value)| [shown(name.as_bytes()), shown(value)]).collect();
-    form.table(["NAME", "VALUE"], &rows)
+    form.table(["NAME", "VALUE"], &rows, Cut::Last)
 }
 
 fn stats(gossip: &Gossip, form: Form) -> Vec<String> {
@@ -133,7 +133,7 @@ fn stats(gossip: &Gossip, form: Form) -> Vec<String> {
         let row = |(name, value): (String, Value)| [format!("{prefix}{}", name.replace('_', " ")), value.to_string()];
         counters.into_iter().map(row).collect::<Vec<_>>()
     };
-    form.table(["COUNTER", "SINCE THE START"], &[part("node", ""), part("driver", "driver: ")].concat())
+    form.table(["COUNTER", "SINCE THE START"], &[part("node", ""), part("driver", "driver: ")].concat(), Cut::Last)
 }
 
 /// Goes on until nobody listens or the node's task ends.

@@ -1,6 +1,26 @@
 //! How answers look: tables for people, JSON objects for programs. Knows text, not where it goes.
 
+use std::borrow::Cow;
+
+use comfy_table::ColumnConstraint::{ContentWidth, LowerBoundary};
+use comfy_table::{Cell, ContentArrangement, Row, Table, TableStyle, Width};
 use serde::{Deserialize, Serialize};
+
+/// Characters of a cell that are looked at: more than any terminal shows in a line, and than any name has.
+const LONGEST: usize = 4_096;
+/// Columns that the last cell has at least, however long the others are.
+const LEAST: u16 = 8;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
+
+/// The part of a table that may be shortened.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// None.
+    Nothing,
+    /// The last column, on a terminal.
+    Last,
+}
 
 /// For whom an answer is written.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +41,9 @@ impl Form {
 
         match json {
             true => Self::Json,
-            false if std::io::stdout().is_terminal() => Self::Terminal(80),
+            false if std::io::stdout().is_terminal() => {
+                Self::Terminal(terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| width.0.max(1).into()))
+            }
             false => Self::Plain,
         }
     }
@@ -31,35 +53,38 @@ impl Form {
         if self == Self::Json { object.to_string() } else { text() }
     }
 
-    /// A table: a header, and below it rows of as many cells. The last column takes what room is left.
-    pub(crate) fn table<const N: usize>(self, header: [&str; N], rows: &[[String; N]]) -> Vec<String> {
-        let mut widths = header.map(width);
-        for row in rows {
-            for (widest, cell) in widths.iter_mut().zip(row) {
-                *widest = width(cell).max(*widest);
-            }
-        }
-        let line = |cells: [&str; N]| {
-            let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-            let line = padded.collect::<Vec<_>>().join("  ");
-            self.fit(line.trim_end())
+    /// A table: a header, and below it one line for each row. The columns are as wide as what they hold, so that a name,
+    /// an id or an address is never cut; the last column is shortened to the room that a terminal has left if `cut` says
+    /// so.
+    pub(crate) fn table<const N: usize>(self, header: [&str; N], rows: &[[String; N]], cut: Cut) -> Vec<String> {
+        let rows =
+            || [header.map(Cow::Borrowed)].into_iter().chain(rows.iter().map(|row| row.each_ref().map(Cow::from)));
+        let (columns, room) = match (self, cut) {
+            (Self::Terminal(columns), Cut::Last) => (N, columns),
+            // Not the last one: padded to the longest value, the table would be as long as all of them together.
+            _ => (N.saturating_sub(1), 0),
         };
-        [line(header)].into_iter().chain(rows.iter().map(|row| line(row.each_ref().map(String::as_str)))).collect()
-    }
-
-    /// Shortened to what a terminal shows in a line.
-    fn fit(self, line: &str) -> String {
-        match self {
-            Self::Terminal(columns) if width(line) > columns => {
-                line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
-            }
-            _ => line.to_owned(),
+        let mut table = Table::new();
+        table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Dynamic);
+        // Cells are cut between two characters, not between two words.
+        table.set_width(u16::try_from(room).unwrap_or(u16::MAX)).set_delimiter('\0');
+        for row in rows() {
+            let cells = row[..columns].iter().map(|cell| Cell::new(cell.chars().take(LONGEST).collect::<String>()));
+            let mut row = Row::from(cells.collect::<Vec<_>>());
+            row.max_height(1);
+            table.add_row(row);
         }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            let last = index == N - 1;
+            column.set_padding((0, if last { 0 } else { 2 }));
+            column.set_constraint(if last { LowerBoundary(Width::Fixed(LEAST)) } else { ContentWidth });
+        }
+        let lines = table.lines().zip(rows()).map(|(line, row)| match row.get(columns) {
+            Some(last) => format!("{line}{last}").trim_end().to_owned(),
+            None => line.trim_end().to_owned(),
+        });
+        lines.collect()
     }
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// Bytes of a peer's for a terminal: what would command the terminal is escaped, and what is no text.
@@ -87,12 +112,40 @@ pub(crate) fn time_of_day(seconds: u64) -> String {
 mod tests {
     use super::*;
 
+    fn cells(rows: &[[&str; 2]]) -> Vec<[String; 2]> {
+        rows.iter().map(|row| row.map(String::from)).collect()
+    }
+
     #[test]
     fn a_table_is_aligned_and_fits_a_terminal() {
-        let rows = [["a".into(), "1".into()], ["long".into(), "x".repeat(30)]];
-        let table = Form::Terminal(20).table(["NAME", "VALUE"], &rows);
-        assert_eq!(table, ["NAME  VALUE", "a     1", "long  xxxxxxxxxxxxx…"]);
-        assert_eq!(Form::Plain.table(["NAME", "VALUE"], &rows)[2].len(), 36, "nothing is cut where nothing need be");
+        let rows = cells(&[["a", "1"], ["long", &"x y".repeat(30)]]);
+        let table = Form::Terminal(20).table(["NAME", "VALUE"], &rows, Cut::Last);
+        assert_eq!(table, ["NAME  VALUE", "a     1", "long  x yx yx yx yx…"]);
+        let plain = Form::Plain.table(["NAME", "VALUE"], &rows, Cut::Last);
+        assert_eq!(plain[2].len(), 96, "nothing is cut where nothing need be");
+    }
+
+    #[test]
+    fn what_is_wide_counts_as_wide() {
+        let rows = cells(&[["名前", "値値値値値値値値値値"], ["e\u{301}", "1"]]);
+        let table = Form::Terminal(20).table(["NAME", "VALUE"], &rows, Cut::Last);
+        assert_eq!(table, ["NAME  VALUE", "名前  値値値値値値…", "e\u{301}     1"]);
+    }
+
+    #[test]
+    fn no_length_of_a_cell_is_too_much_and_an_address_is_never_cut() {
+        for length in [0, 1, 255, 4_095, 4_096, 65_535, 65_536, 1 << 20] {
+            let value = "v".repeat(length);
+            let rows = cells(&[["name", &value], [&"n".repeat(255), "x"]]);
+            for form in [Form::Terminal(1), Form::Terminal(80), Form::Terminal(180), Form::Plain] {
+                let table = form.table(["NAME", "VALUE"], &rows, Cut::Last);
+                let [_, long, other] = &*table else { panic!("three lines, not {}", table.len()) };
+                assert!(long.starts_with("name") && other.starts_with(&"n".repeat(255)), "{form:?}, {length}");
+                assert_eq!(long.ends_with(&*value), form == Form::Plain || length <= 8, "{form:?}, {length}");
+                let table = form.table(["NAME", "ADDRESS"], &rows, Cut::Nothing);
+                assert!(table[1].ends_with(&*value), "{form:?}, {length}");
+            }
+        }
     }
 
     #[test]
