@@ -196,14 +196,14 @@ settings! {
     Lifetimes / LifetimesOverlay {
         /// How long a broadcast is carried.
         broadcast: Duration,
-        /// How long a death certificate is kept (`τ` in Demers et al., section 2.1). A node that nobody has answered for
-        /// longer forgets what it had learned before, also where its only peer was away: choose it longer than that.
+        /// How long a death certificate is kept (`τ` in Demers et al., section 2.1). A node that was away for longer may
+        /// bring back what was deleted meanwhile: choose it longer than that.
         certificate: Duration,
         /// After how long a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
         /// How long a dead or departed member is remembered.
         reap_after: Duration,
-        /// How far ahead of this node's clock a stamp may be; what is further ahead is refused.
+        /// How far apart clocks may be that count as right. What is further off is told, and does not count.
         max_ahead: Duration,
     }
 }

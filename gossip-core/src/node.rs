@@ -141,7 +141,7 @@ pub struct Stats {
     pub updates_known: u64,
     /// Updates refused: past their time.
     pub updates_expired: u64,
-    /// Updates refused: stamped too far ahead.
+    /// Updates refused: stamped after the year 2500.
     pub updates_ahead: u64,
     /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,
@@ -226,7 +226,8 @@ enum Phase {
 
 /// A node. Owns no socket, no clock, no thread and no source of randomness.
 ///
-/// Commands and inputs take the current time; time that runs backwards counts as standing still. The outputs can be
+/// Commands and inputs take the current monotonic time; time that runs backwards counts as standing still. What the wall
+/// clock says is told by [`set_wall_clock`](Self::set_wall_clock). The outputs can be
 /// polled in any order and any number of times: nothing has to be drained before the next input.
 ///
 /// - **Commands**: [`join`](Self::join), [`put`](Self::put), [`delete`](Self::delete),

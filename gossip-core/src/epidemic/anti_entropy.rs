@@ -561,7 +561,8 @@ impl<A: Address> AntiEntropy<A> {
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is the later of two that are not far apart.
-        if ranges.is_empty() || !is_fair(cut, cut_of(context.clock)) || !self.tokenizer.proves(from, token, context.now) {
+        if ranges.is_empty() || !is_fair(cut, cut_of(context.clock)) || !self.tokenizer.proves(from, token, context.now)
+        {
             return;
         }
         let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;

@@ -26,9 +26,8 @@ impl<A: Address> Node<A> {
     /// A member has answered after `trip`: takes its wall clock in.
     pub(super) fn note_reading(&mut self, sender: NodeId, clock: Instant, trip: Duration) {
         let Self { now, clocks, members, .. } = self;
-        let lives = |id: NodeId| {
-            members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect))
-        };
+        let lives =
+            |id: NodeId| members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect));
         let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
         self.note_wrong(wrong);
     }

@@ -150,4 +150,11 @@ impl<A: Address> Store<A> {
             _ => self.other(slot).is_some_and(|stored| stored.update == *update),
         }
     }
+
+    /// Where everything is.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let members = self.members.iter().map(|(at, _)| Slot::member(at));
+        members.chain(self.others.iter().map(|(at, _)| Slot::other(at)))
+    }
 }

@@ -176,7 +176,16 @@ impl<A: Address> Prober<A> {
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
-        self.probe = Some(Probe { target, address, seq, sent: context.now, timeout, asked: None, nacks: Vec::new(), acked: false });
+        self.probe = Some(Probe {
+            target,
+            address,
+            seq,
+            sent: context.now,
+            timeout,
+            asked: None,
+            nacks: Vec::new(),
+            acked: false,
+        });
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).

@@ -157,7 +157,11 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
     let mut node = node(1, config);
     node.put(START, "n", b"mine").unwrap();
     hear(&mut node, START, &[mail(described("too large", 0, &value(1, 40_001)))]);
-    hear(&mut node, START, &[mail(described("after 2500", crate::update::LATEST.since(START).as_secs() + 1, &value(1, 9_000)))]);
+    hear(
+        &mut node,
+        START,
+        &[mail(described("after 2500", crate::update::LATEST.since(START).as_secs() + 1, &value(1, 9_000)))],
+    );
     let past = Descriptor {
         expires: Until::at(START - SECOND),
         until: Until::at(START - SECOND),
