@@ -7,6 +7,7 @@
 //! Knows items by their hashes. Must not know what an update means, nor who the members are.
 
 mod catch_up;
+mod cut;
 mod exchange;
 mod fruitless;
 mod pace;
@@ -33,6 +34,7 @@ use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
+use cut::{cut_of, instant, is_fair, later};
 pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
@@ -58,31 +60,6 @@ pub(crate) struct Context<'a, A> {
     pub(crate) clock: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
-}
-
-/// A cut is in whole seconds, so that replicas whose clocks are nearly equal use the same.
-fn cut_of(clock: Instant) -> u32 {
-    u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(NEVER - 1).min(NEVER - 1)
-}
-
-fn instant(cut: u32) -> Instant {
-    if cut == NEVER { Instant::MAX } else { Instant::from_secs(u64::from(cut)) }
-}
-
-/// The cut of replicas whose clocks are too far apart to agree on what has ended: they compare what does not end.
-const NEVER: u32 = u32::MAX;
-/// How far apart cuts may be otherwise, in seconds.
-const APART: u32 = 600;
-
-/// The cut at which a peer with this cut and this replica compare: the later one, which both can compute always, for
-/// nobody has forgotten what lives at it.
-fn later(theirs: u32, own: u32) -> u32 {
-    if theirs.abs_diff(own) > APART { NEVER } else { theirs.max(own) }
-}
-
-/// Whether a peer may ask for the set at this cut.
-fn is_fair(cut: u32, own: u32) -> bool {
-    cut == NEVER || cut.abs_diff(own) <= APART
 }
 
 /// What a summary says.
