@@ -5,11 +5,13 @@
 //! moves another node's clock, and none decides whether a stamp is accepted. Knows no item and no message.
 
 mod hybrid;
+mod settled;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use hybrid::Hybrid;
+pub(crate) use settled::{Past, Settled};
 
 use crate::id::NodeId;
 use crate::time::{Instant, micros};

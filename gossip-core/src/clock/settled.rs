@@ -9,41 +9,65 @@ const GRACE: Duration = Duration::from_secs(15 * 60);
 /// The longest time between two looks that counts whole: in a longer one the process stood still.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The latest instant that agreed time has been past for [`GRACE`] of time awake.
+/// Two instants that agreed time has been past for [`GRACE`] of time awake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Of time awake alone.
+    pub(crate) awake: Instant,
+    /// Of time awake and in touch with others.
+    pub(crate) in_touch: Instant,
+}
+
+/// Finds out what is [past](Past) for good.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
-    settled: Instant,
-    /// The next one, for how long it has been past, and when that was looked at last.
-    candidate: Instant,
-    awake: Duration,
+    awake: Glass,
+    in_touch: Glass,
     looked: Instant,
 }
 
 impl Settled {
-    /// Looks at the time. `counts`: whether the time since the last look counts as time awake. Returns the instant.
-    pub(crate) fn look(&mut self, now: Instant, agreed: Instant, counts: bool) -> Instant {
-        let passed = now.since(self.looked);
-        if agreed < self.candidate {
-            self.settled = self.settled.min(agreed);
-            (self.candidate, self.awake) = (agreed, Duration::ZERO);
+    /// Looks at the time. `in_touch`: whether this node is in touch with others, or there are none.
+    pub(crate) fn look(&mut self, now: Instant, agreed: Instant, in_touch: bool) -> Past {
+        let since = now.since(self.looked);
+        let passed = if since < LOOK / 4 { Duration::ZERO } else { since.min(LOOK) };
+        if !passed.is_zero() {
+            self.looked = now;
         }
-        if passed < LOOK / 4 {
-            return self.settled;
+        Past {
+            awake: self.awake.run(agreed, passed),
+            in_touch: self.in_touch.run(agreed, if in_touch { passed } else { Duration::ZERO }),
         }
-        self.looked = now;
-        if counts {
-            self.awake += passed.min(LOOK);
-        }
-        if self.awake >= GRACE {
-            self.settled = self.candidate;
-            (self.candidate, self.awake) = (agreed, Duration::ZERO);
-        }
-        self.settled
     }
 
     /// When to look again, if anything waits for it.
     pub(crate) fn due(&self) -> Instant {
         self.looked + LOOK
+    }
+}
+
+/// The latest instant that agreed time has been past for [`GRACE`] of the time that counts.
+#[derive(Debug, Default)]
+struct Glass {
+    settled: Instant,
+    /// The next one, and for how long it has been past.
+    candidate: Instant,
+    past: Duration,
+}
+
+impl Glass {
+    fn run(&mut self, agreed: Instant, passed: Duration) -> Instant {
+        if agreed < self.candidate {
+            self.settled = self.settled.min(agreed);
+            (self.candidate, self.past) = (agreed, Duration::ZERO);
+        } else {
+            self.past += passed;
+        }
+        if self.past >= GRACE {
+            self.settled = self.candidate;
+            (self.candidate, self.past) = (agreed, Duration::ZERO);
+        }
+        self.settled
     }
 }
 
@@ -57,7 +81,7 @@ mod tests {
     /// Looks once a minute while agreed time is `ahead` of monotonic time. Returns the last answer.
     fn minutes(settled: &mut Settled, from: u32, to: u32, ahead: Duration, counts: bool) -> Instant {
         let at = |minute| START + minute * MINUTE;
-        (from..to).map(|minute| settled.look(at(minute), at(minute) + ahead, counts)).last().unwrap()
+        (from..to).map(|minute| settled.look(at(minute), at(minute) + ahead, counts).in_touch).last().unwrap()
     }
 
     #[test]
@@ -83,9 +107,10 @@ mod tests {
     #[test]
     fn neither_sleep_nor_solitude_counts() {
         let mut settled = Settled::default();
+        assert!(minutes(&mut settled, 0, 1_000, Duration::ZERO, false) < START);
+        let mut settled = Settled::default();
         settled.look(START, START, true);
         let late = START + Duration::from_secs(30 * 86_400);
-        assert!(settled.look(late, late, true) < START);
-        assert!(minutes(&mut Settled::default(), 0, 1_000, Duration::ZERO, false) < START);
+        assert!(settled.look(late, late, true).awake < START);
     }
 }

@@ -18,18 +18,24 @@ impl<A: Address> Node<A> {
     /// direction and be wrong by any amount: timers do not run on it.
     pub fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
         self.now = self.now.max(now);
-        let members = self.members.peers() + 1;
+        let members = self.detector.members().peers() + 1;
         let wrong = self.clocks.set_wall(self.now, wall, members);
         self.note_wrong(wrong);
     }
 
     /// A member has answered after `trip`: takes its wall clock in.
     pub(super) fn note_reading(&mut self, sender: NodeId, clock: Instant, trip: Duration) {
-        let Self { now, clocks, members, .. } = self;
+        let Self { now, clocks, detector, .. } = self;
+        let members = detector.members();
         let lives =
             |id: NodeId| members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect));
         let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
         self.note_wrong(wrong);
+    }
+
+    /// Agreed time.
+    pub(super) fn agreed(&self) -> Instant {
+        self.clocks.agreed(self.now)
     }
 
     fn note_wrong(&mut self, wrong: Option<Wrong>) {

@@ -8,17 +8,13 @@ use super::large::Heard;
 use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
-use crate::config::Membership;
 use crate::epidemic::anti_entropy::{Brought, Summary};
 use crate::error::DatagramError;
-use crate::event::Status;
 use crate::id::NodeId;
-use crate::members::Seen;
-use crate::outbox::{HotKey, Intent, TrafficClass};
-use crate::swim;
+use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::update::{Standing, Update};
-use crate::wire::{self, Header, Item, Message, Suspicion};
+use crate::update::Update;
+use crate::wire::{self, Header, Item, Message};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
 const MESSAGES_KEPT: usize = 8;
@@ -63,7 +59,7 @@ impl<A: Address> Node<A> {
             }
             Input::Unreachable { to } => {
                 self.advance(now);
-                self.prober.on_unreachable(to, self.now);
+                self.detector.on_unreachable(to, self.now);
             }
         }
         Ok(())
@@ -71,79 +67,12 @@ impl<A: Address> Node<A> {
 
     /// Whether the datagram is whole and sound; its messages are in `messages` then.
     fn read(&mut self, payload: &[u8]) -> Result<Header, DatagramError> {
-        if self.phase == Phase::Left {
+        if self.identity.phase == Phase::Left {
             return Err(DatagramError::Left);
         }
         let (header, body) = self.envelope.open(payload)?;
         wire::read(body, &mut self.messages)?;
         Ok(header)
-    }
-
-    /// Time never runs backwards here. The first that is told begins this node's life.
-    pub(super) fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        if self.phase == Phase::Unborn {
-            self.start();
-        }
-    }
-
-    fn tick(&mut self) {
-        if self.phase == Phase::Left {
-            return;
-        }
-        let clock = self.agreed();
-        if self.replica.next_due().is_some_and(|due| due <= clock) {
-            for id in self.replica.advance(clock) {
-                if let Some(seen) = self.members.forget(id) {
-                    self.suspicions.end(id);
-                    self.events.member(id, Some(seen.status), false);
-                }
-            }
-            self.note_touched();
-        }
-        if self.config.membership == Membership::Probed && self.phase == Phase::Running {
-            self.tick_swim();
-        }
-        let wanted = self.rumors.partners_wanted(self.now);
-        if wanted > 0 {
-            let partners = self.random_peers(wanted);
-            self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
-        }
-        self.tick_anti_entropy();
-        self.tick_transfers();
-        self.tick_bounds();
-        if let Some(address) = self.gate.take_foreign(self.now) {
-            self.events.foreign_cluster(address);
-        }
-        self.tick_leaving();
-        self.note_isolation();
-        self.tick_contacts();
-    }
-
-    fn tick_swim(&mut self) {
-        let Self { prober, health, members, replica, outbox, rng, .. } = self;
-        let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
-        if let Some(silent) = prober.tick(health, &mut context) {
-            self.stats.probes_failed += 1;
-            self.suspect(silent);
-        }
-        while let Some(due) = self.suspicions.pop_due(self.now) {
-            match due {
-                swim::Due::Warning(id) => self.warn(id),
-                swim::Due::End(id) => self.declare_dead(id),
-            }
-        }
-    }
-
-    fn tick_anti_entropy(&mut self) {
-        if self.anti_entropy.begins(self.now, &mut self.rng)
-            && self.phase == Phase::Running
-            && let Some(peer) = self.random_peers(1).first()
-        {
-            self.begin_exchange(peer);
-        }
-        let (anti_entropy, mut context) = self.anti_entropy();
-        anti_entropy.retry(&mut context);
     }
 
     fn on_datagram(&mut self, header: Header, from: &A, length: usize) {
@@ -155,13 +84,13 @@ impl<A: Address> Node<A> {
             self.messages = messages;
             return;
         }
-        if sender == self.id {
+        if sender == self.identity.id {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
             messages.retain(|message| matches!(message, Message::Mail(Item::Update(_)) | Message::Challenge { .. }));
         } else {
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
-            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.id, message)) {
+            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
                 self.give_back_record(sender, incarnation, from);
             }
         }
@@ -181,30 +110,6 @@ impl<A: Address> Node<A> {
         self.note_isolation();
     }
 
-    /// A sender who seems not to know what is said of it gets to know: also of a suspicion whose rumor has cooled, perhaps
-    /// while there was no way between the two. (While it is hot it gets there by itself; told at every datagram, a
-    /// cluster with losses would speak of little else.)
-    fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
-        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
-        let is_hot = |accuser: &NodeId| {
-            let suspicion = Suspicion { about: sender, incarnation, accuser: *accuser };
-            self.rumors.is_hot(&HotKey::Opinion(suspicion))
-        };
-        if self.config.probe.buddy
-            && self.members.get(sender).is_some_and(suspected)
-            && !self.suspicions.accusers(sender).iter().any(is_hot)
-        {
-            let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
-            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
-        }
-        let Some(record) = self.replica.member(sender) else { return };
-        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
-        {
-            let key = self.replica.hasher.member(sender);
-            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
-        }
-    }
-
     /// `clock`: what the sender's wall clock said.
     fn on_message(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Message<A>) {
         match message {
@@ -216,9 +121,9 @@ impl<A: Address> Node<A> {
             }
             Message::PingReq { seq, target, address } => {
                 let now = self.now;
-                self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
+                self.detector.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
             }
-            Message::Nack { seq } => self.prober.on_nack(sender, seq),
+            Message::Nack { seq } => self.detector.on_nack(sender, seq),
             Message::Mail(Item::Update(update)) => {
                 self.learn(update, Source::Rumor, Some(from));
             }
@@ -312,69 +217,7 @@ impl<A: Address> Node<A> {
 
     /// Takes an ack in. Returns the round trip if the sender answered this node's own ping.
     pub(super) fn on_ack(&mut self, sender: NodeId, seq: u32) -> Option<Duration> {
-        self.prober.on_ack(self.now, sender, seq, &mut self.health, &mut self.outbox)
-    }
-
-    /// Takes rumors in and says of each whether it was news, or, of an offer, whether it is wanted.
-    fn on_rumor(
-        &mut self,
-        from: &A,
-        number: u16,
-        (feedback, pull): (bool, bool),
-        items: alloc::vec::Vec<(u8, Item<A>)>,
-    ) {
-        let (mut useful, mut spared) = (0_u64, 0_u64);
-        let some = !items.is_empty();
-        let minimizes = self.rumors.minimizes();
-        for (bit, (counter, item)) in items.into_iter().enumerate() {
-            let mut known = None;
-            let news = match item {
-                Item::Update(update) => {
-                    known = minimizes.then(|| HotKey::Fact(self.replica.hasher.key(&update)));
-                    self.learn(update, Source::Rumor, Some(from)).is_some()
-                }
-                Item::Large(descriptor) => match self.hear_of(descriptor, Source::Rumor, from) {
-                    Heard::News => true,
-                    Heard::Later => {
-                        spared |= 1 << bit;
-                        false
-                    }
-                    Heard::Nothing => false,
-                },
-                Item::Suspicion(suspicion) => {
-                    known = Some(HotKey::Opinion(suspicion));
-                    self.on_suspicion(suspicion, Some(from))
-                }
-                Item::Offer(hash) if self.replica.has_hash(hash) => {
-                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
-                    false
-                }
-                Item::Offer(hash)
-                    if !self.is_fetching(hash, from)
-                        && self.rumors.wants(self.now, hash, self.anti_entropy.patience()) =>
-                {
-                    true
-                }
-                Item::Offer(_) => {
-                    // It is on its way from somebody else: this contact was neither useful nor useless.
-                    spared |= 1 << bit;
-                    false
-                }
-            };
-            useful |= u64::from(news) << bit;
-            if minimizes
-                && !news
-                && let Some(key) = known
-            {
-                spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
-            }
-        }
-        if some && (feedback || useful != 0) {
-            self.outbox.message(TrafficClass::Rumor, from.clone(), Message::Feedback { number, useful, spared });
-        }
-        if pull && self.anti_entropy.affords(from, self.now) {
-            self.rumors.answer_pull(from, &mut self.outbox);
-        }
+        self.detector.on_ack(self.now, sender, seq, &mut self.outbox)
     }
 }
 

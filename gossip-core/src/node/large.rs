@@ -29,7 +29,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return Heard::Nothing;
         }
-        if !self.is_timely(&outline) {
+        if !self.is_timely(key, &outline, source) {
             return Heard::Nothing;
         }
         if descriptor.size as usize > self.config.limits.max_value {

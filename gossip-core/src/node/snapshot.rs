@@ -1,7 +1,8 @@
 //! What outlives a process: a snapshot of what it knew, and the way back in.
 //!
-//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is past its time, or older
-//! than what is here already, stays out, and nothing newer elsewhere is harmed.
+//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is older than what
+//! is here already stays out, and nothing newer elsewhere is harmed. What has ended and is not forgotten is in it: a deletion
+//! that ended while the process was away still has to end what it deleted.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,12 +10,12 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Node;
+use super::identity::Phase;
 use super::learn::Source;
-use super::{Node, Phase};
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
-use crate::replica::Range;
 use crate::time::Instant;
 use crate::update::Update;
 
@@ -50,7 +51,7 @@ struct V1<A> {
 }
 
 impl<A> Snapshot<A> {
-    /// When it was taken, in wall time.
+    /// When it was taken, in agreed time.
     pub fn taken(&self) -> Instant {
         let Format::V1(this) = &self.0;
         this.taken
@@ -78,15 +79,15 @@ impl<A: Address> Node<A> {
     /// What this node knows, to be kept where it outlives the process: a new one that [`restore`](Self::restore)s it
     /// need not fetch everything again. What this member owns is not in it, nor its own record: they end with its life.
     pub fn snapshot(&self) -> Snapshot<A> {
-        let updates = self.replica.in_range(Range::ALL, Instant::ORIGIN).map(|(_, update)| update);
+        let updates = self.replica.stored();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
-            id: self.id,
-            incarnation: self.incarnation,
-            boot: self.boot,
+            id: self.identity.id,
+            incarnation: self.identity.incarnation,
+            boot: self.identity.boot,
             taken: self.agreed(),
             clock: self.clocks.hybrid(self.now),
-            updates: updates.filter(|update| !is_of(self.id, update)).collect(),
+            updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
         }))
     }
 
@@ -103,19 +104,19 @@ impl<A: Address> Node<A> {
         if snapshot.label != self.config.label {
             return Err(RestoreError::ForeignLabel { label: snapshot.label });
         }
-        if self.phase == Phase::Unborn && snapshot.id == self.id {
+        if self.identity.phase == Phase::Unborn && snapshot.id == self.identity.id {
             // The first life of this process is later than every one before it, whatever has become of the clock.
-            (self.incarnation, self.boot) = (snapshot.incarnation, snapshot.boot);
+            (self.identity.incarnation, self.identity.boot) = (snapshot.incarnation, snapshot.boot);
         }
         self.advance(now);
-        if snapshot.id == self.id && snapshot.boot >= self.boot {
+        if snapshot.id == self.identity.id && snapshot.boot >= self.identity.boot {
             self.outlive(snapshot.boot);
         }
         // One more: what counter it had is not known.
         self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
         // Members that all others have forgotten by now would be new to them.
         let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
-        let own = self.id;
+        let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
         // Members first: what they own would have to wait for them.

@@ -23,7 +23,7 @@ impl Slot {
         Self(at << 1 | 1)
     }
 
-    const fn is_member(self) -> bool {
+    pub(super) const fn is_member(self) -> bool {
         self.0 & 1 == 0
     }
 
@@ -152,7 +152,6 @@ impl<A: Address> Store<A> {
     }
 
     /// Where everything is.
-    #[cfg(test)]
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         let members = self.members.iter().map(|(at, _)| Slot::member(at));
         members.chain(self.others.iter().map(|(at, _)| Slot::other(at)))

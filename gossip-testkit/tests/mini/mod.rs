@@ -347,6 +347,7 @@ impl Machine for Mini {
             log: Vec::new(),
             peers: boot.nodes.iter().filter(|&&peer| peer != boot.addr).map(|&peer| (peer, Peer::default())).collect(),
             turn: 0,
+            ahead: boot.wall.as_micros() as i64 - boot.now.as_micros() as i64,
             latest: Instant::ORIGIN,
             next: Instant::ORIGIN,
             outbox: Vec::new(),

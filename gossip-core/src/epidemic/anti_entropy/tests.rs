@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use super::cut::{APART, NEVER};
 use super::*;
 use crate::id::NodeId;
 use crate::update::{Entry, Stamp, Until, Update};
@@ -46,7 +47,7 @@ impl Site {
         let settings = config::AntiEntropy { exchange, interval: Duration::from_secs(5) };
         let mut site = Self {
             anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500), &mut rng),
-            replica: Replica::new("", Duration::from_secs(30), Duration::from_secs(3_600), 0),
+            replica: Replica::new("", Duration::from_secs(3_600), 0),
             outbox: Outbox::new(100_000),
             now: NOW,
             admits: true,

@@ -18,6 +18,11 @@ impl<A: Address> AntiEntropy<A> {
         self.tokenizer.proves(address, token, now)
     }
 
+    /// Whether a peer may be answered with one item.
+    pub(crate) fn affords_one(&mut self, peer: &A, now: Instant) -> bool {
+        self.buckets.take(peer, 1, now) == 1
+    }
+
     /// Whether a peer may be answered at more length than it asked, once.
     pub(crate) fn affords(&mut self, peer: &A, now: Instant) -> bool {
         self.buckets.take(peer, PULL_UNITS, now) == PULL_UNITS

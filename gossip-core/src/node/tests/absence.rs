@@ -50,14 +50,14 @@ fn a_restart_from_a_snapshot_does_not_fetch_everything_again() {
             }
         }
         net.run(20 * SECOND);
-        let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].boot);
+        let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].identity.boot);
         net.lose = |from, to| from == 3 || to == 3;
         net.run(20 * SECOND);
         net.lose = |_, _| false;
         restart(&mut net, memory.then_some(snapshot)).unwrap();
         net.run(20 * SECOND);
         assert!(net.agree() && net.nodes[3].get("key 999").is_some());
-        assert!(net.nodes[3].boot > boot && net.nodes[0].get_own(net.nodes[3].id(), "own").is_none());
+        assert!(net.nodes[3].identity.boot > boot && net.nodes[0].get_own(net.nodes[3].id(), "own").is_none());
         net.nodes[3].stats().bytes_received
     };
     let (with, without) = (fetched(true), fetched(false));
@@ -101,13 +101,13 @@ fn what_is_written_after_a_restore_is_later_than_all_before_it_whatever_the_cloc
         value: Some([][..].into()),
     });
     net.nodes[3].replica.merge(ahead);
-    let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].boot);
+    let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].identity.boot);
     let mut again = node(3, brief());
     // The clock was set back between the two.
     let now = net.now - 15 * SECOND;
     again.restore(now, snapshot).unwrap();
     assert_eq!(again.get("x").as_deref(), Some(&b"before"[..]));
-    assert!(again.put(now, "x", b"after").unwrap() > stamp && again.boot > boot);
+    assert!(again.put(now, "x", b"after").unwrap() > stamp && again.identity.boot > boot);
     assert_eq!(again.get("x").as_deref(), Some(&b"after"[..]));
     assert!(again.get("junk").is_some(), "no clock decides what is a value");
 }
