@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::sketch::Sketch;
-use crate::wire::{Envelope, Header, Message, Writer, encoded_len, read};
+use crate::wire::{Envelope, Header, Message, Writer, read};
 use crate::{Config, Input, Instant, Node, NodeId};
 
 const START: Instant = Instant::from_secs(1_700_000_000);
@@ -21,7 +21,7 @@ pub fn decoder(bytes: &[u8]) {
         assert!(messages.is_empty(), "all messages or none");
         return;
     }
-    let length = messages.iter().map(encoded_len).sum();
+    let length = messages.iter().map(Message::encoded_len).sum();
     let mut again = vec![0; length];
     let mut writer = Writer::new(&mut again);
     assert!(messages.iter().all(|message| writer.push(message)), "as long as it says");

@@ -85,6 +85,7 @@ mod clock;
 mod config;
 mod epidemic;
 mod error;
+mod estimate;
 mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

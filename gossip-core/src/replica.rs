@@ -223,7 +223,9 @@ impl<A: Address> Replica<A> {
             self.hashes.insert(hash, slot);
         }
         match until.instant() {
-            Some(end) => drop(self.ending.insert((end, slot))),
+            Some(end) => {
+                self.ending.insert((end, slot));
+            }
             None => self.lasting = (self.lasting.0 + 1, self.lasting.1.wrapping_add(mark(hash))),
         }
         let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
@@ -250,7 +252,9 @@ impl<A: Address> Replica<A> {
         }
         self.large.remove(&stored.key);
         match stored.until.instant() {
-            Some(end) => drop(self.ending.remove(&(end, slot))),
+            Some(end) => {
+                self.ending.remove(&(end, slot));
+            }
             None => self.lasting = (self.lasting.0 - 1, self.lasting.1.wrapping_sub(mark(stored.hash))),
         }
         if let Some(owner) = stored.update.owner() {

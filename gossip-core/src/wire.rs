@@ -9,7 +9,14 @@
 //! cluster's label: it finds damage, it does not stop a forger. Where the key is not 0 the messages are sealed: a nonce of
 //! 24 bytes stands before them, an authentication tag of 16 in the place of the trailer.
 
+mod anti_entropy;
 mod message;
+mod pull;
+mod rumor;
+mod size;
+mod sound;
+mod swim;
+mod trust;
 
 use core::hash::Hasher;
 use core::ops::Range;
@@ -23,9 +30,15 @@ use crate::id::NodeId;
 use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
 
-pub(crate) use message::{
-    Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Span, Suspicion, Tokens, Writer, encoded_len, read,
+pub(crate) use anti_entropy::{
+    Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, Summary, Symbols, Tokens, Want,
 };
+pub(crate) use message::{Message, Writer, read};
+pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
+pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
+pub(crate) use size::encoded_len;
+pub(crate) use swim::{PingReq, Swim};
+pub(crate) use trust::Trust;
 
 /// The wire format that this node speaks.
 pub(crate) const VERSION: u8 = 1;

@@ -25,7 +25,7 @@ use crate::outbox::{Intent, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Update};
-use crate::wire::{Item, Message, Span, encoded_len};
+use crate::wire::{Chunk, FetchRequest, Item, Message, Pull, Span, Trust, encoded_len};
 
 use fetch::{Fetch, WINDOW};
 
@@ -284,20 +284,19 @@ impl<A: Address> Transfers<A> {
     pub(crate) fn on_chunk(
         &mut self,
         from: &A,
-        (item, offset, last): (u64, u32, bool),
-        bytes: &[u8],
+        Chunk { item, offset, last, bytes }: &Chunk,
         context: &mut Context<'_, A>,
     ) -> Option<Whole<A>> {
-        let at = self.asked(from, item)?;
+        let at = self.asked(from, *item)?;
         let fetch = &mut self.running[at];
-        let (taken, trip) = fetch.take(offset, bytes, context.now);
+        let (taken, trip) = fetch.take(*offset, bytes, context.now);
         if !taken {
             return None;
         }
         if fetch.is_whole() {
             return self.finish(at, context);
         }
-        if last {
+        if *last {
             self.ask_on(at, context);
         }
         self.answered_after(trip);
@@ -393,18 +392,17 @@ impl<A: Address> Transfers<A> {
     pub(crate) fn on_fetch(
         &mut self,
         from: &A,
-        (item, token, window): (u64, u32, u8),
-        missing: Vec<Span>,
+        FetchRequest { item, token, window, missing }: FetchRequest,
         context: &mut Context<'_, A>,
     ) {
         if !self.tokenizer.proves(from, token, context.now) {
             // No larger than what was asked.
             let token = self.tokenizer.token(from, context.now);
-            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Prove { item, token });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Trust::Prove { item, token });
             return;
         }
         if value_of(context.replica, item).is_none() {
-            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Gone { item });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Pull::Gone { item });
             return;
         }
         if missing.is_empty() {
@@ -454,7 +452,7 @@ pub(crate) fn compose_chunk<A: Address>(
 ) -> Option<Message<A>> {
     let Some(value) = value_of(replica, item) else {
         missing.clear();
-        return (room >= CHUNK_HEAD).then_some(Message::Gone { item });
+        return (room >= CHUNK_HEAD).then_some(Message::Pull(Pull::Gone { item }));
     };
     let end = |span: &Span| (span.to as usize).min(value.len());
     missing.retain(|span| (span.from as usize) < end(span));
@@ -470,7 +468,7 @@ pub(crate) fn compose_chunk<A: Address>(
         missing.pop_front();
     }
     *window = window.saturating_sub(1);
-    Some(Message::Chunk { item, offset, last: *window == 0 || missing.is_empty(), bytes })
+    Some(Message::Pull(Pull::Chunk(Chunk { item, offset, last: *window == 0 || missing.is_empty(), bytes })))
 }
 
 /// What goes into a datagram for an update of the replica's: it, or its descriptor.

@@ -17,7 +17,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
-use crate::wire::Message;
+use crate::wire::Trust;
 
 /// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
 const QUICK_CALLS: u32 = 16;
@@ -245,7 +245,7 @@ impl<A: Address> Node<A> {
     /// Introduces this node and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
         if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
-            let proof = Message::Proof { cookie: *cookie };
+            let proof = Trust::Proof { cookie: *cookie };
             self.outbox.message(TrafficClass::AntiEntropy, address.clone(), proof);
         }
         self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));

@@ -14,7 +14,7 @@ use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Item, Message, Suspicion, encoded_len};
+use crate::wire::{Item, Rumor, Suspicion, encoded_len};
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
@@ -151,7 +151,7 @@ impl<A: Address> Node<A> {
     pub(super) fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
         let spreads = |suspicion| self.rumors.is_hot(&HotKey::Opinion(suspicion));
         if let Some(suspicion) = self.detector.accusation(sender, incarnation, spreads) {
-            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
+            self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
         if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)

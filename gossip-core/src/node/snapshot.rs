@@ -124,7 +124,9 @@ impl<A: Address> Node<A> {
             match &update {
                 Update::Member(record) if !members => self.contacts.remember(record),
                 update if is_of(own, update) => {}
-                _ => drop(self.learn(update, Source::Restored, None)),
+                _ => {
+                    self.learn(update, Source::Restored, None);
+                }
             }
         }
         self.note_isolation();

@@ -77,6 +77,8 @@ pub struct Stats {
     pub exchanges: u64,
     /// Members probed: one in every protocol period.
     pub probes: u64,
+    /// Pings repeated within their period, because no answer had come within a round trip.
+    pub pings_repeated: u64,
     /// Probes that nobody answered within their period, neither directly nor through others.
     pub probes_failed: u64,
     /// Members suspected here.
@@ -99,6 +101,7 @@ impl<A: Address> Node<A> {
             transfers_overtaken: transfers.overtaken,
             transfers_refused: transfers.refused,
             probes: self.detector.probes_begun(),
+            pings_repeated: self.detector.pings_repeated(),
             probes_failed,
             suspicions,
             deaths,

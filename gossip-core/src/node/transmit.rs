@@ -7,7 +7,7 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Header, Item, Message, Writer, encoded_len};
+use crate::wire::{Header, Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
 enum Packed<A> {
@@ -151,7 +151,7 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        let message = self.replica.get(key).map(|update| Message::Mail(carried(&self.replica, update)));
+        let message = self.replica.get(key).map(|update| Message::Rumor(Rumor::Mail(carried(&self.replica, update))));
         if message.is_none_or(|message| writer.push(&message)) {
             Packed::Whole
         } else {
@@ -173,7 +173,7 @@ impl<A: Address> Node<A> {
         while let Some(hash) = hashes.get(next) {
             if let Some(update) = self.replica.by_hash(*hash) {
                 if mail {
-                    if !writer.push(&Message::Mail(carried(&self.replica, update))) {
+                    if !writer.push(&Message::Rumor(Rumor::Mail(carried(&self.replica, update)))) {
                         break;
                     }
                 } else {
@@ -194,8 +194,8 @@ impl<A: Address> Node<A> {
             next += 1;
         }
         // Composed to fit.
-        let fits = (updates.is_empty() || writer.push(&Message::Updates(updates)))
-            && (large.is_empty() || writer.push::<A>(&Message::Large(large)));
+        let fits = (updates.is_empty() || writer.push(&Message::Repair(Repair::Updates(updates))))
+            && (large.is_empty() || writer.push::<A>(&Message::Repair(Repair::Large(large))));
         debug_assert!(fits, "composed to fit");
         if next < hashes.len() { Packed::Rest(Intent::Items { hashes, mail, next }) } else { Packed::Whole }
     }

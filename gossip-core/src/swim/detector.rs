@@ -19,7 +19,7 @@ use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{KeyHash, Record, Standing};
-use crate::wire::{Item, Message, Suspicion};
+use crate::wire::{Item, PingReq, Rumor, Suspicion};
 
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
@@ -106,6 +106,11 @@ impl<A: Address> Detector<A> {
         self.prober.begun()
     }
 
+    /// Number of pings repeated so far.
+    pub(crate) const fn pings_repeated(&self) -> u64 {
+        self.prober.repeated()
+    }
+
     /// Takes out the next finding.
     pub(crate) fn pop_finding(&mut self) -> Option<Finding<A>> {
         let finding = self.findings.pop_front();
@@ -156,15 +161,8 @@ impl<A: Address> Detector<A> {
         self.prober.on_nack(sender, seq);
     }
 
-    pub(crate) fn on_ping_req(
-        &mut self,
-        now: Instant,
-        from: &A,
-        seq: u32,
-        target: (NodeId, &A),
-        outbox: &mut Outbox<A>,
-    ) {
-        self.prober.on_ping_req(now, from, seq, target, outbox);
+    pub(crate) fn on_ping_req(&mut self, now: Instant, from: &A, request: PingReq<A>, outbox: &mut Outbox<A>) {
+        self.prober.on_ping_req(now, from, request, outbox);
     }
 
     pub(crate) fn on_unreachable(&mut self, to: &A, now: Instant) {
@@ -297,7 +295,7 @@ impl<A: Address> Detector<A> {
     fn warn<R>(&mut self, about: NodeId, context: &mut Context<'_, A, R>) {
         if let (Some(seen), Some(record)) = (self.members.get(about), context.replica.member(about)) {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.own };
-            let warning = Message::Mail(Item::Suspicion(suspicion));
+            let warning = Rumor::Mail(Item::Suspicion(suspicion));
             context.outbox.message(TrafficClass::Probe, record.address.clone(), warning);
             self.prober.ping_now(&record.address, context.outbox);
         }

@@ -9,7 +9,7 @@ use super::Wanted;
 use crate::address::Address;
 use crate::epidemic::anti_entropy::wait;
 use crate::time::Instant;
-use crate::wire::{Message, Span};
+use crate::wire::{FetchRequest, Pull, Span};
 
 /// Chunks that one request is answered with, at most.
 pub(super) const WINDOW: u8 = 32;
@@ -93,14 +93,14 @@ impl<A: Address> Fetch<A> {
     }
 
     /// The next request, and to whom; none if there is nobody. `proof`: what a peer wants to be shown.
-    pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Message<A>)> {
+    pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         self.asked.clear();
         self.ask_for(self.missing.clone(), chunk, now, proof)
     }
 
     /// The next request when a window is over: for what was not asked for just now, since that may only be late. None if
     /// there is nothing else.
-    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Message<A>)> {
+    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         let mut others = self.missing.clone();
         for asked in &self.asked {
             others = others.into_iter().flat_map(|span| without(span, *asked)).collect();
@@ -115,7 +115,7 @@ impl<A: Address> Fetch<A> {
         chunk: usize,
         now: Instant,
         proof: impl Fn(&A) -> u32,
-    ) -> Option<(A, Message<A>)> {
+    ) -> Option<(A, Pull<A>)> {
         (self.touched, self.fresh, self.straggling) = (now, true, false);
         let holder = self.wanted.holders.front_mut()?;
         holder.tries += 1;
@@ -132,7 +132,7 @@ impl<A: Address> Fetch<A> {
         self.window = chunks as u8;
         let token = proof(&holder.peer);
         let (item, missing) = (self.wanted.item, self.asked.clone());
-        Some((holder.peer.clone(), Message::Fetch { item, token, window: self.window, missing }))
+        Some((holder.peer.clone(), Pull::Fetch(FetchRequest { item, token, window: self.window, missing })))
     }
 
     /// When too long nothing has come.

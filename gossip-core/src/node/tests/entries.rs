@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::Status;
+use crate::wire::Repair;
 
 #[test]
 fn no_clock_decides_which_stamps_are_taken_but_a_constant_does() {
@@ -17,7 +18,7 @@ fn no_clock_decides_which_stamps_are_taken_but_a_constant_does() {
         Update::Entry(Entry { stamp, ..entry })
     };
     let latest = crate::update::LATEST.since(START).as_secs();
-    hear(&mut node, START, &[Message::Updates([latest + 1, 0, 3_600, latest].map(ahead).to_vec())]);
+    hear(&mut node, START, &[Message::Repair(Repair::Updates([latest + 1, 0, 3_600, latest].map(ahead).to_vec()))]);
     let names: Vec<_> = node.entries("").map(|(name, _)| name.to_string()).collect();
     assert_eq!((names, node.stats().updates_ahead), (vec!["0".into(), latest.to_string(), "3600".into()], 1));
     // A value from the far future is overwritten like any other, but at the end of time.

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::update::Descriptor;
+use crate::wire::{Chunk, FetchRequest, Pull, Rumor};
 use crate::{Limits, WriteError};
 
 fn value(seed: usize, size: usize) -> Vec<u8> {
@@ -76,7 +77,7 @@ fn described(name: &str, secs: u64, value: &[u8]) -> Descriptor {
 }
 
 fn mail(descriptor: Descriptor) -> Message<u32> {
-    Message::Mail(Item::Large(descriptor))
+    Message::Rumor(Rumor::Mail(Item::Large(descriptor)))
 }
 
 /// A node that has heard, from 900, of a value of 50,000 bytes.
@@ -92,7 +93,9 @@ fn fetching() -> Node<u32> {
 fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
     let intents = core::iter::from_fn(|| node.outbox.pop());
     let messages = intents.filter_map(|(_, to, intent)| match intent {
-        crate::outbox::Intent::Message(message @ Message::Fetch { .. }) if to == 900 => Some(message),
+        crate::outbox::Intent::Message(message @ Message::Pull(Pull::Fetch(FetchRequest { .. }))) if to == 900 => {
+            Some(message)
+        }
         _ => None,
     });
     messages.collect()
@@ -102,10 +105,11 @@ fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
 fn a_value_is_seen_when_it_is_whole_and_not_before() {
     let mut node = fetching();
     let value = value(1, 50_000);
-    let Some(Message::Fetch { item, .. }) = requests(&mut node).pop() else { panic!() };
+    let Some(Message::Pull(Pull::Fetch(FetchRequest { item, .. }))) = requests(&mut node).pop() else { panic!() };
     for (at, bytes) in value.chunks(1_000).enumerate() {
         assert_eq!((node.get("n"), node.stats().updates_new), (None, 0));
-        let chunk = Message::Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() };
+        let chunk =
+            Message::Pull(Pull::Chunk(Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() }));
         hear(&mut node, START, &[chunk]);
     }
     assert_eq!(node.get("n").as_deref(), Some(&value[..]));
@@ -117,12 +121,17 @@ fn a_value_is_seen_when_it_is_whole_and_not_before() {
 #[test]
 fn a_value_that_is_not_what_it_should_be_is_never_seen() {
     let mut node = fetching();
-    let Some(Message::Fetch { item, .. }) = requests(&mut node).pop() else { panic!() };
+    let Some(Message::Pull(Pull::Fetch(FetchRequest { item, .. }))) = requests(&mut node).pop() else { panic!() };
     for (at, bytes) in value(2, 50_000).chunks(1_000).enumerate() {
         hear(
             &mut node,
             START,
-            &[Message::Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() }],
+            &[Message::Pull(Pull::Chunk(Chunk {
+                item,
+                offset: 1_000 * at as u32,
+                last: false,
+                bytes: bytes.to_vec(),
+            }))],
         );
     }
     assert_eq!((node.get("n"), node.transfers(), node.stats().transfers_failed), (None, (0, 0), 1));

@@ -10,7 +10,9 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::START;
 use crate::config::Membership;
 use crate::update::{Entry, Stamp, Until, Update};
-use crate::wire::{Item, Message, encoded_len, read};
+use crate::wire::{
+    Decoded, Item, Message, Page, Pull, PullRequest, Repair, Rumor, Split, Summary, Symbols, Want, encoded_len, read,
+};
 use crate::{Config, Event, Input, Instant, Node, NodeId, TrafficClass};
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -37,15 +39,15 @@ impl Counted {
         self.bytes += datagram as u64;
         for message in messages {
             let (kind, updates): (_, Vec<&Update<u32>>) = match message {
-                Message::Summary { .. } => ("summary", Vec::new()),
-                Message::Sketch { .. } => ("sketch", Vec::new()),
-                Message::Split { .. } => ("split", Vec::new()),
-                Message::Decoded { .. } => ("decoded", Vec::new()),
-                Message::Want { .. } => ("want", Vec::new()),
-                Message::Pull { .. } => ("pull", Vec::new()),
-                Message::Page { updates, .. } => ("page", updates.iter().collect()),
-                Message::Updates(updates) => ("updates", updates.iter().collect()),
-                Message::Mail(Item::Update(update)) => ("mail", [update].into()),
+                Message::Repair(Repair::Summary(Summary { .. })) => ("summary", Vec::new()),
+                Message::Repair(Repair::Sketch(Symbols { .. })) => ("sketch", Vec::new()),
+                Message::Repair(Repair::Split(Split { .. })) => ("split", Vec::new()),
+                Message::Repair(Repair::Decoded(Decoded { .. })) => ("decoded", Vec::new()),
+                Message::Repair(Repair::Want(Want { .. })) => ("want", Vec::new()),
+                Message::Pull(Pull::Pages(PullRequest { .. })) => ("pull", Vec::new()),
+                Message::Pull(Pull::Page(Page { updates, .. })) => ("page", updates.iter().collect()),
+                Message::Repair(Repair::Updates(updates)) => ("updates", updates.iter().collect()),
+                Message::Rumor(Rumor::Mail(Item::Update(update))) => ("mail", [update].into()),
                 _ => ("other", Vec::new()),
             };
             let bytes: usize = updates.iter().map(|update| encoded_len(*update)).sum();
@@ -53,7 +55,7 @@ impl Counted {
             self.update_bytes += bytes as u64;
             let counted = self.kinds.entry(kind).or_default();
             counted.0 += 1;
-            counted.1 += (encoded_len(message) - bytes) as u64;
+            counted.1 += (message.encoded_len() - bytes) as u64;
         }
     }
 }
@@ -133,7 +135,9 @@ impl Link {
                 self.sent += 1;
                 if let Some(fetched) = &mut self.fetched {
                     let updates = messages.iter().filter_map(|message| match message {
-                        Message::Page { updates, .. } | Message::Updates(updates) => Some(updates),
+                        Message::Pull(Pull::Page(Page { updates, .. })) | Message::Repair(Repair::Updates(updates)) => {
+                            Some(updates)
+                        }
                         _ => None,
                     });
                     for update in updates.flatten() {
@@ -337,8 +341,16 @@ fn catching_up_goes_on_beside_a_load_that_never_ends() {
             rumors += 1;
             let update = link.entry(900);
             for to in [0, 2] {
-                link.nodes[1].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
-                link.nodes[2].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
+                link.nodes[1].outbox.message(
+                    TrafficClass::Rumor,
+                    to,
+                    Message::Rumor(Rumor::Mail(Item::Update(update.clone()))),
+                );
+                link.nodes[2].outbox.message(
+                    TrafficClass::Rumor,
+                    to,
+                    Message::Rumor(Rumor::Mail(Item::Update(update.clone()))),
+                );
             }
         }
         link.step(link.now + Duration::from_micros(500));
