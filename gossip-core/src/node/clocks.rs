@@ -8,6 +8,7 @@ use crate::clock::Wrong;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
+use crate::wire::Header;
 
 impl<A: Address> Node<A> {
     /// Tells this node what its wall clock says at `now`: UNIX time, as right as it is known. Stamps and ends of leases
@@ -31,6 +32,11 @@ impl<A: Address> Node<A> {
             |id: NodeId| members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect));
         let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
         self.note_wrong(wrong);
+    }
+
+    /// How old a datagram is by its sender's clock, counted from what that said when it last answered here.
+    pub(super) fn age_of(&self, now: Instant, header: &Header) -> Duration {
+        self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default()
     }
 
     /// Agreed time.

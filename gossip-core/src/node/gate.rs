@@ -113,7 +113,7 @@ impl<A: Address> Node<A> {
         // others' makes no recording. An answer to this node renews that.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default();
+        let age = self.age_of(now, header);
         let answers = |message: &Message<A>| match message {
             Message::Swim(Swim::Ack { .. }) => true,
             Message::Repair(Repair::Summary(Summary { answer, .. })) => *answer != Answer::No,
