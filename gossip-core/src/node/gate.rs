@@ -114,13 +114,14 @@ impl<A: Address> Node<A> {
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
         let age = self.age_of(now, header);
-        let answers = |message: &Message<A>| match message {
-            Message::Swim(Swim::Ack { .. }) => true,
+        let harmless = |message: &Message<A>| match message {
+            // A probe says nothing that could have been forgotten, and its ack says what time it is.
+            Message::Swim(_) => true,
             Message::Repair(Repair::Summary(Summary { answer, .. })) => *answer != Answer::No,
             _ => false,
         };
         if age > oldest {
-            self.messages.retain(answers);
+            self.messages.retain(harmless);
         }
         if age > oldest && self.messages.is_empty() {
             return Err(DatagramError::TooOld { age, oldest });
