@@ -48,7 +48,7 @@ pub(crate) const TRAILER: usize = 8;
 /// must fit both ways, or turning encryption on would strand entries.
 pub(crate) const OVERHEAD: usize = HEADER + 24 + 16;
 
-/// What every datagram says of its sender.
+/// Header of every datagram, about its sender.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) sender: NodeId,
@@ -89,7 +89,7 @@ impl Envelope {
         hasher.finish().to_le_bytes()
     }
 
-    /// Where in a datagram the messages have their place.
+    /// Returns the room for messages in a datagram.
     pub(crate) fn body(&self) -> Range<usize> {
         #[cfg(feature = "encryption")]
         if self.seals() {
@@ -98,7 +98,7 @@ impl Envelope {
         HEADER..self.longest - TRAILER
     }
 
-    /// How many bytes a datagram has besides its messages.
+    /// Returns the bytes of a datagram besides its messages.
     pub(crate) fn overhead(&self) -> usize {
         self.longest - self.body().len()
     }
@@ -181,7 +181,7 @@ impl Envelope {
 
 #[cfg(feature = "encryption")]
 impl Envelope {
-    fn seals(&self) -> bool {
+    pub(crate) fn seals(&self) -> bool {
         self.keyring.as_ref().is_some_and(|keyring| keyring.plain() != Plain::Sent)
     }
 

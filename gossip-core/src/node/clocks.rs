@@ -34,9 +34,18 @@ impl<A: Address> Node<A> {
         self.note_wrong(wrong);
     }
 
-    /// How old a datagram is by its sender's clock, counted from what that said when it last answered here.
+    /// Age of a sealed datagram by its sender's clock, counted from what that said when it last answered here. Without a key
+    /// anybody can write any age.
+    #[cfg_attr(
+        not(feature = "encryption"),
+        expect(unused_variables, clippy::unused_self, reason = "nothing is sealed")
+    )]
     pub(super) fn age_of(&self, now: Instant, header: &Header) -> Duration {
-        self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default()
+        #[cfg(feature = "encryption")]
+        if self.envelope.seals() {
+            return self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default();
+        }
+        Duration::ZERO
     }
 
     /// Agreed time.

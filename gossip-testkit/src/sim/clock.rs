@@ -1,9 +1,9 @@
-//! A node's clocks at a simulated time: the wall clock, which may be off, step and drift, and the monotonic clock, which
+//! Clocks of a node at a simulated time: the wall clock, which may be off, step and drift, and the monotonic clock, which
 //! drifts with it and never steps.
 
 use gossip_core::Instant;
 
-/// What a right clock reads when a simulation starts: long after the origin, so that a clock can be behind.
+/// Reading of a right clock when a simulation starts: long after the origin, so that a clock can be behind.
 pub(crate) const EPOCH: u64 = 1_000_000_000_000;
 
 /// Two clocks of one oscillator, linear since the last change of either.
@@ -29,7 +29,7 @@ impl Clock {
         self.drift_ppm = drift_ppm.max(-900_000);
     }
 
-    /// Reads the monotonic clock at `now`.
+    /// Returns the reading of the monotonic clock at `now`.
     pub(crate) fn read(&self, now: Instant) -> Instant {
         Instant::from_micros(self.reading.saturating_add(self.passed(now)))
     }

@@ -1,4 +1,4 @@
-//! Who is listened to, and what strangers get.
+//! The gate: admission, proofs of address, answers to strangers.
 
 use std::collections::BTreeMap;
 use std::vec;
@@ -19,7 +19,7 @@ fn say(node: &mut Node<u32>, from: u32, now: Instant, messages: &[Message<u32>])
     payload.len()
 }
 
-/// What is sent to this address now.
+/// Returns the datagrams to this address.
 fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
     let mut messages = Vec::new();
     for (address, _, payload) in transmits(node) {
@@ -127,24 +127,6 @@ fn a_ping_for_another_carries_nothing_along() {
 }
 
 #[test]
-fn what_may_have_been_forgotten_since_is_refused() {
-    let mut node = met();
-    let payload = datagram(&mut node, &[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1"))))]);
-    node.gate.note_proved(&STRANGER);
-    let sender = (NodeId::new(900), node.clock(START));
-    node.clocks.note_reading(START, sender, Duration::ZERO, |_| true, 5);
-    // Half of the day for which the dead are remembered.
-    let oldest = 43_200 * SECOND;
-    let late = START + oldest + SECOND;
-    let before = state(&mut node).0;
-    let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
-    assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
-    assert_eq!((state(&mut node).0, node.stats().datagrams_too_old), (before, 1));
-    node.handle(late - SECOND, Input::Datagram { from: &STRANGER, payload: &payload }).unwrap();
-    assert!(node.get("x").is_some());
-}
-
-#[test]
 fn who_is_not_admitted_is_not_heard_and_not_believed_in() {
     let mut node = met();
     let now = node.now;
@@ -188,7 +170,7 @@ fn another_cluster_is_reported_once_an_hour() {
     assert_eq!(node.stats().datagrams_foreign, 540);
 }
 
-/// What may come from anywhere, and names third parties where it can.
+/// Messages that may come from anywhere, and name third parties if they can.
 fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
     let elsewhere = || STRANGER..STRANGER + 5;
     let member = (900_u64..905, elsewhere()).prop_map(|(id, address)| {

@@ -20,7 +20,7 @@ fn met_in_secret() -> Net {
     net
 }
 
-/// What the first of them says to the other next.
+/// Returns the next datagram of the first node to the second.
 fn said(net: &mut Net) -> Vec<u8> {
     let now = net.now;
     net.nodes[0].put(now, "secret", b"the plan").unwrap();
@@ -31,6 +31,21 @@ fn said(net: &mut Net) -> Vec<u8> {
 fn hears(net: &mut Net, payload: &[u8]) -> Result<(), DatagramError> {
     let now = net.now;
     net.nodes[1].handle(now, Input::Datagram { from: &0, payload })
+}
+
+#[test]
+fn what_may_have_been_forgotten_since_is_refused() {
+    let mut net = met_in_secret();
+    let (said, sent) = (said(&mut net), net.now);
+    // Half of the day for which the dead are remembered.
+    let oldest = 43_200 * SECOND;
+    let before = state(&mut net.nodes[1]).0;
+    net.now = sent + oldest + SECOND;
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
+    assert_eq!((state(&mut net.nodes[1]).0, net.nodes[1].stats().datagrams_too_old), (before, 1));
+    net.now = sent + oldest;
+    hears(&mut net, &said).unwrap();
+    assert!(net.nodes[1].get("secret").is_some());
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_newcomer_ends_with_all_of_many_large_values_within_its_bounds() {
     assert_eq!((stats.transfers_begun, stats.transfers_completed), (300, 300));
 }
 
-/// What a node would say of a value that it holds.
+/// Makes the descriptor that a holder of this value sends.
 fn described(name: &str, secs: u64, value: &[u8]) -> Descriptor {
     let Update::Entry(entry) = entry(name, value) else { unreachable!() };
     let stamp = Stamp { time: START + Duration::from_secs(secs), ..entry.stamp };
@@ -89,7 +89,7 @@ fn fetching() -> Node<u32> {
     node
 }
 
-/// What is asked of 900.
+/// Returns the requests to 900.
 fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
     let intents = core::iter::from_fn(|| node.outbox.pop());
     let messages = intents.filter_map(|(_, to, intent)| match intent {
@@ -177,7 +177,7 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
         ..described("past", 0, &value(1, 9_000))
     };
     hear(&mut node, START, &[mail(past)]);
-    let stranger = crate::Owner { id: NodeId::new(77), boot: START };
+    let stranger = crate::update::Owner { id: NodeId::new(77), boot: START };
     hear(&mut node, START, &[mail(Descriptor { owner: Some(stranger), ..described("n", 0, &value(1, 9_000)) })]);
     let stats = node.stats();
     assert_eq!((stats.updates_oversized, stats.updates_ahead, stats.updates_expired), (1, 1, 1));
