@@ -152,6 +152,7 @@ impl Clocks {
     }
 
     /// How far a member's wall clock stands behind what it last said; none if it never answered.
+    #[cfg(any(feature = "encryption", test))]
     pub(crate) fn behind(&self, now: Instant, member: NodeId, wall: Instant) -> Option<Duration> {
         let reading = self.readings.iter().find(|reading| reading.member == member)?;
         Some(at(now, reading.offset).since(wall))
