@@ -105,6 +105,7 @@ impl Envelope {
 
     /// Completes a datagram whose `len` bytes of messages stand at the beginning of its [`body`](Self::body); its
     /// length.
+    #[cfg_attr(not(feature = "encryption"), allow(clippy::needless_pass_by_ref_mut, reason = "a nonce is used up"))]
     pub(crate) fn seal(&mut self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
         buffer[0] = VERSION;
         buffer[1] = 0;

@@ -174,7 +174,7 @@ struct Held {
 struct Peer {
     /// The process that was last heard.
     boot: u64,
-    /// Length of the part of the log that it has.
+    /// Length of the log that it has acknowledged.
     acked: u64,
     heard: Instant,
 }
@@ -185,7 +185,7 @@ pub(crate) struct Mini {
     bug: Option<Bug>,
     boot: u64,
     items: BTreeMap<Key, Held>,
-    /// Keys that were learned, in order; a key stands where it changed last.
+    /// Keys in the order of their last change.
     log: Vec<Key>,
     peers: BTreeMap<Addr, Peer>,
     turn: usize,
