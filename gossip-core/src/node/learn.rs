@@ -8,6 +8,7 @@ use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::BroadcastId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
+use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, LATEST, Update};
@@ -33,7 +34,19 @@ pub(super) enum Source {
     Restored,
 }
 
-fn subject<A>(update: &Update<A>) -> Subject {
+/// Something to be spread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spread {
+    pub(super) key: HotKey,
+    pub(super) subject: Subject,
+    /// The hash of the item.
+    pub(super) hash: u64,
+    /// The length of its encoding, without the tag that tells it from an offer.
+    pub(super) len: usize,
+    pub(super) haste: Haste,
+}
+
+pub(super) fn subject<A>(update: &Update<A>) -> Subject {
     if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data }
 }
 
@@ -83,6 +96,7 @@ impl<A: Address> Node<A> {
         }
         let subject = subject(&update);
         let has_ended = !update.until().is_after(self.agreed());
+        let replaced = self.replica.hash_of(key);
         let (hash, old) = match self.replica.merge_keyed(key, update) {
             Merged::News { hash, old } => (hash, old),
             merged => {
@@ -101,6 +115,7 @@ impl<A: Address> Node<A> {
             self.events.broadcast(id, payload);
         }
         self.rumors.got(hash);
+        self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         let heats = match source {
             // Whoever holds what it replaces is told when he offers that.
@@ -114,9 +129,9 @@ impl<A: Address> Node<A> {
         };
         if heats && len > self.largest_update() {
             // Its descriptor.
-            self.heat(key);
+            self.heat(key, source);
         } else if heats {
-            self.heat_item(HotKey::Fact(key), subject, hash, len);
+            self.spread(Spread { key: HotKey::Fact(key), subject, hash, len, haste: self.haste(key, source) });
         }
         if about_member {
             self.see_record(key, from);
@@ -185,15 +200,16 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Makes what the replica holds of a key hot.
-    pub(super) fn heat(&mut self, key: KeyHash) {
+    /// Spreads what the replica holds of a key.
+    pub(super) fn heat(&mut self, key: KeyHash, source: Source) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        self.heat_item(HotKey::Fact(key), subject(&update), hash, wire_len(&self.replica, &update));
-    }
-
-    /// `len`: that of the update.
-    fn heat_item(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) {
-        // With the tag that tells it from an offer.
-        self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
+        let len = wire_len(&self.replica, &update);
+        self.spread(Spread {
+            key: HotKey::Fact(key),
+            subject: subject(&update),
+            hash,
+            len,
+            haste: self.haste(key, source),
+        });
     }
 }
