@@ -43,7 +43,7 @@ function check(holds, what) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 // Waits for something of the page, in real time; virtual time is the page's own.
-async function until(expression, what, limit = 120_000) {
+async function until(expression, what, limit = 240_000) {
   const start = Date.now();
   while (!await evaluate(expression)) {
     if (Date.now() - start > limit) throw new Error(`${what}: not after ${limit / 1000} s; ${await evaluate('document.getElementById("state").textContent + document.getElementById("error").textContent')}`);
@@ -140,7 +140,7 @@ async function drive() {
 }
 
 let failed = null;
-const giveUp = setTimeout(() => { failed = new Error('not done after 300 s'); browser.kill(); }, 300_000);
+const giveUp = setTimeout(() => { failed = new Error('not done after 600 s'); browser.kill(); }, 600_000);
 const gone = new Promise((_, reject) => browser.on('exit', () => reject(new Error('chromium has ended'))));
 try {
   await Promise.race([drive(), gone]);
