@@ -11,6 +11,7 @@
 
 mod anti_entropy;
 mod message;
+mod overlay;
 mod pull;
 mod rumor;
 mod size;
@@ -34,6 +35,7 @@ pub(crate) use anti_entropy::{
     Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, Summary, Symbols, Tokens, Want,
 };
 pub(crate) use message::{Message, Writer, read};
+pub(crate) use overlay::{Hashes, OTHERS, Overlay};
 pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
 pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
 pub(crate) use size::encoded_len;
@@ -105,6 +107,7 @@ impl Envelope {
 
     /// Completes a datagram whose `len` bytes of messages stand at the beginning of its [`body`](Self::body); its
     /// length.
+    #[cfg_attr(not(feature = "encryption"), allow(clippy::needless_pass_by_ref_mut, reason = "a nonce is used up"))]
     pub(crate) fn seal(&mut self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
         buffer[0] = VERSION;
         buffer[1] = 0;
