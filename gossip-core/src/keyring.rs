@@ -3,7 +3,7 @@
 //! Knows bytes and keys; must not know what a datagram says, nor where keys come from.
 //!
 //! ```text
-//! header (30 bytes, associated data; byte 1: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
+//! header (16 bytes, associated data; the last: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
 //! ```
 
 use alloc::boxed::Box;
@@ -134,8 +134,8 @@ pub enum Plain {
 ///
 /// # What it guarantees, and what not
 /// Nobody without a key can read what members say, alter it, or say anything himself; a datagram that was altered, or
-/// is sealed with a key that is not here, is refused whole. The header (who sends, its incarnation, its clock, the
-/// cluster's label in hashed form) is not secret, but it cannot be altered either.
+/// is sealed with a key that is not here, is refused whole. The header (who sends, its clock, a byte of its
+/// record's hash and one of the cluster's label) is not secret, but it cannot be altered either.
 ///
 /// - All who hold a key are equal: a member cannot prove to the others that it is the one that the header names, and
 ///   can say in anybody's name whatever it likes.

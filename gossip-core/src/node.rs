@@ -38,7 +38,7 @@ use crate::outbox::{Outbox, TrafficClass};
 use crate::replica::{Range, Replica};
 use crate::swim::{Health, Prober, Suspicions};
 use crate::time::Instant;
-use crate::update::{Clock, Update};
+use crate::update::{Clock, Standing, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use absence::Contact;
 use bounds::Met;
@@ -128,8 +128,11 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Datagrams refused: too short or long, malformed, damaged.
     pub datagrams_malformed: u64,
-    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
+    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key. Messages of a later
+    /// version that have to be understood count as well.
     pub datagrams_foreign: u64,
+    /// Acks alone that answer no ping that is still waited for: mostly late ones.
+    pub datagrams_unasked: u64,
     /// Datagrams refused: their senders are not admitted.
     pub datagrams_not_admitted: u64,
     /// Datagrams refused: older than what is remembered of deaths and deletions.
@@ -412,6 +415,14 @@ impl<A: Address> Node<A> {
         match self.phase {
             Phase::Unborn | Phase::Running => Status::Alive,
             Phase::Leaving { .. } | Phase::Left => Status::Left,
+        }
+    }
+
+    /// Returns the standing that this node's own record has.
+    fn own_standing(&self) -> Standing {
+        match self.own_status() {
+            Status::Left => Standing::Left,
+            Status::Alive | Status::Suspect | Status::Dead => Standing::Alive,
         }
     }
 

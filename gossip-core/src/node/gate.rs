@@ -91,15 +91,21 @@ impl<A: Address> Node<A> {
     }
 
     /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
-    pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
-        if !self.gate.admits(header.sender, from) {
+    pub(super) fn check_sender(
+        &self,
+        now: Instant,
+        sender: NodeId,
+        header: &Header,
+        from: &A,
+    ) -> Result<(), DatagramError> {
+        if !self.gate.admits(sender, from) {
             return Err(DatagramError::NotAdmitted);
         }
         // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
         // believed again.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.now.max(now).since(header.clock);
+        let age = self.now.max(now).since(header.clock());
         if age > oldest {
             return Err(DatagramError::TooOld { age, oldest });
         }
@@ -146,11 +152,12 @@ impl<A: Address> Node<A> {
         self.stats.datagrams_unproved += u64::from(said);
         let cookie = self.anti_entropy.token(from, self.now);
         let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
-        let mut room = length.saturating_sub(self.envelope.overhead());
+        let mut used = 0;
         let mut answers = Vec::new();
         for answer in [challenge, ping, own].into_iter().flatten() {
-            if let Some(left) = room.checked_sub(answer.encoded_len()) {
-                room = left;
+            let longer = used + answer.encoded_len();
+            if self.envelope.length(longer) <= length {
+                used = longer;
                 answers.push(answer);
             }
         }

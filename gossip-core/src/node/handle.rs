@@ -18,7 +18,7 @@ use crate::members::Seen;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::{Standing, Update};
-use crate::wire::{self, Header, Item, Message, Rumor, Suspicion, Trust};
+use crate::wire::{self, Header, Item, Message, Rumor, Suspicion, Swim, Trust};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
 const MESSAGES_KEPT: usize = 8;
@@ -32,9 +32,9 @@ impl<A: Address> Node<A> {
     pub fn handle(&mut self, now: Instant, input: Input<'_, A>) -> Result<(), DatagramError> {
         match input {
             Input::Datagram { from, payload } => {
-                let read = self.read(payload).and_then(|header| {
-                    self.check_sender(now, &header, from).inspect_err(|_| self.messages.clear())?;
-                    Ok(header)
+                let read = self.read(payload).and_then(|(sender, header)| {
+                    self.check_sender(now, sender, &header, from).inspect_err(|_| self.messages.clear())?;
+                    Ok((sender, header))
                 });
                 match &read {
                     Ok(_) => {
@@ -48,14 +48,17 @@ impl<A: Address> Node<A> {
                         self.stats.datagrams_foreign += 1;
                         self.gate.note_foreign(from);
                     }
-                    Err(DatagramError::Version { .. } | DatagramError::Key { .. }) => {
+                    Err(DatagramError::Unasked) => self.stats.datagrams_unasked += 1,
+                    Err(
+                        DatagramError::Version { .. } | DatagramError::NotUnderstood { .. } | DatagramError::Key { .. },
+                    ) => {
                         self.stats.datagrams_foreign += 1;
                     }
                     Err(_) => self.stats.datagrams_malformed += 1,
                 }
-                let header = read?;
+                let (sender, header) = read?;
                 self.advance(now);
-                self.on_datagram(header, from, payload.len());
+                self.on_datagram(sender, &header, from, payload.len());
             }
             Input::Tick => {
                 self.advance(now);
@@ -69,14 +72,27 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Whether the datagram is whole and sound; its messages are in `messages` then.
-    fn read(&mut self, payload: &[u8]) -> Result<Header, DatagramError> {
+    /// Returns the sender and the header if the datagram is whole and sound; its messages are in `messages` then.
+    fn read(&mut self, payload: &[u8]) -> Result<(NodeId, Header), DatagramError> {
         if self.phase == Phase::Left {
             return Err(DatagramError::Left);
         }
         let (header, body) = self.envelope.open(payload)?;
         wire::read(body, &mut self.messages)?;
-        Ok(header)
+        if let Some(sender) = header.sender {
+            return Ok((sender, header));
+        }
+        // A bare ack: from one of those whose ack is waited for, or from nobody.
+        let sender = match self.messages[..] {
+            [Message::Swim(Swim::Ack { seq })] => {
+                self.prober.awaited(seq).find(|sender| self.envelope.is_from(payload, *sender))
+            }
+            _ => None,
+        };
+        if sender.is_none() {
+            self.messages.clear();
+        }
+        Ok((sender.ok_or(DatagramError::Unasked)?, header))
     }
 
     /// Time never runs backwards here. The first that is told begins this node's life.
@@ -128,7 +144,15 @@ impl<A: Address> Node<A> {
     fn tick_swim(&mut self) {
         let Self { prober, health, members, replica, outbox, rng, .. } = self;
         let mut context = crate::swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
-        if let Some(silent) = prober.tick(health, &mut context) {
+        let begun = prober.begun();
+        let silent = prober.tick(health, &mut context);
+        if prober.begun() > begun
+            && let Some(pinged) = prober.pinged().cloned()
+            && self.anti_entropy.rides_on_ping()
+        {
+            self.begin_exchange(&pinged);
+        }
+        if let Some(silent) = silent {
             self.stats.probes_failed += 1;
             self.suspect(silent);
         }
@@ -141,18 +165,20 @@ impl<A: Address> Node<A> {
     }
 
     fn tick_anti_entropy(&mut self) {
-        if self.anti_entropy.begins(self.now, &mut self.rng)
-            && self.phase == Phase::Running
-            && let Some(peer) = self.random_peers(1).first()
-        {
-            self.begin_exchange(peer);
+        if self.anti_entropy.begins(self.now, &mut self.rng) && self.phase == Phase::Running {
+            // At rest a summary rides on the next ping, which goes to a member as random as any and costs a header.
+            let pings = self.config.membership == Membership::Probed && self.health.value() == 0;
+            if pings && self.members.peers() > 0 && self.anti_entropy.is_calm() {
+                self.anti_entropy.wait_for_ping();
+            } else if let Some(peer) = self.random_peers(1).first() {
+                self.begin_exchange(peer);
+            }
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.retry(&mut context);
     }
 
-    fn on_datagram(&mut self, header: Header, from: &A, length: usize) {
-        let Header { sender, incarnation, clock } = header;
+    fn on_datagram(&mut self, sender: NodeId, header: &Header, from: &A, length: usize) {
         let mut messages = mem::take(&mut self.messages);
         if !self.has_proved(sender, from, &messages) {
             self.answer_stranger(sender, from, length, &messages);
@@ -168,11 +194,11 @@ impl<A: Address> Node<A> {
             });
         } else {
             self.note_signal();
-            self.note_clock(sender, clock);
+            self.note_clock(sender, header.clock());
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
             if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.id, message)) {
-                self.give_back_record(sender, incarnation, from);
+                self.give_back_record(sender, header, from);
             }
         }
         let mut left = self.config.limits.work;
@@ -205,22 +231,23 @@ impl<A: Address> Node<A> {
     /// A sender who seems not to know what is said of it gets to know: also of a suspicion whose rumor has cooled, perhaps
     /// while there was no way between the two. (While it is hot it gets there by itself; told at every datagram, a
     /// cluster with losses would speak of little else.)
-    fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
-        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+    fn give_back_record(&mut self, sender: NodeId, header: &Header, from: &A) {
+        let seen = self.members.get(sender);
+        let incarnation = seen.map_or(0, |seen| seen.incarnation);
+        let suspected = |seen: Seen| seen.status == Status::Suspect && header.agrees(incarnation, Standing::Alive);
         let is_hot = |accuser: &NodeId| {
             let suspicion = Suspicion { about: sender, incarnation, accuser: *accuser };
             self.rumors.is_hot(&HotKey::Opinion(suspicion))
         };
         if self.config.probe.buddy
-            && self.members.get(sender).is_some_and(suspected)
+            && seen.is_some_and(suspected)
             && !self.suspicions.accusers(sender).iter().any(is_hot)
         {
             let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
             self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
-        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
-        {
+        if !header.agrees(record.incarnation, record.standing) {
             let key = self.replica.hasher.member(sender);
             self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
         }

@@ -293,7 +293,7 @@ impl<A: Address> Node<A> {
                 if status == Status::Alive {
                     // It is told first; one who is suspected has been.
                     self.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
-                    self.prober.ping_now(&address, &mut self.outbox);
+                    self.prober.ping_now(id, &address, &mut self.outbox);
                 }
             }
             (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false),
@@ -383,7 +383,7 @@ impl<A: Address> Node<A> {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.id };
             let told = Rumor::Mail(Item::Suspicion(suspicion));
             self.outbox.message(TrafficClass::Probe, record.address.clone(), told);
-            self.prober.ping_now(&record.address, &mut self.outbox);
+            self.prober.ping_now(about, &record.address, &mut self.outbox);
         }
     }
 

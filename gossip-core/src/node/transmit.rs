@@ -50,7 +50,7 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = Header { sender: self.id, incarnation: self.incarnation, clock: self.clock.now(self.now) };
+            let header = Header::new(self.id, self.incarnation, self.own_standing(), self.clock.now(self.now));
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;

@@ -24,6 +24,9 @@ const RELAYS: usize = 128;
 /// Of these, for one asker.
 const RELAYS_EACH: usize = 4;
 
+/// Pings out of turn whose numbers are remembered.
+const EXTRA: usize = 8;
+
 /// What the prober works with.
 pub(crate) struct Context<'a, A, R> {
     pub(crate) now: Instant,
@@ -72,6 +75,8 @@ pub(crate) struct Prober<A> {
     /// Makes the numbers of pings: who does not receive them does not guess them, and cannot say that another is there.
     secret: (u64, u64),
     pings: u64,
+    /// The last pings out of turn, and whom they went to.
+    extra: VecDeque<(u32, NodeId)>,
     begun: u64,
 }
 
@@ -85,6 +90,7 @@ impl<A: Address> Prober<A> {
             relays: VecDeque::new(),
             secret: (rng.random(), rng.random()),
             pings: 0,
+            extra: VecDeque::new(),
             begun: 0,
         }
     }
@@ -211,9 +217,27 @@ impl<A: Address> Prober<A> {
     }
 
     /// Pings a member out of turn: what is said of it may be wrong.
-    pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
+    pub(crate) fn ping_now(&mut self, target: NodeId, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
+        if self.extra.len() == EXTRA {
+            self.extra.pop_front();
+        }
+        self.extra.push_back((seq, target));
         outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
+    }
+
+    /// Returns where this period's ping went.
+    pub(crate) fn pinged(&self) -> Option<&A> {
+        self.probe.as_ref().map(|probe| &probe.address)
+    }
+
+    /// Returns the members of which an ack with this number is waited for.
+    pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
+        let probe = self.probe.iter().filter(move |probe| probe.seq == seq);
+        let probed = probe.flat_map(|probe| [probe.target].into_iter().chain(probe.asked.iter().flatten().copied()));
+        let relayed = self.relays.iter().filter(move |relay| relay.seq == seq).map(|relay| relay.target);
+        let extra = self.extra.iter().filter(move |(number, _)| *number == seq).map(|(_, target)| *target);
+        probed.chain(relayed).chain(extra)
     }
 
     pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, health: &mut Health, outbox: &mut Outbox<A>) {
