@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use gossip_tokio::core::Config;
+use gossip_tokio::gossip_core::Config;
 
 const EACH: usize = 2;
 

@@ -79,6 +79,7 @@ mod address;
 mod config;
 mod epidemic;
 mod error;
+mod estimate;
 mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -1,5 +1,5 @@
-//! A checker that was never seen failing is not trusted: bugs are planted, each is found within so many scenarios, and
-//! the scenario shrinks to the smallest that is known.
+//! Planted bugs, since a checker never seen failing is not trusted. Each is found within a number of scenarios, and the
+//! scenario shrinks to the smallest that is known.
 
 mod mini;
 
@@ -11,12 +11,12 @@ use gossip_testkit::{Addr, Checker, Failure, Fault, Machine, Scenario, Swarm, Wo
 use mini::swim::{self, Nothing, Swim};
 use mini::{Bug, Command, Config, Mini};
 
-/// A bug, where it must be found, and how small the scenario must get.
+/// A bug, the place where it must be found, and the size to which the scenario must shrink.
 struct Planted<B = Bug> {
     bug: B,
-    /// Within so many scenarios.
+    /// Number of scenarios within which it must be found.
     within: u64,
-    /// The beginning of the invariant's name.
+    /// Beginning of the invariant's name.
     invariant: &'static str,
     nodes: usize,
     writes: usize,
@@ -36,7 +36,7 @@ impl Planted<swim::Bug> {
 }
 
 impl<B: Copy> Planted<B> {
-    /// Looks at random scenarios until one fails, and minimises that.
+    /// Runs random scenarios until one fails, and minimises that.
     fn find_with<M>(&self, config: impl Fn(Option<B>) -> M::Config, swarm: &Swarm) -> (Failure, Scenario<M::Command>)
     where
         M: Machine<Command: Workload + Display + FromStr<Err: Display>>,
@@ -206,7 +206,7 @@ fn a_scenario_that_makes_no_sense_is_refused() {
     Checker::<Mini>::new(Config::default()).run(&meant).unwrap();
 }
 
-/// An invariant that waits for ever for something, and never says that it is wrong.
+/// An invariant that waits for ever, and never reports that it is violated.
 struct Waits;
 
 impl Invariant<Mini> for Waits {

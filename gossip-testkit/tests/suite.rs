@@ -1,5 +1,5 @@
-//! The conformance suite against the smallest driver there is, a thread and a UDP socket for each node; and against
-//! the same driver, broken in as many ways as the suite has scenarios: a checker never seen failing is not trusted.
+//! The conformance suite against a minimal driver, a thread and a UDP socket per node, and against the same driver
+//! broken in as many ways as the suite has scenarios: a checker never seen failing is not trusted.
 #![expect(clippy::disallowed_types, reason = "a driver is where the clock is read")]
 
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gossip_core::{Config, Event, Input, Instant, Member, Node, NodeId};
 use gossip_testkit::suite::{self, Error, Harness, Part, Problem, Suite};
 
-/// What is wrong with a harness.
+/// Defect of a harness.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Defect {
     None,
@@ -29,7 +29,7 @@ enum Defect {
     GarbageIsAccepted,
 }
 
-/// A node, the socket that its thread reads, and what has to end that thread.
+/// A node, the socket that its thread reads, and the signal that ends that thread.
 struct Driver {
     node: Mutex<Node<SocketAddr>>,
     socket: UdpSocket,
@@ -37,7 +37,7 @@ struct Driver {
     loss: Arc<Threads>,
 }
 
-/// What all nodes of a harness share: the share that is lost in 2⁻³², the number of datagrams, and the defect.
+/// State that all nodes of a harness share: share of datagrams lost in 2⁻³², number of datagrams, defect.
 struct Threads {
     share: AtomicU64,
     sent: AtomicU64,
@@ -57,7 +57,7 @@ impl Driver {
         self.node.lock().expect("a node does not panic")
     }
 
-    /// Sends what the node has to send. In a command's thread, too: nobody has to be woken.
+    /// Sends the node's datagrams. A command calls it in its own thread, so that no other needs to be woken.
     fn flush(&self) {
         let mut buffer = [0; 1_200];
         let mut node = self.lock();
@@ -230,7 +230,7 @@ fn a_driver_of_threads_and_sockets_conforms() {
     eprintln!("{report}");
 }
 
-/// Every defect is found by the scenario that is there to find it, and named for what it is.
+/// Every defect is found by the scenario that is there to find it, and reported by name.
 #[test]
 fn a_broken_harness_is_found_out_in_every_scenario() {
     let planted = [

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gossip_tokio::bind;
-use gossip_tokio::core::{Config, Input, Instant, Node, NodeId, TrafficClass};
+use gossip_tokio::gossip_core::{Config, Input, Instant, Node, NodeId, TrafficClass};
 use tokio::runtime::Runtime;
 
 const WINDOW: u64 = 128;

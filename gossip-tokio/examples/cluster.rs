@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use gossip_tokio::core::{Config, Event, NodeId, Status};
+use gossip_tokio::gossip_core::{Config, Event, NodeId, Status};
 use gossip_tokio::{Events, Gossip, Transport, Udp, over};
 
 /// How long a stage may take.

@@ -7,7 +7,7 @@ pub(crate) mod unix {
     use std::io;
     use std::path::{Path, PathBuf};
 
-    use gossip_tokio::{Transport, core::Config, over};
+    use gossip_tokio::{Transport, gossip_core::Config, over};
     use tokio::net::UnixDatagram;
 
     pub(crate) struct Unix(UnixDatagram);

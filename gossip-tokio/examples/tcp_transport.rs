@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_channel::{Receiver, Sender, TrySendError, bounded};
-use gossip_tokio::{Transport, core::Config, over};
+use gossip_tokio::{Transport, gossip_core::Config, over};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::thread;
 
-use common::gossip::core::{Config, ConfigError, Event, NodeId, PutOptions, Status, WriteError};
+use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, PutOptions, Status, WriteError};
 use common::gossip::{Events, Gossip, Lagged, LeaveError, Network, SpawnError, Stopped, over};
 use common::{millis, node, pair, run, runtime, sees, within};
 use futures_util::future::{join, ready};

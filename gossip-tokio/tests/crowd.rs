@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::gossip::core::Config;
+use common::gossip::gossip_core::Config;
 use common::gossip::{Gossip, bind};
 use common::{run, runtime};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::gossip::core::{Config, NodeId, Status};
+use common::gossip::gossip_core::{Config, NodeId, Status};
 use common::gossip::{Builder, DriverStats, Gossip, Memory, Network, Over, TaskError, Transport, over};
 use common::{millis, node, pair, run, run_for, runtime, sees};
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::gossip::core::{Config, Event, Status};
+use common::gossip::gossip_core::{Config, Event, Status};
 use common::gossip::{Gossip, bind};
 use common::{millis, run, runtime};
 use futures_util::FutureExt as _;

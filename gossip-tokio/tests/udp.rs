@@ -4,7 +4,7 @@ mod common;
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
-use common::gossip::core::{Config, NodeId, Status};
+use common::gossip::gossip_core::{Config, NodeId, Status};
 use common::gossip::{Bind, Builder, Gossip, SpawnError, Transport as _, Udp, bind};
 use common::{millis, run, within};
 

@@ -17,7 +17,7 @@ use super::interest::{Contact, Interest};
 use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
-use crate::outbox::{HotKey, Intent, Outbox, Place, TrafficClass};
+use crate::outbox::{HotKey, HotSlot, Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
 use crate::wire::{Feedback, Item, Message, Round, Rumor};
@@ -59,7 +59,7 @@ struct Outstanding<A> {
 
 #[derive(Debug)]
 struct Sent {
-    place: Place,
+    place: HotSlot,
     /// If it was offered: by which hash. What is wanted is sent whether or not it is still hot by then.
     offered: Option<u64>,
 }
@@ -71,9 +71,9 @@ pub(crate) struct Rumors<A> {
     limit: usize,
     hot: HotList,
     /// Hot, but not yet in a round; some have cooled since.
-    fresh: Vec<Place>,
+    fresh: Vec<HotSlot>,
     /// Sent in one round.
-    second: Arc<[Place]>,
+    second: Arc<[HotSlot]>,
     /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
     prompt_round: Option<Instant>,
     next_round: Option<Instant>,
@@ -156,7 +156,7 @@ impl<A: Address> Rumors<A> {
         }
     }
 
-    fn contact(&mut self, place: Place, contact: Contact, rng: &mut impl Rng) {
+    fn contact(&mut self, place: HotSlot, contact: Contact, rng: &mut impl Rng) {
         let Some(hot) = self.hot.get_mut(place) else { return };
         hot.interest.contact(&self.policy, contact, rng);
         if !hot.interest.is_hot() {
@@ -229,7 +229,7 @@ impl<A: Address> Rumors<A> {
     }
 
     /// What goes out for the first time: as much of what is fresh as a contact may carry, but at least one.
-    fn introduce(&mut self) -> Arc<[Place]> {
+    fn introduce(&mut self) -> Arc<[HotSlot]> {
         let mut room = ROUND_BYTES;
         let mut places = Vec::new();
         let mut taken = 0;
@@ -252,7 +252,7 @@ impl<A: Address> Rumors<A> {
     }
 
     /// What is hot and has had its first round, least-sent first, as much as a contact may carry.
-    fn worn_least(&self) -> Arc<[Place]> {
+    fn worn_least(&self) -> Arc<[HotSlot]> {
         let mut room = ROUND_BYTES;
         let mut places = Vec::new();
         for (place, hot) in self.in_order().filter(|(_, hot)| hot.introduced) {
@@ -267,7 +267,7 @@ impl<A: Address> Rumors<A> {
         places.into()
     }
 
-    fn in_order(&self) -> impl Iterator<Item = (Place, &Hot)> {
+    fn in_order(&self) -> impl Iterator<Item = (HotSlot, &Hot)> {
         self.hot.in_order(Subject::Membership).chain(self.hot.in_order(Subject::Data))
     }
 
@@ -276,7 +276,7 @@ impl<A: Address> Rumors<A> {
         if !self.policy.exchange.pulls() {
             return;
         }
-        let rumors: Arc<[Place]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
+        let rumors: Arc<[HotSlot]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
         if !rumors.is_empty() {
             outbox.push(
                 TrafficClass::Rumor,
@@ -292,7 +292,7 @@ impl<A: Address> Rumors<A> {
     pub(crate) fn compose(
         &mut self,
         to: &A,
-        (rumors, next, bodies, pull): (&[Place], usize, bool, bool),
+        (rumors, next, bodies, pull): (&[HotSlot], usize, bool, bool),
         room: usize,
         (replica, max_sends): (&Replica<A>, u32),
         rng: &mut impl Rng,

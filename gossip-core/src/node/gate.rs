@@ -23,6 +23,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
+use crate::update::Record;
 use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, Want};
 
 /// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
@@ -90,6 +91,18 @@ impl<A: Address> Node<A> {
         self.gate.accept = Some(Box::new(accept));
     }
 
+    /// Returns whether the record of a member may be taken in, whoever passes it on.
+    pub(super) fn admits(&self, record: &Record<A>) -> bool {
+        self.gate.admits(record.id, &record.address)
+    }
+
+    /// Tells the application of another cluster's datagrams.
+    pub(super) fn tick_gate(&mut self) {
+        if let Some(address) = self.gate.take_foreign(self.now) {
+            self.events.foreign_cluster(address);
+        }
+    }
+
     /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
     pub(super) fn check_sender(
         &self,
@@ -145,7 +158,7 @@ impl<A: Address> Node<A> {
                 }
                 // Nobody guesses the number of a ping.
                 Message::Swim(Swim::Ack { seq }) => self.on_ack(sender, *seq),
-                Message::Swim(Swim::Nack { seq }) => self.prober.on_nack(sender, *seq),
+                Message::Swim(Swim::Nack { seq }) => self.detector.on_nack(sender, *seq),
                 _ => said = true,
             }
         }

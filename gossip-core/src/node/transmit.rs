@@ -1,6 +1,7 @@
 //! What goes out: intents become messages, messages become a datagram, what is hot rides along.
 
-use super::{Node, Phase, Transmit};
+use super::identity::Phase;
+use super::{Node, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
@@ -24,7 +25,7 @@ impl<A: Address> Node<A> {
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit<A>> {
         let longest = self.config.max_datagram;
         assert!(buffer.len() >= longest, "a buffer of {} bytes, max_datagram is {longest}", buffer.len());
-        if matches!(self.phase, Phase::Unborn | Phase::Left) {
+        if matches!(self.identity.phase, Phase::Unborn | Phase::Left) {
             return None;
         }
         loop {
@@ -50,7 +51,7 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = Header::new(self.id, self.incarnation, self.own_standing(), self.clock.now(self.now));
+            let header = self.identity.header(self.clock.now(self.now));
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
@@ -74,7 +75,7 @@ impl<A: Address> Node<A> {
 
     fn max_sends(&self) -> u32 {
         // ⌈ln(n + 1)⌉, at most one more than that.
-        let bits = (self.members.len() + 2).ilog2() + 1;
+        let bits = (self.detector.members().len() + 2).ilog2() + 1;
         self.config.rumor.lambda * (bits * 6_931).div_ceil(10_000)
     }
 

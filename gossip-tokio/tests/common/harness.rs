@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt as _;
 use gossip_testkit::suite::{Error, Harness};
 
-use super::gossip::core::{Config, Event, Member};
+use super::gossip::gossip_core::{Config, Event, Member};
 use super::gossip::{Events, Gossip, Lagged, Memory, Network, Transport, Udp, over};
 use super::millis;
 use super::runtime::Runtime;

@@ -13,7 +13,7 @@ pub mod runtime;
 pub use runtime::gossip;
 
 use futures_util::future::{Either, select};
-use gossip::core::{Config, NodeId, Status};
+use gossip::gossip_core::{Config, NodeId, Status};
 use gossip::{Gossip, Network, over};
 
 /// Hardly any test needs this long; one that hangs fails.

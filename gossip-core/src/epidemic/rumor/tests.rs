@@ -391,7 +391,7 @@ fn one_rumor_larger_than_a_round_does_not_block_the_others() {
     let small = site.learn("small", 4);
     site.rumors.hold_rounds(site.now + Duration::from_millis(5), &[1], &mut site.outbox);
     site.rumors.hold_rounds(site.now + Duration::from_millis(10), &[1], &mut site.outbox);
-    let places: Vec<Place> = core::iter::from_fn(|| site.outbox.pop())
+    let places: Vec<HotSlot> = core::iter::from_fn(|| site.outbox.pop())
         .flat_map(|(_, _, intent)| if let Intent::Rumors { rumors, .. } = intent { rumors.to_vec() } else { vec![] })
         .collect();
     let [large, small] = [large, small].map(|key| site.rumors.hot.find(&key).unwrap());

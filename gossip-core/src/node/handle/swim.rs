@@ -14,12 +14,12 @@ impl<A: Address> Node<A> {
                 self.note_answer();
                 self.on_ack(sender, seq);
             }
-            Swim::PingReq(request) => self.prober.on_ping_req(self.now, from, request, &mut self.outbox),
-            Swim::Nack { seq } => self.prober.on_nack(sender, seq),
+            Swim::PingReq(request) => self.detector.on_ping_req(self.now, from, request, &mut self.outbox),
+            Swim::Nack { seq } => self.detector.on_nack(sender, seq),
         }
     }
 
     pub(in crate::node) fn on_ack(&mut self, sender: NodeId, seq: u32) {
-        self.prober.on_ack(sender, seq, &mut self.health, &mut self.outbox);
+        self.detector.on_ack(self.now, sender, seq, &mut self.outbox);
     }
 }

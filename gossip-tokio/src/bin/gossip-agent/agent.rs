@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, bounded};
-use gossip_tokio::core::{Config, Event, NodeId, Snapshot};
+use gossip_tokio::gossip_core::{Config, Event, NodeId, Snapshot};
 use gossip_tokio::{Events, Gossip, Lagged, SpawnError, bind};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use gossip_tokio::core::NodeId;
+use gossip_tokio::gossip_core::NodeId;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::Targets;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::core::{Member, NodeId};
+use gossip_tokio::gossip_core::{Member, NodeId};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

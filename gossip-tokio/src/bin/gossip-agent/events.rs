@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use gossip_tokio::core::{Change, Event, NodeId, Status};
+use gossip_tokio::gossip_core::{Change, Event, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::output::{data, shown};
