@@ -40,15 +40,15 @@ impl<A: Address> Node<A> {
                     Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
                     Err(DatagramError::NotAdmitted) => self.stats.datagrams_not_admitted += 1,
                     Err(DatagramError::TooOld { .. }) => self.stats.datagrams_too_old += 1,
-                    Err(DatagramError::ForeignLabel) => {
-                        self.stats.datagrams_foreign += 1;
-                        self.gate.note_foreign(from);
-                    }
                     Err(DatagramError::Unasked) => self.stats.datagrams_unasked += 1,
                     Err(
-                        DatagramError::Version { .. } | DatagramError::NotUnderstood { .. } | DatagramError::Key { .. },
+                        error @ (DatagramError::ForeignLabel
+                        | DatagramError::Version { .. }
+                        | DatagramError::NotUnderstood { .. }
+                        | DatagramError::Key { .. }),
                     ) => {
                         self.stats.datagrams_foreign += 1;
+                        self.gate.note_refused(error, from);
                     }
                     Err(_) => self.stats.datagrams_malformed += 1,
                 }

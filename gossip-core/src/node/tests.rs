@@ -6,6 +6,7 @@ mod contracts;
 mod entries;
 mod gate;
 mod hostile;
+mod idle;
 #[cfg(feature = "encryption")]
 mod keys;
 mod large;
@@ -141,7 +142,11 @@ pub(super) fn state(node: &mut Node<u32>) -> (String, Stats) {
 }
 
 pub(super) fn counted(stats: &Stats) -> u64 {
-    stats.datagrams_malformed + stats.datagrams_foreign + stats.datagrams_after_leaving + stats.datagrams_too_old
+    stats.datagrams_malformed
+        + stats.datagrams_unasked
+        + stats.datagrams_foreign
+        + stats.datagrams_after_leaving
+        + stats.datagrams_too_old
 }
 
 /// All datagrams that wait, with where they go.

@@ -7,7 +7,7 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Header, Item, Message, Repair, Rumor, Writer, encoded_len};
+use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
 enum Packed<A> {
