@@ -15,7 +15,7 @@ use crate::{Config, Input, Instant, Node, NodeId};
 const START: Instant = Instant::from_secs(1_700_000_000);
 const LONGEST: usize = 1_200;
 
-/// What is read as messages and written again is read as the same messages.
+/// Messages that are read and written again are read as the same messages.
 pub fn decoder(bytes: &[u8]) {
     let mut messages: Vec<Message<u32>> = Vec::new();
     if read(bytes, &mut messages).is_err() {
@@ -50,7 +50,7 @@ pub fn sketch(bytes: &[u8]) {
     }
 }
 
-/// What an envelope opens was sealed, byte for byte: by this cluster, or with its key.
+/// Checks that every datagram that an envelope opens was sealed, byte for byte, by this cluster or with its key.
 pub fn envelope(bytes: &[u8]) {
     let mut plain = Envelope::new("fuzz", LONGEST);
     check_opened(&mut plain, bytes);

@@ -69,7 +69,7 @@ const ACK_DATAGRAM: usize = ACK_HEADER + ACK + SHORT_TRAILER;
 /// fit must fit both ways, or turning encryption on would strand entries.
 pub(crate) const OVERHEAD: usize = HEADER + 1 + 24 + 16;
 
-/// What every datagram says of its sender.
+/// Header of every datagram, about its sender.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     /// None in a bare ack: see [`Envelope::is_from`].
@@ -144,7 +144,7 @@ impl Envelope {
         hasher.finish().to_le_bytes()
     }
 
-    /// Where in a datagram the messages have their place.
+    /// Returns the room for messages in a datagram.
     pub(crate) fn body(&self) -> Range<usize> {
         #[cfg(feature = "encryption")]
         if self.seals() {
@@ -153,7 +153,7 @@ impl Envelope {
         HEADER..self.longest - TRAILER
     }
 
-    /// Length of a datagram with `len` bytes of messages; one byte or more above that of a bare ack.
+    /// Length of a datagram with `len` bytes of messages; an ack alone takes fewer.
     pub(crate) fn length(&self, len: usize) -> usize {
         #[cfg(feature = "encryption")]
         if self.seals() {

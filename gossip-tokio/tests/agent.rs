@@ -1,4 +1,4 @@
-//! The agent as people use it: real processes, real sockets, from the command line to the exit code.
+//! The agent as a user runs it: real processes and sockets, from the command line to the exit code.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_gossip-agent");
 
-/// Hardly anything takes this long; what does fails.
+/// Time limit of a step. Hardly any takes this long, so exceeding it is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Looks again and again until there is something to see.
+/// Polls until there is something to see.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -28,7 +28,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A directory of the test's own, gone with it.
+/// A directory of the test, deleted with it.
 struct Place(PathBuf);
 
 impl Place {
@@ -60,7 +60,7 @@ impl Place {
         self.file(name)
     }
 
-    /// An agent that is not to start: what it said, and its exit code.
+    /// Starts an agent that is to refuse. Returns its output and exit code.
     fn refused(&self, args: &[&str]) -> (String, Option<i32>) {
         let mut command = Command::new(AGENT);
         for [flag, value] in [["--bind", "127.0.0.1:0"], ["--log", "off"], ["--control", &self.file("refused.sock")]] {
@@ -89,7 +89,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// Once it says that it runs.
+    /// Waits until the agent reports that it runs.
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -103,18 +103,18 @@ impl Agent {
         self.started["address"].as_str().unwrap()
     }
 
-    /// From another terminal.
+    /// Runs a command from another terminal.
     fn ctl(&self, words: &[&str]) -> Output {
         Command::new(AGENT).args(["ctl", "--control", &self.control]).args(words).output().unwrap()
     }
 
-    /// The same, for a program.
+    /// The same with JSON output.
     fn ask(&self, words: &[&str]) -> Vec<Value> {
         let output = self.ctl(&[&["--json"], words].concat());
         if output.status.success() { text(&output.stdout).lines().map(json).collect() } else { Vec::new() }
     }
 
-    /// How this agent sees a member.
+    /// Status of a member in the view of this agent.
     fn sees(&self, name: &str) -> Option<String> {
         let members = self.ask(&["members"]);
         let member = members.iter().find(|member| member["name"] == name)?;
@@ -141,7 +141,7 @@ impl Agent {
         json(&self.answers.next().expect("it runs").unwrap())
     }
 
-    /// The answers from now on, up to the one that makes them complete.
+    /// Answers from now on, up to the one that makes them complete.
     fn answers_until(&mut self, complete: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
         while !complete(&seen) {

@@ -115,6 +115,13 @@ fn unexplained(tree: &Tree) -> Vec<String> {
     missing.map(|part| format!("{page}: `{part}` is not explained")).collect()
 }
 
+/// Finds sources named in CONTRIBUTING.md that do not exist.
+fn dangling(tree: &Tree) -> Vec<String> {
+    let named = tree["CONTRIBUTING.md"].split('`').skip(1).step_by(2);
+    let missing = named.filter(|name| name.contains('/') && name.ends_with(".rs") && !tree.contains_key(*name));
+    missing.map(|name| format!("CONTRIBUTING.md: there is no {name}")).collect()
+}
+
 fn none(found: &[String]) {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
@@ -170,6 +177,13 @@ fn no_files_of_a_module_import_each_other() {
 #[test]
 fn no_file_of_the_node_touches_most_of_its_fields() {
     none(&crowded(&tree()));
+}
+
+#[test]
+fn the_files_of_the_reading_order_are_there() {
+    let tree = tree();
+    assert!(tree["CONTRIBUTING.md"].contains("`gossip-core/src/lib.rs`"), "the reading order has moved");
+    none(&dangling(&tree));
 }
 
 const NODE: &str = "
@@ -229,9 +243,9 @@ fn with(path: &str, text: &str) -> Tree {
 #[test]
 fn a_tree_that_keeps_the_rules_is_not_blamed() {
     let tree = with("README.md", "");
-    let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree)];
+    let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree), dangling(&tree)];
     let texts = [synonyms(&tree), not_in_core(&tree), unexplained(&tree), headless(&tree)];
-    none(&[shape, texts].concat().concat());
+    none(&[&shape[..], &texts[..]].concat().concat());
 }
 
 #[test]
@@ -243,13 +257,19 @@ fn every_rule_is_seen_broken() {
     let circle = "gossip-core/src/node: gate, handle import each other";
     let fields: String = ('c'..='o').map(|field| format!("self.{field};")).collect();
     let destructured = "let Self { a, b, c: other, d, e, f, g, h, i, j, k, l, m, .. } = self;";
-    let broken: [(&str, String, Rule, &str); 21] = [
+    let broken: [(&str, String, Rule, &str); 22] = [
         (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
         (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "fn late() { crate::node::late() }".into(), misplaced, "`time` imports from `node`"),
         (time, format!("{test}use crate::node::Node;"), misplaced, "`time` imports from `node`"),
         (time, "use crate::Node;".into(), misplaced, "`crate::Node` is no module"),
+        (
+            "CONTRIBUTING.md",
+            "`gossip-core/src/time.rs` `gossip-core/src/x.rs`".into(),
+            dangling,
+            "no gossip-core/src/x.rs",
+        ),
         ("CONTRIBUTING.md", "| `time` | now |".into(), misplaced, "`node` has no row"),
         ("CONTRIBUTING.md", "| `time` | |\n| `node` | |\n| `past` | |".into(), misplaced, "no module `past`"),
         ("gossip-tokio/src/x.rs", "\n".repeat(601), too_long, "601 lines"),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Instant, Node, PutOptions, Update};
+use gossip_core::inspect::Update;
+use gossip_core::{Config, Event, Instant, Node, PutOptions};
 use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{
     Addr, Checker, Cluster, Command, Counters, Dice, Fault, ItemVersion, Links, Machine, Nodes, Note, Restart,

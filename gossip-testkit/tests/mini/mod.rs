@@ -1,7 +1,7 @@
-//! A small gossip protocol with bugs that can be switched on: what the checker itself is tested with.
+//! A small gossip protocol with bugs that can be switched on, to test the checker itself.
 //!
-//! Each node keeps a log of what it learned. Once a period it sends three peers, in turn, what each has not
-//! acknowledged yet; what does not fit waits. Knows nothing of gossip-core but time.
+//! Each node keeps a log of its knowledge. Once a period it sends three peers, in turn, the records that each has not
+//! acknowledged yet; those that do not fit wait. Knows nothing of gossip-core except its time.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 
@@ -25,38 +25,38 @@ const LONGEST: usize = 200;
 const PERIOD: Duration = Duration::from_secs(1);
 const FANOUT: usize = 3;
 
-/// What can be wrong with it.
+/// Bugs that can be planted.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Bug {
-    /// What was sent counts as received.
+    /// Sent records count as received.
     LostDeltaWatermark,
     /// The smaller version wins.
     OlderWins,
-    /// Taking something over makes it forget what stands before it.
+    /// Merging a record forgets those before it.
     ForgettingMerge,
     /// Versions are whole seconds: two writers may choose the same.
     EqualVersions,
-    /// A time to live begins again wherever it arrives.
+    /// A time to live starts again wherever it arrives.
     ExpiryFromReceipt,
-    /// What is acknowledged is sent again all the same.
+    /// Acknowledged records are sent again.
     NeverCools,
-    /// A datagram may be as large as it likes.
+    /// Datagrams have no bound.
     OverBudget,
-    /// A message to all is delivered whenever it arrives.
+    /// A broadcast is delivered every time that it arrives.
     DeliveredTwice,
-    /// Once it has been acknowledged it waits to be spoken to.
+    /// A node whose records are acknowledged sets no timer.
     NoTimer,
-    /// What is deleted is forgotten before everybody can have heard of it.
+    /// A deleted entry is forgotten before all can have learned of the deletion.
     BriefCertificates,
-    /// What is large is taken for whole when its first half has come.
+    /// A large value counts as whole when its first half has arrived.
     Halves,
-    /// What came is not checked for damage.
+    /// Received bytes are not checked for damage.
     Unverified,
-    /// Its next deadline is always past.
+    /// The next deadline is always in the past.
     Spins,
-    /// Acknowledgements are kept.
+    /// Acknowledgements are never released.
     Hoards,
-    /// What is deleted without having been known takes an older entry with it.
+    /// Deleting an unknown entry deletes an older one as well.
     Collateral,
 }
 

@@ -5,7 +5,8 @@
 //! Seeds are fixed, so that a bound is either met or not. A statistical bound leaves four standard errors.
 
 use gossip_core::Config;
-use gossip_core::rumor::{Contact, Exchange, Interest, LossOfInterest, Policy, Response};
+use gossip_core::rumor::{Contact, Interest};
+use gossip_core::{Exchange, LossOfInterest, Policy, Response};
 use gossip_testkit::lab::tables::TABLES;
 use gossip_testkit::lab::{Epidemic, Estimate, Measured, SimpleEpidemic, trials};
 use rand::rngs::Xoshiro256PlusPlus;

@@ -283,7 +283,7 @@ fn after_its_first_round_what_is_large_is_offered_by_hash_and_sent_when_wanted()
 
 #[test]
 fn what_is_small_is_offered_only_where_there_is_a_crowd_of_it() {
-    for (many, offers) in [(1, false), (CROWD, false), (CROWD + 1, true)] {
+    for (many, offers) in [(1, false), (MANY_RUMORS, false), (MANY_RUMORS + 1, true)] {
         let mut site = Site::new(policy());
         for name in 0..many {
             site.learn(&std::format!("{name}"), 4);
@@ -396,7 +396,7 @@ fn one_rumor_larger_than_a_round_does_not_block_the_others() {
         .collect();
     let [large, small] = [large, small].map(|key| site.rumors.hot.find(&key).unwrap());
     assert_eq!(places, [large, large, small], "its second round comes with the first of the next");
-    assert_eq!(*site.rumors.worn_least(), [large], "and has later rounds of its own");
+    assert_eq!(*site.rumors.least_sent(), [large], "and has later rounds of its own");
 }
 
 #[test]

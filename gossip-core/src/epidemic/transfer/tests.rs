@@ -22,7 +22,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     now: Instant,
-    /// What came whole.
+    /// Updates that arrived whole.
     whole: Vec<Update<u16>>,
     /// Tampers with what it sends.
     liar: bool,
@@ -86,7 +86,7 @@ impl Site {
         }
     }
 
-    /// What waits in the outbox, as messages.
+    /// Returns the outbox as messages.
     fn said(&mut self) -> Vec<(u16, Message<u16>)> {
         let mut said = Vec::new();
         while let Some((_, to, intent)) = self.outbox.pop() {

@@ -132,7 +132,7 @@ fn a_million_members_and_a_million_keys_leave_memory_within_its_bounds() {
                 else {
                     unreachable!()
                 };
-                let owner = Some(crate::Owner { id: NodeId::new(MILLION * 10 + id), boot: START });
+                let owner = Some(crate::update::Owner { id: NodeId::new(MILLION * 10 + id), boot: START });
                 Message::Rumor(Rumor::Mail(Item::Update(Update::Entry(Entry { owner, ..entry }))))
             });
             hear(node, now, &own.collect::<Vec<_>>());

@@ -535,7 +535,7 @@ fn a_write_after_a_shrunk_certificate_was_heard_is_newer_than_it() {
     let stamp = Stamp { time: START + 5 * SECOND, counter: 3, node: NodeId::new(5) };
     let deleted: Update<u32> =
         Update::Entry(Entry { stamp, value: None, until: Until::at(START + 3_600 * SECOND), ..sound });
-    let certificate = Update::Certificate(crate::Certificate {
+    let certificate = Update::Certificate(crate::update::Certificate {
         key: node.replica.hasher.key(&deleted),
         owner: None,
         stamp,

@@ -1,4 +1,4 @@
-//! What a node makes of bytes that no honest node sends: no panic, no change, bounded cost.
+//! Bytes that no honest node sends: no panic, no change, bounded cost.
 
 use std::string::ToString;
 use std::vec;
@@ -167,7 +167,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     ]
 }
 
-/// What nobody holds.
+/// An item that nobody holds.
 fn large(name: &str, size: u32) -> Descriptor {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
     let (expires, until) = (Until::NEVER, Until::NEVER);

@@ -20,7 +20,7 @@ fn met_in_secret() -> Net {
     net
 }
 
-/// What the first of them says to the other next.
+/// Returns the next datagram of the first node to the second.
 fn said(net: &mut Net) -> Vec<u8> {
     let now = net.now;
     net.nodes[0].put(now, "secret", b"the plan").unwrap();

@@ -173,7 +173,7 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
         ..described("past", 0, &value(1, 9_000))
     };
     hear(&mut node, START, &[mail(past)]);
-    let stranger = crate::Owner { id: NodeId::new(77), boot: START };
+    let stranger = crate::update::Owner { id: NodeId::new(77), boot: START };
     hear(&mut node, START, &[mail(Descriptor { owner: Some(stranger), ..described("n", 0, &value(1, 9_000)) })]);
     let stats = node.stats();
     assert_eq!((stats.updates_oversized, stats.updates_ahead, stats.updates_expired), (1, 1, 1));

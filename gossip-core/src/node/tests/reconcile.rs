@@ -1,4 +1,4 @@
-//! What anti-entropy costs: two nodes in virtual time, every byte counted by what it was sent for.
+//! Cost of anti-entropy: two nodes in virtual time, every byte counted by its purpose.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -71,13 +71,13 @@ struct Link {
     rng: Xoshiro256PlusPlus,
     counted: Counted,
     names: u64,
-    /// Who says nothing any more.
+    /// Nodes that are silent.
     silent: Option<u32>,
-    /// Whether rumors and direct mail are lost.
+    /// Loses rumors and direct mail.
     no_rumors: bool,
-    /// Whether a step takes one datagram from each node, and no more.
+    /// Takes at most one datagram from each node in a step.
     slow: bool,
-    /// How often each update was sent to each node by anti-entropy.
+    /// Number of times that anti-entropy sent each update to each node.
     fetched: Option<BTreeMap<(u32, Vec<u8>), u32>>,
 }
 
@@ -273,7 +273,7 @@ fn identification(items: usize, differences: usize, loss: u32, (runs, seed): (u6
     mean
 }
 
-/// So many differences among 100,000 items may cost so many bytes.
+/// Bounds on bytes for differences among 100,000 items.
 const BOUNDS: [(usize, u64); 5] = [(0, 64), (10, 800), (100, 5_000), (1_000, 42_000), (10_000, 400_000)];
 
 #[test]
@@ -302,7 +302,7 @@ fn identification_bytes_are_within_their_bounds() {
     assert_eq!(over, [], "differences, loss, seed, bytes");
 }
 
-/// What a newcomer's catching up costs, as a percentage of the encoded entries, and how long it takes.
+/// Measures a newcomer's catching up: bytes as a percentage of the encoded entries, and time.
 fn newcomer(entries: usize, loss: u32) -> (u64, Duration) {
     let mut link = Link::new(2);
     let bytes = link.fill(entries, 100, 1..2);
