@@ -165,6 +165,7 @@ impl Envelope {
 
     /// Completes a datagram whose `len` bytes of messages stand at the beginning of its [`body`](Self::body); its
     /// length.
+    #[cfg_attr(not(feature = "encryption"), allow(clippy::needless_pass_by_ref_mut, reason = "a nonce is used up"))]
     pub(crate) fn seal(&mut self, header: &Header, buffer: &mut [u8], len: usize) -> usize {
         let sender = header.sender.expect("a node names itself");
         buffer[0] = VERSION << 4 | PLAIN;
@@ -213,6 +214,10 @@ impl Envelope {
 
     /// The header and the bytes of the messages, if the datagram is whole and this cluster's. Whether a bare ack is
     /// whole tells [`is_from`](Self::is_from).
+    #[cfg_attr(
+        not(feature = "encryption"),
+        allow(clippy::needless_pass_by_ref_mut, reason = "sealed ones are opened in a buffer")
+    )]
     pub(crate) fn open<'a>(&'a mut self, datagram: &'a [u8]) -> Result<(Header, &'a [u8]), DatagramError> {
         let length = datagram.len();
         if length < ACK_DATAGRAM {
@@ -256,7 +261,6 @@ impl Envelope {
         Ok((header, messages))
     }
 
-    #[cfg_attr(not(feature = "encryption"), expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no key"))]
     fn admits_plain(&self) -> Result<(), DatagramError> {
         #[cfg(feature = "encryption")]
         if self.keyring.as_ref().is_some_and(|keyring| keyring.plain() == Plain::Refused) {
@@ -278,7 +282,7 @@ impl Envelope {
     /// The messages of a sealed datagram, if there is its key and nobody has altered it.
     #[cfg_attr(
         not(feature = "encryption"),
-        expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "sealed ones are opened in a buffer")
+        allow(clippy::needless_pass_by_ref_mut, reason = "sealed ones are opened in a buffer")
     )]
     fn open_sealed<'a>(&'a mut self, datagram: &'a [u8]) -> Result<&'a [u8], DatagramError> {
         let key = datagram[HEADER];
