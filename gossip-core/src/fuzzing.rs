@@ -1,5 +1,5 @@
-//! What the fuzzers run, and a test with a fixed number of cases of each: from bytes alone, whatever they are, to the
-//! claims that must hold for all of them.
+//! Targets of the fuzzers, each with a test of a fixed number of cases: they turn any bytes into claims that must hold
+//! for all of them.
 //!
 //! Part of the crate only when it is tested or fuzzed (`cargo fuzz` sets `cfg(fuzzing)`).
 

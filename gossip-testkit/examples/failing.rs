@@ -9,7 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant};
-use gossip_testkit::{Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check};
+use gossip_testkit::{
+    Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check, shrink,
+};
 
 /// Sends everything once.
 #[derive(Debug)]
@@ -100,6 +102,10 @@ impl FromStr for Raise {
 impl Workload for Raise {
     fn random(dice: &mut Dice) -> Self {
         Self(dice.within(1..=9) as u8)
+    }
+
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        shrink::number(self.0.into(), 1).map(|by| Self(by as u8))
     }
 }
 

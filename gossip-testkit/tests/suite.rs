@@ -223,6 +223,45 @@ impl Harness for Blocking {
     }
 }
 
+/// A transport that has nothing but two functions, and nobody to wake it.
+struct Udp {
+    socket: UdpSocket,
+    /// Longer datagrams are cut.
+    longest: usize,
+}
+
+impl suite::Transport for Udp {
+    type Address = SocketAddr;
+
+    fn send(&self, to: &SocketAddr, payload: &[u8]) -> std::io::Result<()> {
+        self.socket.send_to(&payload[..payload.len().min(self.longest)], to).map(drop)
+    }
+
+    async fn recv(&self, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
+        std::future::poll_fn(|_| match self.socket.recv_from(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::task::Poll::Pending,
+            result => std::task::Poll::Ready(result),
+        })
+        .await
+    }
+}
+
+fn attach(longest: usize) -> std::io::Result<(Udp, SocketAddr)> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    Ok((Udp { socket, longest }, address))
+}
+
+#[test]
+fn a_transport_of_two_functions_conforms_and_one_that_cuts_datagrams_does_not() {
+    let report = suite::run(&mut suite::over(|| attach(usize::MAX))).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.times.len(), Part::ALL.len());
+    let suite = Suite::default().patience(Duration::from_secs(5));
+    let failure = suite.run_part(Part::Put, &mut suite::over(|| attach(700))).expect_err("it cuts what is long");
+    assert!(failure.to_string().contains("has nothing as \"large\""), "{failure}");
+}
+
 #[test]
 fn a_driver_of_threads_and_sockets_conforms() {
     let report = suite::run(&mut Blocking::new(Defect::None)).unwrap_or_else(|failure| panic!("{failure}"));

@@ -100,7 +100,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
     ]
 }
 
-/// What would stand for entries of any size.
+/// Descriptors of entries of any size.
 fn descriptor() -> impl Strategy<Value = Descriptor> {
     let outline = wide().prop_filter_map("no value", |update| match update {
         Update::Entry(entry) => Descriptor::of(&entry, 0),

@@ -1,4 +1,5 @@
-//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
+//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Each rule is also
+//! shown a tree that breaks it, since a checker never seen failing is not trusted.
 
 mod language;
 mod sources;
@@ -11,25 +12,25 @@ use sources::{Tree, code, imports, lines, production, tree, words};
 use walls::{circles_cut, circles_unlisted, crowded};
 
 const CORE: &str = "gossip-core/src/lib.rs";
-/// A file that nobody can hold in the head is two files.
+/// Longest file that a reader can hold in the head, in lines.
 const MOST_LINES: usize = 600;
-/// What the literature calls death certificate, and probe.
+/// Words for which the literature has others: death certificate, probe.
 const SYNONYMS: [&str; 2] = ["tombstone", "heartbeat"];
-/// What the core must not use: it has no operating system, and no order that differs from run to run.
+/// Names that the core must not use: it has no operating system, and no order that differs from run to run.
 const NOT_IN_CORE: [&str; 3] = ["std", "HashMap", "HashSet"];
 
-/// The modules of the core in their order: the table of CONTRIBUTING.md, which is where a new one is put.
+/// Returns the modules of the core in the order of CONTRIBUTING.md's table.
 fn order(tree: &Tree) -> Vec<&str> {
     let rows = tree["CONTRIBUTING.md"].lines().filter_map(|line| line.strip_prefix("| `"));
     rows.filter_map(|row| Some(row.split_once('`')?.0)).collect()
 }
 
-/// The crate's root is above nothing and below all: it only names what there is.
+/// Returns the modules of the core without its root, which only re-exports.
 fn modules(tree: &Tree) -> impl Iterator<Item = (&str, &str, String)> {
     production(tree, CORE).filter(|(_, module, _)| *module != "lib")
 }
 
-/// A module of the core imports only from modules above it.
+/// Finds imports of modules of the core that are below the importing module.
 fn misplaced(tree: &Tree) -> Vec<String> {
     let order = order(tree);
     let place: BTreeMap<&str, usize> = order.iter().zip(0..).map(|(module, at)| (*module, at)).collect();
@@ -40,7 +41,7 @@ fn misplaced(tree: &Tree) -> Vec<String> {
             continue;
         };
         for import in imports(&text, path.matches('/').count() == 2) {
-            // What is no module is re-exported by the crate, for its users.
+            // Other names are re-exported by the crate, for its users.
             match place.get(import.as_str()) {
                 Some(other) if other <= own => {}
                 Some(_) => found.push(format!("{path}: `{module}` imports from `{import}`, which is below it")),
@@ -83,7 +84,7 @@ fn not_in_core(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// The crates of this workspace that a crate needs to be built.
+/// Returns the crates of this workspace that a crate depends on.
 fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
     let manifest = tree[&format!("{package}/Cargo.toml")].lines();
     let section =
@@ -91,14 +92,14 @@ fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
     section.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| name.starts_with("gossip-")).collect()
 }
 
-/// Where it is declared, and what a page of the manual says of.
+/// Types whose parts must be explained in the manual: root of their crate, declaration.
 const EXPLAINED: [(&str, &str); 3] = [
     ("gossip-core/src/lib.rs", "pub enum Event<A> {"),
     ("gossip-core/src/lib.rs", "pub struct Stats {"),
     ("gossip-tokio/src/lib.rs", "pub struct DriverStats {"),
 ];
 
-/// What stands in the braces of a public type: fields, or variants.
+/// Returns the fields or variants of a public type.
 fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
     let bodies = production(tree, src).filter_map(|(_, _, text)| Some(text.split_once(declaration)?.1.to_owned()));
     let body = bodies.last().unwrap_or_else(|| panic!("{src}: there is no `{declaration}`"));
@@ -107,7 +108,7 @@ fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
     named.filter_map(|line| words(line.trim_start_matches("pub ")).next()).map(str::to_owned).collect()
 }
 
-/// Every event and every counter is explained to those who operate a cluster.
+/// Finds events and counters that the page for operators does not explain.
 fn unexplained(tree: &Tree) -> Vec<String> {
     let page = "gossip-core/docs/operating.md";
     let parts = EXPLAINED.iter().flat_map(|(src, declaration)| parts(tree, src, declaration));
@@ -223,7 +224,7 @@ pub struct Stats {
     pub deaths: u64,
 }"#;
 
-/// A tree in which every rule holds, and then a file is added or replaced.
+/// Returns a tree that keeps every rule, with one file added or replaced.
 fn with(path: &str, text: &str) -> Tree {
     let files = [
         ("CONTRIBUTING.md", "| `time` | now |\n| `node` | all |\n"),
@@ -295,7 +296,7 @@ fn every_rule_is_seen_broken() {
         let found = rule(&with(path, &text));
         assert!(found.iter().any(|found| found.contains(expected)), "{text:?} should be {expected:?}: {found:?}");
     }
-    // And what only tests do is not seen.
+    // Imports of tests are ignored.
     none(&misplaced(&with(time, test)));
     // A method is no field, and another type's fields are not the node's.
     let others = format!("impl Other<A> {{ fn f(&self) {{ {fields} }} }}");

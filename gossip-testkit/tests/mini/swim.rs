@@ -33,6 +33,10 @@ pub(crate) enum Bug {
     DeadBelieved,
 }
 
+impl Bug {
+    pub(crate) const ALL: &'static [Self] = &[Self::IncarnationReused, Self::NoTimer, Self::DeadBelieved];
+}
+
 /// Its users have no commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nothing;

@@ -21,7 +21,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     now: Instant,
-    /// Whether it takes in what it is sent.
+    /// True if it merges what it receives.
     admits: bool,
 }
 
@@ -29,7 +29,7 @@ fn update(n: u64) -> Update<u16> {
     written(n, 100)
 }
 
-/// So many seconds ago.
+/// A time that many seconds ago.
 fn written(n: u64, ago: u64) -> Update<u16> {
     Update::Entry(Entry {
         owner: None,
@@ -81,7 +81,7 @@ impl Site {
         }
     }
 
-    /// What the node does with a message.
+    /// Handles a message as the node does.
     fn hear(&mut self, from: u16, message: Message<u16>) {
         let from = &from;
         match message {
@@ -109,7 +109,7 @@ impl Site {
         }
     }
 
-    /// What waits in the outbox, as messages that fit a datagram.
+    /// Returns the outbox as messages that fit a datagram.
     fn said(&mut self) -> Vec<Message<u16>> {
         let mut said = Vec::new();
         while let Some((_, _, intent)) = self.outbox.pop() {
@@ -213,7 +213,7 @@ fn equal_replicas_are_silent_after_one_summary() {
     assert_eq!(pair.messages, 1);
 }
 
-/// So many that only the first and only the second holds: by a sketch, by splitting, by pulling.
+/// Items that only the first and only the second holds: reconciled by a sketch, by splitting, by pulling.
 const DIFFERENCES: [(u64, u64); 6] = [(3, 2), (0, 5), (5, 0), (150, 200), (0, 2_000), (2_000, 0)];
 
 fn differing(mode: Mode, (first, second): (u64, u64)) -> Pair {

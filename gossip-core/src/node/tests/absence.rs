@@ -1,4 +1,4 @@
-//! What a node makes of having been away: by itself, or in the form of a snapshot.
+//! Absence: a node that was away itself, or in the form of a snapshot.
 
 use std::string::{String, ToString};
 use std::vec::Vec;

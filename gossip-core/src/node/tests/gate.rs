@@ -1,4 +1,4 @@
-//! Who is listened to, and what strangers get.
+//! The gate: admission, proofs of address, answers to strangers.
 
 use std::collections::BTreeMap;
 use std::vec;
@@ -19,7 +19,7 @@ fn say(node: &mut Node<u32>, from: u32, now: Instant, messages: &[Message<u32>])
     payload.len()
 }
 
-/// What is sent to this address now.
+/// Returns the datagrams to this address.
 fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
     let mut messages = Vec::new();
     for (address, _, payload) in transmits(node) {
@@ -211,7 +211,7 @@ fn unknown_keys_and_versions_are_reported_once_an_hour_each() {
     assert_eq!(node.stats().datagrams_foreign, 270);
 }
 
-/// What may come from anywhere, and names third parties where it can.
+/// Messages that may come from anywhere, and name third parties if they can.
 fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
     let elsewhere = || STRANGER..STRANGER + 5;
     let member = (900_u64..905, elsewhere()).prop_map(|(id, address)| {

@@ -67,7 +67,7 @@ fn a_newcomer_ends_with_all_of_many_large_values_within_its_bounds() {
     assert_eq!((stats.transfers_begun, stats.transfers_completed), (300, 300));
 }
 
-/// What a node would say of a value that it holds.
+/// Makes the descriptor that a holder of this value sends.
 fn described(name: &str, secs: u64, value: &[u8]) -> Descriptor {
     let Update::Entry(entry) = entry(name, value) else { unreachable!() };
     let stamp = Stamp { time: START + Duration::from_secs(secs), ..entry.stamp };
@@ -89,7 +89,7 @@ fn fetching() -> Node<u32> {
     node
 }
 
-/// What is asked of 900.
+/// Returns the requests to 900.
 fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
     let intents = core::iter::from_fn(|| node.outbox.pop());
     let messages = intents.filter_map(|(_, to, intent)| match intent {
