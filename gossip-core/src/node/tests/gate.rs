@@ -133,7 +133,7 @@ fn what_may_have_been_forgotten_since_is_refused() {
     node.gate.note_proved(&STRANGER);
     // Half of the day for which the dead are remembered.
     let oldest = 43_200 * SECOND;
-    let late = node.clock(START) + oldest + SECOND;
+    let late = node.clock(START).floor_to(SECOND) + oldest + SECOND;
     let before = state(&mut node).0;
     let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
     assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
