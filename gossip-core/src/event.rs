@@ -53,6 +53,18 @@ pub struct Member<A> {
     pub boot: Instant,
 }
 
+/// A member that this node has a link with, along which news travels.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Neighbour {
+    /// Its id.
+    pub id: NodeId,
+    /// It is sent bodies at once. If not, it is sent hashes, and asks for what it lacks.
+    pub eager: bool,
+    /// It has been silent for so long that another neighbour is sought beside it.
+    pub doubted: bool,
+}
+
 /// Identifies a broadcast.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BroadcastId(pub Stamp);

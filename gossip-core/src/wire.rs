@@ -18,6 +18,7 @@
 
 mod anti_entropy;
 mod message;
+mod overlay;
 mod pull;
 mod rumor;
 mod size;
@@ -42,6 +43,7 @@ pub(crate) use anti_entropy::{
     Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, Summary, Symbols, Tokens, Want,
 };
 pub(crate) use message::{Message, Writer, read};
+pub(crate) use overlay::{Hashes, OTHERS, Overlay};
 pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
 pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
 pub(crate) use size::encoded_len;

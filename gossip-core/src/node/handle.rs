@@ -127,6 +127,7 @@ impl<A: Address> Node<A> {
         }
         messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
+        self.schedule_links();
         self.note_isolation();
     }
 
@@ -138,6 +139,7 @@ impl<A: Address> Node<A> {
             Message::Repair(message) => self.on_repair(sender, from, message),
             Message::Pull(message) => self.on_pull(from, message),
             Message::Trust(message) => self.on_trust(from, message),
+            Message::Overlay(message) => self.on_overlay(sender, from, message),
         }
     }
 }

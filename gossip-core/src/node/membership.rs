@@ -8,13 +8,12 @@ use super::Node;
 use super::identity::Contradiction;
 use super::learn::Source;
 use crate::address::Address;
-use crate::epidemic::rumor::Subject;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Header, Item, Rumor, Suspicion, encoded_len};
+use crate::wire::{Header, Item, Rumor, Suspicion};
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
@@ -40,12 +39,12 @@ impl<A: Address> Node<A> {
     pub(super) fn apply_findings(&mut self, from: Option<&A>) {
         while let Some(finding) = self.detector.pop_finding() {
             match finding {
-                Finding::Seen { id, was, moved } => self.events.member(id, was, moved),
-                Finding::Suspect(suspicion) => {
-                    let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion) + 1);
-                    self.rumors.heat(self.now, key, Subject::Membership, 0, len, &mut self.rng);
+                Finding::Seen { id, was, moved } => {
+                    self.note_status(id, was);
+                    self.events.member(id, was, moved);
                 }
-                Finding::Settled(suspicion) => self.rumors.cool(&HotKey::Opinion(suspicion)),
+                Finding::Suspect(suspicion) => self.spread_suspicion(suspicion),
+                Finding::Settled(suspicion) => self.cool_suspicion(suspicion),
                 Finding::Dead { id, incarnation } => self.record_death(id, incarnation),
                 Finding::Revived { here } => {
                     self.anti_entropy.unsettle(self.now);

@@ -57,6 +57,12 @@ pub struct Stats {
     pub outbox_dropped: u64,
     /// Messages dropped because no datagram has room for them.
     pub outbox_unsendable: u64,
+    /// Links in the overlay that ended because the neighbour was silent.
+    pub links_ended: u64,
+    /// Datagrams over links that were not confirmed in time; what they carried was offered again.
+    pub links_repeated: u64,
+    /// Items not sent over a link, or not asked for, because too many waited.
+    pub links_dropped: u64,
     /// Rumors that cooled because there were too many.
     pub hot_dropped: u64,
     /// Owned entries of unknown members dropped because there were too many.
@@ -94,7 +100,7 @@ pub struct Stats {
 impl<A: Address> Node<A> {
     /// Returns the counters as they are now.
     pub fn stats(&self) -> Stats {
-        let transfers = self.transfers.counted();
+        let (transfers, links) = (self.transfers.counted(), self.overlay.counted());
         let swim::Counted { probes_failed, suspicions, deaths } = self.detector.counted();
         Stats {
             transfers_begun: transfers.begun,
@@ -108,6 +114,9 @@ impl<A: Address> Node<A> {
             suspicions,
             deaths,
             outbox_dropped: self.outbox.dropped(),
+            links_ended: links.ended,
+            links_repeated: links.repeated,
+            links_dropped: links.dropped,
             hot_dropped: self.rumors.dropped(),
             parked_dropped: self.replica.parked_dropped(),
             events_dropped: self.events.dropped(),

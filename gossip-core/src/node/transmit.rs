@@ -10,7 +10,7 @@ use crate::update::KeyHash;
 use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
-enum Packed<A> {
+pub(super) enum Packed<A> {
     Whole,
     /// This is left of it, and goes on in the next datagram.
     Rest(Intent<A>),
@@ -41,6 +41,9 @@ impl<A: Address> Node<A> {
                     continue;
                 }
                 Packed::Rest(rest) => self.outbox.put_back(class, to.clone(), rest),
+            }
+            if !bare && matches!(class, TrafficClass::Ack | TrafficClass::Probe) {
+                self.note_link(&to, &mut writer);
             }
             if writer.used() == 0 {
                 // What it was about is gone.
@@ -119,6 +122,7 @@ impl<A: Address> Node<A> {
                 }
                 if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { rumors, next, bodies, pull: false }) }
             }
+            Intent::Link => self.pack_link(to, writer),
             Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
             Intent::Chunks { item, mut missing, mut window } => {
                 match compose_chunk(&self.replica, item, &mut missing, &mut window, writer.room()) {

@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer};
 
 use super::HEADER;
 use super::anti_entropy::Repair;
+use super::overlay::Overlay;
 use super::pull::Pull;
 use super::rumor::Rumor;
 use super::size::encoded_len;
@@ -28,6 +29,7 @@ pub(crate) enum Message<A> {
     Repair(Repair<A>),
     Pull(Pull<A>),
     Trust(Trust),
+    Overlay(Overlay<A>),
 }
 
 /// Numbers of the families.
@@ -36,6 +38,7 @@ const RUMOR: u8 = 1;
 const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
+const OVERLAY: u8 = 5;
 /// Tag of [`Swim::Ack`].
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
@@ -73,6 +76,12 @@ impl<A> From<Trust> for Message<A> {
     }
 }
 
+impl<A> From<Overlay<A>> for Message<A> {
+    fn from(message: Overlay<A>) -> Self {
+        Self::Overlay(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -82,6 +91,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => (REPAIR, postcard::to_slice(message, buffer)),
             Self::Pull(message) => (PULL, postcard::to_slice(message, buffer)),
             Self::Trust(message) => (TRUST, postcard::to_slice(message, buffer)),
+            Self::Overlay(message) => (OVERLAY, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -99,6 +109,7 @@ impl<A: Address> Message<A> {
             REPAIR => variant(kind, rest).map(|(message, rest)| (Self::Repair(message), rest)),
             PULL => variant(kind, rest).map(|(message, rest)| (Self::Pull(message), rest)),
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
+            OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
             _ => None,
         }
     }
@@ -111,6 +122,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => encoded_len(message),
             Self::Pull(message) => encoded_len(message),
             Self::Trust(message) => encoded_len(message),
+            Self::Overlay(message) => encoded_len(message),
         }
     }
 
@@ -122,6 +134,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => message.is_sound(),
             Self::Pull(message) => message.is_sound(),
             Self::Trust(_) => true,
+            Self::Overlay(message) => message.is_sound(),
         }
     }
 }
@@ -134,6 +147,7 @@ impl<A> Message<A> {
             Self::Rumor(message) => message.work(),
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
+            Self::Overlay(message) => message.work(),
         }
     }
 }
