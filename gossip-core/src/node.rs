@@ -51,7 +51,7 @@ use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
 use contacts::Contacts;
 use events::{Events, Pending};
-use gate::Gate;
+use gate::{Gate, Unreadable};
 use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
@@ -242,7 +242,11 @@ impl<A: Address> Node<A> {
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
                 Pending::Full(bound) => Event::Full { bound },
-                Pending::ForeignCluster(address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Label, address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Key(key), address) => Event::UnknownKey { key, address },
+                Pending::Unreadable(Unreadable::Version(version), address) => {
+                    Event::UnknownVersion { version, address }
+                }
                 Pending::Left => Event::Left,
             });
         }

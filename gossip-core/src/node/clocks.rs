@@ -40,10 +40,10 @@ impl<A: Address> Node<A> {
         not(feature = "encryption"),
         expect(unused_variables, clippy::unused_self, reason = "nothing is sealed")
     )]
-    pub(super) fn age_of(&self, now: Instant, header: &Header) -> Duration {
+    pub(super) fn age_of(&self, now: Instant, sender: NodeId, header: &Header) -> Duration {
         #[cfg(feature = "encryption")]
         if self.envelope.seals() {
-            return self.clocks.behind(self.now.max(now), header.sender, header.clock).unwrap_or_default();
+            return self.clocks.behind(self.now.max(now), sender, header.clock()).unwrap_or_default();
         }
         Duration::ZERO
     }
