@@ -153,6 +153,22 @@ pub enum Event<A> {
         /// Source of the latest datagram.
         address: A,
     },
+    /// Datagrams arrive here that are sealed with a key that this node does not have, or that are plain while it requires a
+    /// key. Reported at most once per hour.
+    UnknownKey {
+        /// Number of the key; 0 is plain.
+        key: u8,
+        /// Source of the latest datagram.
+        address: A,
+    },
+    /// Datagrams of a version of the wire format arrive here that this node does not understand. Reported at most once per
+    /// hour.
+    UnknownVersion {
+        /// Version in the datagram; that of this node, if only a message in it is of a later one.
+        version: u8,
+        /// Source of the latest datagram.
+        address: A,
+    },
     /// This node had no contact for longer than death certificates are kept, and comes back as a newcomer. It keeps
     /// what it wrote since and what it owns, forgets what it had learned before, and fetches that again.
     CameBack {

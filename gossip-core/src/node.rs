@@ -53,7 +53,7 @@ use bounds::Met;
 use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
-use gate::Gate;
+use gate::{Gate, Unreadable};
 use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
@@ -248,7 +248,11 @@ impl<A: Address> Node<A> {
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
                 Pending::Full(bound) => Event::Full { bound },
-                Pending::ForeignCluster(address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Label, address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Key(key), address) => Event::UnknownKey { key, address },
+                Pending::Unreadable(Unreadable::Version(version), address) => {
+                    Event::UnknownVersion { version, address }
+                }
                 Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });
