@@ -70,7 +70,7 @@ impl<A: Address> Node<A> {
         if let Update::Member(record) = &update
             && record.id == self.identity.id
         {
-            return self.hear_of_myself(record, from);
+            return self.hear_of_myself(record, source, from);
         }
         if let Update::Member(record) = &update
             && !self.admits(record)
@@ -101,8 +101,14 @@ impl<A: Address> Node<A> {
             Merged::News { hash, old } => (hash, old),
             merged => {
                 self.stats.updates_known += 1;
-                if let (Merged::Outdated, Source::Repair | Source::CatchUp, Some(from)) = (merged, source, from) {
-                    self.answer_older(key, from);
+                if merged == Merged::Outdated
+                    && let Some(from) = from
+                {
+                    if subject == Subject::Membership {
+                        self.give_newer(key, source, from);
+                    } else if matches!(source, Source::Repair | Source::CatchUp) {
+                        self.answer_older(key, from);
+                    }
                 }
                 return None;
             }

@@ -106,7 +106,8 @@ impl<A: Address> Node<A> {
         if stepped_back || self.expiry_due().is_some_and(|due| due <= self.now) {
             let past = self.settled.look(self.now, agreed, !self.is_isolated());
             let forgotten = self.replica.advance(agreed, past);
-            self.forget_members(forgotten);
+            forgotten.iter().for_each(|record| self.contacts.keep_forgotten(record, &mut self.rng));
+            self.forget_members(forgotten.into_iter().map(|record| record.id));
             self.note_touched();
         }
     }

@@ -6,9 +6,8 @@ use core::ops::Bound;
 use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::clock::Past;
-use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, Update};
+use crate::update::{Certificate, Entry, Record, Update};
 
 impl<A: Address> Replica<A> {
     /// When an entry is no more than its death certificate: its value when it expires, its name after τ1.
@@ -39,7 +38,7 @@ impl<A: Address> Replica<A> {
     /// Moves the reconciled set to agreed time, which may step back: what has ended leaves it, what has not is in it again.
     /// Forgets what is `past` for good, which no step of a clock makes it: entries only while somebody else is there who may
     /// remember them. Returns the members that are forgotten.
-    pub(crate) fn advance(&mut self, agreed: Instant, past: Past) -> Vec<NodeId> {
+    pub(crate) fn advance(&mut self, agreed: Instant, past: Past) -> Vec<Record<A>> {
         let (from, to) = (self.cut.min(agreed), self.cut.max(agreed));
         let moved: Vec<(u64, Slot)> = self.ended(from, to).collect();
         for (hash, slot) in moved {
@@ -92,17 +91,17 @@ impl<A: Address> Replica<A> {
         }
     }
 
-    fn forget(&mut self, past: Past) -> Vec<NodeId> {
+    fn forget(&mut self, past: Past) -> Vec<Record<A>> {
         let over = |(end, slot): &&(Instant, Slot)| slot.is_member() || *end <= past.in_touch;
         let ended = self.ending.range(..=(past.awake, Slot::MAX)).filter(over);
         let slots: Vec<Slot> = ended.map(|(_, slot)| *slot).collect();
         let mut forgotten = Vec::new();
         for slot in slots {
             if let Some(Stored { update: Update::Member(record), .. }) = self.remove(slot) {
-                forgotten.push(record.id);
                 for slot in self.owned_by(record.id) {
                     self.remove(slot);
                 }
+                forgotten.push(record);
             }
         }
         forgotten
