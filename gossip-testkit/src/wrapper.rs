@@ -130,6 +130,10 @@ impl<W: Wrapper> Machine for W {
         Wrapper::into_memory(self)
     }
 
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        self.inner_mut().set_wall_clock(now, wall);
+    }
+
     fn command(&mut self, now: Instant, command: &Self::Command) -> Result<(), String> {
         Wrapper::command(self, now, command)
     }

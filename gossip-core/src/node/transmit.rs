@@ -7,7 +7,7 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Header, Item, Message, Repair, Rumor, Writer, encoded_len};
+use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
 pub(super) enum Packed<A> {
@@ -54,11 +54,7 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = Header {
-                sender: self.identity.id,
-                incarnation: self.identity.incarnation,
-                clock: self.clock.now(self.now),
-            };
+            let header = self.identity.header(self.clocks.wall(self.now));
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
