@@ -1,6 +1,5 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
-mod absence;
 mod bounds;
 mod clocks;
 mod commands;
@@ -34,6 +33,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::address::{Address, MAX_ADDRESS};
+use crate::clock::{Clocks, Settled};
 use crate::config::{Config, Membership};
 use crate::epidemic::anti_entropy::{AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
@@ -46,35 +46,34 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::Detector;
 use crate::time::Instant;
-use crate::update::{Clock, Update};
+use crate::update::Update;
 use crate::wire::{Envelope, Message, OVERHEAD};
-use absence::Contact;
 use bounds::Met;
-use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
-use gate::Gate;
+use gate::{Gate, Unreadable};
 use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
-/// What a driver tells a node.
+/// Input of a node, from its driver.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a, A> {
-    /// Time has passed. Due when [`Node::poll_timeout`] says so; early is harmless, late catches up once.
+    /// Time has passed. Due at the time that [`Node::poll_timeout`] returns. An early tick does nothing, a late one
+    /// catches up once.
     Tick,
     /// A datagram arrived.
     Datagram {
-        /// Where it came from, in the terms in which it can be answered.
+        /// Address of its sender, at which it can be answered.
         from: &'a A,
         /// Its bytes.
         payload: &'a [u8],
     },
     /// The transport learned that this address cannot be reached: a hint that ends the wait of a running ping.
     Unreachable {
-        /// Which address.
+        /// Address that cannot be reached.
         to: &'a A,
     },
 }
@@ -91,32 +90,32 @@ impl<A> Clone for Input<'_, A> {
 #[must_use = "the datagram is in the buffer and nowhere else"]
 #[non_exhaustive]
 pub struct Transmit<A> {
-    /// Where to.
+    /// Destination.
     pub to: A,
-    /// How many bytes.
+    /// Length in bytes.
     pub len: usize,
-    /// What it was sent for.
+    /// Purpose.
     pub class: TrafficClass,
 }
 
-/// How an entry is written.
+/// Options of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Whether it is this member's own (metadata, gone with its life) or shared.
+    /// True if the entry is the member's own (metadata, which disappears with the member), false if it is shared.
     pub own: bool,
-    /// How long it lives; for ever if none.
+    /// Time after which the entry expires; never if none.
     pub time_to_live: Option<Duration>,
 }
 
 impl PutOptions {
-    /// This member's own entry.
+    /// Makes it the member's own entry.
     pub fn own(mut self) -> Self {
         self.own = true;
         self
     }
 
-    /// An entry that expires: after [`max_ahead`](crate::Lifetimes::max_ahead) (10 s) at the soonest, or it is
+    /// Makes it expire after this time: at least [`max_ahead`](crate::Lifetimes::max_ahead) (10 s), or the write is
     /// refused as [`TooShortLived`](crate::WriteError::TooShortLived).
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(time);
@@ -124,11 +123,11 @@ impl PutOptions {
     }
 }
 
-/// What two replicas must agree on: the reconciled set at a cut, in short.
+/// Summary of the reconciled set at a cut, on which two replicas must agree.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Reconciled {
-    /// Items in it.
+    /// Number of items.
     pub count: u64,
     /// Equal for equal sets.
     pub fingerprint: u64,
@@ -136,7 +135,8 @@ pub struct Reconciled {
 
 /// A node. Owns no socket, no clock, no thread and no source of randomness.
 ///
-/// Commands and inputs take the current time; time that runs backwards counts as standing still. The outputs can be
+/// Commands and inputs take the current monotonic time; time that runs backwards counts as standing still. What the wall
+/// clock says is told by [`set_wall_clock`](Self::set_wall_clock). The outputs can be
 /// polled in any order and any number of times: nothing has to be drained before the next input.
 ///
 /// - **Commands**: [`join`](Self::join), [`put`](Self::put), [`delete`](Self::delete),
@@ -150,12 +150,10 @@ pub struct Node<A: Address> {
     identity: Identity<A>,
     config: Config,
     rng: Xoshiro256PlusPlus,
-    /// The latest time seen.
+    /// Latest time seen.
     now: Instant,
-    clock: Clock,
-    peer_clocks: PeerClocks,
-    /// When anybody answered last.
-    contact: Option<Contact>,
+    clocks: Clocks,
+    settled: Settled,
     replica: Replica<A>,
     detector: Detector<A>,
     rumors: Rumors<A>,
@@ -169,9 +167,9 @@ pub struct Node<A: Address> {
     events: Events<A>,
     envelope: Envelope,
     stats: Stats,
-    /// How many updates this exchange's repairs may still make hot.
+    /// Number of updates that this exchange's repairs may still make hot.
     reheats: u32,
-    /// The messages of the datagram at hand: kept for its capacity.
+    /// Messages of the current datagram; kept for its capacity.
     messages: Vec<Message<A>>,
 }
 
@@ -187,9 +185,7 @@ impl<A: Address> Node<A> {
         check_address(&address)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
         let envelope = Envelope::new(&config.label, config.max_datagram);
-        // Clocks may be apart by the bound on future stamps either way, and a cut is on its way for a while.
-        let grace = 2 * config.lifetimes.max_ahead + Duration::from_secs(10);
-        let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked)
+        let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
@@ -201,12 +197,10 @@ impl<A: Address> Node<A> {
             outbox: Outbox::new(config.limits.outbox),
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
             identity: Identity::new(id, address),
-            config,
             rng,
             now: Instant::ORIGIN,
-            clock: Clock::default(),
-            peer_clocks: PeerClocks::default(),
-            contact: None,
+            clocks: Clocks::new(config.lifetimes.max_ahead),
+            settled: Settled::default(),
             replica,
             rumors,
             overlay,
@@ -219,12 +213,13 @@ impl<A: Address> Node<A> {
             stats: Stats::default(),
             reheats: 0,
             messages: Vec::new(),
+            config,
         })
     }
 
     // Outputs; `poll_transmit` is in `transmit`.
 
-    /// What has changed, if anything has.
+    /// Takes the next event, if there is one.
     pub fn poll_event(&mut self) -> Option<Event<A>> {
         if let Some(Progress { received, expected, done }) = self.anti_entropy.take_news() {
             return Some(Event::CatchUp { received, expected, done });
@@ -234,11 +229,11 @@ impl<A: Address> Node<A> {
                 Pending::Member { id, was, moved } => match (self.member(id), was) {
                     (Some(member), _) if moved || was != Some(member.status) => Event::Member { was, member },
                     (None, Some(_)) => Event::Reaped { id },
-                    // It is as it was, or came and went unseen.
+                    // It is unchanged, or appeared and disappeared between two polls.
                     _ => continue,
                 },
                 Pending::Entry(owner, name) => {
-                    let entry = self.replica.entry(owner, &name, self.clock.now(self.now));
+                    let entry = self.replica.entry(owner, &name, self.agreed());
                     let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
                     let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
                     Event::Entry { owner, name, change }
@@ -248,8 +243,11 @@ impl<A: Address> Node<A> {
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
                 Pending::Full(bound) => Event::Full { bound },
-                Pending::ForeignCluster(address) => Event::ForeignCluster { address },
-                Pending::CameBack(away) => Event::CameBack { away },
+                Pending::Unreadable(Unreadable::Label, address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Key(key), address) => Event::UnknownKey { key, address },
+                Pending::Unreadable(Unreadable::Version(version), address) => {
+                    Event::UnknownVersion { version, address }
+                }
                 Pending::Left => Event::Left,
             });
         }
@@ -257,28 +255,28 @@ impl<A: Address> Node<A> {
 
     // Getters.
 
-    /// Who this node is.
+    /// Returns this node's id.
     pub const fn id(&self) -> NodeId {
         self.identity.id
     }
 
-    /// Where the others reach this node.
+    /// Returns the address by which others reach this node.
     pub const fn address(&self) -> &A {
         &self.identity.address
     }
 
-    /// What it was made with.
+    /// Returns the configuration of this node.
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Everybody known and not forgotten, the dead and the departed among them; this node itself first.
+    /// Lists all members that are not forgotten, including dead and departed ones; this node comes first.
     pub fn members(&self) -> impl Iterator<Item = Member<A>> + '_ {
         let others = self.detector.members().iter().filter_map(|seen| self.member(seen.id));
         self.member(self.identity.id).into_iter().chain(others)
     }
 
-    /// A member, as this node sees it.
+    /// Returns a member in the view of this node.
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
         let record = self.replica.member(id)?;
         let status =
@@ -291,86 +289,87 @@ impl<A: Address> Node<A> {
         self.overlay.neighbours()
     }
 
-    /// How many members are alive or suspected, this node included while it has not left.
+    /// Returns the number of members alive or suspected, including this node while it has not left.
     pub fn live_members(&self) -> usize {
         self.detector.members().peers() + usize::from(self.identity.status() == Status::Alive)
     }
 
-    /// The value of a shared entry.
+    /// Returns the value of a shared entry.
     pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
         self.value_of(None, name)
     }
 
-    /// The value of a member's own entry.
+    /// Returns the value of a member's own entry.
     pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
         self.value_of(Some(owner), name)
     }
 
     fn value_of(&self, owner: Option<NodeId>, name: &str) -> Option<Arc<[u8]>> {
-        self.replica.entry(owner, name, self.clock.now(self.now))?.value.clone()
+        self.replica.entry(owner, name, self.agreed())?.value.clone()
     }
 
-    /// Shared entries whose name begins with `prefix`, by name.
+    /// Lists the shared entries whose names begin with `prefix`, by name.
     pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (SmolStr, Arc<[u8]>)> + '_ {
         let prefix: SmolStr = prefix.into();
         self.replica
-            .entries_from(prefix.clone(), self.clock.now(self.now))
+            .entries_from(prefix.clone(), self.agreed())
             .take_while(move |entry| entry.name.starts_with(&*prefix))
             .filter(|entry| entry.owner.is_none())
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
     }
 
-    /// Members' own entries of this name, by owner.
+    /// Lists the members' own entries of this name, by owner.
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
         let name: SmolStr = name.into();
         self.replica
-            .entries_from(name.clone(), self.clock.now(self.now))
+            .entries_from(name.clone(), self.agreed())
             .take_while(move |entry| entry.name == name)
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
 
-    /// Lifeguard's local health multiplier: 0 is healthy.
+    /// Returns Lifeguard's local health multiplier: 0 is healthy.
     pub const fn local_health(&self) -> u32 {
         self.detector.health()
     }
 
-    /// Whether this node knows of others (members that died, or seeds) and is in touch with none.
+    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none.
     pub const fn is_isolated(&self) -> bool {
         self.contacts.is_isolated()
     }
 
-    /// Whether this node has left: it is silent for ever, unless it [joins](Self::join) again.
+    /// Returns true if this node has left: it sends nothing, unless it [joins](Self::join) again.
     pub fn has_left(&self) -> bool {
         self.identity.phase == Phase::Left
     }
 
-    /// While this node catches up with a peer: how many items have come, of how many expected.
+    /// Returns the progress of catching up with a peer: items received, items expected.
     pub fn catching_up(&self) -> Option<(u64, u64)> {
         self.anti_entropy.progress()
     }
 
-    /// How many values too large for a datagram are being fetched or wait for it, and how many bytes are held for them.
+    /// Returns the number of large values being fetched or waiting for it, and the bytes held for them.
     pub fn transfers(&self) -> (usize, usize) {
         self.transfers.under_way()
     }
 
-    /// How many rumors are hot here.
+    /// Returns the number of hot rumors.
     pub fn hot_rumors(&self) -> usize {
         self.rumors.len()
     }
 
-    /// The hybrid logical clock at `now`: the later of `now` and everything seen.
+    /// The time that the members agree on, at `now`: this node's wall clock, unless most of the others say that it is
+    /// wrong. Leases end by it. It may step back.
     pub fn clock(&self, now: Instant) -> Instant {
-        self.clock.now(self.now.max(now))
+        self.clocks.agreed(self.now.max(now))
     }
 
-    /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.
+    /// Summarises the reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second).
     pub fn reconciled(&self, cut: Instant) -> Reconciled {
         let (count, fingerprint) = self.replica.summary(cut);
         Reconciled { count, fingerprint }
     }
 
-    /// Every update in the reconciled set at `cut`, in an order that is the same wherever the set is.
+    /// Lists the updates in the reconciled set at `cut`, in the same order on every node that holds the same set.
     pub fn updates(&self, cut: Instant) -> impl Iterator<Item = Update<A>> + '_ {
         self.replica.in_range(Range::ALL, cut).map(|(_, update)| update)
     }

@@ -4,7 +4,7 @@
 // are left in DIRECTORY.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -43,7 +43,7 @@ function check(holds, what) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 // Waits for something of the page, in real time; virtual time is the page's own.
-async function until(expression, what, limit = 120_000) {
+async function until(expression, what, limit = 240_000) {
   const start = Date.now();
   while (!await evaluate(expression)) {
     if (Date.now() - start > limit) throw new Error(`${what}: not after ${limit / 1000} s; ${await evaluate('document.getElementById("state").textContent + document.getElementById("error").textContent')}`);
@@ -95,7 +95,9 @@ async function drive() {
   const [from, real] = [await evaluate('laboratory.frame().now'), Date.now()];
   await pause(4_000);
   const rate = (await evaluate('laboratory.frame().now') - from) / 1e3 / (Date.now() - real);
-  check(rate >= Number(process.env.LABORATORY_RATE ?? 20), `a hundred nodes: ${rate.toFixed(1)} simulated seconds a second`);
+  // Twenty on a machine of its own; of one that it shares with others, its share.
+  const load = Math.max(1, loadavg()[0] / cpus().length);
+  check(rate >= 20 / load, `a hundred nodes: ${rate.toFixed(1)} simulated seconds a second, at ${load.toFixed(1)} processes a core`);
 
   // Five hundred nodes: a put reaches all, a partition is made and healed, a crash is seen.
   await choose('nodes', 500);
@@ -138,7 +140,7 @@ async function drive() {
 }
 
 let failed = null;
-const giveUp = setTimeout(() => { failed = new Error('not done after 300 s'); browser.kill(); }, 300_000);
+const giveUp = setTimeout(() => { failed = new Error('not done after 600 s'); browser.kill(); }, 600_000);
 const gone = new Promise((_, reject) => browser.on('exit', () => reject(new Error('chromium has ended'))));
 try {
   await Promise.race([drive(), gone]);
@@ -147,9 +149,15 @@ try {
 }
 clearTimeout(giveUp);
 gone.catch(() => {});
-browser.kill();
-await pause(300);
-rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+const ended = new Promise((resolve) => (browser.exitCode ?? browser.signalCode) !== null ? resolve() : browser.on('exit', resolve));
+browser.kill('SIGKILL');
+await ended;
+try {
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+} catch (error) {
+  // Its helpers end a moment later than the browser; what they leave is in the folder for temporary files.
+  console.log(`left behind: ${error.message}`);
+}
 if (failed) {
   console.error(`error: ${failed.message}`);
   process.exit(1);

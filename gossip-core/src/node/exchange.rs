@@ -8,19 +8,30 @@ use crate::epidemic::anti_entropy::{AntiEntropy, Context};
 impl<A: Address> Node<A> {
     /// Anti-entropy, and what it works with.
     pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
-        let Self { now, clock, replica, outbox, anti_entropy, .. } = self;
-        (anti_entropy, Context { now: *now, clock: clock.now(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, anti_entropy, .. } = self;
+        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {
-        if self.anti_entropy.begins(self.now, &mut self.rng)
-            && self.identity.is_running()
-            && let Some(peer) = self.random_peers(1).first()
-        {
-            self.begin_exchange(peer);
+        if self.anti_entropy.begins(self.now, &mut self.rng) && self.identity.is_running() {
+            // At rest a summary rides on the next ping: that goes to a member as random as any, and saves a header.
+            if self.detector.pings_soon() && self.anti_entropy.is_calm() {
+                self.anti_entropy.wait_for_ping();
+            } else if let Some(peer) = self.random_peers(1).first() {
+                self.begin_exchange(peer);
+            }
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.retry(&mut context);
+    }
+
+    /// Begins an exchange with the member that has been pinged just now, if one waits for that.
+    pub(super) fn ride_on_ping(&mut self) {
+        if let Some(pinged) = self.detector.pinged().cloned()
+            && self.anti_entropy.rides_on_ping()
+        {
+            self.begin_exchange(&pinged);
+        }
     }
 
     pub(super) fn begin_exchange(&mut self, with: &A) {

@@ -1,12 +1,12 @@
-//! Who is listened to: those who are admitted, and have proved that they receive what is sent to their address.
+//! The gate: senders must be admitted, and must have proved that they receive at their address.
 //!
-//! Whoever can write another's address on a datagram could otherwise have this node, or the whole cluster, send to that
-//! address more than he sent himself. So what comes from a stranger changes nothing here, and he is answered with no
-//! more bytes than he sent: he is acked if he pings, and asked to [prove](Trust::Challenge) himself if he said more
-//! than that. No state is kept for those who ask. An address is no stranger if it is that of the sender's record, which
-//! came here from somebody who was none, if the application named it, or if it answered a challenge.
+//! A sender that forges an address could otherwise make this node, or the whole cluster, send more to that address than
+//! it sent itself. Therefore a stranger's datagram changes nothing here, and is answered with no more bytes than it
+//! has: a ping is acked, and a stranger that sent more is asked to [prove](Trust::Challenge) its address. No state is
+//! kept for those that ask. An address is no stranger's if it is in the sender's record, which a known peer passed on,
+//! if the application named it, or if it has answered a challenge.
 //!
-//! Knows addresses and what is cheap to say. Must not know what updates mean.
+//! Knows addresses and cheap answers. Must not know the meaning of an update.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -24,12 +24,12 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
-use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, Want};
+use crate::wire::{Answer, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
 
-/// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
+/// Addresses besides the members' own whose proof is remembered. A forgotten one is asked again.
 const PROVED: usize = 1_024;
-/// Not more often than this is the application told of another cluster.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
+/// The application is told of datagrams of one kind that cannot be read at most once in this time.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(3_600);
 
 type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
 
@@ -37,18 +37,64 @@ type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
 pub(super) struct Gate<A> {
     accept: Option<Accept<A>>,
     proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
-    /// Where another cluster's datagram came from last, and since when the application may be told.
-    foreign: Option<A>,
-    foreign_from: Instant,
+    /// Datagrams that could not be read, by kind.
+    unreadable: [Unread<A>; 3],
+}
+
+/// Reason why a datagram cannot be read.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Another cluster's label.
+    Label,
+    /// A key that is not accepted here; 0 is none.
+    Key(u8),
+    /// A version that is not spoken here.
+    Version(u8),
+}
+
+impl Unreadable {
+    const fn kind(self) -> usize {
+        match self {
+            Self::Label => 0,
+            Self::Key(_) => 1,
+            Self::Version(_) => 2,
+        }
+    }
+
+    /// Returns whether both are of one kind.
+    pub(super) const fn is_like(self, other: Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    /// Returns the reason, if it is one, for which a datagram was refused.
+    const fn of(error: &DatagramError) -> Option<Self> {
+        match *error {
+            DatagramError::ForeignLabel => Some(Self::Label),
+            DatagramError::Key { key } => Some(Self::Key(key)),
+            DatagramError::Version { found, .. } => Some(Self::Version(found)),
+            DatagramError::NotUnderstood { .. } => Some(Self::Version(VERSION)),
+            _ => None,
+        }
+    }
+}
+
+/// Datagrams of one kind that could not be read.
+#[derive(Debug)]
+struct Unread<A> {
+    /// The latest, and where it came from, if the application is still to be told.
+    latest: Option<(Unreadable, A)>,
+    /// Time from which on the application may be told.
+    from: Instant,
 }
 
 impl<A> Default for Gate<A> {
     fn default() -> Self {
-        Self { accept: None, proved: IndexSet::default(), foreign: None, foreign_from: Instant::ORIGIN }
+        let none = || Unread { latest: None, from: Instant::ORIGIN };
+        Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none()] }
     }
 }
 
-/// What counts refusals, as statistics do, is left out.
+/// Counters of refusals are left out.
 impl<A: fmt::Debug> fmt::Debug for Gate<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("proved", &self.proved).finish_non_exhaustive()
@@ -66,27 +112,28 @@ impl<A: Address> Gate<A> {
         }
     }
 
-    pub(super) fn note_foreign(&mut self, from: &A) {
-        self.foreign = Some(from.clone());
+    /// Takes note of a datagram that was refused.
+    pub(super) fn note_refused(&mut self, error: &DatagramError, from: &A) {
+        if let Some(what) = Unreadable::of(error) {
+            self.unreadable[what.kind()].latest = Some((what, from.clone()));
+        }
     }
 
-    /// Of whom the application is to be told now.
-    pub(super) fn take_foreign(&mut self, now: Instant) -> Option<A> {
-        if now < self.foreign_from {
-            return None;
-        }
-        let from = self.foreign.take()?;
-        self.foreign_from = now + FOREIGN_PAUSE;
-        Some(from)
+    /// Takes out what the application is to be told now.
+    fn take_unreadable(&mut self, now: Instant) -> Option<(Unreadable, A)> {
+        let due = |unread: &&mut Unread<A>| now >= unread.from && unread.latest.is_some();
+        let unread = self.unreadable.iter_mut().find(due)?;
+        unread.from = now + UNREADABLE_PAUSE;
+        unread.latest.take()
     }
 }
 
 impl<A: Address> Node<A> {
-    /// Refuses from now on whom `accept` does not: what they send, by the sender's id and the address it came from, and
-    /// the records of members with that id and address, whoever passes them on. `accept` must answer the same to
-    /// the same question, and should at every node of the cluster.
+    /// Sets the function that admits nodes. Datagrams from an id and address that it rejects are refused, and so are
+    /// records of members with that id and address, whichever peer passes them on. `accept` must be a pure function,
+    /// and should be the same at every node of the cluster.
     ///
-    /// Without a key an id is a claim and an address may be forged: this keeps accidents out, not attackers.
+    /// Without a key an id is a claim and an address may be forged: this prevents accidents, not attacks.
     pub fn set_admission(&mut self, accept: impl Fn(NodeId, &A) -> bool + Send + Sync + 'static) {
         self.gate.accept = Some(Box::new(accept));
     }
@@ -96,30 +143,46 @@ impl<A: Address> Node<A> {
         self.gate.admits(record.id, &record.address)
     }
 
-    /// Tells the application of another cluster's datagrams.
+    /// Tells the application of datagrams that cannot be read.
     pub(super) fn tick_gate(&mut self) {
-        if let Some(address) = self.gate.take_foreign(self.now) {
-            self.events.foreign_cluster(address);
+        while let Some((what, address)) = self.gate.take_unreadable(self.now) {
+            self.events.unreadable(what, address);
         }
     }
 
-    /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
-    pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
-        if !self.gate.admits(header.sender, from) {
+    /// Checks that a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
+    pub(super) fn check_sender(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        header: &Header,
+        from: &A,
+    ) -> Result<(), DatagramError> {
+        if !self.gate.admits(sender, from) {
             return Err(DatagramError::NotAdmitted);
         }
         // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
-        // believed again.
+        // believed again. Its age is counted from what this sender's own clock said last: a clock that stands behind the
+        // others' makes no recording. An answer to this node renews that.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.now.max(now).since(header.clock);
+        let age = self.age_of(now, sender, header);
+        let harmless = |message: &Message<A>| match message {
+            // A probe says nothing that could have been forgotten, and its ack says what time it is.
+            Message::Swim(_) => true,
+            Message::Repair(Repair::Summary(Summary { answer, .. })) => *answer != Answer::No,
+            _ => false,
+        };
         if age > oldest {
+            self.messages.retain(harmless);
+        }
+        if age > oldest && self.messages.is_empty() {
             return Err(DatagramError::TooOld { age, oldest });
         }
         Ok(())
     }
 
-    /// Whether whoever sent this receives what is sent to this address, as far as is known or these messages prove.
+    /// Returns true if the sender is known to receive at this address, or proves it with these messages.
     pub(super) fn has_proved(&mut self, sender: NodeId, from: &A, messages: &[Message<A>]) -> bool {
         if self.replica.member(sender).is_some_and(|record| record.address == *from)
             || self.gate.proved.contains(from)
@@ -141,7 +204,7 @@ impl<A: Address> Node<A> {
         proves
     }
 
-    /// Answers one who may not be where he says he is, with at most as many bytes as he sent.
+    /// Answers a stranger with at most as many bytes as it sent.
     pub(super) fn answer_stranger(&mut self, sender: NodeId, from: &A, length: usize, messages: &[Message<A>]) {
         let (mut ping, mut challenge, mut said) = (None, None, false);
         for message in messages {
@@ -150,8 +213,10 @@ impl<A: Address> Node<A> {
                 Message::Trust(Trust::Challenge { cookie }) => {
                     challenge = Some(Message::Trust(Trust::Proof { cookie: *cookie }))
                 }
-                // Nobody guesses the number of a ping.
-                Message::Swim(Swim::Ack { seq }) => self.on_ack(sender, *seq),
+                // The number of a ping cannot be guessed.
+                Message::Swim(Swim::Ack { seq }) => {
+                    self.on_ack(sender, *seq);
+                }
                 Message::Swim(Swim::Nack { seq }) => self.detector.on_nack(sender, *seq),
                 _ => said = true,
             }
@@ -159,11 +224,12 @@ impl<A: Address> Node<A> {
         self.stats.datagrams_unproved += u64::from(said);
         let cookie = self.anti_entropy.token(from, self.now);
         let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
-        let mut room = length.saturating_sub(self.envelope.overhead());
+        let mut used = 0;
         let mut answers = Vec::new();
         for answer in [challenge, ping, own].into_iter().flatten() {
-            if let Some(left) = room.checked_sub(answer.encoded_len()) {
-                room = left;
+            let longer = used + answer.encoded_len();
+            if self.envelope.length(longer) <= length {
+                used = longer;
                 answers.push(answer);
             }
         }
@@ -172,8 +238,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A peer took nothing in of what it was sent, for it does not know this node's address: shows that it is there,
-    /// and says who is.
+    /// Answers a challenge: a peer ignored a datagram since it does not know this node's address.
     pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
         if self.lacks_peers() {
             self.contacts.note_challenge(from, cookie);

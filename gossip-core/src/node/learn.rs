@@ -1,4 +1,4 @@
-//! What a node makes of an update, wherever it comes from, and of what is said about members.
+//! Learning: the way of an update into a node, from whatever source.
 
 use core::time::Duration;
 
@@ -7,30 +7,30 @@ use crate::address::Address;
 use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::BroadcastId;
-use crate::outbox::HotKey;
+use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, KeyHash, Update};
+use crate::update::{Certificate, Entry, KeyHash, LATEST, Update};
 use crate::wire::encoded_len;
 
-/// How many updates that anti-entropy repairs become hot again in one exchange.
+/// Repaired updates that become hot again in one exchange, at most.
 pub(super) const REHEATS: u32 = 8;
-/// How old they may be: what is older was missed by few.
+/// Age up to which they do: few nodes lack an older update.
 const REHEAT_AGE: Duration = Duration::from_secs(60);
 
-/// How an update came here.
+/// Source of an update.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// It was written here.
+    /// A write of this node.
     Own,
-    /// By direct mail or as a rumor.
+    /// Direct mail or a rumor.
     Rumor,
-    /// By anti-entropy.
+    /// Anti-entropy.
     Repair,
-    /// With much else, while catching up.
+    /// A page, while catching up.
     CatchUp,
-    /// From a snapshot: known here before.
+    /// A snapshot: the node knew it before.
     Restored,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn subject<A>(update: &Update<A>) -> Subject {
 }
 
 impl<A: Address> Node<A> {
-    /// Takes an update in. Its key, if it was news.
+    /// Merges an update. Returns its key if it was new.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
         let key = self.replica.hasher.key(&update);
         if self.replica.holds(key, &update) {
@@ -59,7 +59,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return None;
         }
-        if !self.is_timely(&update, source) {
+        if !self.is_timely(key, &update, source) {
             return None;
         }
         let len = encoded_len(&update);
@@ -70,7 +70,7 @@ impl<A: Address> Node<A> {
         if let Update::Member(record) = &update
             && record.id == self.identity.id
         {
-            return self.hear_of_myself(record, from);
+            return self.hear_of_myself(record, source, from);
         }
         if let Update::Member(record) = &update
             && !self.admits(record)
@@ -90,15 +90,28 @@ impl<A: Address> Node<A> {
         } else {
             None
         };
-        // Shrunk certificates as well, or a later write here could be older than what it is to replace.
+        // Shrunk certificates as well: a later write here could otherwise be older than the one it is to replace.
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
-            self.clock.observe(stamp.time, stamp.counter);
+            self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
         let subject = subject(&update);
+        let has_ended = !update.until().is_after(self.agreed());
         let replaced = self.replica.hash_of(key);
-        let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
-            self.stats.updates_known += 1;
-            return None;
+        let (hash, old) = match self.replica.merge_keyed(key, update) {
+            Merged::News { hash, old } => (hash, old),
+            merged => {
+                self.stats.updates_known += 1;
+                if merged == Merged::Outdated
+                    && let Some(from) = from
+                {
+                    if subject == Subject::Membership {
+                        self.give_newer(key, source, from);
+                    } else if matches!(source, Source::Repair | Source::CatchUp) {
+                        self.answer_older(key, from);
+                    }
+                }
+                return None;
+            }
         };
         self.stats.updates_new += 1;
         if let Some((id, payload)) = delivered
@@ -111,10 +124,12 @@ impl<A: Address> Node<A> {
         self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         let heats = match source {
+            // Whoever holds what it replaces is told when he offers that.
+            _ if has_ended => false,
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
             Source::Repair => self.reheats(written),
-            // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
+            // A change of others' knowledge is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
         };
@@ -132,21 +147,32 @@ impl<A: Address> Node<A> {
         Some(key)
     }
 
-    /// Whether an update is neither past its time nor from the future; counted if it is.
-    pub(super) fn is_timely(&mut self, update: &Update<A>, source: Source) -> bool {
-        let clock = self.clock.now(self.now);
-        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
-        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
+    /// A peer has offered an older version of a key: it gets the one that is held here, whether or not that has ended.
+    /// Otherwise a deletion that has ended by one clock and not by the other would lose against what it deleted.
+    fn answer_older(&mut self, key: KeyHash, from: &A) {
+        if self.replica.has(key) && self.anti_entropy.affords_one(from, self.now) {
+            self.outbox.push(TrafficClass::Bulk, from.clone(), Intent::Fact(key));
+        }
+    }
+
+    /// Returns whether an update is not past its time, or replaces an older version that is held here, and is of a time
+    /// that stamps may have. Counts it otherwise.
+    pub(super) fn is_timely(&mut self, key: KeyHash, update: &Update<A>, source: Source) -> bool {
+        let cut = self.agreed().floor_to(Duration::from_secs(1));
+        // The predicate of the reconciled set: what a peer would not be sent is not admitted either. But what has ended
+        // still ends what it replaces, and what a snapshot says of deletions is known here already.
+        let timely = update.until().is_after(cut) || source == Source::Restored || self.replica.replaces(key, update);
+        if !timely {
             self.stats.updates_expired += 1;
             return false;
         }
-        let checked = matches!(source, Source::Own | Source::Restored);
-        let ahead = !checked && update.written() > self.horizon();
-        self.stats.updates_ahead += u64::from(ahead);
-        !ahead
+        // No clock decides: what one node refuses and another one takes would differ between them for ever.
+        let beyond = update.written() > LATEST;
+        self.stats.updates_ahead += u64::from(beyond);
+        !beyond
     }
 
-    /// `len`: that of its encoding.
+    /// `len`: length of its encoding.
     fn is_oversized(&self, update: &Update<A>, len: usize) -> bool {
         match update {
             Update::Entry(Entry { value: Some(value), .. }) => value.len() > self.config.limits.max_value,
@@ -159,21 +185,21 @@ impl<A: Address> Node<A> {
         self.note_refused(source);
     }
 
-    /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
+    /// Returns true if a repaired update is relayed as a rumor: a few that are young are.
     pub(super) fn reheats(&mut self, written: Instant) -> bool {
-        let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+        let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
         self.reheats -= u32::from(young);
         young
     }
 
-    /// Entries have changed: the application is to know.
+    /// Queues events for entries that have changed.
     pub(super) fn note_touched(&mut self) {
         for (owner, name) in self.replica.take_touched() {
             self.events.entry(owner, name);
         }
     }
 
-    /// What is refused for good should not be offered again and again.
+    /// Records a refusal, so that the same updates are not offered again and again.
     pub(super) fn note_refused(&mut self, source: Source) {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);

@@ -13,20 +13,23 @@ use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Item, Rumor, Suspicion};
+use crate::wire::{Header, Item, Rumor, Suspicion};
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
     pub(super) fn detector(&mut self) -> (&mut Detector<A>, swim::Context<'_, A, Xoshiro256PlusPlus>) {
-        let horizon = self.horizon();
         let Self { now, detector, replica, outbox, rng, .. } = self;
-        (detector, swim::Context { now: *now, horizon, replica, outbox, rng })
+        (detector, swim::Context { now: *now, replica, outbox, rng })
     }
 
     pub(super) fn tick_detector(&mut self) {
         if self.identity.is_running() {
+            let begun = self.detector.probes_begun();
             let (detector, mut context) = self.detector();
             detector.tick(&mut context);
+            if self.detector.probes_begun() > begun {
+                self.ride_on_ping();
+            }
             self.apply_findings(None);
         }
     }
@@ -83,7 +86,7 @@ impl<A: Address> Node<A> {
     }
 
     fn answer_accusation(&mut self, incarnation: u64, from: Option<&A>) {
-        if incarnation >= self.identity.incarnation && self.identity.is_running() {
+        if incarnation == self.identity.incarnation && self.identity.is_running() {
             self.refute(incarnation);
             if let Some(from) = from {
                 self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
@@ -100,11 +103,15 @@ impl<A: Address> Node<A> {
     }
 
     /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
-    pub(super) fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
+    pub(super) fn hear_of_myself(&mut self, record: &Record<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
         let said = Update::Member(record.clone());
         let own = self.replica.get(self.own_key())?;
-        if said.order(&own, &self.replica.hasher).is_le() {
+        let order = said.order(&own, &self.replica.hasher);
+        if order.is_le() {
             self.stats.updates_known += 1;
+            if let Some(from) = from.filter(|_| order.is_lt()) {
+                self.give_newer(self.own_key(), source, from);
+            }
             return None;
         }
         if !self.identity.is_running() {
@@ -130,6 +137,16 @@ impl<A: Address> Node<A> {
         None
     }
 
+    /// Gives a newer record of a member to a sender that has shown an older one: perhaps it hears so from nobody else. So
+    /// the record of a death, shown to its subject, brings back the record of a life that began since.
+    pub(super) fn give_newer(&mut self, key: KeyHash, source: Source, from: &A) {
+        // An exchange in which both sides send what they have does it by itself.
+        let is_exchange = matches!(source, Source::Repair | Source::CatchUp);
+        if !is_exchange || !self.config.anti_entropy.exchange.pushes() {
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
+        }
+    }
+
     /// Begins a younger life than another process of this id had. What this process owns goes along.
     pub(super) fn outlive(&mut self, boot: Instant) {
         let own: Vec<Update<A>> = self.replica.owned(self.identity.id).collect();
@@ -148,14 +165,14 @@ impl<A: Address> Node<A> {
 
     /// Tells a sender who seems not to know what is said of it: also of a suspicion whose rumor has cooled, perhaps
     /// while there was no way between the two.
-    pub(super) fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+    pub(super) fn give_back_record(&mut self, sender: NodeId, header: &Header, from: &A) {
+        let says = |incarnation| header.agrees(incarnation, Standing::Alive);
         let spreads = |suspicion| self.rumors.is_hot(&HotKey::Opinion(suspicion));
-        if let Some(suspicion) = self.detector.accusation(sender, incarnation, spreads) {
+        if let Some(suspicion) = self.detector.accusation(sender, says, spreads) {
             self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
-        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
-        {
+        if !header.agrees(record.incarnation, record.standing) {
             let key = self.replica.hasher.member(sender);
             self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
         }

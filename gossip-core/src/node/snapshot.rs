@@ -1,7 +1,8 @@
-//! What outlives a process: a snapshot of what it knew, and the way back in.
+//! Snapshots: the knowledge of a node, kept beyond its process, and its restoration.
 //!
-//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is past its time, or older
-//! than what is here already, stays out, and nothing newer elsewhere is harmed.
+//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is older than what
+//! is here already stays out, and nothing newer elsewhere is harmed. What has ended and is not forgotten is in it: a deletion
+//! that ended while the process was away still has to end what it deleted.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,19 +11,20 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Node;
-use super::absence::{Contact, is_of};
 use super::identity::Phase;
 use super::learn::Source;
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
-use crate::replica::Range;
 use crate::time::Instant;
 use crate::update::Update;
 
-/// What a node knew, as serde data of any format. See [`Node::snapshot`].
+/// Deaths are dated by the hour.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Knowledge of a node, as serde data in any format. See [`Node::snapshot`].
 ///
-/// The format carries its version: one that this crate does not know is an error of deserialization that names it.
+/// It carries its version: deserializing one that this crate does not know is an error that names the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub struct Snapshot<A>(Format<A>);
@@ -41,50 +43,51 @@ struct V1<A> {
     id: NodeId,
     incarnation: u64,
     boot: Instant,
+    /// Agreed time.
     taken: Instant,
+    /// The hybrid logical clock.
     clock: Instant,
-    contact: Option<Contact>,
     updates: Vec<Update<A>>,
 }
 
 impl<A> Snapshot<A> {
-    /// When it was taken, by its node's clock.
+    /// Returns the agreed time at which it was taken.
     pub fn taken(&self) -> Instant {
         let Format::V1(this) = &self.0;
         this.taken
     }
 
-    /// Whose it is.
+    /// Returns the id of its node.
     pub fn id(&self) -> NodeId {
         let Format::V1(this) = &self.0;
         this.id
     }
 
-    /// How many updates it holds: entries, death certificates, broadcasts, and records of other members.
+    /// Returns the number of updates in it: entries, death certificates, broadcasts, and records of other members.
     pub fn len(&self) -> usize {
         let Format::V1(this) = &self.0;
         this.updates.len()
     }
 
-    /// Whether it holds no update.
+    /// Returns true if it contains no update.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<A: Address> Node<A> {
-    /// What this node knows, to be kept where it outlives the process: a new one that [`restore`](Self::restore)s it
-    /// need not fetch everything again. What this member owns is not in it, nor its own record: they end with its life.
+    /// Returns this node's knowledge, to be stored beyond the life of the process: a new process that
+    /// [`restore`](Self::restore)s it need not fetch everything again. This member's own entries and record are not in
+    /// it: they end with its boot.
     pub fn snapshot(&self) -> Snapshot<A> {
-        let updates = self.replica.in_range(Range::ALL, Instant::ORIGIN).map(|(_, update)| update);
+        let updates = self.replica.stored();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
             id: self.identity.id,
             incarnation: self.identity.incarnation,
             boot: self.identity.boot,
-            taken: self.now,
-            clock: self.clock.now(self.now),
-            contact: self.contact,
+            taken: self.agreed(),
+            clock: self.clocks.hybrid(self.now),
             updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
         }))
     }
@@ -92,64 +95,50 @@ impl<A: Address> Node<A> {
     /// Takes in what a node, usually this one before its restart, knew. Best before [`join`](Self::join); at any time
     /// it harms nothing: the newer wins here and everywhere.
     ///
-    /// Broadcasts count as delivered. If that node had no contact for longer than death certificates are kept, only
-    /// what it wrote since is taken in: of all else nobody might remember that it is deleted.
+    /// Broadcasts count as delivered. A snapshot may be of any age.
     ///
     /// # Errors
     /// See [`RestoreError`]; nothing was changed then.
     pub fn restore(&mut self, now: Instant, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
         let Format::V1(snapshot) = snapshot.0;
         let now = now.max(self.now);
-        let (tau, bound) = (self.config.lifetimes.certificate, self.config.lifetimes.max_ahead);
         if snapshot.label != self.config.label {
             return Err(RestoreError::ForeignLabel { label: snapshot.label });
         }
-        let age = now.since(snapshot.taken);
-        if age > tau {
-            return Err(RestoreError::TooOld { age, oldest: tau });
-        }
-        // What it observed may be ahead of its own clock by the bound, and so may this clock be behind that one.
-        let ahead = snapshot.taken.since(now).max(snapshot.clock.since(now));
-        if ahead > 2 * bound {
-            return Err(RestoreError::FromTheFuture { ahead, furthest: 2 * bound });
-        }
         if self.identity.phase == Phase::Unborn && snapshot.id == self.identity.id {
-            // The first life of this process is later than every one before it, whatever has become of the clock.
+            // The first boot of this process is later than every earlier one, even if the clock was set back.
             (self.identity.incarnation, self.identity.boot) = (snapshot.incarnation, snapshot.boot);
         }
         self.advance(now);
         if snapshot.id == self.identity.id && snapshot.boot >= self.identity.boot {
             self.outlive(snapshot.boot);
         }
-        // One more: what counter it had is not known.
-        self.clock.observe(snapshot.clock + Duration::from_micros(1), 0);
-        let away = snapshot.contact.map(|contact| contact.away(now));
-        let estranged = snapshot.contact.filter(|contact| contact.away(now) > tau);
-        // Members that all others have forgotten by now would be new to them.
-        let members = away.is_none_or(|away| away <= self.config.lifetimes.reap_after);
-        // Not counted from now: the clock may have been set back since.
-        let (own, horizon) = (self.identity.id, snapshot.clock + bound);
+        // One more, since its counter is not known.
+        self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
+        // Members that all others have forgotten would be new to them.
+        let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
+        let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
-        // Members first: what they own would have to wait for them.
+        // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
-            let fit = match (&update, estranged) {
-                (Update::Member(record), _) if !members || estranged.is_some() => {
-                    self.contacts.remember(record);
-                    false
+            match &update {
+                Update::Member(record) if !members => self.contacts.remember(record),
+                update if is_of(own, update) => {}
+                _ => {
+                    self.learn(update, Source::Restored, None);
                 }
-                (_, Some(contact)) => contact.precedes(snapshot.id, &update),
-                _ => true,
-            };
-            if fit && !is_of(own, &update) && update.written() <= horizon {
-                self.learn(update, Source::Restored, None);
             }
-        }
-        match estranged {
-            Some(contact) => self.events.came_back(contact.away(now)),
-            None => self.contact = self.contact.max(snapshot.contact),
         }
         self.note_isolation();
         Ok(())
+    }
+}
+
+/// Returns whether it is this member's record, or what it owns.
+fn is_of<A: Address>(id: NodeId, update: &Update<A>) -> bool {
+    match update {
+        Update::Member(record) => record.id == id,
+        _ => update.owner().is_some_and(|owner| owner.id == id),
     }
 }

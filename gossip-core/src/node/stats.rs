@@ -22,6 +22,8 @@ pub struct Stats {
     pub datagrams_malformed: u64,
     /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
     pub datagrams_foreign: u64,
+    /// Acks alone that answer no ping that is still waited for: mostly late ones.
+    pub datagrams_unasked: u64,
     /// Datagrams refused: their senders are not admitted.
     pub datagrams_not_admitted: u64,
     /// Datagrams refused: older than what is remembered of deaths and deletions.
@@ -35,7 +37,7 @@ pub struct Stats {
     pub updates_known: u64,
     /// Updates refused: past their time.
     pub updates_expired: u64,
-    /// Updates refused: stamped too far ahead.
+    /// Updates refused: stamped after the year 2500.
     pub updates_ahead: u64,
     /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,

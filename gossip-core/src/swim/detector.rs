@@ -4,6 +4,7 @@
 //! follows from them: which records are written, which rumors are spread, what the application is told.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use rand::Rng;
 
@@ -26,17 +27,9 @@ const FINDINGS_KEPT: usize = 8;
 /// Everything outside of the detector that it works with.
 pub(crate) struct Context<'a, A, R> {
     pub(crate) now: Instant,
-    /// The latest credible incarnation: one from far ahead would leave no room to refute it.
-    pub(crate) horizon: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
     pub(crate) rng: &'a mut R,
-}
-
-impl<A, R> Context<'_, A, R> {
-    fn is_credible(&self, incarnation: u64) -> bool {
-        Instant::from_micros(incarnation) <= self.horizon
-    }
 }
 
 /// A result of the detector, to be applied by the node.
@@ -108,6 +101,11 @@ impl<A: Address> Detector<A> {
         self.counted
     }
 
+    /// Returns whether a member is pinged within a period.
+    pub(crate) fn pings_soon(&self) -> bool {
+        self.probes && self.members.peers() > 0 && self.health.value() == 0
+    }
+
     /// Number of probes begun so far.
     pub(crate) const fn probes_begun(&self) -> u64 {
         self.prober.begun()
@@ -153,8 +151,25 @@ impl<A: Address> Detector<A> {
         }
     }
 
-    pub(crate) fn on_ack(&mut self, now: Instant, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
-        self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
+    /// Address that was pinged in this period.
+    pub(crate) fn pinged(&self) -> Option<&A> {
+        self.prober.pinged()
+    }
+
+    /// Members of which an ack with this number is waited for.
+    pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
+        self.prober.awaited(seq)
+    }
+
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        seq: u32,
+        outbox: &mut Outbox<A>,
+    ) -> Option<Duration> {
+        self.prober.on_ack(now, sender, seq, &mut self.health, outbox)
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
@@ -204,7 +219,7 @@ impl<A: Address> Detector<A> {
                 if status == Status::Alive {
                     // The accused hears it first; one who is suspected has heard of it already.
                     context.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
-                    self.prober.ping_now(address, context.outbox);
+                    self.prober.ping_now(id, address, context.outbox);
                 }
             }
             (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false, context.rng),
@@ -238,6 +253,11 @@ impl<A: Address> Detector<A> {
         }
     }
 
+    /// The next dead member to be contacted.
+    pub(crate) fn next_dead(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
+        self.members.next_dead(rng)
+    }
+
     /// Gives a dead member up: it is not contacted again.
     pub(crate) fn give_up(&mut self, id: NodeId) {
         self.members.give_up(id);
@@ -246,7 +266,7 @@ impl<A: Address> Detector<A> {
     /// Takes note that somebody suspects somebody. Returns whether that was new here.
     pub(crate) fn on_suspicion<R: Rng>(&mut self, suspicion: Suspicion, context: &mut Context<'_, A, R>) -> bool {
         let Suspicion { about, incarnation, accuser } = suspicion;
-        if !self.probes || !context.is_credible(incarnation) {
+        if !self.probes {
             return false;
         }
         if about == self.own {
@@ -254,7 +274,10 @@ impl<A: Address> Detector<A> {
             return false;
         }
         let Some(seen) = self.members.get(about) else { return false };
-        if !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
+        // Of an incarnation that is above the one in the record held, a suspicion could be anybody's invention, up to one
+        // that leaves no room to refute it.
+        let credible = context.replica.member(about).is_some_and(|record| incarnation <= record.incarnation);
+        if !credible || !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
             return false;
         }
         let n = self.members.peers() + 1;
@@ -294,7 +317,7 @@ impl<A: Address> Detector<A> {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.own };
             let warning = Rumor::Mail(Item::Suspicion(suspicion));
             context.outbox.message(TrafficClass::Probe, record.address.clone(), warning);
-            self.prober.ping_now(&record.address, context.outbox);
+            self.prober.ping_now(about, &record.address, context.outbox);
         }
     }
 
@@ -316,13 +339,14 @@ impl<A: Address> Detector<A> {
     pub(crate) fn accusation(
         &self,
         sender: NodeId,
-        incarnation: u64,
+        says: impl Fn(u64) -> bool,
         spreads: impl Fn(Suspicion) -> bool,
     ) -> Option<Suspicion> {
-        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+        let Seen { incarnation, status, .. } = self.members.get(sender)?;
         let suspicion = |accuser| Suspicion { about: sender, incarnation, accuser };
         let due = self.buddy
-            && self.members.get(sender).is_some_and(suspected)
+            && status == Status::Suspect
+            && says(incarnation)
             && !self.suspicions.accusers(sender).iter().any(|accuser| spreads(suspicion(*accuser)));
         due.then(|| suspicion(self.own))
     }

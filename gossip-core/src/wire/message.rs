@@ -21,7 +21,7 @@ use super::trust::Trust;
 use crate::address::Address;
 use crate::error::DatagramError;
 
-/// What one node says to another. Each message stands for itself: none refers to an earlier one of its datagram.
+/// A message from one node to another. None refers to an earlier message of its datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message<A> {
     Swim(Swim<A>),
@@ -39,6 +39,12 @@ const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
 const OVERLAY: u8 = 5;
+/// Tag of [`Swim::Ack`].
+pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
+/// Tags from here on are followed by the length of the message, a varint: those of a later version.
+const LATER: u8 = 0x80;
+/// Of these, those that a node must understand: it refuses the datagram if it does not. The others it skips.
+const MUST: u8 = 0x40;
 
 impl<A> From<Swim<A>> for Message<A> {
     fn from(message: Swim<A>) -> Self {
@@ -199,21 +205,42 @@ impl<'a> Writer<'a> {
 }
 
 /// Reads all messages of a datagram into `messages`, or none.
-pub(crate) fn read<A: Address>(mut body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
+///
+/// # Errors
+/// [`Malformed`](DatagramError::Malformed) at what does not parse, and
+/// [`NotUnderstood`](DatagramError::NotUnderstood) at a message of a later version that must be understood.
+pub(crate) fn read<A: Address>(body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
     messages.clear();
-    let length = body.len();
-    while !body.is_empty() {
-        let offset = HEADER + length - body.len();
-        match Message::decode(body) {
-            Some((message, rest)) if message.is_sound() => {
-                messages.push(message);
-                body = rest;
+    let mut rest = body;
+    while let Some(tag) = rest.first() {
+        let offset = HEADER + body.len() - rest.len();
+        let refused = if *tag >= LATER {
+            match skip(&rest[1..]) {
+                Some(after) if tag & MUST == 0 => {
+                    rest = after;
+                    continue;
+                }
+                Some(_) => DatagramError::NotUnderstood { tag: *tag },
+                None => DatagramError::Malformed { offset },
             }
-            _ => {
-                messages.clear();
-                return Err(DatagramError::Malformed { offset });
+        } else {
+            match Message::decode(rest) {
+                Some((message, after)) if message.is_sound() => {
+                    messages.push(message);
+                    rest = after;
+                    continue;
+                }
+                _ => DatagramError::Malformed { offset },
             }
-        }
+        };
+        messages.clear();
+        return Err(refused);
     }
     Ok(())
+}
+
+/// Returns what follows a message that begins with its length.
+fn skip(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = postcard::take_from_bytes::<u16>(bytes).ok()?;
+    rest.get(usize::from(length)..)
 }

@@ -6,9 +6,11 @@ let exports = null, running = false, speed = 1, slice = 1000, last = 0, due = 0;
 
 function ask(request) {
   const bytes = new TextEncoder().encode(JSON.stringify(request));
-  new Uint8Array(exports.memory.buffer, exports.room(bytes.length), bytes.length).set(bytes);
-  const length = exports.call();
-  return new TextDecoder().decode(new Uint8Array(exports.memory.buffer, exports.answer_at(), length));
+  // The memory may grow in any call, which takes the buffer of before away: it is asked for after the call.
+  const room = exports.room(bytes.length);
+  new Uint8Array(exports.memory.buffer, room, bytes.length).set(bytes);
+  const length = exports.call(), answer = exports.answer_at();
+  return new TextDecoder().decode(new Uint8Array(exports.memory.buffer, answer, length));
 }
 
 // As much simulated time as is due, in slices that take some 20 ms of real time each.

@@ -34,6 +34,21 @@ fn hears(net: &mut Net, payload: &[u8]) -> Result<(), DatagramError> {
 }
 
 #[test]
+fn what_may_have_been_forgotten_since_is_refused() {
+    let mut net = met_in_secret();
+    let (said, sent) = (said(&mut net), net.now);
+    // Half of the day for which the dead are remembered.
+    let oldest = 43_200 * SECOND;
+    let before = state(&mut net.nodes[1]).0;
+    net.now = sent + oldest + SECOND;
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
+    assert_eq!((state(&mut net.nodes[1]).0, net.nodes[1].stats().datagrams_too_old), (before, 1));
+    net.now = sent + oldest;
+    hears(&mut net, &said).unwrap();
+    assert!(net.nodes[1].get("secret").is_some());
+}
+
+#[test]
 fn what_is_said_is_hidden_and_no_byte_of_it_can_be_altered() {
     let mut net = met_in_secret();
     let said = said(&mut net);
@@ -97,14 +112,14 @@ fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
     let said = said(&mut net);
     hears(&mut net, &said).unwrap();
     let sent = transmits(&mut net.nodes[1]);
-    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[1] != 0), "what is sent is sealed");
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[0] == 0x21), "what is sent is sealed");
     change(&mut net, Plain::Sent).unwrap();
     hears(&mut net, &ping).unwrap();
     hears(&mut net, &said).unwrap();
     let now = net.now;
     net.nodes[1].put(now, "x", b"y").unwrap();
     let sent = transmits(&mut net.nodes[1]);
-    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[1] == 0), "what is sent is plain");
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[0] != 0x21), "what is sent is plain");
 }
 
 #[test]

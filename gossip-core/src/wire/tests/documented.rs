@@ -188,13 +188,15 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     ] {
         examples.push((name, postcard::to_allocvec(&update).unwrap()));
     }
-    let mut buffer = [0; 512];
-    let mut writer = Writer::new(&mut buffer[HEADER..]);
-    assert!(writer.push(&Shown::Swim(Swim::Ping { seq: 7 })));
-    let used = writer.used();
-    let header = Header { sender: NodeId::new(1), incarnation: TIME.as_micros(), clock: TIME };
-    let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);
-    examples.push(("Datagram", buffer[..len].to_vec()));
+    for (name, message) in [("Datagram", Swim::Ping { seq: 7 }), ("Bare ack", Swim::Ack { seq: 7 })] {
+        let mut buffer = [0; 512];
+        let mut writer = Writer::new(&mut buffer[HEADER..]);
+        assert!(writer.push(&Shown::Swim(message)));
+        let used = writer.used();
+        let header = Header::new(NodeId::new(1), TIME.as_micros(), Standing::Alive, TIME);
+        let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);
+        examples.push((name, buffer[..len].to_vec()));
+    }
 
     let manual = include_str!("../../../docs/wire.md");
     let lines = || manual.lines().filter_map(|line| line.strip_prefix("= ")?.split_once(':'));

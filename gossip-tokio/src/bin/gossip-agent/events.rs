@@ -67,11 +67,8 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         }
         Event::ClockWrong { peers, own } => {
             let object = json!({ "event": "clock-wrong", "peers": peers, "own": own });
-            told(format!("this machine's clock is {:?} behind the others'", peers.since(*own)), object)
-        }
-        Event::CameBack { away } => {
-            let object = json!({ "event": "came-back", "away_seconds": away.as_secs() });
-            told(format!("came back as a newcomer, after {away:?} without contact"), object)
+            let way = if peers > own { "behind" } else { "ahead of" };
+            told(format!("this machine's clock is {:?} {way} the others'", peers.abs_diff(*own)), object)
         }
         Event::Left => told("left the cluster".into(), json!({ "event": "left" })),
         // What a later version may tell.
