@@ -87,8 +87,8 @@ impl<P> Builder<P> {
     /// A name that is unique in the cluster and stays the same when the node is started again; its id is
     /// [`NodeId::from_name`]. Without a name or an id, the id is random. The name itself is not sent: for others to see
     /// it, write it as an entry of one's own ([`Gossip::put_own`]).
-    pub fn name(self, name: &str) -> Self {
-        self.id(NodeId::from_name(name))
+    pub fn name(self, name: impl AsRef<str>) -> Self {
+        self.id(NodeId::from_name(name.as_ref()))
     }
 
     /// An id that is unique in the cluster, and stays the same when the node is started again.

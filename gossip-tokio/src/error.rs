@@ -75,6 +75,18 @@ pub enum TaskError {
 #[error("the node has stopped")]
 pub struct Stopped;
 
+/// A wait with a time limit has ended without what it waited for.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// It did not come in the time that was given.
+    #[error("it did not come within {0:?}")]
+    TimedOut(Duration),
+    /// It cannot come any more: the task has ended.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
 /// The node may not have told the others that it leaves.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

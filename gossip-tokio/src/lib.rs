@@ -48,6 +48,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Gossip::watch_members`] always has the newest list of members, [`Gossip::subscribe`] tells the entries under a prefix and
+//! then every change, [`Gossip::within`] waits with a time limit.
+//!
 //! [`Events`] is a `Stream`, too. No wait loses anything when it is dropped, so all of them may stand in a `select`.
 //!
 //! # A transport of your own
@@ -113,7 +116,8 @@
 //! ```
 //!
 //! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 where
-//! flags or files are not usable and 1 for what went wrong.
+//! flags or files are not usable and 1 for what went wrong. `--http 127.0.0.1:7380` adds a page, metrics and all commands over
+//! HTTP.
 
 mod builder;
 mod clock;
@@ -122,15 +126,18 @@ mod error;
 mod events;
 mod gossip;
 mod memory;
+pub mod metrics;
 mod runtime;
 mod seeds;
 mod shared;
 mod stats;
 mod transport;
 mod udp;
+mod watch;
+mod within;
 
 pub use builder::{Bind, Builder, Over, bind, over};
-pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError};
+pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
 pub use events::Events;
 pub use gossip::Gossip;
 pub use gossip_core as core;
@@ -138,3 +145,5 @@ pub use memory::{Memory, Network};
 pub use runtime::Udp;
 pub use stats::{DriverStats, Stats};
 pub use transport::Transport;
+pub use watch::{EntryState, MemberLists, Subscription};
+pub use within::Within;
