@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant};
-use gossip_testkit::{Addr, Boot, Dice, Item, Limits, Machine, Membership, Outgoing, View, Workload, sweep};
+use gossip_testkit::{Addr, Boot, Dice, Expectations, Machine, Outgoing, View, ViewItem, Workload, sweep};
 
 struct Counter {
     me: Addr,
@@ -30,9 +30,9 @@ impl Machine for Counter {
     type Event = ();
     type Memory = BTreeMap<Addr, u32>;
 
-    fn limits(_config: &()) -> Limits {
-        let (period, max_skew) = (Duration::from_secs(1), Duration::from_secs(5));
-        Limits { max_datagram: 512, period, max_skew, idle: None, membership: Membership::None, held_per_item: 1 }
+    fn expectations(_config: &()) -> Expectations {
+        let max_skew = Duration::from_secs(5);
+        Expectations { max_skew, ..Expectations::new(512, Duration::from_secs(1)) }
     }
 
     // Without its memory a process learns from the others how far it had counted. What it counts before that is
@@ -89,8 +89,9 @@ impl Machine for Counter {
 
     /// Counts are their own versions: larger is newer.
     fn view(&self, _cut: Instant) -> View {
-        let item =
-            |(who, count): (&Addr, &u32)| (format!("count of {who}"), Item::new(u64::from(*count), count.to_string()));
+        let item = |(who, count): (&Addr, &u32)| {
+            (format!("count of {who}"), ViewItem::new(u64::from(*count), count.to_string()))
+        };
         View { items: self.counts.iter().map(item).collect(), ..View::default() }
     }
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant};
-use gossip_testkit::{Addr, Boot, Dice, Item, Limits, Machine, Membership, Outgoing, Swarm, View, Workload, check};
+use gossip_testkit::{Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check};
 
 /// Says everything once.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ impl Machine for Once {
     type Event = ();
     type Memory = Self;
 
-    fn limits(_config: &()) -> Limits {
-        let (period, max_skew) = (Duration::from_secs(1), Duration::from_secs(5));
-        Limits { max_datagram: 1, period, max_skew, idle: None, membership: Membership::None, held_per_item: 9 }
+    fn expectations(_config: &()) -> Expectations {
+        let max_skew = Duration::from_secs(5);
+        Expectations { max_skew, held_per_item: 9, ..Expectations::new(1, Duration::from_secs(1)) }
     }
 
     fn boot(boot: &Boot<'_, ()>, memory: Option<Self>) -> Self {
@@ -77,7 +77,7 @@ impl Machine for Once {
     }
 
     fn view(&self, _cut: Instant) -> View {
-        let item = |(who, n): (&Addr, &u8)| (format!("number of {who}"), Item::new(u64::from(*n), n.to_string()));
+        let item = |(who, n): (&Addr, &u8)| (format!("number of {who}"), ViewItem::new(u64::from(*n), n.to_string()));
         View { items: self.numbers.iter().map(item).collect(), ..View::default() }
     }
 }

@@ -9,12 +9,11 @@ use std::time::Duration;
 use gossip_core::{Instant, Node, Status};
 
 use crate::address::Addr;
-use crate::machine::{Limits, Machine};
+use crate::coin::{below, fold};
+use crate::machine::{Expectations, Machine};
 use crate::metrics::{Spread, Usage};
 use crate::plan::{Chance, Fault, Links, Nodes, Window};
-use crate::sim::{
-    Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch, below, fold,
-};
+use crate::sim::{Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch};
 
 /// What a cluster is made with.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ impl<M: Machine> ClusterBuilder<M> {
         let seeds = nodes.iter().copied().take(self.seeds as usize).collect();
         let settings = Settings { seed: self.seed, latency: self.latency, keyed: false };
         let mut simulator = Simulator::new(self.config, nodes.clone(), seeds, &settings);
-        let within = self.start_within.unwrap_or(simulator.limits().period).as_micros() as u64;
+        let within = self.start_within.unwrap_or(simulator.expectations().period).as_micros() as u64;
         for node in nodes {
             let at = below(fold([self.seed, u64::from(node.0)]), within.max(1));
             simulator.plan(Instant::from_micros(at), Action::Boot { node, memory: false });
@@ -132,8 +131,8 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// What may be expected of the machines; also their protocol period.
-    pub fn limits(&self) -> &Limits {
-        self.simulator.limits()
+    pub fn expectations(&self) -> &Expectations {
+        self.simulator.expectations()
     }
 
     /// Every node that there ever was.
@@ -369,7 +368,7 @@ impl<M: Machine> Cluster<M> {
 
     /// For so many protocol periods.
     pub fn run_rounds(&mut self, rounds: u32) {
-        self.run_for(rounds * self.limits().period);
+        self.run_for(rounds * self.expectations().period);
     }
 
     /// Until something is true, which is looked at every `every` (a microsecond at least); how long that took. None if it is not within `within`.
@@ -467,7 +466,7 @@ impl<M: Machine> Cluster<M> {
     /// If they do not within `within`, with what differs.
     #[track_caller]
     pub fn assert_converges_within(&mut self, within: Duration) -> Duration {
-        let every = self.limits().period / 10;
+        let every = self.expectations().period / 10;
         match self.run_until(within, every, Self::agrees) {
             Some(time) => time,
             None => panic!("not all nodes hold the same after {within:?}:\n{}", self.disagreement()),

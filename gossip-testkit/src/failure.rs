@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::time::Duration;
 
-use crate::check::Found;
 use crate::invariant::Violation;
 use crate::scenario::{Scenario, Seconds};
+use crate::trial::Found;
 
 /// An invariant that did not hold, and the smallest scenario that was found to show it.
 ///

@@ -1,9 +1,10 @@
 //! A machine in somebody's own framing: encryption, compression, an envelope of another protocol.
 
-use gossip_core::{Input, Instant, Status};
+use gossip_core::{Input, Instant};
 
 use crate::address::Addr;
-use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
+use crate::machine::{Boot, Expectations, Machine, Outgoing};
+use crate::wrapper::Wrapper;
 
 /// What is put around a machine's datagrams on their way out, and taken off on their way in. A process makes its own
 /// when it starts, so it may keep state: counters, keys, a window against replays.
@@ -64,35 +65,42 @@ impl<M, F> Framed<M, F> {
     }
 }
 
-impl<M: Machine, F: Framing> Machine for Framed<M, F> {
+impl<M: Machine, F: Framing> Wrapper for Framed<M, F> {
+    type Inner = M;
     type Config = M::Config;
-    type Command = M::Command;
-    type Event = M::Event;
     type Memory = M::Memory;
 
-    fn limits(config: &M::Config) -> Limits {
-        let mut limits = M::limits(config);
-        limits.max_datagram += F::OVERHEAD;
-        if let Some(idle) = &mut limits.idle {
-            idle.bytes += idle.datagrams * F::OVERHEAD as f64;
-        }
-        limits
+    fn inner(&self) -> &M {
+        &self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut M {
+        &mut self.inner
+    }
+
+    fn inner_config(config: &M::Config) -> &M::Config {
+        config
     }
 
     fn boot(boot: &Boot<'_, M::Config>, memory: Option<M::Memory>) -> Self {
         Self { inner: M::boot(boot, memory), framing: F::default(), addr: boot.addr, buffer: Vec::new() }
     }
 
-    fn remembers(boot: &Boot<'_, M::Config>, memory: &M::Memory) -> bool {
-        M::remembers(boot, memory)
-    }
-
     fn into_memory(self) -> M::Memory {
         self.inner.into_memory()
     }
 
-    fn command(&mut self, now: Instant, command: &M::Command) -> Result<(), String> {
-        self.inner.command(now, command)
+    fn expectations(config: &M::Config) -> Expectations {
+        let mut expectations = M::expectations(config);
+        expectations.max_datagram += F::OVERHEAD;
+        if let Some(idle) = &mut expectations.idle {
+            idle.bytes += idle.datagrams * F::OVERHEAD as f64;
+        }
+        expectations
+    }
+
+    fn remembers(boot: &Boot<'_, M::Config>, memory: &M::Memory) -> bool {
+        M::remembers(boot, memory)
     }
 
     fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
@@ -118,45 +126,5 @@ impl<M: Machine, F: Framing> Machine for Framed<M, F> {
         );
         buffer[..len].copy_from_slice(&self.buffer);
         Some(Outgoing { len, ..outgoing })
-    }
-
-    fn poll_event(&mut self) -> Option<M::Event> {
-        self.inner.poll_event()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.inner.poll_timeout()
-    }
-
-    fn clock(&self, now: Instant) -> Instant {
-        self.inner.clock(now)
-    }
-
-    fn view(&self, cut: Instant) -> View {
-        self.inner.view(cut)
-    }
-
-    fn fingerprint(&self, cut: Instant) -> u64 {
-        self.inner.fingerprint(cut)
-    }
-
-    fn opinion(&self, of: Addr) -> Option<Status> {
-        self.inner.opinion(of)
-    }
-
-    fn incarnation(&self) -> Option<u64> {
-        self.inner.incarnation()
-    }
-
-    fn has_left(&self) -> bool {
-        self.inner.has_left()
-    }
-
-    fn held(&self) -> Option<usize> {
-        self.inner.held()
-    }
-
-    fn note(event: &M::Event) -> Note {
-        M::note(event)
     }
 }

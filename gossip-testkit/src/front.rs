@@ -37,7 +37,7 @@ impl<M: Machine<Command: Workload + Display>> Checker<M> {
     /// The first failure, minimised.
     pub fn sweep(&self, swarm: &Swarm, numbers: Range<u64>) -> Result<Sweep, Failure> {
         let mut sweep = Sweep::default();
-        let swarm = Swarm { max_skew: swarm.max_skew.min(self.limits().max_skew), ..swarm.clone() };
+        let swarm = Swarm { max_skew: swarm.max_skew.min(self.expectations().max_skew), ..swarm.clone() };
         for number in numbers {
             let report = self.check(&swarm.scenario(number))?;
             sweep.cases += 1;
@@ -84,8 +84,8 @@ mod with_quickcheck {
 
     use quickcheck::{Arbitrary, Gen, TestResult, Testable};
 
-    use crate::check::Report;
     use crate::scenario::{Scenario, Swarm, Workload};
+    use crate::trial::Report;
 
     impl<C: Workload + Display + Clone + 'static> Arbitrary for Scenario<C> {
         fn arbitrary(g: &mut Gen) -> Self {

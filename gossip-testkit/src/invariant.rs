@@ -14,9 +14,10 @@ use std::time::Duration;
 use gossip_core::Instant;
 
 use crate::address::Addr;
-use crate::machine::{Limits, Machine, View};
+use crate::coin::log2;
+use crate::machine::{Expectations, Machine, View};
 use crate::plan::{Fault, FaultPlan, Window};
-use crate::sim::{Datagram, Simulator, Traffic, log2};
+use crate::sim::{Datagram, Simulator, Traffic};
 
 pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
 pub use conduct::{BoundedMemory, DatagramBudget, PendingDeadline, Silence};
@@ -175,8 +176,8 @@ impl<M: Machine> World<'_, M> {
     }
 
     /// What may be expected of the machines.
-    pub fn limits(&self) -> &Limits {
-        self.simulator.limits()
+    pub fn expectations(&self) -> &Expectations {
+        self.simulator.expectations()
     }
 
     /// What goes wrong in this run.
@@ -243,7 +244,7 @@ impl<M: Machine> World<'_, M> {
     pub fn deadline(&self) -> Instant {
         let nodes = self.nodes().len() as u32;
         let periods = 8.0 * log2(nodes) + 90.0 + f64::from(self.facts.plan.lasting_loss().as_ppm()) / 1e4;
-        self.facts.quiet + Duration::from_micros((self.limits().period.as_micros() as f64 * periods) as u64)
+        self.facts.quiet + Duration::from_micros((self.expectations().period.as_micros() as f64 * periods) as u64)
     }
 
     /// Since when all invariants have been satisfied with nothing more to come.
@@ -263,7 +264,7 @@ impl<M: Machine> World<'_, M> {
 }
 
 /// Makes invariants for a run.
-pub(crate) type Maker<M> = Box<dyn Fn(&Limits) -> Box<dyn Invariant<M>>>;
+pub(crate) type Maker<M> = Box<dyn Fn(&Expectations) -> Box<dyn Invariant<M>>>;
 
 /// All that come with the testkit.
 pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {

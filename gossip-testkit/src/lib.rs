@@ -85,6 +85,7 @@
 mod address;
 mod check;
 mod cluster;
+mod coin;
 mod failure;
 mod framed;
 mod front;
@@ -99,19 +100,23 @@ mod plan;
 mod scenario;
 mod sim;
 pub mod suite;
+mod trial;
+mod wrapper;
 
 pub use address::Addr;
-pub use check::{Checker, Report, check, run};
+pub use check::{Checker, check, run};
 pub use cluster::{Cluster, ClusterBuilder, Handle};
 pub use failure::Failure;
 pub use framed::{Framed, Framing};
 pub use front::{Sweep, sweep};
-pub use machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
+pub use machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
 pub use metrics::{Spread, Usage};
 pub use node::{Command, ParseCommandError, id_of};
 pub use plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
 pub use scenario::{Dice, ParseError, Scenario, Swarm, Workload, Write};
 pub use sim::{Counters, Datagram, Latency, Traffic, Verdict};
+pub use trial::Report;
+pub use wrapper::Wrapper;
 
 /// What the manual's page on testing shows is code that compiles.
 #[cfg(doctest)]

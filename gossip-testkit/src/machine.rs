@@ -29,7 +29,7 @@ pub trait Machine: Sized {
     type Memory;
 
     /// What may be expected of it.
-    fn limits(config: &Self::Config) -> Limits;
+    fn expectations(config: &Self::Config) -> Expectations;
 
     /// A process starts. `memory` is what an earlier process of this node had left, if it restarts with memory.
     fn boot(boot: &Boot<'_, Self::Config>, memory: Option<Self::Memory>) -> Self;
@@ -92,7 +92,7 @@ pub trait Machine: Sized {
         false
     }
 
-    /// How much it keeps, in numbers of items and messages: at most [`Limits::held_per_item`] for each node and each command
+    /// How much it keeps, in numbers of items and messages: at most [`Expectations::held_per_item`] for each node and each command
     /// so far. What a machine does not count here is not seen to pile up.
     fn held(&self) -> Option<usize> {
         None
@@ -123,6 +123,14 @@ pub struct Boot<'a, C> {
     pub now: Instant,
 }
 
+impl<'a, C> Boot<'a, C> {
+    /// The same start with another configuration.
+    pub const fn with_config<D>(&self, config: &'a D) -> Boot<'a, D> {
+        let Self { addr, id, nodes, seeds, seed, now, .. } = *self;
+        Boot { addr, id, nodes, seeds, seed, config, now }
+    }
+}
+
 /// A datagram that a machine wants sent.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -136,7 +144,7 @@ pub struct Outgoing {
 
 /// What may be expected of a machine.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub struct Expectations {
     /// The largest datagram it may send.
     pub max_datagram: usize,
     /// Its protocol period: what the bound on convergence is counted in.
@@ -146,9 +154,18 @@ pub struct Limits {
     /// What it may send when it has nothing to do; none if it need not be silent.
     pub idle: Option<Idle>,
     /// What it knows of members.
-    pub membership: Membership,
+    pub membership: MemberKnowledge,
     /// What it may hold for each node and each command so far.
     pub held_per_item: usize,
+}
+
+impl Expectations {
+    /// Expectations of a protocol that counts in periods of this length: clocks are right, an idle cluster need not be
+    /// silent, nothing is known of members, and at most one item is held for each node and each command.
+    pub const fn new(max_datagram: usize, period: Duration) -> Self {
+        let (max_skew, membership) = (Duration::ZERO, MemberKnowledge::None);
+        Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1 }
+    }
 }
 
 /// What a node may send per protocol period when there is nothing to do.
@@ -162,7 +179,7 @@ pub struct Idle {
 
 /// What a machine knows of members.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Membership {
+pub enum MemberKnowledge {
     /// Nothing.
     None,
     /// Who has joined, but not who has crashed.
@@ -195,15 +212,15 @@ pub enum Note {
 
 /// The order of two items of one key: larger is newer. Equal versions are the same item.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Version(pub [u64; 5]);
+pub struct ItemVersion(pub [u64; 5]);
 
-impl From<u64> for Version {
+impl From<u64> for ItemVersion {
     fn from(version: u64) -> Self {
         Self([version, 0, 0, 0, 0])
     }
 }
 
-impl fmt::Debug for Version {
+impl fmt::Debug for ItemVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let used = self.0.iter().rposition(|&part| part != 0).map_or(1, |last| last + 1);
         for (i, part) in self.0[..used].iter().enumerate() {
@@ -215,9 +232,9 @@ impl fmt::Debug for Version {
 
 /// What is held for one key.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Item {
+pub struct ViewItem {
     /// Which.
-    pub version: Version,
+    pub version: ItemVersion,
     /// When it is past its time, by the machine's logical clock.
     pub until: Option<Instant>,
     /// What it says; none if all it says is that the value was deleted.
@@ -226,14 +243,14 @@ pub struct Item {
     pub bound: bool,
 }
 
-impl Item {
+impl ViewItem {
     /// An item that stays.
-    pub fn new(version: impl Into<Version>, body: impl AsRef<[u8]>) -> Self {
+    pub fn new(version: impl Into<ItemVersion>, body: impl AsRef<[u8]>) -> Self {
         Self { version: version.into(), until: None, body: Some(Arc::from(body.as_ref())), bound: false }
     }
 
     /// A death certificate.
-    pub fn deleted(version: impl Into<Version>) -> Self {
+    pub fn deleted(version: impl Into<ItemVersion>) -> Self {
         Self { version: version.into(), until: None, body: None, bound: false }
     }
 
@@ -255,7 +272,7 @@ impl Item {
     }
 }
 
-impl fmt::Display for Item {
+impl fmt::Display for ViewItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.body {
             Some(body) => write!(f, "\"{}\" {:?}", body.escape_ascii(), self.version)?,
@@ -265,7 +282,7 @@ impl fmt::Display for Item {
     }
 }
 
-impl fmt::Debug for Item {
+impl fmt::Debug for ViewItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -275,7 +292,7 @@ impl fmt::Debug for Item {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
     /// What all must agree on in the end, by key.
-    pub items: BTreeMap<String, Item>,
+    pub items: BTreeMap<String, ViewItem>,
     /// How the members seem to be. Itself included, if it cares at all.
     pub members: BTreeMap<Addr, Status>,
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::address::Addr;
-use crate::check::{Checker, Found, Keep};
 use crate::machine::Machine;
 use crate::plan::{Fault, Window};
 use crate::scenario::Scenario;
+use crate::trial::{Found, Keep, Trial};
 
 /// Windows shorter than this say no more.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -20,7 +20,7 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const MOST_LOSSES: usize = 20_000;
 
 struct Search<'a, M: Machine> {
-    checker: &'a Checker<M>,
+    trial: &'a Trial<M>,
     invariant: &'static str,
     runs: u32,
     most: u32,
@@ -33,12 +33,12 @@ const LINES: usize = 4;
 
 /// The smallest scenario found, and after how many runs.
 pub(crate) fn minimise<M: Machine>(
-    checker: &Checker<M>,
+    trial: &Trial<M>,
     scenario: &Scenario<M::Command>,
     invariant: &'static str,
     most: u32,
 ) -> (Scenario<M::Command>, u32) {
-    let mut search = Search { checker, invariant, runs: 0, most };
+    let mut search = Search { trial, invariant, runs: 0, most };
     let mut smallest = scenario.clone();
     // What is left out first decides what can be left out later: both ways are gone, half of the runs for each.
     for (nodes_first, most) in [(false, most / 2), (true, most)] {
@@ -63,7 +63,7 @@ impl<M: Machine> Search<'_, M> {
         }
         self.runs += 1;
         matches!(
-            self.checker.attempt(scenario, Keep::Nothing).result,
+            self.trial.attempt(scenario, Keep::Nothing).result,
             Err(Found { invariant, .. }) if invariant == self.invariant
         )
     }
@@ -208,7 +208,7 @@ impl<M: Machine> Search<'_, M> {
         if !scenario.plan.faults.iter().any(Fault::loses) {
             return None;
         }
-        let outcome = self.checker.attempt(scenario, Keep::Losses);
+        let outcome = self.trial.attempt(scenario, Keep::Losses);
         self.runs += 1;
         if outcome.losses.is_empty() || outcome.losses.len() > MOST_LOSSES {
             return None;

@@ -10,7 +10,7 @@ use gossip_core::{
 };
 
 use crate::address::Addr;
-use crate::machine::{Boot, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View};
+use crate::machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
 use crate::plan::Chance;
 use crate::scenario::{Dice, Seconds, Workload};
 
@@ -235,19 +235,19 @@ impl Machine for Node<Addr> {
     type Event = Event<Addr>;
     type Memory = Snapshot<Addr>;
 
-    fn limits(config: &Config) -> Limits {
+    fn expectations(config: &Config) -> Expectations {
         // A probe and its ack, and room for an exchange of summaries.
         let exchanges = config.probe.period.as_secs_f64() / config.anti_entropy.interval.as_secs_f64();
         let datagrams = 3.0 + 3.0 * exchanges;
-        Limits {
+        Expectations {
             max_datagram: config.max_datagram,
             period: config.probe.period,
             max_skew: config.lifetimes.max_ahead / 2,
             idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
             membership: match config.membership {
-                gossip_core::Membership::Probed => Membership::Detected,
+                gossip_core::Membership::Probed => MemberKnowledge::Detected,
                 // Nobody probes: who has crashed is not found out.
-                gossip_core::Membership::Given => Membership::Joined,
+                gossip_core::Membership::Given => MemberKnowledge::Joined,
             },
             held_per_item: 1,
         }
@@ -378,7 +378,7 @@ impl Machine for Node<Addr> {
 
 /// An update as an item. A deleted entry may vanish: it shrinks to a certificate, which knows but a hash of its name.
 /// That what is gone stays gone is checked all the same, against what each node has seen.
-fn item(cut: Instant, update: &Update<Addr>) -> (String, Item) {
+fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
     let mut until = update.until().instant();
     let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
@@ -413,5 +413,5 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, Item) {
             (format!("broadcast {}", broadcast.stamp), version, Some(broadcast.payload.clone()))
         }
     };
-    (key, Item { version: Version(version), until, body, bound })
+    (key, ViewItem { version: ItemVersion(version), until, body, bound })
 }

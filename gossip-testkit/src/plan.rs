@@ -155,7 +155,7 @@ impl Chance {
 
     /// Whether a coin of 64 random bits comes up.
     pub(crate) fn comes_up(self, bits: u64) -> bool {
-        crate::sim::below(bits, 1_000_000) < u64::from(self.0)
+        crate::coin::below(bits, 1_000_000) < u64::from(self.0)
     }
 }
 

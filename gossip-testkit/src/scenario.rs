@@ -9,7 +9,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::address::Addr;
-use crate::machine::Limits;
+use crate::machine::Expectations;
 use crate::plan::{Fault, FaultPlan, Nodes};
 pub use generate::{Dice, Swarm, Workload};
 pub use parse::ParseError;
@@ -174,7 +174,7 @@ impl<C> Scenario<C> {
     }
 
     /// Whether it stays within what a machine allows.
-    pub(crate) fn fits(&self, limits: &Limits) -> Result<(), String> {
+    pub(crate) fn fits(&self, limits: &Expectations) -> Result<(), String> {
         self.check()?;
         let too_far = |fault: &&Fault| {
             !matches!(fault, Fault::Skew { beyond: true, .. }) && fault.clock_error() > limits.max_skew

@@ -5,10 +5,10 @@
 
 mod action;
 mod clock;
-mod coin;
 mod counters;
 mod network;
 mod queue;
+mod schedule;
 mod trace;
 
 use std::collections::VecDeque;
@@ -18,10 +18,10 @@ use std::time::Duration;
 use gossip_core::{Input, Instant, Status};
 
 use crate::address::Addr;
-use crate::machine::{Boot, Limits, Machine, Note};
+use crate::coin::fold;
+use crate::machine::{Boot, Expectations, Machine, Note};
 pub(crate) use action::Action;
 use clock::Clock;
-pub(crate) use coin::{below, fold, log2};
 pub use counters::Counters;
 use network::{Cause, Network, damage};
 pub use network::{Datagram, Latency, Verdict};
@@ -108,7 +108,7 @@ pub(crate) struct Step {
 /// The simulator. See the [module](self).
 pub(crate) struct Simulator<M: Machine> {
     config: M::Config,
-    limits: Limits,
+    limits: Expectations,
     seed: u64,
     now: Instant,
     queue: Queue,
@@ -134,7 +134,7 @@ impl<M: Machine> Simulator<M> {
     pub(crate) fn new(config: M::Config, present: Vec<Addr>, seeds: Vec<Addr>, settings: &Settings) -> Self {
         let slots = present.last().map_or(0, |last| last.index() + 1);
         let mut simulator = Self {
-            limits: M::limits(&config),
+            limits: M::expectations(&config),
             config,
             seed: settings.seed,
             now: Instant::ORIGIN,
@@ -190,7 +190,7 @@ impl<M: Machine> Simulator<M> {
         self.now
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn expectations(&self) -> &Expectations {
         &self.limits
     }
 

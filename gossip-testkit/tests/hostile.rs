@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gossip_core::{Config, Event, Input, Instant, Node, NodeId, Status};
-use gossip_testkit::{Addr, Boot, Cluster, Command, Limits, Machine, Outgoing, View, id_of};
+use gossip_testkit::{Addr, Boot, Cluster, Command, Machine, Wrapper, id_of};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,48 +16,31 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A node of the one cluster at an even address, of another at an odd one.
 struct OneOfTwo(Node<Addr>);
 
-impl Machine for OneOfTwo {
+impl Wrapper for OneOfTwo {
+    type Inner = Node<Addr>;
     type Config = Config;
-    type Command = Command;
-    type Event = Event<Addr>;
     type Memory = <Node<Addr> as Machine>::Memory;
 
-    fn limits(config: &Config) -> Limits {
-        <Node<Addr> as Machine>::limits(config)
+    fn inner(&self) -> &Node<Addr> {
+        &self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut Node<Addr> {
+        &mut self.0
+    }
+
+    fn inner_config(config: &Config) -> &Config {
+        config
     }
 
     fn boot(boot: &Boot<'_, Config>, memory: Option<Self::Memory>) -> Self {
         let label = ["even", "odd"][boot.addr.0 as usize % 2].into();
         let config = Config { label, ..boot.config.clone() };
-        Self(<Node<Addr> as Machine>::boot(&Boot { config: &config, ..*boot }, memory))
+        Self(Machine::boot(&boot.with_config(&config), memory))
     }
 
     fn into_memory(self) -> Self::Memory {
         self.0.into_memory()
-    }
-
-    fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
-        self.0.command(now, command)
-    }
-
-    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
-        Machine::handle(&mut self.0, now, input)
-    }
-
-    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
-        Machine::poll_transmit(&mut self.0, buffer)
-    }
-
-    fn poll_event(&mut self) -> Option<Event<Addr>> {
-        self.0.poll_event()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.0.poll_timeout()
-    }
-
-    fn view(&self, cut: Instant) -> View {
-        self.0.view(cut)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use gossip_core::{Input, Instant, Status};
-use gossip_testkit::{Addr, Boot, Checker, FaultPlan, Limits, Machine, Membership, Outgoing, Scenario, View, Window};
+use gossip_testkit::{
+    Addr, Boot, Checker, Expectations, FaultPlan, Machine, MemberKnowledge, Outgoing, Scenario, View, Window,
+};
 
 /// What a machine says of node 0 from the tenth second on, and which incarnation its own is.
 #[derive(Debug, Copy, Clone, Default)]
@@ -32,9 +34,16 @@ impl Machine for Parrot {
     type Event = ();
     type Memory = ();
 
-    fn limits(_config: &Says) -> Limits {
+    fn expectations(_config: &Says) -> Expectations {
         let (period, max_skew) = (Duration::from_secs(1), Duration::ZERO);
-        Limits { max_datagram: 0, period, max_skew, idle: None, membership: Membership::Detected, held_per_item: 0 }
+        Expectations {
+            max_datagram: 0,
+            period,
+            max_skew,
+            idle: None,
+            membership: MemberKnowledge::Detected,
+            held_per_item: 0,
+        }
     }
 
     fn boot(boot: &Boot<'_, Says>, _memory: Option<()>) -> Self {

@@ -6,7 +6,7 @@ use gossip_core::{Instant, Status};
 
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
-use crate::machine::{Machine, Membership, Note};
+use crate::machine::{Machine, MemberKnowledge, Note};
 
 /// All live replicas that can reach each other hold the same items, within the bound.
 #[derive(Debug, Default)]
@@ -95,8 +95,8 @@ impl<M: Machine> Invariant<M> for NobodyBuried {
 }
 
 fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>)> {
-    let membership = world.limits().membership;
-    if membership == Membership::None {
+    let membership = world.expectations().membership;
+    if membership == MemberKnowledge::None {
         return None;
     }
     for group in world.groups() {
@@ -112,7 +112,7 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
                     _ => false,
                 };
                 let there = ids.contains(&of);
-                let found_out = membership == Membership::Detected && status == Some(Status::Alive);
+                let found_out = membership == MemberKnowledge::Detected && status == Some(Status::Alive);
                 if (there && !alive) || (!there && found_out) {
                     return Some((who, of, status));
                 }
@@ -134,8 +134,8 @@ pub struct SuspectedFirst {
 
 impl SuspectedFirst {
     /// Of machines that know this of members.
-    pub const fn new(membership: Membership) -> Self {
-        Self { applies: matches!(membership, Membership::Detected), told: BTreeMap::new() }
+    pub const fn new(membership: MemberKnowledge) -> Self {
+        Self { applies: matches!(membership, MemberKnowledge::Detected), told: BTreeMap::new() }
     }
 }
 

@@ -88,7 +88,7 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let most = world.limits().held_per_item * (world.nodes().len() + world.commands() as usize);
+        let most = world.expectations().held_per_item * (world.nodes().len() + world.commands() as usize);
         for (node, machine) in world.live() {
             if let Some(held) = machine.held()
                 && held > most
@@ -138,7 +138,7 @@ impl<M: Machine> Invariant<M> for Silence {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let cool = |since: Instant| world.now().since(since) >= COOLING * world.limits().period;
+        let cool = |since: Instant| world.now().since(since) >= COOLING * world.expectations().period;
         let settled = world.settled().is_some_and(|at| cool(at.max(self.changed)));
         if !settled {
             self.before = None;
@@ -150,8 +150,10 @@ impl<M: Machine> Invariant<M> for Silence {
     }
 
     fn finished(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let (Some((since, datagrams, bytes)), Some(idle)) = (self.before, world.limits().idle) else { return Ok(()) };
-        let periods = world.now().since(since).as_secs_f64() / world.limits().period.as_secs_f64();
+        let (Some((since, datagrams, bytes)), Some(idle)) = (self.before, world.expectations().idle) else {
+            return Ok(());
+        };
+        let periods = world.now().since(since).as_secs_f64() / world.expectations().period.as_secs_f64();
         let (datagrams_now, bytes_now) = Self::sent(world);
         let share = periods * world.live().count() as f64;
         // Who has crashed or left since is not counted any more.

@@ -6,7 +6,7 @@ use gossip_core::Instant;
 
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
-use crate::machine::{Item, Machine, Note, Version, View};
+use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 
 /// What a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<M: Machine> Invariant<M> for NoStepBack {
 }
 
 /// Whether something newer that is deleted has come: it may have lost its name, as a certificate does when it shrinks.
-fn is_replaced(old: &Item, before: &View, after: &View) -> bool {
+fn is_replaced(old: &ViewItem, before: &View, after: &View) -> bool {
     let came = after.items.iter().filter(|(key, _)| !before.items.contains_key(*key));
     came.into_iter().any(|(_, new)| new.body.is_none() && new.version > old.version)
 }
@@ -58,7 +58,7 @@ impl<T: Default> PerNode<T> {
 /// What was deleted, or has expired, and was known here to be, does not come back.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
-    gone: PerNode<BTreeMap<String, Version>>,
+    gone: PerNode<BTreeMap<String, ItemVersion>>,
 }
 
 impl<M: Machine> Invariant<M> for NoResurrection {
@@ -104,10 +104,10 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 /// What a live node has held is held by all in the end, or something newer is.
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
-    held: PerNode<BTreeMap<String, Item>>,
+    held: PerNode<BTreeMap<String, ViewItem>>,
     /// The newest of each key that was to end, whoever held it, and whether or not that one has lost its memory since:
     /// what outlives it may have no name.
-    ending: BTreeMap<String, Item>,
+    ending: BTreeMap<String, ViewItem>,
 }
 
 impl<M: Machine> Invariant<M> for NoLostWrite {
@@ -124,7 +124,7 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
     fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let held = self.held.of(node);
         for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
-            let newer = |held: &BTreeMap<String, Item>| held.get(key).is_none_or(|old| old.version < item.version);
+            let newer = |held: &BTreeMap<String, ViewItem>| held.get(key).is_none_or(|old| old.version < item.version);
             if item.until.is_some() && newer(&self.ending) {
                 self.ending.insert(key.clone(), item.clone());
             }
@@ -143,11 +143,12 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
             let newest =
                 |key: &String| views.iter().filter_map(|view| view.items.get(key)).map(|item| item.version).max();
             for &(node, _) in &group {
-                let outdated = |key, item: &Item| {
+                let outdated = |key, item: &ViewItem| {
                     // What was newer answers for itself: it may be past its time by now.
-                    let newer =
-                        |held: &BTreeMap<String, Item>| held.get(key).is_some_and(|other| other.version > item.version);
-                    let ended = |other: &Item| other.version > item.version && other.is_past(cut);
+                    let newer = |held: &BTreeMap<String, ViewItem>| {
+                        held.get(key).is_some_and(|other| other.version > item.version)
+                    };
+                    let ended = |other: &ViewItem| other.version > item.version && other.is_past(cut);
                     self.held.0.iter().any(newer) || self.ending.get(key).is_some_and(ended)
                 };
                 let held = self.held.0.get(node.index()).into_iter().flatten();

@@ -134,7 +134,7 @@ fn until_each(
 /// Runs until everybody sees everybody, holds the same, and nobody has anything to tell.
 fn until_rest(cluster: &mut Cluster<Observed>, pulse: Pulse<'_>) -> Result<(), Restless> {
     let nodes = cluster.nodes().len();
-    let rest = cluster.limits().period;
+    let rest = cluster.expectations().period;
     loop {
         until_each(cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
         until_each(cluster, GLANCE, "fall silent", pulse, |node| node.node().hot_rumors() == 0)?;

@@ -9,8 +9,8 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::{Scenario, Write};
 use crate::address::Addr;
+use crate::coin::below;
 use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
-use crate::sim::below;
 
 /// Random choices, the same for one seed on every platform and in every version.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub struct Swarm {
     /// Within how long everything happens, in seconds: at least 5.
     pub seconds: u32,
     /// How far clocks may be off. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
-    /// allows where that is less ([`Limits::max_skew`](crate::Limits::max_skew)). Front ends do not know the machine: for
+    /// allows where that is less ([`Expectations::max_skew`](crate::Expectations::max_skew)). Front ends do not know the machine: for
     /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,

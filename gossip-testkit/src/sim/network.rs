@@ -8,8 +8,8 @@ use std::time::Duration;
 use gossip_core::Instant;
 use indexmap::IndexMap;
 
-use super::coin::{self, below, exponential, fold, mix};
 use crate::address::Addr;
+use crate::coin::{self, below, exponential, fold, mix};
 use crate::plan::{Fault, Links};
 
 /// How long datagrams are under way when nothing goes wrong: a fixed part and an exponential one.

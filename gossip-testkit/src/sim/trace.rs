@@ -5,7 +5,7 @@ use std::fmt;
 
 use gossip_core::Instant;
 
-use super::coin::mix;
+use crate::coin::mix;
 
 /// The trace of a run. Equal runs have equal hashes.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant, Node, PutOptions, Update};
 use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{
-    Addr, Checker, Cluster, Command, Counters, Dice, Fault, Links, Machine, Nodes, Note, Restart, Scenario, Swarm,
-    Version, View, Window, Workload, Write,
+    Addr, Checker, Cluster, Command, Counters, Dice, Fault, ItemVersion, Links, Machine, Nodes, Note, Restart,
+    Scenario, Swarm, View, Window, Workload, Write,
 };
 
 type Sim = Node<Addr>;
@@ -114,9 +114,9 @@ struct Seen {
 struct Watch {
     seen: Rc<Seen>,
     /// Large values that are to expire, by their versions.
-    large: BTreeSet<Version>,
+    large: BTreeSet<ItemVersion>,
     /// Who has held which.
-    held: BTreeSet<(Addr, Version)>,
+    held: BTreeSet<(Addr, ItemVersion)>,
 }
 
 impl Invariant<Sim> for Watch {

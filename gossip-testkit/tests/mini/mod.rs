@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use gossip_core::{Input, Instant};
 use gossip_testkit::{
-    Addr, Boot, Chance, Dice, Idle, Item, Limits, Machine, Membership, Note, Outgoing, Version, View, Workload,
+    Addr, Boot, Chance, Dice, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View,
+    ViewItem, Workload,
 };
 use siphasher::sip::SipHasher13;
 
@@ -320,13 +321,13 @@ impl Machine for Mini {
     type Event = u128;
     type Memory = Self;
 
-    fn limits(_config: &Config) -> Limits {
-        Limits {
+    fn expectations(_config: &Config) -> Expectations {
+        Expectations {
             max_datagram: BUDGET,
             period: PERIOD,
             max_skew: Duration::from_secs(5),
             idle: Some(Idle { datagrams: 6.5, bytes: 80.0 * f64::from(FANOUT as u32) }),
-            membership: Membership::None,
+            membership: MemberKnowledge::None,
             held_per_item: 1,
         }
     }
@@ -420,10 +421,10 @@ impl Machine for Mini {
 
     fn view(&self, cut: Instant) -> View {
         let item = |(key, held): (&Key, &Held)| {
-            let version = Version([held.version.0, held.version.1.into(), 0, 0, 0]);
+            let version = ItemVersion([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), Item { version, until, body, bound: false })
+            (format!("{}{}.{}", key.0 as char, key.1, key.2), ViewItem { version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }

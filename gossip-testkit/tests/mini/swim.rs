@@ -11,7 +11,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant, Status};
-use gossip_testkit::{Addr, Boot, Dice, Idle, Item, Limits, Machine, Membership, Note, Outgoing, View, Workload};
+use gossip_testkit::{
+    Addr, Boot, Dice, Expectations, Idle, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem, Workload,
+};
 
 use super::{checksum, take_u64};
 
@@ -207,13 +209,13 @@ impl Machine for Swim {
     type Event = Change;
     type Memory = Self;
 
-    fn limits(_config: &Option<Bug>) -> Limits {
-        Limits {
+    fn expectations(_config: &Option<Bug>) -> Expectations {
+        Expectations {
             max_datagram: BUDGET,
             period: PERIOD,
             max_skew: Duration::from_secs(5),
             idle: Some(Idle { datagrams: 2.5, bytes: 2.5 * BUDGET as f64 }),
-            membership: Membership::Detected,
+            membership: MemberKnowledge::Detected,
             held_per_item: 1,
         }
     }
@@ -286,8 +288,8 @@ impl Machine for Swim {
 
     fn view(&self, _cut: Instant) -> View {
         let item = |of: &Addr, record: &Record| {
-            let version = gossip_testkit::Version([record.incarnation, record.dead.into(), 0, 0, 0]);
-            (format!("member {of}"), Item::new(version, format!("boot {:x}", record.boot)))
+            let version = gossip_testkit::ItemVersion([record.incarnation, record.dead.into(), 0, 0, 0]);
+            (format!("member {of}"), ViewItem::new(version, format!("boot {:x}", record.boot)))
         };
         let records = self.others.iter().map(|(of, seen)| item(of, &seen.record));
         let opinions = self.others.iter().map(|(of, seen)| (*of, seen.status));

@@ -112,7 +112,7 @@ impl Idle {
         if self.keys == 0 {
             return;
         }
-        let (within, every) = (2 * cluster.limits().period, Duration::from_millis(1));
+        let (within, every) = (2 * cluster.expectations().period, Duration::from_millis(1));
         cluster.run_until(within, every, |cluster| cluster.get(0).is_some());
         for number in 0..self.keys {
             let command = Command::put(format!("key-{number:07}"), marked(number, VALUE));

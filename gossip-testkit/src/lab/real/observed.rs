@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gossip_core::{Config, Event, Input, Instant, Node, Snapshot, Status};
+use gossip_core::{Config, Input, Instant, Node, Snapshot};
 
 use crate::address::Addr;
-use crate::machine::{Boot, Limits, Machine, Note, Outgoing, View};
+use crate::machine::{Boot, Machine};
 use crate::node::Command;
+use crate::wrapper::Wrapper;
 
 /// What the values of an experiment begin with, so that they can be found in a datagram.
 pub(super) const MARK: &str = "\u{1}mark\u{2}:)\u{3}";
@@ -170,20 +171,26 @@ impl Replay<'_> {
     }
 }
 
-impl Machine for Observed {
+impl Wrapper for Observed {
+    type Inner = Node<Addr>;
     type Config = Setting;
-    type Command = Command;
-    type Event = Event<Addr>;
-    /// What the node leaves, and the bodies counted so far.
+    /// The node's memory, and the bodies counted so far.
     type Memory = (<Node<Addr> as Machine>::Memory, Option<u64>);
 
-    fn limits(setting: &Setting) -> Limits {
-        <Node<Addr> as Machine>::limits(&setting.config)
+    fn inner(&self) -> &Node<Addr> {
+        &self.node
+    }
+
+    fn inner_mut(&mut self) -> &mut Node<Addr> {
+        &mut self.node
+    }
+
+    fn inner_config(setting: &Setting) -> &Config {
+        &setting.config
     }
 
     fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
         let Boot { addr, id, nodes, seeds, seed, config, now } = *boot;
-        let inner = Boot { addr, id, nodes, seeds, seed, config: &config.config, now };
         let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
             addr,
             id,
@@ -195,11 +202,16 @@ impl Machine for Observed {
             calls: Vec::new(),
         });
         let bodies = memory.as_ref().map_or(config.count_bodies.then_some(0), |(_, bodies)| *bodies);
-        Self { node: Machine::boot(&inner, memory.map(|(memory, _)| memory)), bodies, log }
+        let node = Machine::boot(&boot.with_config(&config.config), memory.map(|(memory, _)| memory));
+        Self { node, bodies, log }
     }
 
     fn into_memory(self) -> Self::Memory {
         (self.node.into_memory(), self.bodies)
+    }
+
+    fn remembers(boot: &Boot<'_, Setting>, (memory, _): &Self::Memory) -> bool {
+        Node::remembers(&boot.with_config(&boot.config.config), memory)
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
@@ -218,49 +230,5 @@ impl Machine for Observed {
             _ => self.note(now, || Call::Tick),
         }
         Machine::handle(&mut self.node, now, input)
-    }
-
-    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
-        Machine::poll_transmit(&mut self.node, buffer)
-    }
-
-    fn poll_event(&mut self) -> Option<Event<Addr>> {
-        self.node.poll_event()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.node.poll_timeout()
-    }
-
-    fn clock(&self, now: Instant) -> Instant {
-        self.node.clock(now)
-    }
-
-    fn view(&self, cut: Instant) -> View {
-        self.node.view(cut)
-    }
-
-    fn fingerprint(&self, cut: Instant) -> u64 {
-        self.node.fingerprint(cut)
-    }
-
-    fn opinion(&self, of: Addr) -> Option<Status> {
-        self.node.opinion(of)
-    }
-
-    fn incarnation(&self) -> Option<u64> {
-        self.node.incarnation()
-    }
-
-    fn has_left(&self) -> bool {
-        self.node.has_left()
-    }
-
-    fn held(&self) -> Option<usize> {
-        self.node.held()
-    }
-
-    fn note(event: &Event<Addr>) -> Note {
-        <Node<Addr> as Machine>::note(event)
     }
 }

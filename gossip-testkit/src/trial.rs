@@ -1,0 +1,257 @@
+//! Runs a scenario once, shows every step to the invariants, and reports the first violation.
+//!
+//! Knows nothing of minimising, nor of how a failure is printed.
+
+use std::cell::Cell;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use gossip_core::Instant;
+
+use crate::address::Addr;
+use crate::coin::{below, fold};
+use crate::invariant::{Facts, Invariant, Maker, Violation, World};
+use crate::machine::{Expectations, Machine, Note, View};
+use crate::scenario::Scenario;
+use crate::sim::{Action, Counters, Datagram, Latency, Lost, Settings, Simulator, Step, Watch};
+
+/// Result of a run in which every invariant held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// A hash of everything that happened: equal runs have equal ones.
+    pub trace: u64,
+    /// Counts of what happened.
+    pub counters: Counters,
+    /// Time from the last write and the last fault that ends until everybody agreed.
+    pub converged_after: Duration,
+    /// The same in protocol periods, rounded up.
+    pub periods: u64,
+    /// Length of the run, in simulated time.
+    pub simulated: Duration,
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "converged after {} periods; {}", self.periods, self.counters)
+    }
+}
+
+/// Name of the invariant reported for a scenario that is rejected before it runs.
+pub(crate) const REFUSED: &str = "the scenario is one that makes sense";
+
+/// Result of one run, with what was to be kept of it.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Report, Found>,
+    pub(crate) lines: Vec<String>,
+    pub(crate) losses: Vec<Lost>,
+}
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) invariant: &'static str,
+    pub(crate) at: Duration,
+    pub(crate) violation: Violation,
+}
+
+/// Record that a run keeps besides its result.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Nothing,
+    Losses,
+    Lines(usize),
+}
+
+/// Settings of a run: the machines' configuration, the network's latency and the invariants.
+pub(crate) struct Trial<M: Machine> {
+    pub(crate) config: M::Config,
+    pub(crate) latency: Latency,
+    pub(crate) invariants: Vec<Maker<M>>,
+    /// Protocol periods to watch after all invariants are satisfied.
+    pub(crate) settle: u32,
+}
+
+impl<M: Machine> Trial<M> {
+    pub(crate) fn expectations(&self) -> Expectations {
+        M::expectations(&self.config)
+    }
+
+    /// Runs a scenario and observes it with fresh invariants.
+    pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
+        if let Err(message) = scenario.fits(&self.expectations()) {
+            let violation = Violation::new(message);
+            let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
+            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
+        }
+        let mut simulator = self.prepare(scenario);
+        match keep {
+            Keep::Nothing => {}
+            Keep::Losses => simulator.record_losses(),
+            Keep::Lines(lines) => simulator.trace.record(lines),
+        }
+        let limits = simulator.expectations().clone();
+        let mut observer = Observer {
+            invariants: self.invariants.iter().map(|make| make(&limits)).collect(),
+            views: Vec::new(),
+            found: None,
+        };
+        let result = self.watch(scenario, &mut simulator, &mut observer);
+        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses() }
+    }
+
+    /// Makes a simulator in which everything that the scenario says is planned.
+    fn prepare(&self, scenario: &Scenario<M::Command>) -> Simulator<M> {
+        let settings = Settings { seed: scenario.seed, latency: self.latency, keyed: true };
+        let mut simulator =
+            Simulator::new(self.config.clone(), scenario.nodes.clone(), scenario.seed_nodes(), &settings);
+        let period = simulator.expectations().period.as_micros() as u64;
+        for (number, fault) in (0..).zip(&scenario.plan.faults) {
+            simulator.plan_fault(number, fault);
+        }
+        for &node in &scenario.nodes {
+            let at = Instant::from_micros(below(fold([scenario.seed, u64::from(node.0), BOOT]), period));
+            simulator.plan(at, Action::Boot { node, memory: false });
+        }
+        for write in &scenario.writes {
+            let action = Action::Command { node: write.node, command: write.command.clone() };
+            simulator.plan(Instant::ORIGIN + write.at, action);
+        }
+        simulator
+    }
+
+    fn watch(
+        &self,
+        scenario: &Scenario<M::Command>,
+        simulator: &mut Simulator<M>,
+        observer: &mut Observer<M>,
+    ) -> Result<Report, Found> {
+        let period = simulator.expectations().period;
+        let planned = Instant::ORIGIN + scenario.quiet_at().max(period);
+        let mut facts = Facts {
+            plan: scenario.plan.clone(),
+            quiet: planned,
+            settled: None,
+            groups: Facts::groups(&scenario.nodes, &scenario.plan),
+            silent: Cell::new(false),
+        };
+        loop {
+            let until = simulator.now() + period;
+            while let Some(step) = simulator.step(until, observer) {
+                observer.after(&World { simulator, facts: &facts }, step);
+                if let Some(found) = observer.found.take() {
+                    return Err(found);
+                }
+            }
+            facts.quiet = planned.max(simulator.last_fault());
+            let world = World { simulator, facts: &facts };
+            observer.each(world.now(), |invariant| invariant.checkpoint(&world))?;
+            let (now, deadline) = (world.now(), world.deadline());
+            let dissatisfied = observer.invariants.iter().find(|invariant| !invariant.satisfied());
+            if let Some(invariant) = dissatisfied.filter(|_| now >= deadline + self.settle * period) {
+                let invariant = invariant.name();
+                let violation = Violation::new(format!("`{invariant}` is never satisfied, and has not said why"));
+                return Err(Found { invariant, at: now.since(Instant::ORIGIN), violation });
+            }
+            if now < facts.quiet || dissatisfied.is_some() {
+                facts.settled = None;
+                continue;
+            }
+            let settled = *facts.settled.get_or_insert(now);
+            if now.since(settled) >= self.settle * period {
+                let world = World { simulator, facts: &facts };
+                observer.each(now, |invariant| invariant.finished(&world))?;
+                simulator.counters.silences = facts.silent.get().into();
+                let converged_after = settled.since(facts.quiet);
+                return Ok(Report {
+                    trace: simulator.trace.hash(),
+                    counters: simulator.counters,
+                    converged_after,
+                    periods: converged_after.as_micros().div_ceil(period.as_micros()) as u64,
+                    simulated: now.since(Instant::ORIGIN),
+                });
+            }
+        }
+    }
+}
+
+/// Distinguishes the coin for a node's start from other coins.
+const BOOT: u64 = 0x626f_6f74;
+
+/// Shows a run to the invariants.
+struct Observer<M: Machine> {
+    invariants: Vec<Box<dyn Invariant<M>>>,
+    /// Per node what it held when it was last looked at, and the fingerprint of that.
+    views: Vec<(u64, View)>,
+    found: Option<Found>,
+}
+
+impl<M: Machine> Observer<M> {
+    fn each(
+        &mut self,
+        at: Instant,
+        mut ask: impl FnMut(&mut dyn Invariant<M>) -> Result<(), Violation>,
+    ) -> Result<(), Found> {
+        for invariant in &mut self.invariants {
+            ask(invariant.as_mut()).map_err(|violation| Found {
+                invariant: invariant.name(),
+                at: at.since(Instant::ORIGIN),
+                violation,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, result: Result<(), Found>) {
+        if let Err(found) = result {
+            self.found.get_or_insert(found);
+        }
+    }
+
+    fn after(&mut self, world: &World<'_, M>, step: Step) {
+        let Some(node) = step.touched else { return };
+        let Some(machine) = world.machine(node) else { return };
+        let at = world.now();
+        let mut result = self.each(at, |invariant| invariant.stepped(world, node));
+        let cut = world.cut_of(node);
+        let fingerprint = machine.fingerprint(cut);
+        let (before, _) = self.view(node);
+        if *before != fingerprint && result.is_ok() {
+            let after = machine.view(cut);
+            let before = std::mem::replace(self.view(node), (fingerprint, after.clone())).1;
+            result = self.each(at, |invariant| invariant.changed(world, node, &before, &after));
+        }
+        self.note(result);
+    }
+
+    fn view(&mut self, node: Addr) -> &mut (u64, View) {
+        if self.views.len() <= node.index() {
+            self.views.resize_with(node.index() + 1, Default::default);
+        }
+        &mut self.views[node.index()]
+    }
+}
+
+impl<M: Machine> Watch<M> for Observer<M> {
+    fn sent(&mut self, datagram: &Datagram<'_>) {
+        let result = self.each(Instant::ORIGIN + datagram.at, |invariant| invariant.sent(datagram));
+        self.note(result);
+    }
+
+    fn event(&mut self, at: Instant, node: Addr, event: &M::Event) {
+        if M::note(event) == Note::Forgot {
+            self.started(node, false);
+        }
+        let result = self.each(at, |invariant| invariant.event(at, node, event));
+        self.note(result);
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        if !memory {
+            *self.view(node) = Default::default();
+        }
+        for invariant in &mut self.invariants {
+            invariant.started(node, memory);
+        }
+    }
+}
