@@ -136,7 +136,7 @@ fn watching_begins_with_what_there_is_and_ends_well_when_the_node_leaves() {
     let (mut all, mut some) = (watch(&[]), watch(&["config/"]));
     let read = |child: &mut std::process::Child| BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut all_lines, mut some_lines) = (read(&mut all), read(&mut some));
-    let mut state = |lines: &mut std::io::Lines<BufReader<std::process::ChildStdout>>| -> Vec<Value> {
+    let state = |lines: &mut std::io::Lines<BufReader<std::process::ChildStdout>>| -> Vec<Value> {
         let told = lines.map(|line| json(&line.unwrap()));
         told.take_while(|told| told["event"] != "watching").collect()
     };
