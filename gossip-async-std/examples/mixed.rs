@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use gossip_tokio::core::Config;
+use gossip_tokio::gossip_core::Config;
 
 const EACH: usize = 2;
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seeds = vec![on_async_std[0].address()];
     }
 
-    // The handles are of no runtime: any executor can wait for them.
+    // The handles belong to no runtime: any executor can wait for them.
     on_tokio[0].put("from/tokio", b"hello")?;
     on_async_std[0].put("from/async-std", b"hello")?;
     async_std::task::block_on(async {

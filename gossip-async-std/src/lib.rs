@@ -1,7 +1,8 @@
-//! [`gossip-core`](core) on async-std: a node in one line.
+//! [`gossip-core`](gossip_core) on async-std: a node in one line.
 //!
-//! async-std is discontinued (RUSTSEC-2025-0052): this crate is for those who still run on it, and a new program
-//! should take its twin, `gossip-tokio`, which is the same but for the runtime.
+//! async-std is discontinued (RUSTSEC-2025-0052). Take this crate in a program that still runs on it, or on **smol**: it
+//! works there unchanged, since both runtimes share a reactor (`examples/smol.rs`). For a new program take its twin
+//! `gossip-tokio`, which differs only in the runtime.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,16 +14,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`bind`] makes a node with a UDP socket, [`over`] one with a [`Transport`] of your own; both give a [`Builder`],
-//! and that a [`Gossip`]: the handle of a node that runs until the last handle is dropped. [`core`] is the state
-//! machine inside, with its configuration, its events and its errors.
+//! [`bind`] makes a node with a UDP socket, [`over`] one with a [`Transport`] of your own. Both return a [`Builder`],
+//! which spawns a [`Gossip`]: the handle of a node that runs until the last handle is dropped. [`gossip_core`] is the
+//! state machine inside, with its configuration, events and errors.
 //!
-//! # What happens, and waiting for it
+//! # Events, and waiting for a condition
 //!
-//! [`Memory`] is a network inside the process, for tests and for examples such as these:
+//! [`Memory`] is a network inside the process, for tests and for examples such as this:
 //!
 //! ```
-//! use gossip_async_std::core::{Config, Event};
+//! use gossip_async_std::gossip_core::{Config, Event};
 //! use gossip_async_std::{Lagged, Network, over};
 //!
 //! # #[async_std::main]
@@ -51,16 +52,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Events`] is a `Stream`, too. No wait loses anything when it is dropped, so all of them may stand in a `select`.
+//! [`Events`] is also a `Stream`. Every wait is cancel-safe, so all of them may be used in a `select`.
 //!
 //! # A transport of your own
 //!
-//! Anything that carries datagrams, or something that can be cut into datagrams. This one loses every third:
+//! A transport is anything that carries datagrams, or bytes that can be cut into datagrams. This one loses every third:
 //!
 //! ```
 //! use std::io;
 //! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-//! use gossip_async_std::{Memory, Network, Transport, core::Config, over};
+//! use gossip_async_std::{Memory, Network, Transport, gossip_core::Config, over};
 //!
 //! struct Lossy(Memory, AtomicUsize);
 //!
@@ -89,16 +90,16 @@
 //!
 //! # Typed values, keys
 //!
-//! [`Typed`](core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
+//! [`Typed`](gossip_core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
 //! `gossip.inspect(|node| LIMIT.get(node))?`. With the feature `encryption`, `Builder::key` seals every datagram:
 //! `bind(address).key(std::fs::read_to_string("cluster.key")?.trim().parse()?)`.
 //!
 //! # When things go wrong
 //!
-//! A node outlives its network. Errors of the transport are counted ([`DriverStats`]) and survived, seeds are tried
-//! until one answers, and their names are resolved again. What ends a node's task, other than [`Gossip::stop`] and the
-//! end of the last handle, is told by [`Gossip::stopped`]. A slow reader of events loses the oldest of them and is
-//! told so; it never holds up the protocol. Spans and events of `tracing` carry the node's id.
+//! A node outlives its network. It counts errors of the transport ([`DriverStats`]) and goes on, tries seeds until one
+//! answers, and resolves their names again. [`Gossip::stopped`] reports whatever ends a node's task, other than
+//! [`Gossip::stop`] and the drop of the last handle. A slow reader of events loses the oldest and is told their number;
+//! it never delays the protocol. Spans and events of `tracing` carry the node's id.
 
 mod builder;
 mod clock;
@@ -121,7 +122,7 @@ pub use builder::{Bind, Builder, Over, bind, over};
 pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
 pub use events::Events;
 pub use gossip::Gossip;
-pub use gossip_core as core;
+pub use gossip_core;
 pub use memory::{Memory, Network};
 pub use runtime::Udp;
 pub use stats::{DriverStats, Stats};

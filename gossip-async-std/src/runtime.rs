@@ -1,5 +1,5 @@
-//! Everything that async-std is needed for: a socket, sleeping, spawning, resolving. The only file that differs from
-//! the twin crate's.
+//! The interface to async-std: sockets, sleeping, spawning, resolving. The only source file that differs from the tokio
+//! crate's.
 
 use std::future::Future;
 use std::io;
@@ -21,16 +21,16 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Binds a socket at the first of these addresses that is this machine's; port 0 is a free one.
+    /// Binds a socket to the first of these addresses that belongs to this machine; port 0 is a free one.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the system.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         Ok(Self { bound: socket.local_addr()?, socket })
     }
 
-    /// What it is bound to, with the port that the system chose.
+    /// Returns the bound address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.bound
     }
@@ -40,7 +40,7 @@ impl Transport for Udp {
     type Address = SocketAddr;
 
     fn send(&self, to: &SocketAddr, payload: &[u8]) -> io::Result<()> {
-        // Sends when it is first polled, or would block.
+        // One poll sends the datagram, or finds that sending would block.
         let sent = self.socket.send_to(payload, to_wire(self.bound, *to)).now_or_never();
         sent.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into())).map(drop)
     }

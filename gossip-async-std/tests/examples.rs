@@ -21,3 +21,11 @@ fn mixed_is_one_cluster() {
     assert!(output.status.success(), "{failed}");
     assert_eq!(said.matches("sees 4 members").count(), 4, "{said}");
 }
+
+#[test]
+fn nodes_run_inside_smol() {
+    let output = example("smol");
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{failed}");
+    assert_eq!(said, "second has read: hello from smol\n");
+}

@@ -10,7 +10,7 @@ use common::harness::{Adapter, Loopback, Running};
 use gossip_testkit::suite::{self, Error, Harness};
 use other::harness as tokio;
 
-use common::gossip::core::{Config, Member};
+use common::gossip::gossip_core::{Config, Member};
 
 enum Either {
     AsyncStd(Running<Loopback>),

@@ -1,4 +1,5 @@
-//! What sealing costs: what a node takes to say a datagram that is nearly full, and to hear one, sealed and plain.
+//! Cost of sealing: time that a node takes to send a datagram that is nearly full, and to receive one, sealed and
+//! plain.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gossip_core::{Config, Input, Instant, Key, Keyring, Node, NodeId};
@@ -19,7 +20,7 @@ fn node(at: u32, sealed: bool) -> Node<u32> {
     node
 }
 
-/// Two that know each other.
+/// Two nodes that know each other.
 fn pair(sealed: bool) -> [Node<u32>; 2] {
     let mut nodes = [node(0, sealed), node(1, sealed)];
     let mut now = NOW;
@@ -46,7 +47,7 @@ fn datagrams(criterion: &mut Criterion) {
         let [mut one, mut other] = pair(sealed);
         let now = one.clock(NOW);
         let mut buffer = [0; 1_200];
-        // Nearly the largest value that travels whole, so that the datagram is nearly full.
+        // Nearly the largest value that is sent whole, so that the datagram is nearly full.
         let value = [1; 1_000];
         let said = RefCell::new((&mut one, [0; 1_200]));
         let prepare = || {

@@ -1,6 +1,6 @@
-//! What a node spends: on a ping, on a datagram of updates, on a tick, on what it sends and writes, on anti-entropy.
+//! Time that a node spends on a ping, on a datagram of updates, on a tick, on sending and writing, on anti-entropy.
 //!
-//! Where the number of members should make no difference it is in the name: compare the lines.
+//! If the number of members should make no difference, it is in the name: compare the lines.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -12,7 +12,7 @@ use common::Scene;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gossip_core::TrafficClass;
 
-/// Runs `measured` so often, each time on what `prepare` has made ready; how long that alone took.
+/// Runs `measured` repeatedly, each time on the result of `prepare`. Returns the time of `measured` only.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
 fn timed<T>(
     iterations: u64,
@@ -83,7 +83,7 @@ fn decode(criterion: &mut Criterion) {
     });
 }
 
-/// A tenth of a second passes and whatever is due is done; nothing is hot.
+/// A tenth of a second passes, and the node does what is due; nothing is hot.
 fn tick(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tick");
     for members in [10, 10_000] {
@@ -97,7 +97,7 @@ fn tick(criterion: &mut Criterion) {
     }
 }
 
-/// A datagram is filled with what is hot and written.
+/// A datagram is filled with hot rumors and written.
 fn transmit(criterion: &mut Criterion) {
     let mut scene = Scene::new(100, 0);
     let mut name = 0_u64;
@@ -135,10 +135,10 @@ fn put(criterion: &mut Criterion) {
     }
 }
 
-/// A sketch is subtracted from one's own, decoded and answered; both hold 10,000 items and differ in so many.
+/// A sketch is subtracted from the node's own, decoded and answered. Both replicas hold 10,000 items.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
 fn sketch(criterion: &mut Criterion) {
-    // The same one is not answered for ever, nor very often: after ten seconds everything is made anew.
+    // The same sketch is not answered for ever, nor often: after ten seconds everything is made anew.
     const ANSWERS: u64 = 100;
     let mut group = criterion.benchmark_group("sketch");
     group.sample_size(10).warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_millis(100));

@@ -40,11 +40,11 @@ fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) 
         node.join(now(), [seed]);
     }
     while done.load(Ordering::Relaxed) < NODES {
-        // 1. Send what the node has to send. A datagram that is not sent is a datagram lost: the node expects that.
+        // 1. Send the node's datagrams. A datagram that cannot be sent is a lost datagram, which the node expects.
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             let _ = socket.send_to(&buffer[..transmit.len], transmit.to);
         }
-        // 2. Learn what has happened.
+        // 2. Read the node's events.
         while let Some(event) = node.poll_event() {
             match event {
                 Event::Member { member, .. } => println!("{number}: {} is {}", member.id, member.status),
@@ -55,10 +55,10 @@ fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) 
                 _ => {}
             }
         }
-        // 3. Wait for a datagram, but not beyond the node's deadline. (And no longer than `done` may go unseen.)
+        // 3. Wait for a datagram, but not beyond the node's deadline. (And look at `done` now and then.)
         let wait = node.poll_timeout().map_or(Duration::MAX, |deadline| deadline.since(now()));
         socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(50))))?;
-        // 4. Hand it to the node, or tell it that time has passed. What it refuses, it has counted.
+        // 4. Hand it to the node, or report that time has passed. The node has counted a datagram that it refuses.
         let _ = match socket.recv_from(&mut buffer) {
             Ok((length, from)) => {
                 let payload = &buffer[..length];

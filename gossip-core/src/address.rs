@@ -1,4 +1,4 @@
-//! Where a node is, in whatever terms the transport uses.
+//! Addresses, in the terms of the transport.
 
 use core::fmt::Debug;
 use core::hash::Hash;
@@ -6,13 +6,13 @@ use core::hash::Hash;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The longest encoding of an address that a node accepts as its own, in bytes.
+/// Longest encoding of an address that a node accepts as its own, in bytes.
 pub const MAX_ADDRESS: usize = 128;
 
-/// What a transport sends to: a socket address, a path, a peer number.
+/// A destination that a transport can send to: a socket address, a path, a peer number.
 ///
-/// Implemented for every type that has the bounds. An address must survive encoding: what a peer decodes is what it
-/// answers to. (The scope id of a link-local IPv6 address does not.)
+/// Implemented for every type that has the bounds. An address must survive encoding: peers answer to what they decode.
+/// (The scope id of a link-local IPv6 address is not encoded, so such an address does not survive.)
 pub trait Address: Clone + Eq + Hash + Debug + Serialize + DeserializeOwned {}
 
 impl<T: Clone + Eq + Hash + Debug + Serialize + DeserializeOwned> Address for T {}

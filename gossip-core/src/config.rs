@@ -1,7 +1,7 @@
-//! Everything that can be chosen, one struct per mechanism. Knows no mechanism.
+//! Settings of a node, one struct per mechanism. Knows no mechanism.
 //!
-//! Start from a preset and change what you must; [`Node::new`](crate::Node::new) refuses what cannot work, naming the
-//! field, the value and the bound. A file may name a preset and overlay part of it:
+//! Start from a preset and change what you need. [`Node::new`](crate::Node::new) refuses a value that cannot work; the
+//! error names the field, the value and the bound. A file may name a preset and replace part of it:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -28,41 +28,41 @@ use overlay::{Overlay, settings};
 
 pub(crate) const MIN_DATAGRAM: usize = 512;
 
-/// Who asks and who tells when two nodes meet (Demers et al., section 1.3).
+/// Direction of an exchange between two nodes (Demers et al., section 1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exchange {
     /// The caller sends what it has.
     Push,
-    /// The caller asks for what the other has.
+    /// The caller asks for what its peer has.
     Pull,
     /// Both.
     PushPull,
 }
 
 impl Exchange {
-    /// Whether the caller sends what it has.
+    /// Returns true if the caller sends what it has.
     pub const fn pushes(self) -> bool {
         matches!(self, Self::Push | Self::PushPull)
     }
 
-    /// Whether the caller asks for what the other has.
+    /// Returns true if the caller asks for what its peer has.
     pub const fn pulls(self) -> bool {
         matches!(self, Self::Pull | Self::PushPull)
     }
 }
 
-/// Whether the receiver of a rumor says if it knew it already.
+/// Answers to a rumor: with or without a report that it was known already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
-    /// It does; only contacts that were useless count towards the loss of interest.
+    /// The receiver reports it. Only contacts with a receiver that knew the rumor count towards the loss of interest.
     Feedback,
-    /// It does not; every contact counts.
+    /// The receiver does not report it. Every contact counts.
     Blind,
 }
 
-/// How a node loses interest in a rumor.
+/// Rule by which a node loses interest in a rumor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossOfInterest {
@@ -72,29 +72,29 @@ pub enum LossOfInterest {
     Coin,
 }
 
-/// Where the member list comes from.
+/// Source of the member list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Membership {
-    /// From the failure detector: nodes find out by themselves who is there.
+    /// The failure detector: nodes discover each other.
     Probed,
-    /// From the application, by [`Node::set_peers`](crate::Node::set_peers): no failure detector runs.
+    /// The application, through [`Node::set_peers`](crate::Node::set_peers). No failure detector runs.
     Given,
 }
 
 settings! {
-    /// All settings of a node. Nodes of a cluster may differ in everything but [`label`](Self::label) and
+    /// All settings of a node. Nodes of a cluster may differ in every setting except [`label`](Self::label) and
     /// [`max_datagram`](Self::max_datagram).
     Config / ConfigOverlay {
         /// The cluster's name. Datagrams of another cluster are refused.
         label: String,
         /// The largest datagram sent or admitted, in bytes: at least 512 and the same in the whole cluster.
         max_datagram: usize,
-        /// Where the member list comes from.
+        /// Source of the member list.
         membership: Membership,
         /// The failure detector.
         probe: Probe,
-        /// How the dead and the seeds are tried again.
+        /// Retries of dead members and of seeds.
         healing: Healing,
         /// Direct mail.
         mail: Mail,
@@ -102,9 +102,9 @@ settings! {
         rumor: Policy,
         /// Anti-entropy.
         anti_entropy: AntiEntropy,
-        /// How long things are kept.
+        /// Times for which things are kept.
         lifetimes: Lifetimes,
-        /// What a node holds at most.
+        /// Upper bounds on what a node holds.
         limits: Limits,
     }
 }
@@ -112,43 +112,47 @@ settings! {
 settings! {
     /// The failure detector: SWIM with Lifeguard.
     Probe / ProbeOverlay {
-        /// The protocol period: one member is probed in each.
+        /// Protocol period: one member is probed in each.
         period: Duration,
-        /// How long a ping waits for its ack before others are asked to try; less than `period`.
+        /// Time that a ping waits for its ack before other members are asked to ping; less than `period`.
         timeout: Duration,
-        /// How many others are asked (`k` in SWIM, section 4.1).
+        /// Number of times that a ping is repeated within its period while nobody answers, at most 31: a lost datagram makes no
+        /// suspicion then. The pauses follow measured round trips. 0: never, as in SWIM's paper.
+        repeat: u32,
+        /// Number of members asked to ping (`k` in SWIM, section 4.1).
         indirect: u32,
-        /// The shortest suspicion, in units of `max(1, log10 n)` periods (`α` in Lifeguard).
+        /// Shortest suspicion, in units of `max(1, log10 n)` periods (`α` in Lifeguard).
         alpha: u32,
-        /// The longest suspicion, in units of the shortest (`β` in Lifeguard).
+        /// Longest suspicion, in units of the shortest (`β` in Lifeguard).
         beta: u32,
-        /// How many independent confirmations bring a suspicion from the longest to the shortest (`K`, at most 8).
+        /// Number of independent confirmations that shorten a suspicion from the longest to the shortest (`K`, at most
+        /// 8).
         confirmations: u32,
-        /// The largest value of the local health multiplier; 0 switches it off.
+        /// Largest value of the local health multiplier; 0 switches it off.
         max_health: u32,
-        /// Whether a suspect is told of the suspicion (Lifeguard's buddy system): with every ping, whenever it speaks, and
-        /// by its accusers before the suspicion ends.
+        /// Tells a suspect about the suspicion (Lifeguard's buddy system): with every ping, whenever it sends
+        /// something, and from its accusers before the suspicion ends.
         buddy: bool,
-        /// Whether a ping-req is answered with a nack when its target stays silent.
+        /// Answers a ping-req with a nack if its target stays silent.
         nack: bool,
-        /// Whether periods begin at random, so that nodes do not probe in step; if not, at multiples of the period, as
-        /// in SWIM's analysis.
+        /// Begins periods at a random time, so that nodes do not probe in step. If false, they begin at multiples of
+        /// the period, as in SWIM's analysis.
         random_phase: bool,
     }
 }
 
 settings! {
-    /// How members that died and seeds that are not members are tried again, so that partitions heal.
+    /// Retries of members that died and of seeds that are not members, so that partitions heal.
     Healing / HealingOverlay {
-        /// How often one dead member or seed may be contacted.
+        /// Time between two contacts of one dead member or seed.
         interval: Duration,
     }
 }
 
 settings! {
-    /// Direct mail (Demers et al., section 1.2): at once, best effort.
+    /// Direct mail (Demers et al., section 1.2): sent at once, best effort.
     Mail / MailOverlay {
-        /// To how many random peers an update is mailed where it is born: 0 to 32.
+        /// Number of random peers to which the author of an update mails it: 0 to 32.
         fanout: u32,
     }
 }
@@ -156,60 +160,62 @@ settings! {
 settings! {
     /// Rumor mongering (Demers et al., section 1.4).
     Policy / PolicyOverlay {
-        /// Who asks and who tells.
+        /// Direction in which rumors travel.
         exchange: Exchange,
-        /// Whether contacts are answered.
+        /// Answers to a rumor.
         response: Response,
-        /// How interest is lost.
+        /// Rule by which interest is lost.
         loss_of_interest: LossOfInterest,
-        /// How many contacts in a row (counter), or with which inverse probability (coin); 1 to 255.
+        /// Parameter of that rule, 1 to 255: contacts in a row (counter), or inverse probability (coin).
         k: u32,
-        /// To how many random peers a rumor goes in a round; 1 to 32.
+        /// Number of random peers to which a rumor is sent in a round: 1 to 32.
         fanout: u32,
-        /// The time between rounds.
+        /// Time between rounds.
         interval: Duration,
-        /// How long after it was learned an update goes on for the first time.
+        /// Time between learning an update and relaying it for the first time.
         relay_delay: Duration,
-        /// A rumor is sent at most `lambda · ⌈ln(n + 1)⌉` times, whatever was answered (`λ` in SWIM, section 4.1).
+        /// Bound on sends: a rumor is sent at most `lambda · ⌈ln(n + 1)⌉` times, whatever was answered (`λ` in SWIM,
+        /// section 4.1).
         lambda: u32,
-        /// Whether only the smaller of two counters moves when both sides knew (push-pull only).
+        /// Moves only the smaller of two counters if both sides knew the rumor (push-pull only).
         minimization: bool,
-        /// Updates whose encoding is larger are offered by hash after their first round, in bytes. Where very many are
-        /// hot, smaller ones are as well.
+        /// Size in bytes above which updates are offered by hash after their first round. Smaller ones are offered as
+        /// well when very many are hot.
         offer_above: usize,
     }
 }
 
 settings! {
-    /// Anti-entropy (Demers et al., section 1.3): repairs whatever was lost.
+    /// Anti-entropy (Demers et al., section 1.3): repairs every loss.
     AntiEntropy / AntiEntropyOverlay {
-        /// Who asks and who tells.
+        /// Direction of an exchange.
         exchange: Exchange,
-        /// How often this node starts an exchange with one random peer; for a short while after its start, and after a
-        /// partition, sooner.
+        /// Time between exchanges that this node starts, each with one random peer. They follow sooner for a short
+        /// while after a start and after a partition.
         interval: Duration,
     }
 }
 
 settings! {
-    /// How long things are kept.
+    /// Times for which things are kept.
     Lifetimes / LifetimesOverlay {
-        /// How long a broadcast is carried.
+        /// Time for which a broadcast is carried.
         broadcast: Duration,
-        /// How long a death certificate is kept (`τ` in Demers et al., section 2.1). A node that nobody has answered for
-        /// longer forgets what it had learned before, also where its only peer was away: choose it longer than that.
+        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1). A node that has had no
+        /// answer for longer forgets what it had learned before, also if its only peer was away. Choose more than the
+        /// longest absence.
         certificate: Duration,
-        /// After how long a death certificate shrinks to a hash (`τ1`).
+        /// Age at which a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
-        /// How long a dead or departed member is remembered.
+        /// Time for which a dead or departed member is remembered.
         reap_after: Duration,
-        /// How far ahead of this node's clock a stamp may be; what is further ahead is refused.
+        /// Bound on how far a stamp may be ahead of this node's clock. A stamp further ahead is refused.
         max_ahead: Duration,
     }
 }
 
 settings! {
-    /// What a node holds at most. What does not fit is refused and counted.
+    /// Upper bounds on what a node holds. What does not fit is refused and counted.
     Limits / LimitsOverlay {
         /// Member records.
         members: usize,
@@ -217,32 +223,32 @@ settings! {
         entries: usize,
         /// Bytes of their values and payloads.
         bytes: usize,
-        /// What one member may have of `entries` and of `bytes`, in percent: one that writes without end leaves room for
-        /// the others.
+        /// Share of `entries` and of `bytes` that one member may take, in percent: a member that writes without end
+        /// leaves room for the others.
         share: u32,
         /// Owned entries kept for members that are not known yet.
         parked: usize,
-        /// Updates, ranges and the like that are looked at in one datagram: at least a sixteenth of `max_datagram`, which
-        /// no honest one exceeds.
+        /// Updates, ranges and other items processed in one datagram. At least a sixteenth of `max_datagram`, which no
+        /// honest datagram exceeds.
         work: usize,
         /// Hot rumors.
         hot: usize,
-        /// Messages that wait to be sent, per class.
+        /// Messages waiting to be sent, per class.
         outbox: usize,
-        /// Broadcasts that wait for the application.
+        /// Broadcasts waiting for the application.
         undelivered: usize,
-        /// The largest value of an entry, in bytes; at most 64 MiB, and best the same in the whole cluster: one that
-        /// is larger is refused here even if others hold it. What does not fit a datagram is fetched in parts.
+        /// Largest value of an entry, in bytes; at most 64 MiB. Best the same in the whole cluster: a larger value is
+        /// refused here even if others hold it. A value that does not fit a datagram is fetched in parts.
         max_value: usize,
-        /// Values being fetched in parts, those that wait for their turn included.
+        /// Values being fetched in parts, including those that wait for their turn.
         transfers: usize,
-        /// Bytes of half-fetched values, at least `max_value`.
+        /// Bytes of partly fetched values; at least `max_value`.
         transfer_bytes: usize,
     }
 }
 
 impl Config {
-    /// For a local network: round trips of a millisecond, up to thousands of nodes.
+    /// Preset for a local network: round trips of a millisecond, up to thousands of nodes.
     pub fn lan() -> Self {
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
         Self {
@@ -252,6 +258,7 @@ impl Config {
             probe: Probe {
                 period: second,
                 timeout: Duration::from_millis(500),
+                repeat: 16,
                 indirect: 3,
                 alpha: 2,
                 beta: 6,
@@ -300,7 +307,7 @@ impl Config {
         }
     }
 
-    /// For one machine: every interval and time-out a fifth of [`lan`](Self::lan)'s.
+    /// Preset for one machine: every interval and timeout is a fifth of [`lan`](Self::lan)'s.
     pub fn local() -> Self {
         let mut config = Self::lan();
         config.probe.period = Duration::from_millis(200);
@@ -312,7 +319,7 @@ impl Config {
         config
     }
 
-    /// For the internet: round trips of hundreds of milliseconds.
+    /// Preset for the internet: round trips of hundreds of milliseconds.
     pub fn wan() -> Self {
         let mut config = Self::lan();
         config.probe.period = Duration::from_secs(5);
@@ -351,7 +358,7 @@ enum Preset {
     Wan,
 }
 
-/// A `preset` (`"lan"` if none is named) and what is to be different.
+/// Reads a `preset` (`"lan"` if none is named) and the settings that differ from it.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut document = ConfigOverlay::deserialize(deserializer)?;

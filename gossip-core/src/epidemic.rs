@@ -1,6 +1,7 @@
-//! How updates travel: direct mail, rumor mongering, anti-entropy (Demers et al., sections 1.2 to 1.4).
+//! The three mechanisms that spread updates: direct mail, rumor mongering, anti-entropy (Demers et al., sections 1.2 to
+//! 1.4).
 //!
-//! Each takes the replica and the outbox; none knows the node, nor what an update means.
+//! Each receives the replica and the outbox. None knows the node or the meaning of an update.
 
 pub(crate) mod anti_entropy;
 mod bucket;

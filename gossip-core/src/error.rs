@@ -1,74 +1,74 @@
-//! Errors, sorted by who is at fault: the peer's bytes, the caller, the configuration.
+//! Errors, sorted by blame: the peer's bytes, the caller, the configuration.
 
 use alloc::string::String;
 use core::fmt;
 
 use serde::Serialize;
 
-/// The peer's bytes are at fault (or somebody between). The datagram was refused whole: nothing changed but a counter.
+/// A fault in received bytes, by the peer or on the way. The whole datagram was refused; nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatagramError {
     /// Too short to be a datagram.
-    #[error("{length} bytes are no datagram, the shortest has {shortest}")]
+    #[error("a datagram of {length} bytes is shorter than the minimum, {shortest}")]
     TooShort {
         /// Bytes received.
         length: usize,
-        /// Header and trailer alone.
+        /// Length of header and trailer alone.
         shortest: usize,
     },
     /// Longer than the cluster's `max_datagram`.
-    #[error("{length} bytes are more than the cluster's datagrams have, {longest}")]
+    #[error("a datagram of {length} bytes is longer than the cluster's `max_datagram`, {longest}")]
     TooLong {
         /// Bytes received.
         length: usize,
-        /// The configured bound.
+        /// Configured bound.
         longest: usize,
     },
     /// Another version of the wire format.
-    #[error("wire format {found}, this node speaks {spoken}")]
+    #[error("wire format version {found}, this node speaks version {spoken}")]
     Version {
-        /// What the datagram says.
+        /// Version in the datagram.
         found: u8,
-        /// What this node speaks.
+        /// Version that this node speaks.
         spoken: u8,
     },
     /// Another cluster's label.
-    #[error("another cluster's datagram")]
+    #[error("the datagram carries another cluster's label")]
     ForeignLabel,
     /// Sealed with a key that this node does not have, or plain where a key is set.
-    #[error("key {key} is not accepted here")]
+    #[error("key id {key} is not accepted here")]
     Key {
-        /// The key id in the header; 0 is plain.
+        /// Key id in the header; 0 is plain text.
         key: u8,
     },
     /// The trailer does not belong to these bytes: damaged, cut or forged.
     #[error("the integrity trailer does not match")]
     Integrity,
-    /// Its sender is not [admitted](crate::Node::set_admission).
-    #[error("its sender is not admitted here")]
+    /// The sender is not [admitted](crate::Node::set_admission).
+    #[error("the sender is not admitted here")]
     NotAdmitted,
-    /// What it says may have been forgotten since: a recording that is played back, or a sender whose clock stands far
-    /// behind.
-    #[error("{age:?} old by its sender's clock, at most {oldest:?} are admitted")]
+    /// The datagram is so old that its content may have been forgotten since: a replayed recording, or a sender whose
+    /// clock is far behind.
+    #[error("the datagram is {age:?} old by its sender's clock, at most {oldest:?} is accepted")]
     TooOld {
-        /// By this node's clock.
+        /// Age by this node's clock.
         age: core::time::Duration,
-        /// Half of `lifetimes.reap_after` or of `lifetimes.certificate`, whichever is shorter.
+        /// Bound: half of `lifetimes.reap_after` or of `lifetimes.certificate`, whichever is shorter.
         oldest: core::time::Duration,
     },
-    /// Whole, but not a sequence of messages.
+    /// The frame is intact, but its content is not a sequence of messages.
     #[error("malformed message at byte {offset}")]
     Malformed {
-        /// Where the message that could not be read begins.
+        /// Position at which the unreadable message begins.
         offset: usize,
     },
-    /// This node has left the cluster and listens no more.
+    /// This node has left the cluster and accepts nothing.
     #[error("this node has left")]
     Left,
 }
 
-/// What a node may have reached the end of: see [`Limits`](crate::Limits).
+/// A bound that a node has reached: see [`Limits`](crate::Limits).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -79,7 +79,7 @@ pub enum Bound {
     Entries,
     /// `limits.bytes`.
     Bytes,
-    /// `limits.share`, of either.
+    /// `limits.share`, of entries or of bytes.
     Share,
 }
 
@@ -94,42 +94,42 @@ impl fmt::Display for Bound {
     }
 }
 
-/// The caller is at fault: the write was refused, nothing changed.
+/// A fault of the caller: the write was refused, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The name is too long.
-    #[error("a name of {length} bytes, at most {longest} are admitted")]
+    #[error("the name has {length} bytes, at most {longest} are accepted")]
     NameTooLong {
-        /// Its length in bytes.
+        /// Length of the name in bytes.
         length: usize,
-        /// The bound.
+        /// Bound.
         longest: usize,
     },
     /// The value, or the payload of a broadcast, is too large.
-    #[error("a value of {size} bytes, at most {largest} are admitted")]
+    #[error("the value has {size} bytes, at most {largest} are accepted")]
     TooLarge {
-        /// Its size in bytes.
+        /// Size in bytes.
         size: usize,
-        /// The bound: `limits.max_value`; for a broadcast what fits a datagram.
+        /// Bound: `limits.max_value`; for a broadcast, the room in a datagram.
         largest: usize,
     },
-    /// A time to live that has passed before anybody can learn the value.
-    #[error("a time to live of {given:?}, at least {shortest:?} is needed")]
+    /// The time to live would end before another member can learn the value.
+    #[error("the time to live is {given:?}, at least {shortest:?} is needed")]
     TooShortLived {
-        /// What was asked for.
+        /// Requested time to live.
         given: core::time::Duration,
-        /// The bound.
+        /// Bound.
         shortest: core::time::Duration,
     },
-    /// The node holds as much as it may, or as much of this member's as it may.
-    #[error("the node is full: {bound} is {limit}, {held} are held")]
+    /// The node has reached a bound on what it holds, in total or for this member.
+    #[error("the node is full: it holds {held}, `{bound}` is {limit}")]
     Full {
-        /// What there is no more room in.
+        /// Bound that was reached.
         bound: Bound,
         /// Items or bytes held.
         held: usize,
-        /// How many may be.
+        /// Largest permitted number.
         limit: usize,
     },
     /// The node has left the cluster.
@@ -137,16 +137,16 @@ pub enum WriteError {
     Left,
 }
 
-/// The caller is at fault: a typed value was not written, nothing changed.
+/// A fault of the caller: a typed value was not written, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TypedError {
     /// The value has no encoding.
     #[error("the value of {name:?} cannot be encoded: {reason}")]
     Encode {
-        /// The entry's name.
+        /// Name of the entry.
         name: &'static str,
-        /// Why, in postcard's words.
+        /// Reason, in postcard's words.
         reason: String,
     },
     /// The node refused to write it.
@@ -154,71 +154,71 @@ pub enum TypedError {
     Write(#[from] WriteError),
 }
 
-/// Whoever wrote the entry is at fault: its bytes are no value of the type that is expected.
+/// A fault of the entry's author: the bytes do not encode a value of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {length} bytes of {name:?} are not of the type that is expected: {reason}")]
+#[error("the {length} bytes of {name:?} do not encode the expected type: {reason}")]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// The entry's name; with a prefix, that.
+    /// Name of the entry, or the prefix that was asked for.
     pub name: &'static str,
-    /// How many bytes it has.
+    /// Length of the value in bytes.
     pub length: usize,
-    /// What is wrong with them.
+    /// Reason, in postcard's words.
     pub reason: String,
 }
 
-/// The caller, or whatever kept the snapshot, is at fault: nothing was restored, nothing changed.
+/// A fault of the caller, or of the storage that kept the snapshot: nothing was restored, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The snapshot is older than death certificates become: what is deleted by now might come back from it.
-    #[error("the snapshot is {age:?} old, at most {oldest:?} are admitted")]
+    /// The snapshot is older than death certificates become: entries deleted since might come back from it.
+    #[error("the snapshot is {age:?} old, at most {oldest:?} is accepted")]
     TooOld {
-        /// How old it is.
+        /// Age of the snapshot.
         age: core::time::Duration,
-        /// `lifetimes.certificate`.
+        /// Bound: `lifetimes.certificate`.
         oldest: core::time::Duration,
     },
-    /// By the clock of now, the snapshot is yet to be taken: stamps that follow it would be refused everywhere.
-    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} are admitted")]
+    /// The snapshot is ahead of the clock: all members would refuse stamps that follow it.
+    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} is accepted")]
     FromTheFuture {
-        /// By how much.
+        /// Time by which it is ahead.
         ahead: core::time::Duration,
-        /// The bound.
+        /// Bound.
         furthest: core::time::Duration,
     },
     /// The snapshot was taken in another cluster.
-    #[error("a snapshot of another cluster, {label:?}")]
+    #[error("the snapshot is of another cluster, {label:?}")]
     ForeignLabel {
-        /// That cluster's label.
+        /// Label of that cluster.
         label: String,
     },
 }
 
-/// The configuration is at fault: no node was made.
+/// A fault in the configuration: no node was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A value that cannot work.
     #[error("{field} is {value}, it must be {bound}")]
     OutOfBounds {
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// Its value.
+        /// Value of the field.
         value: String,
-        /// What would be accepted.
+        /// Accepted values.
         bound: String,
     },
-    /// The node's address is longer than every datagram has room for.
-    #[error("the address takes {length} bytes, at most {longest} are admitted")]
+    /// The node's address is too long: every datagram must have room for it.
+    #[error("the address takes {length} bytes, at most {longest} are accepted")]
     AddressTooLong {
-        /// Its encoded length.
+        /// Encoded length in bytes.
         length: usize,
-        /// The bound.
+        /// Bound.
         longest: usize,
     },
-    /// The node's address does not survive encoding: peers would answer to another one.
-    #[error("the address {address} does not survive encoding")]
+    /// The node's address does not survive encoding: peers would answer to another address.
+    #[error("the address {address} changes when it is encoded and decoded")]
     AddressChanges {
         /// The address.
         address: String,

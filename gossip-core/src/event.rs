@@ -1,4 +1,4 @@
-//! What the application is told, and what it sees.
+//! Events for the application, and the types in them.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -16,13 +16,13 @@ use crate::update::Stamp;
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It is there.
+    /// It answers.
     Alive,
-    /// It did not answer; unless it refutes that in time, it will be declared dead.
+    /// It did not answer. It will be declared dead unless it refutes the suspicion in time.
     Suspect,
     /// It was declared dead.
     Dead,
-    /// It said goodbye.
+    /// It left on purpose.
     Left,
 }
 
@@ -41,15 +41,15 @@ impl fmt::Display for Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Member<A> {
-    /// Who.
+    /// Identity.
     pub id: NodeId,
-    /// Where.
+    /// Address.
     pub address: A,
-    /// How it seems to be.
+    /// Status in the view of this node.
     pub status: Status,
-    /// How often it has said so: its start in microseconds, raised by every refutation.
+    /// Number of its latest claim to be alive: its start in microseconds, raised by every refutation.
     pub incarnation: u64,
-    /// When it started, by its own clock.
+    /// Time of its start, by its own clock.
     pub boot: Instant,
 }
 
@@ -57,93 +57,94 @@ pub struct Member<A> {
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BroadcastId(pub Stamp);
 
-/// What became of an entry.
+/// Change of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Change {
-    /// It has this value now.
+    /// It has a new value.
     Written {
-        /// The value.
+        /// New value.
         value: Arc<[u8]>,
-        /// When and by whom it was written.
+        /// Time and author of the write.
         stamp: Stamp,
     },
-    /// It is gone: deleted, expired, or its owner is.
+    /// It is gone: it was deleted, it expired, or its owner is gone.
     Gone,
 }
 
-/// What has changed. States, not verbs: an application that polls late sees the latest, at most one event per member
-/// and per entry.
+/// A change that the application can observe. Events are states: an application that polls late receives only the
+/// latest state, at most one event per member and per entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Event<A> {
     /// A member joined, was suspected, recovered, died, left, or moved.
     Member {
-        /// What the last event said of it; none if it is new.
+        /// Status in the previous event about this member; none if it is new.
         was: Option<Status>,
-        /// What it is now.
+        /// Present state.
         member: Member<A>,
     },
     /// A member that died or left long ago is forgotten.
     Reaped {
-        /// Who.
+        /// Identity of the member.
         id: NodeId,
     },
     /// An entry has another value, also if it was written here.
     Entry {
-        /// Whose it is; nobody's if shared.
+        /// Owner of the entry; none if it is shared.
         owner: Option<NodeId>,
-        /// Its name.
+        /// Name of the entry.
         name: SmolStr,
-        /// What became of it.
+        /// New state.
         change: Change,
     },
-    /// A broadcast arrived; never one's own.
+    /// A broadcast of another member arrived.
     Broadcast {
-        /// Which.
+        /// Identity of the broadcast.
         id: BroadcastId,
-        /// What it says.
+        /// Content.
         payload: Arc<[u8]>,
     },
-    /// This node lacks nearly all that a peer holds, and fetches it: how far that has come, now and then.
+    /// Progress of catching up: this node lacks nearly all that a peer holds, and fetches it.
     CatchUp {
-        /// Items that have come.
+        /// Number of items received.
         received: u64,
-        /// Items that are expected, about.
+        /// Approximate number of items expected.
         expected: u64,
-        /// Whether this is the end of it. Had the peers fallen silent, `received` is less than `expected`, and
-        /// the next exchanges see to the rest.
+        /// True for the last event of this fetch. If the peers fell silent, `received` is less than `expected`, and the
+        /// next exchanges fetch the rest.
         done: bool,
     },
-    /// This node hears from nobody (`true`), or does again.
+    /// This node lost contact to all others (`true`), or has contact again (`false`).
     Isolated(bool),
     /// Another live node has this node's id.
     IdentityConflict {
-        /// Where the other one is.
+        /// Address of the other node.
         address: A,
     },
     /// Most peers' clocks are further ahead of this node's than stamps may be.
     ClockWrong {
-        /// The median of what the peers' clocks said.
+        /// Median of the peers' clocks.
         peers: Instant,
-        /// What this node's clock said.
+        /// This node's clock.
         own: Instant,
     },
-    /// This node refuses what is new, because it holds as much as it may. Said once, until there is room again; how
-    /// much was refused is in [`Stats`](crate::Stats).
+    /// This node refuses new items because it has reached a bound. Reported once, until there is room again;
+    /// [`Stats`](crate::Stats) counts what was refused.
     Full {
-        /// Of what.
+        /// Bound that was reached.
         bound: Bound,
     },
-    /// Datagrams of another cluster arrive here: a wrong label, or a wrong address, somewhere. At most once an hour.
+    /// Datagrams of another cluster arrive here, because of a wrong label or a wrong address. Reported at most once per
+    /// hour.
     ForeignCluster {
-        /// Where the latest came from.
+        /// Source of the latest datagram.
         address: A,
     },
-    /// This node had no contact with anybody for longer than death certificates are kept, and comes back as a newcomer:
-    /// it keeps what it wrote since and what it owns, has forgotten what it had learned before, and asks for it again.
+    /// This node had no contact for longer than death certificates are kept, and comes back as a newcomer. It keeps
+    /// what it wrote since and what it owns, forgets what it had learned before, and fetches that again.
     CameBack {
-        /// For how long.
+        /// Time without contact.
         away: Duration,
     },
     /// This node's [`leave`](crate::Node::leave) is done.

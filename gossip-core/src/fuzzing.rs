@@ -1,5 +1,5 @@
-//! What the fuzzers run, and a test with a fixed number of cases of each: from bytes alone, whatever they are, to the
-//! claims that must hold for all of them.
+//! Targets of the fuzzers, each with a test of a fixed number of cases: they turn any bytes into claims that must hold
+//! for all of them.
 //!
 //! Part of the crate only when it is tested or fuzzed (`cargo fuzz` sets `cfg(fuzzing)`).
 
@@ -8,20 +8,20 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::sketch::Sketch;
-use crate::wire::{Envelope, Header, Message, Writer, encoded_len, read};
+use crate::wire::{Envelope, Header, Message, Writer, read};
 use crate::{Config, Input, Instant, Node, NodeId};
 
 const START: Instant = Instant::from_secs(1_700_000_000);
 const LONGEST: usize = 1_200;
 
-/// What is read as messages and written again is read as the same messages.
+/// Messages that are read and written again are read as the same messages.
 pub fn decoder(bytes: &[u8]) {
     let mut messages: Vec<Message<u32>> = Vec::new();
     if read(bytes, &mut messages).is_err() {
         assert!(messages.is_empty(), "all messages or none");
         return;
     }
-    let length = messages.iter().map(encoded_len).sum();
+    let length = messages.iter().map(Message::encoded_len).sum();
     let mut again = vec![0; length];
     let mut writer = Writer::new(&mut again);
     assert!(messages.iter().all(|message| writer.push(message)), "as long as it says");
@@ -49,7 +49,7 @@ pub fn sketch(bytes: &[u8]) {
     }
 }
 
-/// What an envelope opens was sealed, byte for byte: by this cluster, or with its key.
+/// Checks that every datagram that an envelope opens was sealed, byte for byte, by this cluster or with its key.
 pub fn envelope(bytes: &[u8]) {
     let mut plain = Envelope::new("fuzz", LONGEST);
     check_opened(&mut plain, bytes);

@@ -1,4 +1,4 @@
-//! Who a node is. Knows nothing of where it is.
+//! Node ids. Knows nothing of addresses.
 
 use core::fmt;
 use core::hash::Hasher;
@@ -9,25 +9,25 @@ use siphasher::sip::SipHasher24;
 
 /// A node's identity: 64 bits, unique in the cluster, stable across restarts and changes of address.
 ///
-/// Draw it at random once and keep it, or derive it from a name that is unique in the cluster. Written as 16 hex
+/// Draw it at random once and keep it, or derive it from a name that is unique in the cluster. Its text form has 16 hex
 /// digits.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
 impl NodeId {
-    /// The id with this number.
+    /// Makes the id with this number.
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
 
-    /// The id that belongs to a name: the same on every platform and in every version.
+    /// Derives an id from a name: the same on every platform and in every version.
     pub fn from_name(name: &str) -> Self {
         let mut hasher = SipHasher24::new_with_keys(0x6e6f_6465, 0x6964);
         hasher.write(name.as_bytes());
         Self(hasher.finish())
     }
 
-    /// The id as a number.
+    /// Returns the id as a number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -57,7 +57,7 @@ impl FromStr for NodeId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = ParseNodeIdError { length: text.len() };
-        // `from_str_radix` takes a sign, an id does not.
+        // `from_str_radix` accepts a sign, which an id does not have.
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(error);
         }
@@ -65,7 +65,7 @@ impl FromStr for NodeId {
     }
 }
 
-/// Text for people's formats; eight bytes on the wire, where a varint would spend ten on a random number.
+/// Text in human-readable formats; eight bytes on the wire, where a varint would take ten for a random number.
 impl Serialize for NodeId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

@@ -1,6 +1,6 @@
-//! Keys that the members share, and how datagrams are sealed with them: XChaCha20-Poly1305 (feature `encryption`).
+//! Shared keys, and the sealing of datagrams with them: XChaCha20-Poly1305 (feature `encryption`).
 //!
-//! Knows bytes and keys; must not know what a datagram says, nor where keys come from.
+//! Knows bytes and keys; must not know the content of a datagram, nor where keys come from.
 //!
 //! ```text
 //! header (30 bytes, associated data; byte 1: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
@@ -21,45 +21,45 @@ const SALT: usize = 16;
 pub(crate) const NONCE: usize = SALT + 8;
 pub(crate) const TAG: usize = 16;
 
-/// A secret that members share: 256 bits, from a source of good randomness.
+/// A secret that members share: 256 bits from a source of good randomness.
 ///
-/// It is named by a number from 1 to 255 in the header of each datagram, so that a receiver knows which of its keys was
-/// used. The number is derived from the key, the same everywhere; it tells nothing of the rest.
+/// A number from 1 to 255 in the header of each datagram names the key, so that a receiver knows which of its keys was
+/// used. The number is derived from the key, the same everywhere, and reveals nothing else of it.
 ///
 /// The bytes are wiped when the key is dropped, and never printed.
 #[derive(Clone)]
 pub struct Key {
     id: NonZeroU8,
-    /// Where it is it stays: a value that is moved leaves a copy behind.
+    /// Boxed, since moving a value leaves a copy of the secret behind.
     cipher: Box<XChaCha20Poly1305>,
 }
 
 impl Key {
-    /// A key of these bytes.
+    /// Makes a key of these bytes.
     pub fn new(mut bytes: [u8; 32]) -> Self {
         let cipher = Box::new(XChaCha20Poly1305::new((&bytes).into()));
         bytes.zeroize();
-        // A byte of key stream at a nonce that no datagram has, since no counter comes that far.
+        // One byte of key stream, at a nonce that no datagram has, since no counter comes that far.
         let mut byte = [0];
         let _ = cipher.encrypt_inout_detached(&XNonce::from([0xff; NONCE]), &[], byte.as_mut_slice().into());
         let id = NonZeroU8::new(byte[0]).unwrap_or(NonZeroU8::MAX);
         Self { id, cipher }
     }
 
-    /// The same under another number: two keys in a hundred have the same one by accident when there are three.
+    /// Changes the number of the key: among three keys, two have the same number by accident in one of a hundred cases.
     #[must_use]
     pub fn with_id(mut self, id: NonZeroU8) -> Self {
         self.id = id;
         self
     }
 
-    /// Its number in the header of datagrams.
+    /// Returns its number in the header of datagrams.
     pub const fn id(&self) -> NonZeroU8 {
         self.id
     }
 }
 
-/// Shows the number alone.
+/// Shows only the number.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
@@ -86,89 +86,91 @@ impl FromStr for Key {
     }
 }
 
-/// A text that is no [`Key`]. It does not say what the text was.
+/// A text that is not a [`Key`]. The error does not contain the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a key is 64 hexadecimal digits")]
 pub struct ParseKeyError;
 
-/// The caller is at fault: the keyring is as it was.
+/// A fault of the caller: the keyring is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There is a key with this number, perhaps the same one; another may be given [another](Key::with_id).
+    /// A key has this number already, perhaps the same key. A key can be given [another number](Key::with_id).
     #[error("there is a key {id} already")]
     Taken {
-        /// The key's number.
+        /// Number of the key.
         id: NonZeroU8,
     },
-    /// There is none with this number.
+    /// No key has this number.
     #[error("there is no key {id}")]
     Unknown {
-        /// The number.
+        /// Number of the key.
         id: NonZeroU8,
     },
-    /// What is sent is sealed with this one: another has to be used first.
+    /// The key seals what is sent: another must be used first.
     #[error("key {id} is in use")]
     InUse {
-        /// The key's number.
+        /// Number of the key.
         id: NonZeroU8,
     },
-    /// The node has no keyring: it was made without one.
+    /// The node was made without a keyring.
     #[error("this node has no keyring")]
     NoKeyring,
 }
 
-/// What becomes of datagrams that are not sealed.
+/// Treatment of datagrams that are not sealed.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
 pub enum Plain {
-    /// They are refused; what is sent is sealed. Anything else is for the time in which a cluster is converted.
+    /// They are refused, and sent datagrams are sealed. The other values are for the time in which a cluster is
+    /// converted.
     #[default]
     Refused,
-    /// They are accepted like sealed ones; what is sent is sealed. The second step, when all have the key.
+    /// They are accepted like sealed ones, and sent datagrams are sealed. The second step, when all have the key.
     Accepted,
-    /// They are accepted like sealed ones, and what is sent is not sealed. The first step, while some have no key.
+    /// They are accepted like sealed ones, and sent datagrams are not sealed. The first step, while some have no key.
     Sent,
 }
 
-/// The keys of a node: one with which it seals, and others that it accepts.
+/// The keys of a node: one that seals, and others that it accepts.
 ///
-/// # What it guarantees, and what not
-/// Nobody without a key can read what members say, alter it, or say anything himself; a datagram that was altered, or
-/// is sealed with a key that is not here, is refused whole. The header (who sends, its incarnation, its clock, the
-/// cluster's label in hashed form) is not secret, but it cannot be altered either.
+/// # Guarantees
+/// Without a key nobody can read what members send, alter it, or send anything. A datagram that was altered, or sealed
+/// with a key that this node lacks, is refused whole. The header (sender, incarnation, clock, hash of the cluster's
+/// label) is not secret, but cannot be altered either.
 ///
-/// - All who hold a key are equal: a member cannot prove to the others that it is the one that the header names, and
-///   can say in anybody's name whatever it likes.
-/// - There is no forward secrecy: whoever gets hold of a key can read what was recorded before.
-/// - Lengths, times and addresses of datagrams are seen by all.
-/// - A datagram that is sent again is opened again. It says nothing new then, and the node refuses what is old; see the
-///   threat model.
+/// - All holders of a key are equal: a member cannot prove to the others that it is the one named in the header, and
+///   can send anything in the name of any member.
+/// - There is no forward secrecy: a key opens datagrams that were recorded before.
+/// - Lengths, times and addresses of datagrams are visible to all.
+/// - A datagram that is sent again is opened again. Its content is then known, and the node refuses old datagrams; see
+///   the threat model.
 ///
 /// # Salt
-/// No two datagrams may be sealed with one key and one nonce: that gives both away, and the means to forge more. The
+/// No two datagrams may be sealed with the same key and nonce: that reveals both, and the means to forge more. The
 /// nonce is the salt and a counter that starts at 0, so every keyring needs a salt of its own: 16 bytes from the
-/// operating system's randomness at every start, never from a seed, a clock or a name. Among 2⁴⁸ starts
-/// two draw the same with a probability of less than 10⁻⁹.
+/// operating system's randomness at every start, never from a seed, a clock or a name. Among 2⁴⁸ starts two draw the
+/// same with a probability of less than 10⁻⁹.
 pub struct Keyring {
-    /// The primary one is the first.
+    /// All keys, the one that seals first.
     keys: Vec<Key>,
     salt: [u8; SALT],
     counter: u64,
     plain: Plain,
-    /// Where datagrams are opened, kept for its capacity.
+    /// Buffer in which datagrams are opened, kept for its capacity.
     scratch: Vec<u8>,
 }
 
 impl Keyring {
-    /// A keyring with a key to seal with. `salt`: see [above](Self#salt).
+    /// Makes a keyring with a key that seals. `salt`: see [above](Self#salt).
     pub fn new(primary: Key, salt: [u8; 16]) -> Self {
         Self { keys: [primary].into(), salt, counter: 0, plain: Plain::Refused, scratch: Vec::new() }
     }
 
-    /// Accepts what is sealed with this key from now on.
+    /// Accepts datagrams sealed with this key from now on.
     ///
     /// To rotate keys, [add](Self::add) the new one at every node, then [use](Self::use_key) it at every node, then
-    /// [remove](Self::remove) the old one at every node; each of the three needs no haste and no order.
+    /// [remove](Self::remove) the old one at every node. Each of the three steps may take any time and any order of
+    /// nodes.
     ///
     /// # Errors
     /// [`KeyError::Taken`].
@@ -180,7 +182,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// Seals with this key from now on, one that was added before; the one used so far is still accepted.
+    /// Seals with this key from now on. It must have been added before; the one used so far is still accepted.
     ///
     /// # Errors
     /// [`KeyError::Unknown`].
@@ -190,7 +192,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// Forgets a key: what is sealed with it is refused from now on.
+    /// Removes a key: datagrams sealed with it are refused from now on.
     ///
     /// # Errors
     /// [`KeyError::Unknown`], [`KeyError::InUse`].
@@ -204,20 +206,20 @@ impl Keyring {
         }
     }
 
-    /// What becomes of datagrams that are not sealed; [`Plain::Refused`] at first.
+    /// Sets the treatment of datagrams that are not sealed; [`Plain::Refused`] at first.
     ///
-    /// To convert a cluster without losing anybody, let every node run with [`Plain::Sent`], then every node with
+    /// To convert a cluster without losing a member, let every node run with [`Plain::Sent`], then every node with
     /// [`Plain::Accepted`], then every node with [`Plain::Refused`]. Nothing is protected before the last step.
     pub fn set_plain(&mut self, plain: Plain) {
         self.plain = plain;
     }
 
-    /// What becomes of datagrams that are not sealed.
+    /// Returns the treatment of datagrams that are not sealed.
     pub const fn plain(&self) -> Plain {
         self.plain
     }
 
-    /// The keys' numbers, that of the one in use first.
+    /// Returns the numbers of the keys, that of the sealing one first.
     pub fn ids(&self) -> impl Iterator<Item = NonZeroU8> {
         self.keys.iter().map(Key::id)
     }
@@ -226,18 +228,18 @@ impl Keyring {
         self.keys.iter().position(|key| key.id == id).ok_or(KeyError::Unknown { id })
     }
 
-    /// The number of the key with which [`seal`](Self::seal) seals.
+    /// Returns the number of the key with which [`seal`](Self::seal) seals.
     pub(crate) fn primary(&self) -> u8 {
         self.keys[0].id.get()
     }
 
-    /// Seals the messages that stand behind room for a nonce, where room for a tag follows them.
+    /// Seals the messages in place. Room for a nonce precedes them, and room for a tag follows them.
     pub(crate) fn seal(&mut self, header: &[u8], rest: &mut [u8]) {
         let (nonce, rest) = rest.split_at_mut(NONCE);
         let (messages, tag) = rest.split_at_mut(rest.len() - TAG);
         nonce[..SALT].copy_from_slice(&self.salt);
         nonce[SALT..].copy_from_slice(&self.counter.to_le_bytes());
-        // 584,000 years of a million datagrams a second.
+        // Suffices for 584,000 years of a million datagrams per second.
         self.counter += 1;
         let mut full = [0; NONCE];
         full.copy_from_slice(nonce);
@@ -245,8 +247,8 @@ impl Keyring {
         tag.copy_from_slice(&sealed.expect("a datagram is shorter than the 256 GiB that can be sealed"));
     }
 
-    /// The messages, if they were sealed with this key and nothing was altered; none otherwise. `rest`: what follows
-    /// the header. An error if there is no such key.
+    /// Opens messages. Returns none if they were altered or sealed with another key of this number, an error if there
+    /// is no key of this number. `rest`: everything after the header.
     pub(crate) fn open(&mut self, id: u8, header: &[u8], rest: &[u8]) -> Result<Option<&[u8]>, ()> {
         let Some(key) = self.keys.iter().find(|key| key.id.get() == id) else { return Err(()) };
         let Some((nonce, rest)) = rest.split_first_chunk::<NONCE>() else { return Ok(None) };
@@ -263,7 +265,7 @@ impl Keyring {
     }
 }
 
-/// Shows the keys' numbers and nothing that is secret.
+/// Shows only the numbers of the keys.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<NonZeroU8> = self.ids().collect();

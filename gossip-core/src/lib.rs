@@ -47,7 +47,7 @@
 //!
 //! # One idea
 //!
-//! Everything that spreads is an [`Update`]: a key, a version that is totally ordered for that key, and a body. A
+//! Everything that spreads is an [`Update`](inspect::Update): a key, a version that is totally ordered for that key, and a body. A
 //! replica holds the newest update of each key, so loss, duplication and reordering cannot hurt it. Three mechanisms of
 //! Demers et al. (1987) carry updates and know nothing of what they mean: **direct mail** at once, best effort; **rumor
 //! mongering** while an update is hot; **anti-entropy**, which repairs whatever was lost at a cost that follows the
@@ -79,6 +79,7 @@ mod address;
 mod config;
 mod epidemic;
 mod error;
+mod estimate;
 mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -110,16 +111,21 @@ pub use event::{BroadcastId, Change, Event, Member, Status};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
-pub use node::{Input, Node, PutOptions, Reconciled, Snapshot, Stats, Transmit};
+pub use node::{Input, Node, PutOptions, Snapshot, Stats, Transmit};
 pub use outbox::TrafficClass;
 pub use smol_str::SmolStr;
 pub use time::Instant;
-pub use update::{Broadcast, Certificate, Entry, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+pub use update::{MAX_NAME, Stamp};
 pub use value::Typed;
 
-/// Rumor mongering (Demers et al., section 1.4): its settings, and the decision whether a site stays infective, for
-/// those who want to measure it alone.
+/// Types behind [`Node::updates`] and [`Node::reconciled`], for tests and tools that compare replicas. Applications do not
+/// need them.
+pub mod inspect {
+    pub use crate::node::Reconciled;
+    pub use crate::update::{Broadcast, Certificate, Entry, Owner, Record, Standing, Until, Update};
+}
+
+/// Loss of interest in a rumor (Demers et al., section 1.4), for measuring it alone.
 pub mod rumor {
-    pub use crate::config::{Exchange, LossOfInterest, Policy, Response};
     pub use crate::epidemic::interest::{Contact, Interest};
 }

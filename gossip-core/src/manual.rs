@@ -1,18 +1,18 @@
 //! The manual.
 //!
-//! - [`when`]: what gossip is good for, and what not.
+//! - [`when`]: uses for which gossip fits, and uses for which it does not.
 //! - [`algorithm`]: state, mechanisms and every invariant, in short.
 //! - [`parameters`]: choosing a configuration, with figures from `gossip-sim`.
 //! - [`driver`], [`transport`]: connecting a node to the world.
-//! - [`testing`]: your framing, driver, protocol or fold under random disasters.
+//! - [`testing`]: your framing, driver, protocol or fold under random faults.
 //! - [`operating`]: every event and every counter, and what to do.
-//! - [`security`]: what is protected, and what is not.
+//! - [`security`]: the attacks that are defended against, and those that are not.
 //! - [`wire`]: the format byte by byte, and its versions.
-//! - [`guarantees`]: what is guaranteed, what is not, what is not supported.
+//! - [`guarantees`]: what is guaranteed, what is not, and what is not supported.
 //! - [`comparison`]: memberlist, foca, chitchat, iroh-gossip.
 //!
-//! The same pages are in the repository, in `gossip-core/docs`. Their code is compiled by tests: that of the pages on
-//! transports and on testing by the crates that it uses.
+//! The same pages are in the repository, in `gossip-core/docs`. Tests compile their code. The crates gossip-tokio and
+//! gossip-testkit compile that of the pages on transports and on testing.
 
 #[doc = include_str!("../docs/when.md")]
 pub mod when {}
@@ -26,7 +26,7 @@ pub mod parameters {}
 #[doc = include_str!("../docs/driver.md")]
 pub mod driver {}
 
-// What these two show is not this crate's to compile: gossip-tokio and gossip-testkit do.
+// The code in these two pages uses gossip-tokio and gossip-testkit, so those crates compile it.
 #[cfg_attr(not(doctest), doc = include_str!("../docs/transport.md"))]
 pub mod transport {}
 

@@ -1,7 +1,7 @@
-//! The member view: who is there, as seen here, who is contacted at random and who is probed next.
+//! The member view of this node: statuses, random peers, probe order.
 //!
 //! The replica holds facts about members, this holds opinions: a member may be suspected here while its record says
-//! alive. Everything is O(1) in the number of members.
+//! alive. Every operation is O(1) in the number of members.
 
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -13,25 +13,24 @@ use crate::event::Status;
 use crate::id::NodeId;
 use crate::table::Table;
 
-/// A member as seen here.
+/// A member in the view of this node.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) id: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) status: Status,
-    /// Where it stands among the peers, or in the list of the dead.
+    /// Position among the peers, or in the list of the dead.
     place: u32,
 }
 
-/// See the [module](self). Knows everybody but this node itself.
+/// See the [module](self). Contains every known member except this node.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     seen: Table<Seen>,
-    /// Alive or suspected: those before `cursor` have been probed in this round. By their rows in `seen`, as are the
-    /// dead.
+    /// Members alive or suspected, by row in `seen`. Those before `cursor` have been probed in this round.
     peers: Vec<u32>,
     cursor: usize,
-    /// Declared dead, the latest last but for the holes that the revived left.
+    /// Members declared dead, by row in `seen`. The latest is last, except for the gaps that revived members left.
     dead: Vec<u32>,
 }
 
@@ -50,27 +49,27 @@ impl Members {
         self.seen.find(hash(id), |seen| seen.id == id)
     }
 
-    /// Everybody ever seen and not forgotten.
+    /// Lists every member seen and not forgotten.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Seen> + '_ {
         self.seen.iter().map(|(_, seen)| *seen)
     }
 
-    /// How many are not forgotten.
+    /// Returns the number of members not forgotten.
     pub(crate) fn len(&self) -> usize {
         self.seen.len()
     }
 
-    /// How many are alive or suspected.
+    /// Returns the number of members alive or suspected.
     pub(crate) fn peers(&self) -> usize {
         self.peers.len()
     }
 
-    /// How many are dead.
+    /// Returns the number of dead members.
     pub(crate) fn dead(&self) -> usize {
         self.dead.len()
     }
 
-    /// Sees a member in this way from now on.
+    /// Sets a member's status and incarnation.
     pub(crate) fn see(&mut self, id: NodeId, status: Status, incarnation: u64, rng: &mut impl Rng) {
         let seen = self.row(id).and_then(|row| Some((row, self.seen.get(row)?.status)));
         let list = |status| match status {
@@ -117,8 +116,8 @@ impl Members {
         self.seen.remove(hash(id), row)
     }
 
-    /// The next to be probed: each once in a round, in an order that is shuffled anew in every round (SWIM, 4.3). The
-    /// order is made as it is needed, by a step of the shuffle each time.
+    /// Returns the next member to probe: each once per round, in an order shuffled anew for every round (SWIM, 4.3).
+    /// Each call takes one step of the shuffle.
     pub(crate) fn next_probe(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
         if self.cursor >= self.peers.len() {
             self.cursor = 0;
@@ -130,21 +129,21 @@ impl Members {
         self.seen.get(self.peers[self.cursor - 1]).map(|seen| seen.id)
     }
 
-    /// Up to `count` different peers, at random.
+    /// Returns up to `count` different peers, chosen at random.
     pub(crate) fn random<R: Rng>(&self, count: usize, rng: &mut R) -> impl Iterator<Item = NodeId> + use<'_, R> {
         let count = count.min(self.peers.len());
         let picked = seq::index::sample(rng, self.peers.len(), count).into_iter();
         picked.filter_map(|at| self.seen.get(self.peers[at]).map(|seen| seen.id))
     }
 
-    /// A dead member: half the time one of the `recent` that died last, else any.
+    /// Returns a dead member: half the time one of the `recent` that died last, otherwise any.
     pub(crate) fn random_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
         let first = if rng.random_ratio(1, 2) { self.dead.len().saturating_sub(recent) } else { 0 };
         let row = (first < self.dead.len()).then(|| self.dead[rng.random_range(first..self.dead.len())])?;
         self.seen.get(row).map(|seen| seen.id)
     }
 
-    /// Counts a dead member as gone for good: it is not tried again.
+    /// Gives a dead member up: it is not tried again.
     pub(crate) fn give_up(&mut self, id: NodeId) {
         if let Some(row) = self.row(id)
             && self.seen.get(row).is_some_and(|seen| seen.status == Status::Dead)
@@ -171,9 +170,9 @@ impl Members {
         }
     }
 
-    /// A newcomer goes to a random place in the whole round (SWIM, section 4.3). One place among those still to come
-    /// would be unfair to the others: members that die and come back again and again would take up every place
-    /// towards the end of a round, and nobody else would be probed.
+    /// Puts a newcomer at a random position of the whole round (SWIM, section 4.3). A position among those still to
+    /// come would be unfair: members that die and come back repeatedly would take every position towards the end of a
+    /// round, and no other member would be probed.
     fn insert_peer(&mut self, row: u32, rng: &mut impl Rng) {
         let last = self.peers.len();
         if last == self.peers.capacity() {
@@ -182,7 +181,7 @@ impl Members {
         self.peers.push(row);
         self.set_place(row, last);
         if rng.random_range(0..=last) < self.cursor {
-            // As if it had had its turn.
+            // Treated as if it had been probed in this round.
             self.swap_peers(last, self.cursor);
             self.cursor += 1;
         }
@@ -191,7 +190,7 @@ impl Members {
     fn remove_peer(&mut self, row: u32) {
         let mut at = self.place(row);
         if at < self.cursor {
-            // The last of those that had their turn closes the gap, so that nobody gets a second one.
+            // The last member that was probed closes the gap, so that none is probed twice.
             self.cursor -= 1;
             self.swap_peers(at, self.cursor);
             at = self.cursor;
@@ -235,7 +234,7 @@ mod tests {
         members.see(probed[2], Status::Dead, 1, &mut rng);
         members.forget(probed[4]);
         members.see(id(99), Status::Suspect, 1, &mut rng);
-        // Two of those that had their turn are gone, and the newcomer has had its own or not.
+        // Two members that were probed are gone, and the newcomer has been probed or not.
         while members.cursor < members.peers.len() {
             probed.extend(members.next_probe(&mut rng));
         }

@@ -6,13 +6,20 @@ mod clocks;
 mod commands;
 mod contacts;
 mod events;
+mod exchange;
 mod gate;
 mod handle;
+mod identity;
 #[cfg(feature = "encryption")]
 mod keys;
 mod large;
 mod learn;
+mod lifecycle;
+mod membership;
+mod rumors;
 mod snapshot;
+mod stats;
+mod timers;
 mod transmit;
 
 use alloc::format;
@@ -27,16 +34,15 @@ use smol_str::SmolStr;
 
 use crate::address::{Address, MAX_ADDRESS};
 use crate::config::{Config, Membership};
-use crate::epidemic::anti_entropy::{self, AntiEntropy, Progress};
+use crate::epidemic::anti_entropy::{AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
 use crate::epidemic::transfer::Transfers;
 use crate::error::ConfigError;
 use crate::event::{Change, Event, Member, Status};
 use crate::id::NodeId;
-use crate::members::Members;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::replica::{Range, Replica};
-use crate::swim::{Health, Prober, Suspicions};
+use crate::swim::Detector;
 use crate::time::Instant;
 use crate::update::{Clock, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
@@ -46,8 +52,10 @@ use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::Gate;
+use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
+pub use stats::Stats;
 
 /// What a driver tells a node.
 #[derive(Debug)]
@@ -114,87 +122,6 @@ impl PutOptions {
     }
 }
 
-/// What a node has counted since it was made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Datagrams handed to the driver.
-    pub datagrams_sent: u64,
-    /// Bytes handed to the driver.
-    pub bytes_sent: u64,
-    /// Datagrams accepted.
-    pub datagrams_received: u64,
-    /// Bytes accepted.
-    pub bytes_received: u64,
-    /// Datagrams refused: too short or long, malformed, damaged.
-    pub datagrams_malformed: u64,
-    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
-    pub datagrams_foreign: u64,
-    /// Datagrams refused: their senders are not admitted.
-    pub datagrams_not_admitted: u64,
-    /// Datagrams refused: older than what is remembered of deaths and deletions.
-    pub datagrams_too_old: u64,
-    /// Datagrams of which nothing was taken in, because their senders have not proved yet that they receive what is sent
-    /// to their addresses. Each was asked to, if that took no more bytes than it had.
-    pub datagrams_unproved: u64,
-    /// Updates that were news.
-    pub updates_new: u64,
-    /// Updates that were known or outdated.
-    pub updates_known: u64,
-    /// Updates refused: past their time.
-    pub updates_expired: u64,
-    /// Updates refused: stamped too far ahead.
-    pub updates_ahead: u64,
-    /// Updates refused: the node holds as many members or items as it may.
-    pub updates_full: u64,
-    /// Updates refused: the node holds as many bytes as it may.
-    pub updates_full_bytes: u64,
-    /// Updates refused: the node holds as much of their writer's as it may.
-    pub updates_full_share: u64,
-    /// Messages not looked at because there was too much in their datagram.
-    pub work_dropped: u64,
-    /// Updates refused: records of members that are not admitted.
-    pub updates_not_admitted: u64,
-    /// Updates refused: larger than this node takes.
-    pub updates_oversized: u64,
-    /// Datagrams that came after this node had left.
-    pub datagrams_after_leaving: u64,
-    /// Messages dropped because the outbox was full.
-    pub outbox_dropped: u64,
-    /// Messages dropped because no datagram has room for them.
-    pub outbox_unsendable: u64,
-    /// Rumors that cooled because there were too many.
-    pub hot_dropped: u64,
-    /// Owned entries of unknown members dropped because there were too many.
-    pub parked_dropped: u64,
-    /// Events on members and entries that the application did not fetch before there were too many.
-    pub events_dropped: u64,
-    /// Broadcasts the application did not fetch in time.
-    pub broadcasts_dropped: u64,
-    /// Values too large for a datagram that this node set out to fetch.
-    pub transfers_begun: u64,
-    /// Those that came whole, and were what they should be.
-    pub transfers_completed: u64,
-    /// Those that nobody gave, or not as they should be: anti-entropy will find another holder.
-    pub transfers_failed: u64,
-    /// Those given up because the value was overwritten meanwhile.
-    pub transfers_overtaken: u64,
-    /// Those not begun because there were too many: anti-entropy will find them missing again.
-    pub transfers_refused: u64,
-    /// Anti-entropy exchanges begun here.
-    pub exchanges: u64,
-    /// Members probed: one in every protocol period.
-    pub probes: u64,
-    /// Probes that nobody answered within their period, neither directly nor through others.
-    pub probes_failed: u64,
-    /// Members suspected here.
-    pub suspicions: u64,
-    /// Members declared dead here.
-    pub deaths: u64,
-    /// Times that this node refuted what was said of it.
-    pub refutations: u64,
-}
-
 /// What two replicas must agree on: the reconciled set at a cut, in short.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
@@ -203,27 +130,6 @@ pub struct Reconciled {
     pub count: u64,
     /// Equal for equal sets.
     pub fingerprint: u64,
-}
-
-/// How often a twin was contradicted.
-#[derive(Debug, Default)]
-struct Conflict {
-    pause: Duration,
-    /// Not again before this.
-    until: Instant,
-}
-
-/// Where a node stands in its life.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Made, but not yet told what time it is.
-    Unborn,
-    Running,
-    /// Has said goodbye, and waits until that has spread.
-    Leaving {
-        deadline: Instant,
-    },
-    Left,
 }
 
 /// A node. Owns no socket, no clock, no thread and no source of randomness.
@@ -239,24 +145,17 @@ enum Phase {
 /// - **Getters** answer from what is known here and now.
 #[derive(Debug)]
 pub struct Node<A: Address> {
-    id: NodeId,
-    address: A,
+    identity: Identity<A>,
     config: Config,
     rng: Xoshiro256PlusPlus,
-    phase: Phase,
     /// The latest time seen.
     now: Instant,
     clock: Clock,
     peer_clocks: PeerClocks,
     /// When anybody answered last.
     contact: Option<Contact>,
-    incarnation: u64,
-    boot: Instant,
     replica: Replica<A>,
-    members: Members,
-    prober: Prober<A>,
-    suspicions: Suspicions,
-    health: Health,
+    detector: Detector<A>,
     rumors: Rumors<A>,
     anti_entropy: AntiEntropy<A>,
     transfers: Transfers<A>,
@@ -269,7 +168,6 @@ pub struct Node<A: Address> {
     stats: Stats,
     /// How many updates this exchange's repairs may still make hot.
     reheats: u32,
-    conflict: Conflict,
     /// The messages of the datagram at hand: kept for its capacity.
     messages: Vec<Message<A>>,
 }
@@ -295,24 +193,17 @@ impl<A: Address> Node<A> {
             AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
         let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
         Ok(Self {
-            prober: Prober::new(config.probe.clone(), &mut rng),
-            suspicions: Suspicions::new(id, config.probe.clone()),
-            health: Health::new(config.probe.max_health),
+            detector: Detector::new(id, config.probe.clone(), config.membership == Membership::Probed, &mut rng),
             outbox: Outbox::new(config.limits.outbox),
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
-            id,
-            address,
+            identity: Identity::new(id, address),
             config,
             rng,
-            phase: Phase::Unborn,
             now: Instant::ORIGIN,
             clock: Clock::default(),
             peer_clocks: PeerClocks::default(),
             contact: None,
-            incarnation: 0,
-            boot: Instant::ORIGIN,
             replica,
-            members: Members::default(),
             rumors,
             anti_entropy,
             transfers,
@@ -322,7 +213,6 @@ impl<A: Address> Node<A> {
             envelope,
             stats: Stats::default(),
             reheats: 0,
-            conflict: Conflict::default(),
             messages: Vec::new(),
         })
     }
@@ -360,34 +250,16 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// When the node wants a [tick](Input::Tick): the one deadline that a driver keeps. Only a node that has left has
-    /// none.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Unborn => return Some(Instant::ORIGIN),
-            Phase::Left => return None,
-            Phase::Running | Phase::Leaving { .. } => {}
-        }
-        let leaving = if let Phase::Leaving { deadline } = self.phase { Some(deadline) } else { None };
-        let probes = self.config.membership == Membership::Probed && self.phase == Phase::Running;
-        let swim = probes.then(|| self.prober.due().into_iter().chain(self.suspicions.due()).min()).flatten();
-        let (rumors, anti_entropy, transfers) = (self.rumors.due(), self.anti_entropy.due(), self.transfers.due());
-        [leaving, swim, rumors, anti_entropy, transfers, self.contacts.due(), self.replica.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
     // Getters.
 
     /// Who this node is.
     pub const fn id(&self) -> NodeId {
-        self.id
+        self.identity.id
     }
 
     /// Where the others reach this node.
     pub const fn address(&self) -> &A {
-        &self.address
+        &self.identity.address
     }
 
     /// What it was made with.
@@ -397,27 +269,21 @@ impl<A: Address> Node<A> {
 
     /// Everybody known and not forgotten, the dead and the departed among them; this node itself first.
     pub fn members(&self) -> impl Iterator<Item = Member<A>> + '_ {
-        let others = self.members.iter().filter_map(|seen| self.member(seen.id));
-        self.member(self.id).into_iter().chain(others)
+        let others = self.detector.members().iter().filter_map(|seen| self.member(seen.id));
+        self.member(self.identity.id).into_iter().chain(others)
     }
 
     /// A member, as this node sees it.
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
         let record = self.replica.member(id)?;
-        let status = if id == self.id { self.own_status() } else { self.members.get(id)?.status };
+        let status =
+            if id == self.identity.id { self.identity.status() } else { self.detector.members().get(id)?.status };
         Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
-    }
-
-    fn own_status(&self) -> Status {
-        match self.phase {
-            Phase::Unborn | Phase::Running => Status::Alive,
-            Phase::Leaving { .. } | Phase::Left => Status::Left,
-        }
     }
 
     /// How many members are alive or suspected, this node included while it has not left.
     pub fn live_members(&self) -> usize {
-        self.members.peers() + usize::from(self.own_status() == Status::Alive)
+        self.detector.members().peers() + usize::from(self.identity.status() == Status::Alive)
     }
 
     /// The value of a shared entry.
@@ -455,7 +321,7 @@ impl<A: Address> Node<A> {
 
     /// Lifeguard's local health multiplier: 0 is healthy.
     pub const fn local_health(&self) -> u32 {
-        self.health.value()
+        self.detector.health()
     }
 
     /// Whether this node knows of others (members that died, or seeds) and is in touch with none.
@@ -465,7 +331,7 @@ impl<A: Address> Node<A> {
 
     /// Whether this node has left: it is silent for ever, unless it [joins](Self::join) again.
     pub fn has_left(&self) -> bool {
-        self.phase == Phase::Left
+        self.identity.phase == Phase::Left
     }
 
     /// While this node catches up with a peer: how many items have come, of how many expected.
@@ -483,25 +349,6 @@ impl<A: Address> Node<A> {
         self.rumors.len()
     }
 
-    /// What was counted so far.
-    pub fn stats(&self) -> Stats {
-        let transfers = self.transfers.counted();
-        Stats {
-            transfers_begun: transfers.begun,
-            transfers_completed: transfers.completed,
-            transfers_failed: transfers.failed,
-            transfers_overtaken: transfers.overtaken,
-            transfers_refused: transfers.refused,
-            probes: self.prober.begun(),
-            outbox_dropped: self.outbox.dropped(),
-            hot_dropped: self.rumors.dropped(),
-            parked_dropped: self.replica.parked_dropped(),
-            events_dropped: self.events.dropped(),
-            broadcasts_dropped: self.events.broadcasts_dropped(),
-            ..self.stats.clone()
-        }
-    }
-
     /// The hybrid logical clock at `now`: the later of `now` and everything seen.
     pub fn clock(&self, now: Instant) -> Instant {
         self.clock.now(self.now.max(now))
@@ -516,12 +363,6 @@ impl<A: Address> Node<A> {
     /// Every update in the reconciled set at `cut`, in an order that is the same wherever the set is.
     pub fn updates(&self, cut: Instant) -> impl Iterator<Item = Update<A>> + '_ {
         self.replica.in_range(Range::ALL, cut).map(|(_, update)| update)
-    }
-
-    /// Anti-entropy, and what it works with.
-    fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, anti_entropy::Context<'_, A>) {
-        let Self { now, clock, replica, outbox, anti_entropy, .. } = self;
-        (anti_entropy, anti_entropy::Context { now: *now, clock: clock.now(*now), replica, outbox })
     }
 }
 

@@ -1,11 +1,10 @@
-//! What is to be sent: intents, by class and in the order of their coming, turned into bytes only when polled.
+//! Outbox: intents to send, per class and in order of arrival, turned into bytes only when polled.
 //!
-//! The classes have ranks, but for bulk: were it strictly last, a constant load of rumors would keep a newcomer waiting
-//! for ever. While others wait it has a share, and delays none of them by more than one datagram.
+//! Classes are ranked, except for bulk: if it were strictly last, a constant load of rumors would starve a newcomer.
+//! While other classes wait, bulk gets one datagram in four and delays each of them by at most one datagram.
 //!
-//! Bounded per class and per peer, so that one who asks for much does not take the others' room: the oldest intent makes
-//! room for the newest and is counted. Dropping is always safe, since whatever is lost here could have been lost on the
-//! way.
+//! Bounded per class and per peer, so that one peer's requests do not take the others' room. The oldest intent is
+//! dropped for the newest, and counted. Dropping is always safe, since any datagram could have been lost on the way.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -20,62 +19,62 @@ use crate::time::Instant;
 use crate::update::KeyHash;
 use crate::wire::{Message, Span, Suspicion};
 
-/// What a datagram is sent for; others may ride along. In the order in which they are sent, but for bulk: one datagram
-/// in four while others wait.
+/// Purpose of a datagram; messages of other classes may share it. In sending order, except for bulk, which gets one
+/// datagram in four while others wait.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[non_exhaustive]
 pub enum TrafficClass {
-    /// An answer to a probe.
+    /// Answer to a probe.
     Ack,
-    /// A probe, for oneself or for another.
+    /// Probe, for this node or on behalf of another.
     Probe,
-    /// Direct mail, rumors and what answers them.
+    /// Direct mail, rumors, and answers to them.
     Rumor,
     /// Summaries and sketches.
     AntiEntropy,
-    /// What a replica lacked.
+    /// Items that a replica lacked.
     Bulk,
 }
 
 /// Datagrams of other classes that are sent before one of bulk.
 const BEFORE_BULK: u32 = 3;
 
-/// Room for so many intents is kept in a class when none waits.
+/// Capacity that an empty class keeps, in intents.
 const KEPT: usize = 4;
 const CLASSES: [TrafficClass; 5] =
     [TrafficClass::Ack, TrafficClass::Probe, TrafficClass::Rumor, TrafficClass::AntiEntropy, TrafficClass::Bulk];
 
-/// What a hot rumor is about: a fact in the replica, or an opinion.
+/// Subject of a hot rumor: a fact in the replica, or an opinion.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum HotKey {
     Fact(KeyHash),
     Opinion(Suspicion),
 }
 
-/// Where a rumor is in the hot list.
+/// Position of a rumor in the hot list.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) at: u32,
-    /// Which of those that were ever hot: a rumor is told from the next that takes its place.
-    pub(crate) born: u64,
+pub(crate) struct HotSlot {
+    pub(crate) slot: u32,
+    /// Generation: distinguishes this rumor from a later one in the same slot.
+    pub(crate) generation: u64,
 }
 
-/// Something to be said to somebody.
+/// An intent to send something to a peer.
 #[derive(Debug, Clone)]
 pub(crate) enum Intent<A> {
-    /// As it stands.
+    /// A message as it stands.
     Message(Message<A>),
-    /// These, in a datagram of their own and nothing else: for an address that nobody has proved.
+    /// Messages in a datagram of their own with nothing else: for an address that is not proved.
     Bare(Vec<Message<A>>),
-    /// What the replica then holds of a key, whether it is hot or not.
+    /// The replica's update of a key at the time of sending, whether it is hot or not.
     Fact(KeyHash),
-    /// The hot rumors of a round, those before `next` already sent; `bodies`: none of them by its hash alone.
-    Rumors { rumors: Arc<[Place]>, next: usize, bodies: bool, pull: bool },
-    /// Updates by the hashes of their items, those before `next` already sent; `mail`: as rumors that go on.
+    /// The hot rumors of a round. Those before `next` are already sent. `bodies`: none of them by its hash alone.
+    Rumors { rumors: Arc<[HotSlot]>, next: usize, bodies: bool, pull: bool },
+    /// Updates by the hashes of their items. Those before `next` are already sent. `mail`: as rumors that are relayed.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
-    /// What stands in these ranges, so many datagrams of it.
+    /// At most `window` datagrams of the items in these ranges.
     Pages { cut: Instant, ranges: VecDeque<Range>, window: u8 },
-    /// These parts of an item's value, so many datagrams of it.
+    /// At most `window` datagrams of these parts of an item's value.
     Chunks { item: u64, missing: VecDeque<Span>, window: u8 },
 }
 
@@ -83,17 +82,17 @@ pub(crate) enum Intent<A> {
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
     classes: [VecDeque<(A, Intent<A>)>; CLASSES.len()],
-    /// How many intents wait for each peer.
+    /// Number of intents that wait for each peer.
     waiting: IndexMap<A, usize, BuildHasherDefault<SipHasher13>>,
     limit: usize,
     per_peer: usize,
-    /// How many datagrams were sent of others while bulk has waited.
+    /// Number of datagrams of other classes sent since bulk has been waiting.
     passed: u32,
     dropped: u64,
 }
 
 impl<A: Eq + Hash + Clone> Outbox<A> {
-    /// `limit`: how many intents wait in a class; one peer's are at most an eighth of that, but at least 16.
+    /// `limit`: number of intents that may wait in a class. One peer may have an eighth of it, but at least 16.
     pub(crate) fn new(limit: usize) -> Self {
         let classes = [const { VecDeque::new() }; CLASSES.len()];
         Self { classes, waiting: IndexMap::default(), limit, per_peer: (limit / 8).max(16), passed: 0, dropped: 0 }
@@ -102,7 +101,7 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     pub(crate) fn push(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
         let queue = &mut self.classes[class as usize];
         let makes_room = if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
-            // A search, but only for one who has filled its share, and in a queue that is bounded.
+            // A linear search, but only for a peer that has used up its share, and in a bounded queue.
             let oldest = queue.iter().position(|(peer, _)| *peer == to);
             if oldest.is_none() {
                 self.dropped += 1;
@@ -137,11 +136,11 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         }
     }
 
-    pub(crate) fn message(&mut self, class: TrafficClass, to: A, message: Message<A>) {
-        self.push(class, to, Intent::Message(message));
+    pub(crate) fn message(&mut self, class: TrafficClass, to: A, message: impl Into<Message<A>>) {
+        self.push(class, to, Intent::Message(message.into()));
     }
 
-    /// What the next datagram is to be sent for.
+    /// Takes the intent for the next datagram.
     pub(crate) fn pop(&mut self) -> Option<(TrafficClass, A, Intent<A>)> {
         let waits = |class: &TrafficClass| !self.classes[*class as usize].is_empty();
         let bulk_waits = waits(&TrafficClass::Bulk);
@@ -152,7 +151,7 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         Some((class, to, intent))
     }
 
-    /// What is next in its class and goes to `to` as well.
+    /// Takes the next intent of a class if it goes to `to` as well.
     pub(crate) fn pop_for(&mut self, to: &A) -> Option<(TrafficClass, Intent<A>)> {
         let is_next = |class: &TrafficClass| self.classes[*class as usize].front().is_some_and(|(next, _)| next == to);
         let class = CLASSES.into_iter().find(is_next)?;
@@ -170,18 +169,18 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
         Some(next)
     }
 
-    /// Puts back what was not sent, or not all of it.
+    /// Puts back an intent that was not sent, or not completely.
     pub(crate) fn put_back(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
         self.count(&to);
         self.classes[class as usize].push_front((to, intent));
     }
 
-    /// Drops pages that still wait for this peer: one pull at a time is answered.
+    /// Drops pages that still wait for this peer: only its latest pull is answered.
     pub(crate) fn drop_pages(&mut self, to: &A) {
         self.drop_bulk(to, |intent| matches!(intent, Intent::Pages { .. }));
     }
 
-    /// Drops chunks of this item that still wait for this peer: what it lacks now is in its last request.
+    /// Drops chunks of this item that still wait for this peer: its latest request names all that it lacks.
     pub(crate) fn drop_chunks(&mut self, to: &A, item: u64) {
         self.drop_bulk(to, |intent| matches!(intent, Intent::Chunks { item: of, .. } if *of == item));
     }
@@ -212,9 +211,10 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Swim;
 
     fn ping(seq: u32) -> Intent<u32> {
-        Intent::Message(Message::Ping { seq })
+        Intent::Message(Message::Swim(Swim::Ping { seq }))
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         let mut outbox = Outbox::new(256);
         let mut sent = Vec::new();
         for seq in 0..400 {
-            // Rumors come as fast as datagrams go out; now and then there is a probe.
+            // Rumors arrive as fast as datagrams leave, and every seventh round there is a probe.
             outbox.push(TrafficClass::Rumor, 1, ping(seq));
             outbox.push(TrafficClass::Rumor, 2, ping(seq));
             outbox.push(TrafficClass::Bulk, 3, ping(seq));
@@ -270,7 +270,10 @@ mod tests {
         assert_eq!((outbox.classes[TrafficClass::Probe as usize].len(), outbox.dropped()), (33, 68));
         assert!(matches!(outbox.pop(), Some((TrafficClass::Probe, 2, _))), "the other's still waits");
         let first = outbox.pop();
-        assert!(matches!(first, Some((_, 1, Intent::Message(Message::Ping { seq: 68 })))), "the oldest made room");
+        assert!(
+            matches!(first, Some((_, 1, Intent::Message(Message::Swim(Swim::Ping { seq: 68 }))))),
+            "the oldest made room"
+        );
         while outbox.pop_for(&1).is_some() {}
         assert!(outbox.is_empty() && outbox.waiting.is_empty(), "what is sent is not counted any more");
     }

@@ -1,16 +1,16 @@
 //! Coded symbols of a set of 64-bit item hashes: a rateless IBLT (Yang, Gilad, Alizadeh, "Practical Rateless Set
 //! Reconciliation", SIGCOMM 2024).
 //!
-//! A [`Sketch`] is linear: subtract one replica's from another's and what both hold cancels, so that its size need only
-//! follow the *difference*, never the sets. Any prefix of a sketch is a sketch, and sums of sketches of disjoint sets
-//! are sketches of their union.
+//! A [`Sketch`] is linear. The difference of two replicas' sketches has lost all that both hold, so the size of a
+//! sketch follows the *difference* of the sets, not their sizes. Any prefix of a sketch is a sketch, and the sum of
+//! sketches of disjoint sets is a sketch of their union.
 //!
-//! It knows hashes only: not what they are hashes of, nor which part of the hash space was asked for. The hashes are
-//! taken to be distinct and pseudo-random (they are keyed `SipHash` outputs), but the cells come from the network, so
-//! nothing here trusts them: whatever they say, decoding ends, within bounds, without a panic.
+//! A sketch knows only hashes: neither the items behind them nor the range of the hash space that was asked for. The
+//! hashes are distinct and pseudo-random (keyed `SipHash` outputs), but the cells come from the network, so nothing
+//! here trusts them: decoding any cells ends within bounds and without a panic.
 //!
-//! All arithmetic is on integers. Two replicas of different make must put an item into the same cells, and a floating
-//! square root is not in `core` and not the same everywhere.
+//! All arithmetic is on integers. Two replicas on different platforms must put an item into the same cells, and a
+//! floating-point square root is neither in `core` nor equal everywhere.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -27,10 +27,10 @@ mod tests;
 pub(crate) struct Cell {
     /// Xor of the item hashes.
     sum: u64,
-    /// Xor of their checksums: tells a cell of one item from a cell of several that happen to count ±1.
+    /// Xor of their checksums: distinguishes a cell of one item from a cell of several items whose count is ±1.
     check: u32,
-    /// Their number, wrapping. Eight bits suffice: peeling only asks for ±1, and what a wrapped count might be mistaken
-    /// for, the checksum refuses.
+    /// Number of items, wrapping. Eight bits suffice: peeling only looks for ±1, and the checksum refuses a wrapped
+    /// count that looks like it.
     count: u8,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Sketch {
     cells: Vec<Cell>,
 }
 
-/// What a decoded sketch of (ours − theirs) says, in no particular order. No item is listed twice.
+/// Result of decoding a sketch of (ours − theirs), in no particular order. No item is listed twice.
 #[derive(Clone, Eq, PartialEq, Debug, Default)]
 pub(crate) struct Difference {
     /// Items that only we hold.
@@ -49,12 +49,12 @@ pub(crate) struct Difference {
     pub(crate) theirs: Vec<u64>,
 }
 
-/// The sketch has too few cells for the difference, or was never one of (ours − theirs).
+/// The sketch has too few cells for the difference, or is not a sketch of (ours − theirs).
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) struct Undecoded;
 
 impl Sketch {
-    /// The sketch of the empty set.
+    /// Makes the sketch of the empty set.
     pub(crate) fn new(cells: usize) -> Self {
         Self { cells: vec![Cell::default(); cells] }
     }
@@ -64,12 +64,12 @@ impl Sketch {
         self.cells.len()
     }
 
-    /// A sketch of which nothing but the counts is known: good for an [`estimate`](Self::estimate).
+    /// Makes a sketch of which only the counts are known: sufficient for an [`estimate`](Self::estimate).
     pub(crate) fn of_counts(counts: &[u8]) -> Self {
         Self { cells: counts.iter().map(|count| Cell { count: *count, ..Cell::default() }).collect() }
     }
 
-    /// The counts of its cells.
+    /// Returns the counts of the cells.
     pub(crate) fn counts(&self) -> impl Iterator<Item = u8> {
         self.cells.iter().map(|cell| cell.count)
     }
@@ -79,20 +79,20 @@ impl Sketch {
         self.apply(item, 1);
     }
 
-    /// Takes out an item that is in the set. Of one that is not, the sketch then holds −1.
+    /// Removes an item that is in the set. An item that is not in the set is then counted −1 times.
     pub(crate) fn remove(&mut self, item: u64) {
         self.apply(item, MINUS_ONE);
     }
 
-    /// Adds the items of `other`, as far as both have cells. Cells of `self` beyond the length of `other` would then
-    /// lack its items, so `other` should be at least as long.
+    /// Adds the items of `other` to the cells that both have. `other` should be at least as long: further cells of
+    /// `self` would lack its items.
     pub(crate) fn add_sketch(&mut self, other: &Self) {
         for (cell, other) in self.cells.iter_mut().zip(&other.cells) {
             cell.mix(other.sum, other.check, other.count);
         }
     }
 
-    /// Takes out the items of `other`. Keeps only the cells that both have: the others would say nothing.
+    /// Removes the items of `other`. Keeps only the cells that both have, since the others mean nothing.
     pub(crate) fn subtract(&mut self, other: &Self) {
         self.truncate(other.len());
         for (cell, other) in self.cells.iter_mut().zip(&other.cells) {
@@ -105,10 +105,10 @@ impl Sketch {
         self.cells.truncate(cells);
     }
 
-    /// Peels a sketch of (ours − theirs). `self` stays as it is, for [`estimate`](Self::estimate) when this fails.
+    /// Peels a sketch of (ours − theirs). `self` stays unchanged, for [`estimate`](Self::estimate) if this fails.
     ///
-    /// At most as many peels as there are cells, and a repeated item is refused: in an honest sketch every peel empties
-    /// for good the cell it began with, and no item comes twice. Without cells nothing is known, which is `Undecoded`.
+    /// Peels at most as often as there are cells, and refuses a repeated item: in an honest sketch every peel empties
+    /// for good the cell it began with, and no item comes twice. A sketch without cells is `Undecoded`.
     pub(crate) fn decode(&self) -> Result<Difference, Undecoded> {
         let mut rest = self.clone();
         let mut difference = Difference::default();
@@ -136,29 +136,30 @@ impl Sketch {
         if complete && difference.is_distinct() { Ok(difference) } else { Err(Undecoded) }
     }
 
-    /// The size of a difference that did not decode: an estimate from the counts, for `self` a sketch of (ours −
-    /// theirs) and `count_difference` the number of our items less the number of theirs.
+    /// Estimates the size of a difference that did not decode from the counts of a sketch of (ours − theirs).
+    /// `count_difference` is the number of our items less the number of theirs.
     ///
-    /// Item membership of cell `j` is a coin of probability ρ = 2/(j+2), so the count of a cell has mean Δρ, where Δ
-    /// is the difference of counts, and variance dρ(1−ρ), where d is the size of the difference, whichever side the
-    /// items are on. Hence d̂ = mean over j ≥ 2 of (c − Δρ)²/(ρ(1−ρ)), that is of (c(j+2) − 2Δ)²/2j, which is all
-    /// integers. Cells 0 and 1 are left out: the first has no variance, the second has little to say.
+    /// An item is in cell `j` with probability ρ = 2/(j+2). The count c of a cell therefore has mean Δρ, where Δ is
+    /// `count_difference`, and variance dρ(1−ρ), where d is the size of the difference, on whichever side its items
+    /// are. Hence d̂ = mean over j ≥ 2 of (c − Δρ)²/(ρ(1−ρ)), that is of (c(j+2) − 2Δ)²/2j, which needs integers only.
+    /// Cells 0 and 1 are left out: the first has no variance, the second carries little information.
     ///
-    /// The standard deviation is √(2/(cells−2)), 21 % at 46 cells. Never less than |Δ|, which lifts the mean by a tenth
-    /// where all items are on one side; Δ comes from the peer, so bound what is done with the result. Counts wrap, so a
-    /// deviation is known modulo 256 only and taken as the nearest to zero: past some 10,000 the estimate lags behind,
-    /// and at 46 cells it ends near 70,000 however large the difference (unless |Δ| is).
+    /// The standard deviation is √(2/(cells−2)): 21 % at 46 cells. The result is at least |Δ|, which lifts the mean by
+    /// a tenth if all items are on one side. Δ comes from the peer, so the caller must bound its use of the result.
+    /// Counts wrap, so a deviation is known modulo 256 only and the value nearest to zero is taken: above about 10,000
+    /// the estimate is too low, and at 46 cells it ends near 70,000 however large the difference (unless |Δ| is
+    /// larger).
     ///
-    /// Where `count_difference` is a little out of date, cell 0, which holds every item, puts it right.
+    /// If `count_difference` is slightly outdated, cell 0, which holds every item, corrects it.
     pub(crate) fn estimate(&self, count_difference: i64) -> u64 {
         let Some(first) = self.cells.first() else { return count_difference.unsigned_abs() };
-        // Modulo 256, as counts are.
+        // Modulo 256, as counts wrap.
         let stale = first.count.wrapping_sub(count_difference as u8) as i8;
         let count_difference = count_difference.saturating_add(i64::from(stale));
 
         let mut total: u128 = 0;
         for (j, cell) in (0_u32..).zip(&self.cells).skip(2) {
-            // In units of 1/(j+2), so that 256 is `wrap`.
+            // In units of 1/(j+2), so that `wrap` means 256.
             let wrap = 256 * (i128::from(j) + 2);
             let deviation = i128::from(cell.count) * (i128::from(j) + 2) - 2 * i128::from(count_difference);
             let deviation = (deviation + wrap / 2).rem_euclid(wrap) - wrap / 2;
@@ -177,14 +178,14 @@ impl Sketch {
     }
 }
 
-/// −1 as counts have it.
+/// The value −1 of a wrapping count.
 const MINUS_ONE: u8 = u8::MAX;
 
-/// Fixed point of the estimate's terms.
+/// Fraction bits of the fixed-point terms of an estimate.
 const FRACTION_BITS: u32 = 8;
 
 impl Difference {
-    /// Where peeling has emptied all cells, only several items made to look like one another's sum could repeat one.
+    /// If peeling has emptied all cells, an item can repeat only if several items were made to have one another's sum.
     fn is_distinct(&self) -> bool {
         let mut items: Vec<u64> = self.ours.iter().chain(&self.theirs).copied().collect();
         items.sort_unstable();
@@ -196,14 +197,14 @@ impl Cell {
     /// Encoded size in bytes.
     pub(crate) const LEN: usize = 13;
 
-    /// Adds another cell, given by its fields.
+    /// Adds the fields of another cell.
     fn mix(&mut self, sum: u64, check: u32, count: u8) {
         self.sum ^= sum;
         self.check ^= check;
         self.count = self.count.wrapping_add(count);
     }
 
-    /// Whether this is one item of one side, as far as can be seen: several items pass with a chance of 2⁻³².
+    /// Returns true if the cell seems to hold one item of one side. Several items pass with probability 2⁻³².
     fn is_pure(&self) -> bool {
         (self.count == 1 || self.count == MINUS_ONE) && self.check == checksum(self.sum)
     }
@@ -226,15 +227,15 @@ impl Cell {
     }
 }
 
-/// The cells below `len` that an item maps to, in ascending order: cell 0 always, cell `j` with probability 2/(j+2).
+/// Cells below `len` that an item maps to, in ascending order: cell 0 always, cell `j` with probability 2/(j+2).
 ///
-/// From cell `i`, none of the next x cells is hit with probability (i+1)(i+2)/((i+x+1)(i+x+2)). Section 4.2 of the paper
-/// inverts that: with u uniform in (0, 1], the next jump is ⌈(i + 1.5)(1/√u − 1)⌉. Here √u is s/2¹⁶, s an
-/// integer: fine enough for tens of thousands of cells, and half the work of √u in 32 bits.
+/// After cell `i`, none of the next x cells is hit with probability (i+1)(i+2)/((i+x+1)(i+x+2)). Section 4.2 of the
+/// paper inverts that: with u uniform in (0, 1], the next jump is ⌈(i + 1.5)(1/√u − 1)⌉. Here √u is s/2¹⁶ with an
+/// integer s, which is fine enough for tens of thousands of cells and half the work of √u in 32 bits.
 struct Indices {
     /// State of a splitmix64 generator, seeded with the item.
     state: u64,
-    /// The cell to be given next.
+    /// Cell to be returned next.
     index: u64,
     len: u64,
 }
@@ -261,22 +262,22 @@ impl Iterator for Indices {
             return None;
         }
         let s = u64::from(((self.random() >> 32) as u32).isqrt()) + 1; // 1 to 2¹⁶
-        // Saturates only where no sketch goes, past 2⁴⁶ cells, and still ascends there.
+        // Saturates only past 2⁴⁶ cells, which no sketch has, and still ascends there.
         let jump = (2 * index + 3).saturating_mul((1 << 16) - s).div_ceil(2 * s);
         self.index = index.saturating_add(jump.max(1));
         Some(index as usize)
     }
 }
 
-/// A mix that has nothing in common with the generator of [`Indices`], and is far from linear in xor: the sum of the
-/// checksums of several items says nothing about the checksum of their sum.
+/// Mixes in a way that shares nothing with the generator of [`Indices`] and is far from linear in xor: the checksum of
+/// a sum of items does not follow from the sum of their checksums.
 fn checksum(item: u64) -> u32 {
     let z = (item ^ 0x5851_f42d_4c95_7f2d).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let z = (z ^ (z >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     (z >> 32) as u32
 }
 
-/// One byte string, [`Cell::LEN`] bytes a cell, fields in order and little-endian.
+/// One byte string with [`Cell::LEN`] bytes per cell, fields in order and little-endian.
 impl Serialize for Sketch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let bytes: Vec<u8> = self.cells.iter().flat_map(|cell| cell.to_bytes()).collect();
@@ -290,7 +291,7 @@ impl<'de> Deserialize<'de> for Sketch {
     }
 }
 
-/// Reads a sketch. Memory follows the bytes that are there, not a length that they claim.
+/// Reads a sketch. Memory follows the number of bytes received, not a length that they claim.
 struct Cells;
 
 impl Visitor<'_> for Cells {

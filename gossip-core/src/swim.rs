@@ -3,10 +3,11 @@
 //! Finds out who does not answer, and how long a suspicion lasts. Knows the member view and where members are; what
 //! follows from its findings is the node's to do.
 
+mod detector;
 mod health;
 mod probe;
 mod suspicion;
 
-pub(crate) use health::Health;
-pub(crate) use probe::{Context, Prober};
-pub(crate) use suspicion::{Due, Suspicions, Verdict};
+pub(crate) use detector::{Context, Counted, Detector, Finding};
+use health::Health;
+use probe::Prober;

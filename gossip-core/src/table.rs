@@ -1,8 +1,8 @@
-//! Rows that are found by a key and stay where they are: an index of four-byte places into one array, so that what is
-//! kept by the ten thousand is neither spread over the heap nor stored twice.
+//! Rows that are found by a key and never move: an index of four-byte row numbers into one array. Tens of thousands of
+//! rows are neither spread over the heap nor stored twice.
 //!
-//! Knows no keys: a caller says what a row hashes to, and which one it is looking for. Grows by an eighth, since
-//! doubling leaves a quarter of it empty on average; the place of a row that was removed is given to the next.
+//! Knows no keys: the caller supplies the hash of a row and the comparison. Grows by an eighth, since a table that
+//! doubles is a quarter empty on average. A removed row's number is reused.
 
 use alloc::vec::Vec;
 
@@ -35,15 +35,15 @@ impl<T> Table<T> {
         self.rows.get_mut(at as usize)?.as_mut()
     }
 
-    /// Where the row is that hashes to this and is the one.
+    /// Returns the number of the row that has this hash and that `is` accepts.
     pub(crate) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<u32> {
         self.index.find(hash, |at| self.get(*at).is_some_and(&is)).copied()
     }
 
-    /// Adds a row that is not there yet. `rehash`: what the others hash to.
+    /// Adds a row that is not in the table yet. `rehash` returns the hash of a row.
     ///
     /// # Panics
-    /// If there are 2^32 rows: the bounds of a configuration are far below what memory holds.
+    /// If there are 2^32 rows. The bounds of a configuration are far below that.
     pub(crate) fn insert(&mut self, hash: u64, row: T, rehash: impl Fn(&T) -> u64) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
@@ -64,7 +64,7 @@ impl<T> Table<T> {
         at
     }
 
-    /// Takes out the row at a place, which hashes to this.
+    /// Removes the row with this number and hash.
     pub(crate) fn remove(&mut self, hash: u64, at: u32) -> Option<T> {
         let row = self.rows.get_mut(at as usize)?.take()?;
         if let Ok(found) = self.index.find_entry(hash, |place| *place == at) {
@@ -74,12 +74,12 @@ impl<T> Table<T> {
         Some(row)
     }
 
-    /// All rows, by their places.
+    /// Returns all rows with their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.rows).filter_map(|(at, row)| Some((at, row.as_ref()?)))
     }
 
-    /// Gives back what a table that has fallen empty holds beyond room for so many rows.
+    /// Releases the memory of an empty table beyond `room` rows.
     pub(crate) fn shrink(&mut self, room: usize) {
         if self.index.is_empty() && self.rows.len() > room {
             *self = Self::default();
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// Bad on purpose: rows meet.
+    /// A bad hash on purpose, so that rows collide.
     const fn hash(key: u16) -> u64 {
         (key % 7) as u64
     }

@@ -1,8 +1,8 @@
-//! Values with a type, at the edge of an engine that knows only bytes.
+//! Typed values on top of a node that knows only bytes.
 //!
-//! A [`Typed`] is the name of an entry and the type of its value. It encodes with postcard on the way in and decodes on
-//! the way out; what others wrote under the name may be anything, so what does not decode is an error value. Knows the
-//! node's face alone.
+//! A [`Typed`] is the name of an entry and the type of its value. It encodes with postcard when writing and decodes
+//! when reading. Other members may have written anything under that name, so a value that does not decode is returned
+//! as an error. Uses only the node's public interface.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ use crate::node::{Node, PutOptions};
 use crate::time::Instant;
 use crate::update::Stamp;
 
-/// The name of an entry, and the type of its value.
+/// Name of an entry, and the type of its value.
 ///
 /// ```
 /// use gossip_core::{Config, Instant, Node, NodeId, Typed};
@@ -47,22 +47,22 @@ pub struct Typed<T> {
 }
 
 impl<T> Typed<T> {
-    /// The entry of this name, whose values are `T`. Names of entries have at most 255 bytes.
+    /// Names an entry whose values are `T`. A name has at most 255 bytes.
     pub const fn new(name: &'static str) -> Self {
         Self { name, value: PhantomData }
     }
 
-    /// The name.
+    /// Returns the name.
     pub const fn name(self) -> &'static str {
         self.name
     }
 }
 
 impl<T: Serialize> Typed<T> {
-    /// The bytes of a value.
+    /// Encodes a value.
     ///
     /// # Errors
-    /// A value that postcard has no bytes for, such as a sequence of unknown length.
+    /// A value that postcard cannot encode, such as a sequence of unknown length.
     pub fn encode(self, value: &T) -> Result<Vec<u8>, TypedError> {
         postcard::to_allocvec(value).map_err(|error| TypedError::Encode { name: self.name, reason: error.to_string() })
     }
@@ -99,10 +99,10 @@ impl<T: Serialize> Typed<T> {
 }
 
 impl<T: DeserializeOwned> Typed<T> {
-    /// The value of bytes.
+    /// Decodes a value.
     ///
     /// # Errors
-    /// Bytes that are no `T`, or more than one.
+    /// Bytes that do not encode a `T`, or that go on after it.
     pub fn decode(self, bytes: &[u8]) -> Result<T, DecodeError> {
         let error = |reason| DecodeError { name: self.name, length: bytes.len(), reason };
         match postcard::take_from_bytes(bytes) {
@@ -112,23 +112,23 @@ impl<T: DeserializeOwned> Typed<T> {
         }
     }
 
-    /// The value of the shared entry, if there is one; see [`Node::get`].
+    /// Reads the shared entry, if there is one; see [`Node::get`].
     ///
     /// # Errors
-    /// Something else was written there.
+    /// Another member wrote a value of another type.
     pub fn get<A: Address>(self, node: &Node<A>) -> Result<Option<T>, DecodeError> {
         node.get(self.name).map(|bytes| self.decode(&bytes)).transpose()
     }
 
-    /// The value of a member's own entry, if there is one; see [`Node::get_own`].
+    /// Reads a member's own entry, if there is one; see [`Node::get_own`].
     ///
     /// # Errors
-    /// Something else was written there.
+    /// Its owner wrote a value of another type.
     pub fn get_own<A: Address>(self, node: &Node<A>, owner: NodeId) -> Result<Option<T>, DecodeError> {
         node.get_own(owner, self.name).map(|bytes| self.decode(&bytes)).transpose()
     }
 
-    /// Shared entries whose name begins with this one, by name; see [`Node::entries`].
+    /// Lists the shared entries whose names begin with this one, by name; see [`Node::entries`].
     pub fn entries<A: Address>(
         self,
         node: &Node<A>,
@@ -136,7 +136,7 @@ impl<T: DeserializeOwned> Typed<T> {
         node.entries(self.name).map(move |(name, bytes)| (name, self.decode(&bytes)))
     }
 
-    /// Members' own entries of this name, by owner; see [`Node::entries_named`].
+    /// Lists the members' own entries of this name, by owner; see [`Node::entries_named`].
     pub fn entries_named<A: Address>(
         self,
         node: &Node<A>,

@@ -9,7 +9,14 @@
 //! cluster's label: it finds damage, it does not stop a forger. Where the key is not 0 the messages are sealed: a nonce of
 //! 24 bytes stands before them, an authentication tag of 16 in the place of the trailer.
 
+mod anti_entropy;
 mod message;
+mod pull;
+mod rumor;
+mod size;
+mod sound;
+mod swim;
+mod trust;
 
 use core::hash::Hasher;
 use core::ops::Range;
@@ -23,9 +30,15 @@ use crate::id::NodeId;
 use crate::keyring::{Keyring, NONCE, Plain, TAG};
 use crate::time::Instant;
 
-pub(crate) use message::{
-    Answer, COUNTS, Item, Message, Prefixes, Rival, Short, Span, Suspicion, Tokens, Writer, encoded_len, read,
+pub(crate) use anti_entropy::{
+    Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, Summary, Symbols, Tokens, Want,
 };
+pub(crate) use message::{Message, Writer, read};
+pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
+pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
+pub(crate) use size::encoded_len;
+pub(crate) use swim::{PingReq, Swim};
+pub(crate) use trust::Trust;
 
 /// The wire format that this node speaks.
 pub(crate) const VERSION: u8 = 1;
@@ -35,7 +48,7 @@ pub(crate) const TRAILER: usize = 8;
 /// must fit both ways, or turning encryption on would strand entries.
 pub(crate) const OVERHEAD: usize = HEADER + 24 + 16;
 
-/// What every datagram says of its sender.
+/// Header of every datagram, about its sender.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) sender: NodeId,
@@ -76,7 +89,7 @@ impl Envelope {
         hasher.finish().to_le_bytes()
     }
 
-    /// Where in a datagram the messages have their place.
+    /// Returns the room for messages in a datagram.
     pub(crate) fn body(&self) -> Range<usize> {
         #[cfg(feature = "encryption")]
         if self.seals() {
@@ -85,7 +98,7 @@ impl Envelope {
         HEADER..self.longest - TRAILER
     }
 
-    /// How many bytes a datagram has besides its messages.
+    /// Returns the bytes of a datagram besides its messages.
     pub(crate) fn overhead(&self) -> usize {
         self.longest - self.body().len()
     }

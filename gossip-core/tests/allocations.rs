@@ -1,4 +1,4 @@
-//! What a node allocates on its most frequent paths.
+//! Allocations of a node on its most frequent paths.
 
 mod common;
 
@@ -33,11 +33,11 @@ fn nothing_is_allocated_where_time_passes_and_nothing_is_due() {
     assert_eq!(info.count_total, 0);
 }
 
-/// Of a hundred updates half are known: those cost no more than what it takes to read them.
+/// Half of a hundred updates are known: those cost only the allocations of reading them.
 #[test]
 fn an_update_costs_its_value_and_its_share_of_the_indexes() {
     let mut scene = Scene::new(100, 100);
-    // Until all names have been written once, and no table grows any more.
+    // Until all names have been written once and no table grows any more.
     for _ in 0..100 {
         let datagram = scene.news(100);
         scene.hear(&datagram);
@@ -52,13 +52,13 @@ fn an_update_costs_its_value_and_its_share_of_the_indexes() {
         assert!(after.updates_known - before.updates_known >= 40, "half of them are known");
     }
     assert!(news >= 20 * 50, "{news}");
-    // One for each that is read, known or new: its value. The rest is the share of new ones in the nodes of trees, and in
-    // what waits for the application.
+    // One for each update that is read, known or new: its value. The rest is the share of new ones in the nodes of
+    // trees and in events that wait.
     let beyond = count as f64 / news as f64 - 2.0;
     assert!(beyond <= 0.75, "{beyond:.2} allocations for each that is new");
 }
 
-/// A record holds nothing that is on the heap: what it costs is its share of tables that grow.
+/// A record holds nothing on the heap: its cost is its share of tables that grow.
 #[test]
 fn a_member_costs_less_than_one_allocation() {
     let mut scene = Scene::new(1_000, 0);
@@ -71,7 +71,7 @@ fn a_member_costs_less_than_one_allocation() {
     assert!(each <= 1.0, "{each:.2} allocations for each");
 }
 
-/// Of memory that is held, not of how often it is asked for. (What a member takes, `gossip-sim idle` says.)
+/// Counts memory held, not the number of allocations. (`gossip-sim idle` measures the memory of a member.)
 #[test]
 fn an_entry_and_a_hot_rumor_hold_so_many_bytes() {
     const ENTRIES: usize = 4_000;

@@ -1,7 +1,7 @@
-//! How many instructions the hottest paths take, counted by callgrind: what no clock can tell on a busy machine.
+//! Instructions of the hottest paths, counted by callgrind: a measure that does not depend on the load of the machine.
 //!
-//! The counts are committed beside this file, so that a change of them is a difference that can be read. Ignored, since
-//! they depend on the compiler and take valgrind: without it nothing is compared.
+//! The counts are committed beside this file, so that a change of them is a readable difference. Ignored, since they
+//! depend on the compiler and need valgrind: without it nothing is compared.
 //!
 //! ```sh
 //! cargo test -p gossip-core --test instructions -- --ignored --nocapture
@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use common::Scene;
 
-/// What is counted, and how often it is done for that.
+/// Paths that are counted, and the number of repetitions.
 const CASES: [(&str, u64); 5] = [("ping", 200), ("known", 50), ("updates", 100), ("put", 200), ("round", 50)];
-/// By how much a count may differ: compilers do.
+/// Permitted difference of a count, since compilers differ.
 const TOLERANCE_PERCENT: u64 = 10;
-/// Tells the process that is counted which case is its.
+/// Tells the counted process which case to run.
 const CASE: &str = "GOSSIP_COUNTED";
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/instructions.txt");
 
@@ -92,7 +92,7 @@ fn run(case: &str, times: u64) {
     }
 }
 
-/// Instructions for doing it once; none where valgrind is not.
+/// Returns the instructions for doing it once; none without valgrind.
 fn count(case: &str, times: u64) -> Option<u64> {
     let executable = env::current_exe().expect("a test has a file");
     let output = Command::new("valgrind")

@@ -1,4 +1,4 @@
-//! Scenarios of a thousand nodes: how long the simulator takes for them. Each is to take less than 20 s of one core.
+//! Time that the simulator takes for scenarios of a thousand nodes. Each is to take less than 20 s of one core.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use gossip_testkit::{Addr, Cluster, Command, Latency};
 
 const NODES: u32 = 1_000;
 
-/// They have met, and what they said about it is cold.
+/// A cluster that has met, with no hot rumors left.
 fn at_rest() -> Cluster<Node<Addr>> {
     let mut cluster = Cluster::builder(NODES, Config::lan()).seed(1).build();
     cluster.run_for(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! What the simulator carries: 100 idle nodes on a simulated local network, byte-exact. The bar is 500,000 datagrams
+//! Throughput of the simulator: 100 idle nodes on a simulated local network, byte-exact. The goal is 500,000 datagrams
 //! per second on one core.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! A machine that is no gossip node: a counter that everybody adds to, checked under every class of faults.
+//! A machine that is no gossip node: a counter to which all nodes add, checked under every class of faults.
 //!
-//! A G-counter: each node counts for itself, and what is known of another's count only grows. Twice a second a node
-//! sends all it knows to one peer. Nothing is acknowledged and nothing needs to be.
+//! A G-counter: each node counts for itself, and its knowledge of another's count only grows. Twice a second a node
+//! sends all it knows to one peer. Nothing is acknowledged, and nothing needs to be.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ struct Counter {
     due: Option<Addr>,
 }
 
-/// The one thing that a user can do.
+/// The only command of a user.
 #[derive(Debug, Clone)]
 struct Add(u32);
 
@@ -96,7 +96,7 @@ impl Machine for Counter {
     }
 }
 
-/// Fletcher's.
+/// Fletcher's checksum.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     let (low, high) = bytes.iter().fold((1u32, 0u32), |(low, high), &byte| {
         let low = (low + u32::from(byte)) % 65_521;

@@ -1,7 +1,7 @@
-//! A protocol that loses writes, and what the testkit says about it.
+//! A protocol that loses writes, and the testkit's report about it.
 //!
-//! Each node tells each of the others, once, how far its user has raised its number: fine as long as no datagram is
-//! lost. What it prints is kept in `failing.txt` beside this file, and shown in the crate's documentation.
+//! Each node tells each of the others, once, how far its user has raised its number, which suffices as long as no
+//! datagram is lost. The output is kept in `failing.txt` beside this file and shown in the crate's documentation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -9,9 +9,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gossip_core::{Input, Instant};
-use gossip_testkit::{Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check};
+use gossip_testkit::{
+    Addr, Boot, Dice, Expectations, Machine, Outgoing, Swarm, View, ViewItem, Workload, check, shrink,
+};
 
-/// Says everything once.
+/// Sends everything once.
 #[derive(Debug)]
 pub(crate) struct Once {
     me: Addr,
@@ -101,9 +103,13 @@ impl Workload for Raise {
     fn random(dice: &mut Dice) -> Self {
         Self(dice.within(1..=9) as u8)
     }
+
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        shrink::number(self.0.into(), 1).map(|by| Self(by as u8))
+    }
 }
 
-/// What is found, as text.
+/// The report, as text.
 pub(crate) fn report() -> String {
     let swarm = Swarm { classes: vec!["loss", "burst", "duplicate", "delay", "cut"], ..Swarm::default() };
     let failure = (0..100).find_map(|number| check::<Once>(&swarm.scenario(number)).err());

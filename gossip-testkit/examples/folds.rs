@@ -1,7 +1,7 @@
-//! A counter that only grows, and a set whose elements come and go: folds over what each member owns under one name.
+//! A counter that only grows, and a set whose elements come and go: folds over the members' own entries of one name.
 //!
-//! The engine's one rule is that the newest write of a name wins, which would lose counts and elements that two members
-//! write at once. So each member writes only its own share, and whoever wants to know folds them all.
+//! The engine's only rule is that the newest write of a name wins, which would lose counts and elements that two
+//! members write at once. Therefore each member writes only its own share, and a reader folds them all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use gossip_core::{Instant, Node, NodeId, Typed, TypedError};
 use gossip_testkit::{Addr, Cluster, Dice, laws};
 use serde::{Deserialize, Serialize};
 
-/// How often each member has counted (Shapiro et al., "A comprehensive study of CRDTs", 2011: G-Counter).
+/// Counts of each member (Shapiro et al., "A comprehensive study of CRDTs", 2011: G-Counter).
 type Counts = BTreeMap<NodeId, u64>;
 
 const COUNT: Typed<u64> = Typed::new("visits");
@@ -23,7 +23,7 @@ fn merge_counts(left: &Counts, right: &Counts) -> Counts {
     counts
 }
 
-/// Counts once more, here.
+/// Adds one to this member's count.
 fn count(node: &mut Node<Addr>, now: Instant) -> Result<(), TypedError> {
     let so_far = COUNT.get_own(node, node.id()).ok().flatten().unwrap_or(0);
     COUNT.put_own(node, now, &(so_far + 1)).map(drop)
@@ -34,11 +34,11 @@ fn counted(node: &Node<Addr>) -> u64 {
     shares.fold(Counts::new(), |all, share| merge_counts(&all, &share)).values().sum()
 }
 
-/// Tells each addition of an element from every other.
+/// Distinguishes each addition of an element from every other.
 type Tag = (NodeId, u32);
 
-/// The same study's observed-remove set: who removes an element removes the additions that it has seen, so one that is
-/// added at the same time elsewhere stays.
+/// The observed-remove set of the same study: removing an element removes the additions that were seen, so that an
+/// addition made elsewhere at the same time remains.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Set {
     added: BTreeSet<(String, Tag)>,

@@ -1,8 +1,7 @@
-//! A node in a framing of one's own, checked under loss: what a custom transport does to datagrams, does it lose any
-//! that matter?
+//! A node in a framing of your own, checked under loss: does a custom transport lose datagrams that matter?
 //!
-//! This one hides the bytes behind a key stream that both ends can compute from a counter, and refuses replays by a
-//! window of the last 64 counters of each peer, as IPsec does (RFC 4303, section 3.4.3).
+//! This one hides the bytes behind a key stream that both ends compute from a counter, and refuses replays by a window
+//! of the last 64 counters of each peer, as IPsec does (RFC 4303, section 3.4.3).
 
 use std::collections::BTreeMap;
 
@@ -12,11 +11,11 @@ use gossip_testkit::{Addr, Checker, FaultPlan, Framed, Framing, Scenario, Swarm,
 #[derive(Debug, Default)]
 struct Sealed {
     sent: u64,
-    /// Per peer the largest counter seen, and which of the 64 up to it were.
+    /// Per peer, the largest counter seen and which of the 64 up to it were seen.
     seen: BTreeMap<Addr, (u64, u64)>,
 }
 
-/// Not for use against anybody: a real one has a real cipher.
+/// Obfuscation only: a real framing uses a real cipher.
 fn stream(from: Addr, to: Addr, counter: u64) -> impl Iterator<Item = u8> {
     let mut state = u64::from(from.0) << 32 ^ u64::from(to.0) ^ counter.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::iter::repeat_with(move || {

@@ -1,4 +1,4 @@
-//! Where a simulated node is: its number. Small on the wire, and the same in every text.
+//! Addresses of simulated nodes: their numbers. Small on the wire, and the same in every text.
 
 use std::fmt;
 

@@ -7,9 +7,9 @@ use crate::failure::Failure;
 use crate::invariant::{Invariant, Violation, standard};
 use crate::machine::{Expectations, Machine};
 use crate::minimise;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Workload};
 use crate::sim::Latency;
-use crate::trial::{Found, Keep, REFUSED, Report, Trial};
+use crate::trial::{Found, Keep, Outcome, REFUSED, Report, Trial};
 
 /// Runs a scenario once. A failure is reported as it is.
 ///
@@ -28,7 +28,7 @@ where
 /// The first invariant that did not hold, with the minimal scenario.
 pub fn check<M: Machine<Config: Default>>(scenario: &Scenario<M::Command>) -> Result<Report, Failure>
 where
-    M::Command: Display,
+    M::Command: Workload + Display,
 {
     Checker::<M>::default().check(scenario)
 }
@@ -129,7 +129,7 @@ impl<M: Machine> Checker<M> {
     /// The first invariant that did not hold, with the minimal scenario.
     pub fn check(&self, scenario: &Scenario<M::Command>) -> Result<Report, Failure>
     where
-        M::Command: Display,
+        M::Command: Workload + Display,
     {
         self.trial.attempt(scenario, Keep::Nothing).result.map_err(|found| {
             // What a smaller one would show was found in none.
@@ -146,14 +146,19 @@ impl<M: Machine> Checker<M> {
     where
         M::Command: Display,
     {
-        let outcome = self.trial.attempt(scenario, Keep::Lines(20));
+        let first = self.trial.attempt(scenario, Keep::Nothing).result.err();
+        let pair = first.and_then(|found| match found.violation.nodes[..] {
+            [a, b] => Some((a, b)),
+            _ => None,
+        });
+        let outcome = self.trial.attempt(scenario, Keep::Story(pair));
         // Were the machine not deterministic, it could pass this time; that is a finding, too.
         let found = outcome.result.err().unwrap_or_else(|| Found {
             invariant: "determinism: the same run twice",
             at: Duration::ZERO,
             violation: Violation::new("the scenario failed and passes when it is run again"),
         });
-        Failure::new(found, scenario, origin, outcome.lines, self.plain)
+        Failure::new(found, scenario, origin, outcome.lines, self.replay())
     }
 
     /// Runs a scenario and keeps its last `lines` lines of trace, whether it fails or not.
@@ -163,10 +168,45 @@ impl<M: Machine> Checker<M> {
     {
         let outcome = self.trial.attempt(scenario, Keep::Lines(lines));
         let lines = outcome.lines;
-        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.plain)), lines)
+        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.replay())), lines)
+    }
+
+    /// Runs a scenario once and keeps what is asked for.
+    pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
+        self.trial.attempt(scenario, keep)
+    }
+
+    /// Returns the call that replays a failure. Another configuration, or other invariants, are in nobody's text.
+    fn replay(&self) -> String {
+        let machine = short(std::any::type_name::<M>());
+        if self.plain {
+            format!("gossip_testkit::run::<{machine}>")
+        } else {
+            format!("the same Checker::<{machine}>'s run")
+        }
     }
 
     pub(crate) fn expectations(&self) -> Expectations {
         self.trial.expectations()
+    }
+}
+
+/// Returns a type's name without the modules that it and its parameters stand in.
+fn short(name: &str) -> String {
+    let mut out = String::new();
+    for part in name.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_' && c != ':') {
+        out.push_str(part.rsplit("::").next().unwrap_or(part));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn types_are_named_without_their_modules() {
+        let name = "gossip_testkit::framed::Framed<gossip_core::node::Node<gossip_testkit::address::Addr>, (u8, a::B)>";
+        assert_eq!(short(name), "Framed<Node<Addr>, (u8, B)>");
     }
 }

@@ -15,7 +15,7 @@ use crate::metrics::{Spread, Usage};
 use crate::plan::{Chance, Fault, Links, Nodes, Window};
 use crate::sim::{Action, Counters, Datagram, Latency, Settings, Simulator, Step, Traffic, Verdict, Watch};
 
-/// What a cluster is made with.
+/// Settings of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder<M: Machine> {
     nodes: u32,
@@ -27,7 +27,7 @@ pub struct ClusterBuilder<M: Machine> {
 }
 
 impl<M: Machine> ClusterBuilder<M> {
-    /// Where all randomness comes from.
+    /// Sets the seed of all randomness.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -69,7 +69,7 @@ impl<M: Machine> ClusterBuilder<M> {
 type Tap = Box<dyn FnMut(&Datagram<'_>)>;
 type Listener<E> = Box<dyn FnMut(Instant, Addr, &E)>;
 
-/// Who watches: closures of the user.
+/// Closures of the user that watch a run.
 struct Eyes<E> {
     tap: Option<Tap>,
     listener: Option<Listener<E>>,
@@ -111,14 +111,14 @@ impl<M: Machine> fmt::Debug for Cluster<M> {
 }
 
 impl<M: Machine<Config: Default>> Cluster<M> {
-    /// So many nodes in the default configuration.
+    /// Makes a cluster of `nodes` nodes in the default configuration.
     pub fn new(nodes: u32, seed: u64) -> Self {
         Self::builder(nodes, M::Config::default()).seed(seed).build()
     }
 }
 
 impl<M: Machine> Cluster<M> {
-    /// So many nodes, and more to choose.
+    /// Returns a builder for a cluster of `nodes` nodes.
     pub fn builder(nodes: u32, config: M::Config) -> ClusterBuilder<M> {
         ClusterBuilder { nodes, seed: 0, seeds: 1, start_within: None, latency: Latency::default(), config }
     }
@@ -130,7 +130,7 @@ impl<M: Machine> Cluster<M> {
         self.simulator.now()
     }
 
-    /// What may be expected of the machines; also their protocol period.
+    /// Expectations of the machines, among them their protocol period.
     pub fn expectations(&self) -> &Expectations {
         self.simulator.expectations()
     }
@@ -159,7 +159,7 @@ impl<M: Machine> Cluster<M> {
         self.simulator.machine(Addr(node))
     }
 
-    /// What a node's clock says.
+    /// Returns the reading of a node's clock.
     ///
     /// # Panics
     /// If there is no such node.
@@ -167,12 +167,12 @@ impl<M: Machine> Cluster<M> {
         self.simulator.reading(Addr(node))
     }
 
-    /// What happened so far, counted.
+    /// Counts of what happened so far.
     pub fn counters(&self) -> &Counters {
         &self.simulator.counters
     }
 
-    /// What a node has sent and received so far.
+    /// Traffic of a node so far.
     ///
     /// # Panics
     /// If there is no such node.
@@ -392,7 +392,7 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    /// When each node first satisfies `knows`, until all do or `within` has passed. Those that run now or have not
+    /// Measures when each node first satisfies `knows`, until all do or `within` has passed. Those that run now or have not
     /// started yet count. Costs nothing for the nodes that do nothing: each is asked when it was called.
     pub fn spread(&mut self, within: Duration, mut knows: impl FnMut(&M) -> bool) -> Spread {
         let start = self.now();
@@ -409,7 +409,7 @@ impl<M: Machine> Cluster<M> {
             }
         }
         while missing > 0
-            && let Some(Step { touched }) = self.simulator.step(start + within, &mut self.eyes)
+            && let Some(Step { touched, .. }) = self.simulator.step(start + within, &mut self.eyes)
         {
             let Some(node) = touched else { continue };
             if spread.lacks(node) && self.simulator.machine(node).is_some_and(&mut knows) {
@@ -420,7 +420,7 @@ impl<M: Machine> Cluster<M> {
         spread
     }
 
-    /// What all nodes together send while so much time passes.
+    /// Measures what all nodes together send in this time.
     pub fn measure(&mut self, time: Duration) -> Usage {
         let before = *self.counters();
         self.run_for(time);
@@ -441,7 +441,7 @@ impl<M: Machine> Cluster<M> {
         self.nodes().iter().all(|&node| self.simulator.boots(node) > 0)
     }
 
-    /// Whether every node has started and all live ones hold the same items.
+    /// Returns true if every node has started and all live ones hold the same items.
     pub fn agrees(&self) -> bool {
         if !self.all_started() {
             return false;
@@ -451,7 +451,7 @@ impl<M: Machine> Cluster<M> {
         prints.next().is_none_or(|first| prints.all(|other| other == first))
     }
 
-    /// Whether every node has started and every live one sees every live one alive. (Nodes times nodes are looked at.)
+    /// Returns true if every node has started and every live one sees every live one alive. (Nodes times nodes are looked at.)
     pub fn sees_all(&self) -> bool {
         if !self.all_started() {
             return false;

@@ -19,7 +19,7 @@ pub(crate) fn fold<const N: usize>(words: [u64; N]) -> u64 {
     words.into_iter().fold(0x6a09_e667_f3bc_c908, |acc, word| mix(acc.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ word))
 }
 
-/// What a datagram is known by.
+/// Returns the digest that a datagram is known by.
 pub(crate) fn content(payload: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0x636f_6e74, 0x656e_7473);
     hasher.write(payload);

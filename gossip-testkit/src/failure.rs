@@ -11,7 +11,7 @@ use crate::trial::Found;
 /// An invariant that did not hold, and the smallest scenario that was found to show it.
 ///
 /// `Display` prints, in this order: the invariant and the simulated time; the two views that differ, if that is the
-/// matter; the minimal scenario; the last lines of the trace; how to replay it. `Debug` is the same, so that `unwrap`,
+/// matter; the minimal scenario; how it came about; how to replay it. `Debug` is the same, so that `unwrap`,
 /// `?` in a test and both front ends print it readably.
 #[derive(Clone)]
 pub struct Failure(Box<Inner>);
@@ -23,7 +23,7 @@ struct Inner {
     one_line: String,
     origin: Option<(String, u32)>,
     trace: Vec<String>,
-    plain: bool,
+    replay: String,
 }
 
 impl Failure {
@@ -32,7 +32,7 @@ impl Failure {
         scenario: &Scenario<C>,
         origin: Option<(&Scenario<C>, u32)>,
         trace: Vec<String>,
-        plain: bool,
+        replay: String,
     ) -> Self {
         Self(Box::new(Inner {
             found,
@@ -40,7 +40,7 @@ impl Failure {
             one_line: format!("{scenario:?}"),
             origin: origin.map(|(scenario, runs)| (format!("{scenario:?}"), runs)),
             trace,
-            plain,
+            replay,
         }))
     }
 
@@ -49,12 +49,12 @@ impl Failure {
         self.0.found.invariant
     }
 
-    /// When, in simulated time since the start.
+    /// Simulated time since the start at which it did not hold.
     pub fn at(&self) -> Duration {
         self.0.found.at
     }
 
-    /// What was wrong.
+    /// The violation.
     pub fn violation(&self) -> &Violation {
         &self.0.found.violation
     }
@@ -64,7 +64,12 @@ impl Failure {
         &self.0.scenario
     }
 
-    /// The last lines of what happened.
+    /// Runs spent on minimising; none if the scenario was not minimised.
+    pub fn runs(&self) -> Option<u32> {
+        self.0.origin.as_ref().map(|(_, runs)| *runs)
+    }
+
+    /// The lines that tell how it came about; of a failure found by [`Checker::trace`](crate::Checker::trace), all lines.
     pub fn trace(&self) -> &[String] {
         &self.0.trace
     }
@@ -75,7 +80,7 @@ const LINES: usize = 40;
 
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Inner { found, scenario, one_line, origin, trace, plain } = &*self.0;
+        let Inner { found, scenario, one_line, origin, trace, replay } = &*self.0;
         writeln!(f, "violated at {}: {}", Seconds(found.at), found.invariant)?;
         writeln!(f, "  {}", found.violation.message)?;
         if let Some([(left, a), (right, b)]) = found.violation.views.as_deref() {
@@ -95,16 +100,15 @@ impl Display for Failure {
         for line in scenario.lines() {
             writeln!(f, "  {line}")?;
         }
-        writeln!(f, "\nthe last {} lines of its trace:", trace.len())?;
+        writeln!(f, "\nhow it came about:")?;
         for line in trace {
             writeln!(f, "  {line}")?;
         }
         let quoted = one_line.trim_end();
-        // Another configuration, or other invariants, are in nobody's text.
-        let run = if *plain { "gossip_testkit::run::<M>" } else { "the same Checker's run" };
-        writeln!(f, "\nto replay: {run}(&{}.parse().unwrap())", raw(quoted))?;
+        writeln!(f, "\nto replay: {replay}(&{}.parse().unwrap())", raw(quoted))?;
         if let Some((origin, _)) = origin {
-            writeln!(f, "it came from: {}", origin.trim_end())?;
+            // Front ends call their own input minimal.
+            writeln!(f, "made from this larger one, which proptest and quickcheck print: {}", origin.trim_end())?;
         }
         Ok(())
     }

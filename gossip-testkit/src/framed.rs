@@ -6,7 +6,7 @@ use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Machine, Outgoing};
 use crate::wrapper::Wrapper;
 
-/// What is put around a machine's datagrams on their way out, and taken off on their way in. A process makes its own
+/// Framing around a machine's datagrams: put on on their way out, taken off on their way in. A process makes its own
 /// when it starts, so it may keep state: counters, keys, a window against replays.
 pub trait Framing: Default {
     /// By how many bytes a datagram grows at most. The framed one must fit into 65,536 bytes: a larger one is a panic.

@@ -5,27 +5,30 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 
 use crate::check::Checker;
+use crate::coverage::Coverage;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::scenario::{Swarm, Workload};
 use crate::sim::Counters;
 
-/// What a sweep has seen.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+/// Results of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Sweep {
     /// Scenarios run.
     pub cases: u64,
-    /// What happened in them, counted. A sweep in which a class of faults did not happen has shown nothing about it.
+    /// Counts of what happened in them. A sweep in which a class of faults did not happen has shown nothing about it.
     pub counters: Counters,
     /// The longest that a scenario took to converge, in protocol periods.
     pub slowest: u64,
+    /// Faults drawn together and states reached, and how many of them were new.
+    pub coverage: Coverage,
 }
 
 impl Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, counters, slowest } = self;
-        write!(f, "{cases} scenarios, the slowest converged after {slowest} periods; {counters}")
+        let Self { cases, counters, slowest, coverage } = self;
+        write!(f, "{cases} scenarios, the slowest converged after {slowest} periods; {coverage}; {counters}")
     }
 }
 
@@ -39,7 +42,9 @@ impl<M: Machine<Command: Workload + Display>> Checker<M> {
         let mut sweep = Sweep::default();
         let swarm = Swarm { max_skew: swarm.max_skew.min(self.expectations().max_skew), ..swarm.clone() };
         for number in numbers {
-            let report = self.check(&swarm.scenario(number))?;
+            let scenario = swarm.scenario(number);
+            let report = self.check(&scenario)?;
+            sweep.coverage.note(&scenario.plan, &report.marks, &report.counters);
             sweep.cases += 1;
             sweep.counters += report.counters;
             sweep.slowest = sweep.slowest.max(report.periods);

@@ -1,4 +1,4 @@
-//! What must hold, as objects: the ones that every gossip protocol should keep, and the trait for one's own.
+//! Invariants: the ones that every gossip protocol should keep, and the trait for your own.
 //!
 //! An invariant sees a run from outside: the datagrams, the events, and what the machines show. It must not know how
 //! they work inside.
@@ -6,6 +6,7 @@
 mod agreement;
 mod conduct;
 mod history;
+mod session;
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,25 +23,34 @@ use crate::sim::{Datagram, Simulator, Traffic};
 pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
 pub use conduct::{BoundedMemory, DatagramBudget, PendingDeadline, Silence};
 pub use history::{DeliveredOnce, IncarnationsGrow, NoLostWrite, NoResurrection, NoStepBack};
+pub use session::ReadYourWrites;
 
-/// What was found wrong.
+/// A violation of an invariant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Violation {
-    /// What.
+    /// The message, for people.
     pub message: String,
     /// Two views that differ and should not, each with its owner.
     pub views: Option<Box<[(String, View); 2]>>,
+    /// Nodes that it is about: of two, the trace tells from when on they held different items.
+    pub nodes: Vec<Addr>,
 }
 
 impl Violation {
     /// Something is wrong that no two views show.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), views: None }
+        Self { message: message.into(), views: None, nodes: Vec::new() }
     }
 
     /// Two views differ.
     pub fn between(message: impl Into<String>, left: (String, View), right: (String, View)) -> Self {
-        Self { message: message.into(), views: Some(Box::new([left, right])) }
+        Self { message: message.into(), views: Some(Box::new([left, right])), nodes: Vec::new() }
+    }
+
+    /// The same, about these nodes.
+    pub fn about(mut self, nodes: impl IntoIterator<Item = Addr>) -> Self {
+        self.nodes = nodes.into_iter().collect();
+        self
     }
 }
 
@@ -75,7 +85,7 @@ impl Violation {
 /// # Ok::<(), gossip_testkit::Failure>(())
 /// ```
 pub trait Invariant<M: Machine> {
-    /// What a failure calls it.
+    /// Its name in a failure.
     fn name(&self) -> &'static str;
 
     /// A process starts: its first, or with or without the memory of the one before.
@@ -99,6 +109,11 @@ pub trait Invariant<M: Machine> {
         Ok(())
     }
 
+    /// A command was carried out, and not refused.
+    fn commanded(&mut self, _world: &World<'_, M>, _node: Addr, _command: &M::Command) -> Result<(), Violation> {
+        Ok(())
+    }
+
     /// That has changed what it holds.
     fn changed(&mut self, _world: &World<'_, M>, _node: Addr, _before: &View, _after: &View) -> Result<(), Violation> {
         Ok(())
@@ -114,14 +129,14 @@ pub trait Invariant<M: Machine> {
         Ok(())
     }
 
-    /// Whether a run may end as far as this is concerned. It fails if that is not so by the
+    /// Returns true if a run may end as far as this is concerned. It fails if that is not so by the
     /// [deadline](World::deadline) and the time to [settle](crate::Checker::settle) after it.
     fn satisfied(&self) -> bool {
         true
     }
 }
 
-/// What the checker knows about a run besides the machines.
+/// Facts that the checker knows about a run besides the machines.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) plan: FaultPlan,
@@ -129,12 +144,12 @@ pub(crate) struct Facts {
     pub(crate) settled: Option<Instant>,
     /// For each node the first of those that it is not cut off from for ever.
     pub(crate) groups: Vec<Addr>,
-    /// Whether it was measured that the cluster is silent. A cell, because invariants only look at a run.
+    /// True if it was measured that the cluster is silent. A cell, because invariants only look at a run.
     pub(crate) silent: Cell<bool>,
 }
 
 impl Facts {
-    /// Who is cut off for ever from whom: connected components of what is left.
+    /// Returns the groups of nodes that stay connected: components of the links that are not cut for ever.
     pub(crate) fn groups(nodes: &[Addr], plan: &FaultPlan) -> Vec<Addr> {
         let slots = nodes.last().map_or(0, |last| last.index() + 1);
         let mut groups: Vec<Addr> = (0..slots as u32).map(Addr).collect();
@@ -175,12 +190,12 @@ impl<M: Machine> World<'_, M> {
         self.simulator.now()
     }
 
-    /// What may be expected of the machines.
+    /// Expectations of the machines.
     pub fn expectations(&self) -> &Expectations {
         self.simulator.expectations()
     }
 
-    /// What goes wrong in this run.
+    /// The faults of this run.
     pub fn plan(&self) -> &FaultPlan {
         &self.facts.plan
     }
@@ -195,7 +210,7 @@ impl<M: Machine> World<'_, M> {
         self.simulator.machine(node)
     }
 
-    /// Whose id a node's processes have: its own, or while it is a twin that of another.
+    /// Returns the node whose id a node's processes have: itself, or while it is a twin that of another.
     pub fn id(&self, node: Addr) -> Addr {
         self.simulator.id(node)
     }
@@ -229,17 +244,17 @@ impl<M: Machine> World<'_, M> {
         self.machine(node).map_or(reading, |machine| machine.clock(reading))
     }
 
-    /// What a node's clock says.
+    /// Returns the reading of a node's clock.
     pub fn reading(&self, node: Addr) -> Instant {
         self.simulator.reading(node)
     }
 
-    /// Whether nothing more is to come: no write, and no fault that ends.
+    /// Returns true if nothing more is to come: no write, and no fault that ends.
     pub fn is_quiet(&self) -> bool {
         self.now() >= self.facts.quiet
     }
 
-    /// When the nodes must agree: 8·log2 n + 90 protocol periods after the last write and the last fault that ends, and
+    /// Time by which the nodes must agree: 8·log2 n + 90 protocol periods after the last write and the last fault that ends, and
     /// one more for each per cent of loss that does not.
     pub fn deadline(&self) -> Instant {
         let nodes = self.nodes().len() as u32;
@@ -252,7 +267,7 @@ impl<M: Machine> World<'_, M> {
         self.facts.settled
     }
 
-    /// What a node has sent and received.
+    /// Traffic of a node.
     pub fn traffic(&self, node: Addr) -> Traffic {
         self.simulator.traffic(node)
     }
@@ -273,6 +288,7 @@ pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {
         Box::new(|_| Box::new(PendingDeadline::default())),
         Box::new(|_| Box::new(DeliveredOnce::default())),
         Box::new(|_| Box::new(NoStepBack)),
+        Box::new(|_| Box::new(ReadYourWrites)),
         Box::new(|_| Box::new(NoResurrection::default())),
         Box::new(|_| Box::new(IncarnationsGrow::default())),
         Box::new(|_| Box::new(BoundedMemory)),

@@ -9,7 +9,7 @@
 //! [simulator](crate) beneath it.
 //!
 //! ```
-//! use gossip_core::{Config, rumor::Policy};
+//! use gossip_core::{Config, Policy};
 //! use gossip_testkit::lab::{Epidemic, Measured};
 //!
 //! let policy = Policy { k: 2, fanout: 1, ..Config::lan().rumor };

@@ -1,4 +1,4 @@
-//! Whether a fold over what members own is one that a cluster can agree on.
+//! Laws of a fold over what members own, by which a cluster can agree on its result.
 //!
 //! The engine keeps one merge rule, the newest wins. Who needs more lets every member write its own entry under one name
 //! and folds [`entries_named`](gossip_core::Node::entries_named): counters, sets and every other state-based CRDT. Such a
@@ -21,7 +21,7 @@ use std::fmt::{self, Debug};
 
 use crate::scenario::Dice;
 
-/// What merging must satisfy.
+/// A law that merging must satisfy.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Law {
     /// a · a = a: what arrives twice counts once.
@@ -35,7 +35,7 @@ pub enum Law {
 impl Law {
     const ALL: [Self; 3] = [Self::Idempotent, Self::Commutative, Self::Associative];
 
-    /// How many states it speaks of.
+    /// Number of states that it speaks of.
     const fn arity(self) -> usize {
         match self {
             Self::Idempotent => 1,
@@ -57,11 +57,11 @@ impl Law {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Broken<S> {
-    /// Which law.
+    /// The law.
     pub law: Law,
     /// The states: `a`, and `b` and `c` if the law speaks of them.
     pub states: Vec<S>,
-    /// What its left and its right side come to.
+    /// Results of its left and its right side.
     pub sides: [S; 2],
 }
 
@@ -80,7 +80,7 @@ impl<S: Debug> fmt::Display for Broken<S> {
 
 impl<S: Debug> std::error::Error for Broken<S> {}
 
-/// How many triples of states are looked at.
+/// Triples of states that are tried.
 const CASES: u64 = 2_000;
 
 /// Merges states as `draw` draws them, and what merging makes of them.

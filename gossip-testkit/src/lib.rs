@@ -86,18 +86,23 @@ mod address;
 mod check;
 mod cluster;
 mod coin;
+mod coverage;
 mod failure;
+mod features;
 mod framed;
 mod front;
+mod hunt;
 pub mod invariant;
 pub mod lab;
 pub mod laws;
 mod machine;
+mod marks;
 mod metrics;
 mod minimise;
 mod node;
 mod plan;
 mod scenario;
+pub mod shrink;
 mod sim;
 pub mod suite;
 mod trial;
@@ -106,10 +111,13 @@ mod wrapper;
 pub use address::Addr;
 pub use check::{Checker, check, run};
 pub use cluster::{Cluster, ClusterBuilder, Handle};
+pub use coverage::Coverage;
 pub use failure::Failure;
 pub use framed::{Framed, Framing};
 pub use front::{Sweep, sweep};
+pub use hunt::Hunt;
 pub use machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
+pub use marks::sometimes;
 pub use metrics::{Spread, Usage};
 pub use node::{Command, ParseCommandError, id_of};
 pub use plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
@@ -118,7 +126,7 @@ pub use sim::{Counters, Datagram, Latency, Traffic, Verdict};
 pub use trial::Report;
 pub use wrapper::Wrapper;
 
-/// What the manual's page on testing shows is code that compiles.
+/// The code of the manual's page on testing, so that it compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../gossip-core/docs/testing.md")]
 struct Manual;

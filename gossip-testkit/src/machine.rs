@@ -1,4 +1,4 @@
-//! What can be simulated: a sans-IO protocol, in the shape of [`gossip_core::Node`].
+//! Machines that can be simulated: sans-IO protocols, in the shape of [`gossip_core::Node`].
 //!
 //! The simulator knows machines by this trait alone, so a node in somebody's own framing, or a protocol that has never
 //! heard of gossip, is checked by the same code.
@@ -17,24 +17,24 @@ use crate::address::Addr;
 /// Two machines that are given the same calls must answer the same: no ambient clock, no ambient randomness, no order
 /// that differs from run to run.
 pub trait Machine: Sized {
-    /// What all nodes of a cluster have in common.
+    /// The configuration that all nodes of a cluster have in common.
     type Config: Clone + fmt::Debug;
-    /// What its user can tell it: the workload of a scenario, which is printed with its `Display` and read with its
+    /// A command of its user: the workload of a scenario, which is printed with its `Display` and read with its
     /// `FromStr`. What is printed must read back, so it has no line ends, no space at either end, no semicolon outside of
     /// double quotes, and as many of those as end what they begin; within them a backslash escapes the next character.
     type Command: Clone + fmt::Debug;
-    /// What it tells its user.
+    /// An event that it tells its user.
     type Event: fmt::Debug;
-    /// What survives a crash, if anything does: what a process would have on its disk.
+    /// The state that survives a crash: what a process would have on its disk.
     type Memory;
 
-    /// What may be expected of it.
+    /// Returns what may be expected of it.
     fn expectations(config: &Self::Config) -> Expectations;
 
     /// A process starts. `memory` is what an earlier process of this node had left, if it restarts with memory.
     fn boot(boot: &Boot<'_, Self::Config>, memory: Option<Self::Memory>) -> Self;
 
-    /// Whether a process that starts like this makes use of what another had left: it may be too old.
+    /// Returns true if a process that starts like this makes use of what another had left: it may be too old.
     fn remembers(_boot: &Boot<'_, Self::Config>, _memory: &Self::Memory) -> bool {
         true
     }
@@ -60,7 +60,7 @@ pub trait Machine: Sized {
     /// The next thing it tells its user.
     fn poll_event(&mut self) -> Option<Self::Event>;
 
-    /// When it wants to be told that time has passed.
+    /// Returns the time at which it wants to be called next.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Its own logical clock, if it has one.
@@ -68,7 +68,7 @@ pub trait Machine: Sized {
         now
     }
 
-    /// What it holds, as of `cut`: what lives until `cut` or earlier is left out.
+    /// Returns what it holds, as of `cut`: what lives until `cut` or earlier is left out.
     fn view(&self, cut: Instant) -> View;
 
     /// Equal for machines whose [`view`](Self::view)s hold equal items, different (but for collisions) for others.
@@ -77,49 +77,55 @@ pub trait Machine: Sized {
         self.view(cut).fingerprint()
     }
 
-    /// How `of` seems to be, for machines that care.
+    /// Returns the status of `of` as this machine sees it.
     fn opinion(&self, of: Addr) -> Option<Status> {
         self.view(Instant::ORIGIN).members.get(&of).copied()
     }
 
-    /// How often it has said that it is alive, for machines that count.
+    /// Returns its incarnation, for machines that have one: it grows when the machine says that it is alive.
     fn incarnation(&self) -> Option<u64> {
         None
     }
 
-    /// Whether it has done its work and waits for nothing: it has left the cluster.
+    /// Returns the key that a command writes and the body that it writes, none if it deletes, for commands that do. The
+    /// key is one of [`View::items`]. Asked when the command was carried out.
+    fn written(&self, _command: &Self::Command) -> Option<(String, Option<Vec<u8>>)> {
+        None
+    }
+
+    /// Returns true if it has left the cluster: it has done its work and waits for nothing.
     fn has_left(&self) -> bool {
         false
     }
 
-    /// How much it keeps, in numbers of items and messages: at most [`Expectations::held_per_item`] for each node and each command
+    /// Returns how much it keeps, in numbers of items and messages: at most [`Expectations::held_per_item`] for each node and each command
     /// so far. What a machine does not count here is not seen to pile up.
     fn held(&self) -> Option<usize> {
         None
     }
 
-    /// What an event means, in terms that the invariants understand.
+    /// Translates an event for the invariants.
     fn note(_event: &Self::Event) -> Note {
         Note::Other
     }
 }
 
-/// What a process knows when it starts.
+/// Facts that a process knows when it starts.
 #[derive(Debug)]
 pub struct Boot<'a, C> {
     /// Its own address.
     pub addr: Addr,
-    /// Whose id it has, for machines that know ids: its own address's, or that of another node, whose twin it is.
+    /// The node whose id it has, for machines that know ids: itself, or another whose twin it is.
     pub id: Addr,
     /// Everybody's addresses, its own included, in ascending order.
     pub nodes: &'a [Addr],
-    /// Whom to ask first.
+    /// Nodes to ask first.
     pub seeds: &'a [Addr],
     /// For its random choices: another one at every start.
     pub seed: u64,
-    /// What all nodes have in common.
+    /// The configuration that all nodes have in common.
     pub config: &'a C,
-    /// What its clock says.
+    /// The reading of its clock.
     pub now: Instant,
 }
 
@@ -134,28 +140,28 @@ impl<'a, C> Boot<'a, C> {
 /// A datagram that a machine wants sent.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where to.
+    /// The receiver.
     pub to: Addr,
     /// Its length; the bytes are in the buffer.
     pub len: usize,
-    /// What to call it in a trace.
+    /// Its name in a trace.
     pub label: &'static str,
 }
 
-/// What may be expected of a machine.
+/// Expectations of a machine: bounds, and what it knows of members.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectations {
     /// The largest datagram it may send.
     pub max_datagram: usize,
     /// Its protocol period: what the bound on convergence is counted in.
     pub period: Duration,
-    /// How far off its clocks may be.
+    /// Largest error of a clock that it must cope with.
     pub max_skew: Duration,
-    /// What it may send when it has nothing to do; none if it need not be silent.
+    /// Bounds on what it sends when it has nothing to do; none if it need not be silent.
     pub idle: Option<Idle>,
-    /// What it knows of members.
+    /// Its knowledge of members.
     pub membership: MemberKnowledge,
-    /// What it may hold for each node and each command so far.
+    /// Items it may hold for each node and each command so far.
     pub held_per_item: usize,
 }
 
@@ -168,7 +174,7 @@ impl Expectations {
     }
 }
 
-/// What a node may send per protocol period when there is nothing to do.
+/// Bounds on what a node sends per protocol period when there is nothing to do.
 #[derive(Debug, Copy, Clone, PartialEq)]
 pub struct Idle {
     /// Datagrams.
@@ -177,29 +183,29 @@ pub struct Idle {
     pub bytes: f64,
 }
 
-/// What a machine knows of members.
+/// A machine's knowledge of members.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberKnowledge {
     /// Nothing.
     None,
-    /// Who has joined, but not who has crashed.
+    /// It knows who has joined, but not who has crashed.
     Joined,
-    /// Who is there: the crashed and the cut off are found out.
+    /// It knows who is there: the crashed and the cut off are found out.
     Detected,
 }
 
-/// What an event means.
+/// Meaning of an event.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Note {
     /// A message to all was delivered. Two of one number at one process are a failure.
     Delivered(u128),
     /// A member is seen in another way than before.
     Member {
-        /// Who.
+        /// The member.
         of: Addr,
-        /// How it was seen; none if it was not known.
+        /// Its status before; none if it was not known.
         was: Option<Status>,
-        /// How it is seen now.
+        /// Its status now.
         status: Status,
     },
     /// It has forgotten what it knew, on purpose: as if it had started without memory.
@@ -230,16 +236,16 @@ impl fmt::Debug for ItemVersion {
     }
 }
 
-/// What is held for one key.
+/// The item that is held for one key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ViewItem {
-    /// Which.
+    /// Its version.
     pub version: ItemVersion,
-    /// When it is past its time, by the machine's logical clock.
+    /// End of its time, by the machine's logical clock.
     pub until: Option<Instant>,
-    /// What it says; none if all it says is that the value was deleted.
+    /// Its bytes; none if it says that the value was deleted.
     pub body: Option<Arc<[u8]>>,
-    /// Whether it may vanish for other reasons than its time, as what a member owns does with the member.
+    /// True if it may vanish for other reasons than its time, as what a member owns does with the member.
     pub bound: bool,
 }
 
@@ -266,7 +272,7 @@ impl ViewItem {
         self
     }
 
-    /// Whether it is past its time at `cut`.
+    /// Returns true if it is past its time at `cut`.
     pub fn is_past(&self, cut: Instant) -> bool {
         self.until.is_some_and(|until| until <= cut)
     }
@@ -288,12 +294,12 @@ impl fmt::Debug for ViewItem {
     }
 }
 
-/// What a machine holds, in terms that can be compared.
+/// The content of a machine, in terms that can be compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
-    /// What all must agree on in the end, by key.
+    /// Items that all must agree on in the end, by key.
     pub items: BTreeMap<String, ViewItem>,
-    /// How the members seem to be. Itself included, if it cares at all.
+    /// Status of the members, itself included; empty for machines that know none.
     pub members: BTreeMap<Addr, Status>,
 }
 
@@ -319,7 +325,7 @@ impl View {
         hasher.finish()
     }
 
-    /// What differs between the items of two views, a line each: `-` for this one's, `+` for the other's.
+    /// Returns what differs between the items of two views, a line each: `-` for this one's, `+` for the other's.
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         let keys: std::collections::BTreeSet<_> = self.items.keys().chain(other.items.keys()).collect();

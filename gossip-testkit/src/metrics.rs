@@ -1,4 +1,4 @@
-//! What is measured, in the words of Demers et al., section 1.4: residue, traffic, delay.
+//! Measurements, in the words of Demers et al., section 1.4: residue, traffic, delay.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::address::Addr;
 
-/// When each node first knew something.
+/// Times at which nodes first knew something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spread {
     /// By node: none if it does not count; else when it knew, if it did.
@@ -30,14 +30,14 @@ impl Spread {
         self.times.get(node.index()) == Some(&Some(None))
     }
 
-    /// When nodes knew, in order.
+    /// Times at which nodes knew, in order.
     pub fn times(&self) -> Vec<Duration> {
         let mut times: Vec<_> = self.times.iter().filter_map(|time| time.flatten()).collect();
         times.sort_unstable();
         times
     }
 
-    /// How many nodes should have known.
+    /// Number of nodes that should have known.
     pub fn nodes(&self) -> usize {
         self.times.iter().flatten().count()
     }
@@ -48,37 +48,37 @@ impl Spread {
         if nodes == 0 { 0.0 } else { (nodes - self.times().len()) as f64 / nodes as f64 }
     }
 
-    /// When nodes knew on average.
+    /// Mean time at which nodes knew.
     pub fn t_ave(&self) -> Option<Duration> {
         let times = self.times();
         let sum: Duration = times.iter().sum();
         sum.checked_div(u32::try_from(times.len()).ok()?)
     }
 
-    /// When the last one knew; none if one never did.
+    /// Time at which the last node knew; none if one never did.
     pub fn t_last(&self) -> Option<Duration> {
         self.share(1.0)
     }
 
-    /// When this share of all nodes, from 0 to 1, knew; none if it never did.
+    /// Time at which this share of all nodes, from 0 to 1, knew; none if it never did.
     pub fn share(&self, share: f64) -> Option<Duration> {
         let needed = ((self.nodes() as f64 * share).ceil() as usize).max(1);
         self.times().get(needed - 1).copied()
     }
 
-    /// When a node knew.
+    /// Time at which a node knew.
     pub fn of(&self, node: Addr) -> Option<Duration> {
         self.times.get(node.index()).copied().flatten().flatten()
     }
 }
 
-/// What was sent in a span of time.
+/// Traffic in a span of time.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Nodes alive at its end.
     pub nodes: usize,
-    /// How long.
+    /// Its length.
     pub time: Duration,
     /// Datagrams sent by all.
     pub datagrams: u64,

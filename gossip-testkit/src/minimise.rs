@@ -1,79 +1,116 @@
 //! From a scenario that fails to a small one that fails in the same way.
 //!
-//! Delta debugging (Zeller and Hildebrandt, 2002): first on faults, writes and nodes as they are; then what loses
-//! datagrams is rewritten as the list of those it lost, known by content, and that list is made smaller. A list stands
-//! in the way of leaving out nodes (their peers would send other datagrams), so chance is made certain first: a cut
-//! does not care what is sent. Knows scenarios and whether they fail; nothing of what is wrong with them.
+//! Delta debugging first on faults, writes and nodes as they are. Then what loses datagrams is rewritten as the list of
+//! those it lost, known by content, and that list is made smaller. A list stands in the way of leaving out nodes (their
+//! peers would send other datagrams), so chance is made certain first: a cut does not care what is sent. Values are
+//! simplified on the way: commands, times, seeds, node numbers. In the end no single element and no pair of elements
+//! (faults, writes, nodes) can be left out. Knows scenarios and whether they fail; nothing of the reason.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+mod ddmin;
+mod tidy;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::address::Addr;
+use crate::coin::content;
 use crate::machine::Machine;
-use crate::plan::{Fault, Window};
-use crate::scenario::Scenario;
+use crate::plan::Fault;
+use crate::scenario::{Scenario, Workload};
 use crate::trial::{Found, Keep, Trial};
+use ddmin::ddmin;
+use tidy::{is_exact, writers};
 
-/// Windows shorter than this say no more.
-const SHORTEST: Duration = Duration::from_millis(20);
 /// Lists of lost datagrams longer than this are not worth the runs.
 const MOST_LOSSES: usize = 20_000;
+/// Seeds tried where something is left out that changes everybody's random choices: the right ones may be rare.
+const SEEDS: u64 = 8;
+/// Lines by which a list of lost datagrams may be longer than the fault that it replaces.
+const LINES: usize = 4;
+/// Elements of which all pairs are tried: 496 pairs.
+const MOST_IN_PAIRS: usize = 32;
+/// A scenario of so few lines is not looked for in another way.
+const FEW_LINES: usize = 4;
 
 struct Search<'a, M: Machine> {
     trial: &'a Trial<M>,
     invariant: &'static str,
     runs: u32,
     most: u32,
+    /// Results by a hash of the scenario's text: passes are repeated until nothing changes, and meet the same candidates again.
+    known: BTreeMap<u64, bool>,
 }
 
-/// Fewer nodes make other random choices, and the right ones may be rare: so many seeds are tried.
-const SEEDS: u64 = 8;
-/// A list of lost datagrams may have so many more lines than what it stands for.
-const LINES: usize = 4;
+/// One thing that can be left out of a scenario.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Element {
+    Fault(usize),
+    Write(usize),
+    Node(Addr),
+}
 
-/// The smallest scenario found, and after how many runs.
-pub(crate) fn minimise<M: Machine>(
+/// Returns the smallest scenario found, and the number of runs spent.
+pub(crate) fn minimise<M: Machine<Command: Workload + Display>>(
     trial: &Trial<M>,
     scenario: &Scenario<M::Command>,
     invariant: &'static str,
     most: u32,
 ) -> (Scenario<M::Command>, u32) {
-    let mut search = Search { trial, invariant, runs: 0, most };
+    let mut search = Search { trial, invariant, runs: 0, most, known: BTreeMap::new() };
     let mut smallest = scenario.clone();
-    // What is left out first decides what can be left out later: both ways are gone, half of the runs for each.
-    for (nodes_first, most) in [(false, most / 2), (true, most)] {
+    // What is left out first decides what can be left out later, so two orders are tried, with half of the runs each.
+    for (nodes_first, most) in [(true, most / 2), (false, most)] {
         search.most = most;
         let found = search.descend(scenario.clone(), nodes_first);
         if size(&found) < size(&smallest) {
             smallest = found;
         }
+        if size(&smallest).0 <= FEW_LINES {
+            break;
+        }
     }
+    search.most = most;
     (smallest, search.runs)
 }
 
-impl<M: Machine> Search<'_, M> {
-    /// Nothing once all the runs are spent.
+impl<M: Machine<Command: Workload + Display>> Search<'_, M> {
+    /// None once all the runs are spent.
     fn goes_on(&self) -> Option<()> {
         (self.runs < self.most).then_some(())
     }
 
     fn fails(&mut self, scenario: &Scenario<M::Command>) -> bool {
+        let text = content(scenario.to_string().as_bytes());
+        if let Some(&fails) = self.known.get(&text) {
+            return fails;
+        }
         if self.goes_on().is_none() {
             return false;
         }
         self.runs += 1;
-        matches!(
+        let fails = matches!(
             self.trial.attempt(scenario, Keep::Nothing).result,
             Err(Found { invariant, .. }) if invariant == self.invariant
-        )
+        );
+        self.known.insert(text, fails);
+        fails
+    }
+
+    /// Replaces the scenario by a candidate if that fails.
+    fn accept(&mut self, scenario: &mut Scenario<M::Command>, candidate: Scenario<M::Command>) -> bool {
+        let fails = self.fails(&candidate);
+        if fails {
+            *scenario = candidate;
+        }
+        fails
     }
 
     fn descend(&mut self, scenario: Scenario<M::Command>, nodes_first: bool) -> Scenario<M::Command> {
         let mut smallest = self.reduce(scenario, nodes_first);
         self.make_certain(&mut smallest);
-        smallest = self.reduce(smallest, nodes_first);
+        smallest = self.finish(smallest, nodes_first);
         if let Some(exact) = self.concretise(&smallest) {
-            let exact = self.reduce(exact, nodes_first);
+            let exact = self.finish(exact, nodes_first);
             // Single datagrams tell more, unless there are many of them.
             if exact.plan.faults.len() <= smallest.plan.faults.len() + LINES {
                 smallest = exact;
@@ -82,20 +119,14 @@ impl<M: Machine> Search<'_, M> {
         smallest
     }
 
-    /// Faults, then writes, then nodes, until nothing more can go.
+    /// Leaves out faults, writes and nodes and simplifies the rest, until nothing changes.
     fn reduce(&mut self, mut scenario: Scenario<M::Command>, nodes_first: bool) -> Scenario<M::Command> {
         loop {
             let before = size(&scenario);
             if nodes_first {
                 self.fewer_nodes(&mut scenario);
             }
-            let faults = std::mem::take(&mut scenario.plan.faults);
-            scenario.plan.faults = ddmin(faults, |faults| {
-                self.goes_on()?;
-                let mut candidate = scenario.clone();
-                candidate.plan.faults = faults.to_vec();
-                Some(self.fails(&candidate))
-            });
+            self.fewer_faults(&mut scenario);
             let writes = std::mem::take(&mut scenario.writes);
             scenario.writes = ddmin(writes, |writes| {
                 self.goes_on()?;
@@ -104,9 +135,41 @@ impl<M: Machine> Search<'_, M> {
                 Some(self.fails(&candidate))
             });
             self.fewer_nodes(&mut scenario);
-            self.simplify(&mut scenario);
-            if size(&scenario) == before || self.goes_on().is_none() {
+            self.tidy(&mut scenario);
+            if size(&scenario) >= before || self.goes_on().is_none() {
                 return scenario;
+            }
+        }
+    }
+
+    /// Reduces until no single element and no pair of elements can be left out.
+    fn finish(&mut self, mut scenario: Scenario<M::Command>, nodes_first: bool) -> Scenario<M::Command> {
+        loop {
+            scenario = self.reduce(scenario, nodes_first);
+            if !self.fewer_pairs(&mut scenario) {
+                return scenario;
+            }
+        }
+    }
+
+    /// Leaves out faults: with the same seed in parts, then one by one with other seeds. A fault that has nothing to do
+    /// with the failure still changes when datagrams are sent.
+    fn fewer_faults(&mut self, scenario: &mut Scenario<M::Command>) {
+        let faults = std::mem::take(&mut scenario.plan.faults);
+        scenario.plan.faults = ddmin(faults, |faults| {
+            self.goes_on()?;
+            let mut candidate = scenario.clone();
+            candidate.plan.faults = faults.to_vec();
+            Some(self.fails(&candidate))
+        });
+        if is_exact(scenario) {
+            return;
+        }
+        for at in (0..scenario.plan.faults.len()).rev() {
+            let mut candidate = scenario.clone();
+            candidate.plan.faults.remove(at);
+            if let Some(candidate) = self.fails_with_some_seed(&candidate) {
+                *scenario = candidate;
             }
         }
     }
@@ -124,84 +187,36 @@ impl<M: Machine> Search<'_, M> {
         });
     }
 
-    /// The scenario with the first seed that makes it fail.
+    /// Leaves out the first single element or pair of elements that can go. Returns false if there is none.
+    fn fewer_pairs(&mut self, scenario: &mut Scenario<M::Command>) -> bool {
+        let elements = elements(scenario);
+        if elements.len() > MOST_IN_PAIRS || self.goes_on().is_none() {
+            return false;
+        }
+        let singles = elements.iter().map(|&one| (one, None));
+        let pairs = elements
+            .iter()
+            .enumerate()
+            .flat_map(|(at, &one)| elements[at + 1..].iter().map(move |&other| (one, Some(other))));
+        let found = singles
+            .chain(pairs)
+            .filter_map(|(one, other)| without(scenario, one, other))
+            .find(|candidate| self.fails(candidate));
+        found.map(|candidate| *scenario = candidate).is_some()
+    }
+
+    /// Returns the scenario with the first seed that makes it fail.
     fn fails_with_some_seed(&mut self, scenario: &Scenario<M::Command>) -> Option<Scenario<M::Command>> {
         // Datagrams known by content are not those of another seed.
-        let exact = scenario.plan.faults.iter().any(|fault| matches!(fault, Fault::LoseExactly { .. }));
-        (0..if exact { 1 } else { SEEDS }).find_map(|more| {
-            let mut candidate = scenario.clone();
-            candidate.seed = scenario.seed.wrapping_add(more);
+        let more = if is_exact(scenario) { 0 } else { SEEDS - 1 };
+        let seeds = std::iter::once(scenario.seed).chain((0..more).map(|more| scenario.seed.wrapping_add(1 + more)));
+        seeds.into_iter().find_map(|seed| {
+            let candidate = Scenario { seed, ..scenario.clone() };
             self.fails(&candidate).then_some(candidate)
         })
     }
 
-    /// Losses by chance as cuts, and windows as short as they can be.
-    fn make_certain(&mut self, scenario: &mut Scenario<M::Command>) {
-        for at in 0..scenario.plan.faults.len() {
-            if let Fault::Loss { on, during, .. }
-            | Fault::Burst { on, during, .. }
-            | Fault::Corrupt { on, during, .. } = &scenario.plan.faults[at]
-            {
-                let cut = Fault::Cut { on: on.clone(), both_ways: false, during: *during };
-                self.replace(scenario, at, cut);
-            }
-            while let Some(window) = scenario.plan.faults[at].window()
-                && let Some(to) = window.to
-                && to.saturating_sub(window.from) > SHORTEST
-            {
-                let part = (to - window.from) / 3;
-                let shorter = [Window::new(window.from + part, to), Window::new(window.from, to - part)];
-                let shortened = shorter.into_iter().any(|window| {
-                    let fault = scenario.plan.faults[at].clone().with_window(window);
-                    self.replace(scenario, at, fault)
-                });
-                if !shortened {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn replace(&mut self, scenario: &mut Scenario<M::Command>, at: usize, fault: Fault) -> bool {
-        let mut candidate = scenario.clone();
-        candidate.plan.faults[at] = fault;
-        let fails = self.fails(&candidate);
-        if fails {
-            *scenario = candidate;
-        }
-        fails
-    }
-
-    /// A crash without a restart says less than one with; one writer less than two, one time less than two.
-    fn simplify(&mut self, scenario: &mut Scenario<M::Command>) {
-        for at in 0..scenario.plan.faults.len() {
-            if let Fault::Crash { node, at: when, restart: Some(_) } = scenario.plan.faults[at] {
-                self.replace(scenario, at, Fault::Crash { node, at: when, restart: None });
-            }
-        }
-        for from in writers(scenario) {
-            for to in writers(scenario).into_iter().filter(|&to| to < from) {
-                let mut candidate = scenario.clone();
-                candidate.writes.iter_mut().filter(|write| write.node == from).for_each(|write| write.node = to);
-                if let Some(candidate) = self.fails_with_some_seed(&candidate) {
-                    *scenario = candidate;
-                    break;
-                }
-            }
-        }
-        for at in 1..scenario.writes.len() {
-            let earlier = scenario.writes[at - 1].at;
-            if scenario.writes[at].at != earlier {
-                let mut candidate = scenario.clone();
-                candidate.writes[at].at = earlier;
-                if self.fails(&candidate) {
-                    *scenario = candidate;
-                }
-            }
-        }
-    }
-
-    /// What loses by chance, or by a cut, as the list of what was lost. None if there is nothing of the kind, or the
+    /// Rewrites losses by chance and cuts as the list of the datagrams lost. None if there is nothing of the kind, or the
     /// list alone does not make it fail.
     fn concretise(&mut self, scenario: &Scenario<M::Command>) -> Option<Scenario<M::Command>> {
         self.goes_on()?;
@@ -225,88 +240,38 @@ impl<M: Machine> Search<'_, M> {
     }
 }
 
-/// What a reader has to read; then what there is to understand.
-fn size<C>(scenario: &Scenario<C>) -> (usize, usize) {
+/// Size of a scenario: lines to read, then things to understand, then letters.
+fn size<C: Display>(scenario: &Scenario<C>) -> (usize, usize, usize) {
     let lines = scenario.plan.faults.len() + scenario.writes.len() + scenario.nodes.len();
     let times = scenario.writes.windows(2).filter(|pair| pair[0].at != pair[1].at).count();
-    (lines, writers(scenario).len() + times + scenario.plan.faults.iter().filter(|fault| fault.is_vague()).count())
+    let vague = scenario.plan.faults.iter().filter(|fault| fault.is_vague()).count();
+    (lines, writers(scenario).len() + times + vague, scenario.to_string().len())
 }
 
-fn writers<C>(scenario: &Scenario<C>) -> BTreeSet<Addr> {
-    scenario.writes.iter().map(|write| write.node).collect()
+fn elements<C>(scenario: &Scenario<C>) -> Vec<Element> {
+    let faults = (0..scenario.plan.faults.len()).map(Element::Fault);
+    let writes = (0..scenario.writes.len()).map(Element::Write);
+    faults.chain(writes).chain(scenario.nodes.iter().copied().map(Element::Node)).collect()
 }
 
-/// A part of `items` of which `fails` holds and no element of which can be left out, given that it holds of all. What is
-/// left so far as soon as `fails` has no answer any more: copying long lists takes time, too.
-fn ddmin<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> Option<bool>) -> Vec<T> {
-    if items.is_empty() {
-        return items;
-    }
-    match fails(&[]) {
-        Some(true) => return Vec::new(),
-        Some(false) => {}
-        None => return items,
-    }
-    let mut parts = 2;
-    while items.len() > 1 {
-        match smaller(&items, parts, &mut fails) {
-            None => break,
-            Some(Some((part, of))) => (items, parts) = (part, of),
-            Some(None) if parts >= items.len() => break,
-            Some(None) => parts = (parts * 2).min(items.len()),
+/// Returns the scenario without one or two of its elements; none if nobody would be left.
+fn without<C: Clone>(scenario: &Scenario<C>, one: Element, other: Option<Element>) -> Option<Scenario<C>> {
+    let gone: Vec<Element> = std::iter::once(one).chain(other).collect();
+    let mut smaller = scenario.clone();
+    let mut at = 0;
+    smaller.plan.faults.retain(|_| {
+        at += 1;
+        !gone.contains(&Element::Fault(at - 1))
+    });
+    at = 0;
+    smaller.writes.retain(|_| {
+        at += 1;
+        !gone.contains(&Element::Write(at - 1))
+    });
+    for element in gone {
+        if let Element::Node(node) = element {
+            smaller = smaller.without(node);
         }
     }
-    items
-}
-
-/// One of so many parts of `items`, or what is left without one of them, that fails, and in how many parts to cut that.
-fn smaller<T: Clone>(
-    items: &[T],
-    parts: usize,
-    fails: &mut impl FnMut(&[T]) -> Option<bool>,
-) -> Option<Option<(Vec<T>, usize)>> {
-    let size = items.len().div_ceil(parts);
-    for chunk in items.chunks(size) {
-        if fails(chunk)? {
-            return Some(Some((chunk.to_vec(), 2)));
-        }
-    }
-    for from in (0..items.len()).step_by(size).filter(|_| items.len() > 2 * size) {
-        let rest = [&items[..from], &items[(from + size).min(items.len())..]].concat();
-        if fails(&rest)? {
-            return Some(Some((rest, (parts - 1).max(2))));
-        }
-    }
-    Some(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ddmin;
-
-    #[test]
-    fn what_is_needed_remains_and_nothing_else() {
-        for needed in [vec![], vec![7], vec![0, 99], vec![3, 4, 50], (0..100).step_by(9).collect::<Vec<u32>>()] {
-            let mut runs = 0;
-            let left = ddmin((0..100).collect(), |items: &[u32]| {
-                runs += 1;
-                Some(needed.iter().all(|n| items.contains(n)))
-            });
-            assert_eq!(left, needed);
-            assert!(runs < 1_000, "{runs} runs");
-        }
-    }
-
-    #[test]
-    fn once_there_is_no_answer_any_more_nothing_is_asked() {
-        for most in 0..40 {
-            let mut runs = 0;
-            let left = ddmin((0..100).collect(), |items: &[u32]| {
-                assert!(runs <= most, "it has had its answer");
-                runs += 1;
-                (runs <= most).then(|| [3, 50].iter().all(|n| items.contains(n)))
-            });
-            assert!([3, 50].iter().all(|n| left.contains(n)));
-        }
-    }
+    (!smaller.nodes.is_empty()).then_some(smaller)
 }

@@ -5,16 +5,18 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gossip_core::inspect::Update;
 use gossip_core::{
-    Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass, Update,
+    Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
 
 use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
 use crate::plan::Chance;
 use crate::scenario::{Dice, Seconds, Workload};
+use crate::shrink;
 
-/// What the user of a [`Node`] does.
+/// A command to a [`Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
@@ -24,16 +26,16 @@ pub enum Command {
         name: String,
         /// The value.
         value: String,
-        /// Whether it is the member's own.
+        /// True if it is the member's own.
         own: bool,
-        /// How long it lives.
+        /// Its time to live.
         time_to_live: Option<Duration>,
     },
     /// Deletes a shared entry, or its own.
     Delete {
         /// The name.
         name: String,
-        /// Whether it is the member's own.
+        /// True if it is the member's own.
         own: bool,
     },
     /// Says something to all.
@@ -208,9 +210,30 @@ impl Workload for Command {
             _ => Self::Broadcast(text(dice)),
         }
     }
+
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        let mut smaller = Vec::new();
+        match self {
+            Self::Put { name, value, own, time_to_live } => {
+                let put = |value: String, own, time_to_live| Self::Put { name: name.clone(), value, own, time_to_live };
+                if *own {
+                    smaller.push(put(value.clone(), false, *time_to_live));
+                }
+                if let Some(time) = time_to_live {
+                    smaller.push(put(value.clone(), *own, None));
+                    smaller.extend(shrink::seconds(*time, 1).map(|time| put(value.clone(), *own, Some(time))));
+                }
+                smaller.extend(shrink::text(value).map(|value| put(value, *own, *time_to_live)));
+            }
+            Self::Delete { name, own: true } => smaller.push(Self::Delete { name: name.clone(), own: false }),
+            Self::Broadcast(payload) => smaller.extend(shrink::text(payload).map(Self::Broadcast)),
+            Self::Delete { own: false, .. } | Self::Leave | Self::Join => {}
+        }
+        smaller.into_iter()
+    }
 }
 
-/// What is larger does not fit into any datagram of a preset.
+/// Bytes of a value above which it does not fit into any datagram of a preset.
 const LARGE: usize = 1_200;
 
 /// The id of the node at an address: the same number.
@@ -349,6 +372,15 @@ impl Machine for Node<Addr> {
         self.member(self.id()).map(|member| member.incarnation)
     }
 
+    fn written(&self, command: &Command) -> Option<(String, Option<Vec<u8>>)> {
+        let (name, own, value) = match command {
+            Command::Put { name, value, own, .. } => (name, *own, Some(value.clone().into_bytes())),
+            Command::Delete { name, own } => (name, *own, None),
+            Command::Broadcast(_) | Command::Leave | Command::Join => return None,
+        };
+        Some((entry_key(name, own.then(|| self.id())), value))
+    }
+
     fn has_left(&self) -> bool {
         Self::has_left(self)
     }
@@ -376,6 +408,12 @@ impl Machine for Node<Addr> {
     }
 }
 
+/// Returns the key of an entry in a view.
+fn entry_key(name: &str, owner: Option<NodeId>) -> String {
+    let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+    format!("entry \"{}\"{whose}", name.escape_default())
+}
+
 /// An update as an item. A deleted entry may vanish: it shrinks to a certificate, which knows but a hash of its name.
 /// That what is gone stays gone is checked all the same, against what each node has seen.
 fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
@@ -394,7 +432,6 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let whose = entry.owner.map_or_else(String::new, |owner| format!(" of {}", owner.id));
             let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
             match (&value, entry.expires.instant()) {
                 (Some(_), Some(expires)) => until = Some(expires),
@@ -402,7 +439,7 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
                 // What has expired is its own certificate.
                 (None, _) => bound = true,
             }
-            (format!("entry \"{}\"{whose}", entry.name.escape_default()), stamped(&entry.stamp), value)
+            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
             bound = true;

@@ -17,7 +17,7 @@ pub enum Nodes {
 }
 
 impl Nodes {
-    /// Whether `node` is one of them.
+    /// Returns true if `node` is one of them.
     pub fn contains(&self, node: Addr) -> bool {
         match self {
             Self::All => true,
@@ -93,7 +93,7 @@ impl Links {
         Self { from: from.into(), to: to.into() }
     }
 
-    /// Whether the link from `from` to `to` is one of them.
+    /// Returns true if the link from `from` to `to` is one of them.
     pub fn contains(&self, from: Addr, to: Addr) -> bool {
         self.from.contains(from) && self.to.contains(to)
     }
@@ -107,9 +107,9 @@ impl Links {
 /// is refused with the scenario that it stands in.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
-    /// When it begins.
+    /// Its beginning.
     pub from: Duration,
-    /// When it is over; never, if none.
+    /// Its end; never, if none.
     pub to: Option<Duration>,
 }
 
@@ -138,12 +138,12 @@ impl Chance {
     /// It happens always.
     pub const ALWAYS: Self = Self(1_000_000);
 
-    /// So many millionths, 1,000,000 at most.
+    /// A probability in millionths, 1,000,000 at most.
     pub const fn ppm(millionths: u32) -> Self {
         Self(if millionths > 1_000_000 { 1_000_000 } else { millionths })
     }
 
-    /// So many per cent, 100 at most.
+    /// A probability in per cent, 100 at most.
     pub const fn percent(percent: u32) -> Self {
         Self::ppm(percent.saturating_mul(10_000))
     }
@@ -153,7 +153,7 @@ impl Chance {
         self.0
     }
 
-    /// Whether a coin of 64 random bits comes up.
+    /// Returns true if a coin of 64 random bits comes up.
     pub(crate) fn comes_up(self, bits: u64) -> bool {
         crate::coin::below(bits, 1_000_000) < u64::from(self.0)
     }
@@ -166,12 +166,12 @@ impl From<f64> for Chance {
     }
 }
 
-/// What a process finds when it starts again.
+/// Restart of a process.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Restart {
-    /// When.
+    /// Its time.
     pub at: Duration,
-    /// Whether it finds what its predecessor had left ([`Machine::Memory`](crate::Machine::Memory)).
+    /// True if it finds what its predecessor had left ([`Machine::Memory`](crate::Machine::Memory)).
     pub memory: bool,
 }
 
@@ -180,103 +180,103 @@ pub struct Restart {
 pub enum Fault {
     /// Each datagram is lost with a fixed probability.
     Loss {
-        /// Where.
+        /// Its links.
         on: Links,
-        /// When.
+        /// Its time.
         during: Window,
-        /// How likely.
+        /// Its probability.
         chance: Chance,
     },
     /// Losses come in bursts (Gilbert–Elliott): each link is good or bad for exponential times.
     Burst {
-        /// Where; each link by itself.
+        /// Its links; each is good or bad by itself.
         on: Links,
-        /// When.
+        /// Its time.
         during: Window,
-        /// How likely a datagram is lost while its link is bad.
+        /// Probability that a datagram is lost while its link is bad.
         chance: Chance,
-        /// How long a link is bad, on average.
+        /// Mean time for which a link is bad.
         bad: Duration,
-        /// How long a link is good, on average.
+        /// Mean time for which a link is good.
         good: Duration,
     },
     /// Datagrams arrive twice; the copy up to 50 ms later.
     Duplicate {
-        /// Where.
+        /// Its links.
         on: Links,
-        /// When.
+        /// Its time.
         during: Window,
-        /// How likely.
+        /// Its probability.
         chance: Chance,
     },
     /// Datagrams take longer, by up to `by`, and so arrive in another order.
     Delay {
-        /// Where.
+        /// Its links.
         on: Links,
-        /// When.
+        /// Its time.
         during: Window,
-        /// How likely.
+        /// Its probability.
         chance: Chance,
         /// By how much at most; uniform.
         by: Duration,
     },
     /// One to four bits of a datagram are flipped.
     Corrupt {
-        /// Where.
+        /// Its links.
         on: Links,
-        /// When.
+        /// Its time.
         during: Window,
-        /// How likely.
+        /// Its probability.
         chance: Chance,
     },
     /// Nothing gets through: a partition.
     Cut {
-        /// Where: from these to those.
+        /// Its links: from these to those.
         on: Links,
-        /// Whether the way back is cut, too.
+        /// True if the way back is cut, too.
         both_ways: bool,
-        /// When. What is under way already arrives.
+        /// Its time. What is under way already arrives.
         during: Window,
     },
     /// A process dies, and perhaps another one takes its place.
     Crash {
-        /// Whose.
+        /// The node that it happens to.
         node: Addr,
-        /// When.
+        /// Its time.
         at: Duration,
-        /// What comes then; nothing, if none.
+        /// The restart, if there is one.
         restart: Option<Restart>,
     },
     /// A process stands still: it neither sees time pass nor reads its socket, whose buffer holds 256 datagrams.
     Pause {
-        /// Whose.
+        /// The node that it happens to.
         node: Addr,
-        /// When.
+        /// Its time.
         during: Window,
     },
     /// A process takes the place of another and the id of a third: one id, two processes. In the end one of them dies.
     /// For machines that know no ids it is a restart without memory.
     Twin {
-        /// Whose place. Its own process is dead meanwhile; afterwards one starts without memory.
+        /// The node whose place it takes. Its own process is dead meanwhile; afterwards one starts without memory.
         node: Addr,
-        /// Whose id.
+        /// The node whose id it has.
         of: Addr,
-        /// When; it must end.
+        /// Its time; it must end.
         during: Window,
-        /// Whether it is the first of the two that dies in the end, for good, and the other that stays.
+        /// True if it is the first of the two that dies in the end, for good, and the other that stays.
         stays: bool,
     },
     /// A clock is off, and perhaps drifts.
     Skew {
-        /// Whose.
+        /// The node that it happens to.
         node: Addr,
-        /// When. Afterwards it is right again, by a jump.
+        /// Its time. Afterwards the clock is right again, by a jump.
         during: Window,
         /// By how many microseconds, ahead if positive.
         offset: i64,
         /// By how many microseconds a second it drifts away.
         drift_ppm: i32,
-        /// Whether it is meant to be further off than the machine allows; otherwise that is refused.
+        /// True if it is meant to be further off than the machine allows; otherwise that is refused.
         beyond: bool,
     },
     /// One datagram is lost, known by its content. What the minimiser makes of the others.
@@ -287,7 +287,7 @@ pub enum Fault {
         to: Addr,
         /// A digest of its bytes.
         content: u64,
-        /// How many of the same content went before on that link.
+        /// Number of datagrams of the same content that went before on that link.
         occurrence: u32,
     },
 }
@@ -337,7 +337,7 @@ impl Fault {
         self
     }
 
-    /// Whether it begins before it ends: what ends first would never end.
+    /// Checks that it begins before it ends: what ends first would never end.
     pub(crate) fn check_order(&self) -> Result<(), String> {
         let (from, to) = match self {
             Self::Crash { at, restart, .. } => (*at, restart.map(|restart| restart.at)),
@@ -349,7 +349,7 @@ impl Fault {
         }
     }
 
-    /// When it is over with all it brings about: for what never ends, when it began.
+    /// Time at which it is over with all it brings about: for what never ends, when it began.
     pub fn heals_at(&self) -> Duration {
         let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
         match self {
@@ -362,7 +362,7 @@ impl Fault {
         }
     }
 
-    /// How far off a clock gets. One that drifts for ever is looked at for an hour.
+    /// Largest error of the clock. One that drifts for ever is looked at for an hour.
     pub(crate) fn clock_error(&self) -> Duration {
         let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
         let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
@@ -370,17 +370,39 @@ impl Fault {
         Duration::from_micros(offset.unsigned_abs()).saturating_add(drifted)
     }
 
-    /// Whether it can be rewritten as single lost datagrams.
+    /// Returns true if it can be rewritten as single lost datagrams.
     pub(crate) fn loses(&self) -> bool {
         matches!(self, Self::Loss { .. } | Self::Burst { .. } | Self::Cut { .. } | Self::Corrupt { .. })
     }
 
-    /// Whether what it does to a datagram is left to chance, or stands for more than one.
+    /// Returns true if what it does to a datagram is left to chance, or stands for more than one.
     pub(crate) fn is_vague(&self) -> bool {
         !matches!(self, Self::LoseExactly { .. })
     }
 
-    /// What is left of it without a node.
+    /// Gives the nodes that it names other numbers, in the same order.
+    pub(crate) fn renumber(&mut self, number: impl Fn(Addr) -> Addr + Copy) {
+        match self {
+            Self::Loss { on, .. }
+            | Self::Burst { on, .. }
+            | Self::Duplicate { on, .. }
+            | Self::Delay { on, .. }
+            | Self::Corrupt { on, .. }
+            | Self::Cut { on, .. } => {
+                for nodes in [&mut on.from, &mut on.to] {
+                    if let Nodes::These(these) = nodes {
+                        these.iter_mut().for_each(|node| *node = number(*node));
+                    }
+                }
+            }
+            Self::Crash { node, .. } | Self::Pause { node, .. } | Self::Skew { node, .. } => *node = number(*node),
+            Self::LoseExactly { from: one, to: other, .. } | Self::Twin { node: one, of: other, .. } => {
+                (*one, *other) = (number(*one), number(*other));
+            }
+        }
+    }
+
+    /// Returns what is left of it without a node.
     pub(crate) fn without(&self, gone: Addr) -> Option<Self> {
         let mut fault = self.clone();
         match &mut fault {
@@ -405,7 +427,7 @@ impl Fault {
     }
 }
 
-/// What goes wrong in a scenario.
+/// The faults of a scenario.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct FaultPlan {
     /// The faults, in no order that means anything.
@@ -494,7 +516,7 @@ impl FaultPlan {
         self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm: 0, beyond: true })
     }
 
-    /// When everything that ends is over, and what does not has begun.
+    /// Time at which everything that ends is over, and what does not has begun.
     pub fn heals_at(&self) -> Duration {
         self.faults.iter().map(Fault::heals_at).max().unwrap_or_default()
     }
@@ -512,7 +534,7 @@ impl FaultPlan {
         Chance::from(1.0 - rest)
     }
 
-    /// Whether the link between two nodes is cut for ever, one way or the other.
+    /// Returns true if the link between two nodes is cut for ever, one way or the other.
     pub(crate) fn cut_for_ever(&self, a: Addr, b: Addr) -> bool {
         self.faults.iter().any(|fault| match fault {
             Fault::Cut { on, during: Window { to: None, .. }, .. } => on.contains(a, b) || on.contains(b, a),

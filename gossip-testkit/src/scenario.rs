@@ -1,6 +1,7 @@
 //! A scenario: who is there, what its users do, what goes wrong. Plain data, printed as text that parses back.
 
 mod generate;
+mod mutate;
 mod parse;
 mod print;
 #[cfg(test)]
@@ -19,11 +20,11 @@ pub(crate) use print::Seconds;
 /// Something that a node's user does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write<C> {
-    /// When, since the start.
+    /// Its time, since the start.
     pub at: Duration,
-    /// Whose user.
+    /// The node whose user does it.
     pub node: Addr,
-    /// What.
+    /// The command.
     pub command: C,
 }
 
@@ -54,20 +55,20 @@ pub struct Write<C> {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Scenario<C> {
-    /// Where all randomness comes from, the machines' own included.
+    /// Seed of all randomness, the machines' own included.
     pub seed: u64,
-    /// Who is there, in ascending order. A minimised scenario keeps the numbers of those that remain.
+    /// Its nodes, in ascending order.
     pub nodes: Vec<Addr>,
     /// Through how many of them, the first ones, everybody joins.
     pub seeds: u32,
-    /// What users do, in order of time.
+    /// Commands of users, in order of time.
     pub writes: Vec<Write<C>>,
-    /// What goes wrong.
+    /// Its faults.
     pub plan: FaultPlan,
 }
 
 impl<C> Scenario<C> {
-    /// So many nodes, to which nothing happens.
+    /// A scenario of `nodes` nodes, to which nothing happens.
     pub fn new(nodes: u32) -> Self {
         Self {
             seed: 0,
@@ -103,13 +104,13 @@ impl<C> Scenario<C> {
         self
     }
 
-    /// When there is nothing to come any more that has an end, and what has none has begun.
+    /// Time at which nothing is to come any more that has an end, and what has none has begun.
     pub fn quiet_at(&self) -> Duration {
         let last_write = self.writes.iter().map(|write| write.at).max().unwrap_or_default();
         self.plan.heals_at().max(last_write)
     }
 
-    /// Whether all nodes that it speaks of are there, and nothing ends before it begins.
+    /// Checks that all nodes that it speaks of are there, and that nothing ends before it begins.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !self.nodes.is_sorted_by(|a, b| a < b) {
             return Err(format!("the nodes {} are not in ascending order, each once", ranges(&self.nodes)));
@@ -159,7 +160,7 @@ impl<C> Scenario<C> {
         fault.check_order()
     }
 
-    /// Whether these are some that are there, in the order in which they are looked for.
+    /// Checks that these are some that are there, in the order in which they are looked for.
     fn check_nodes(&self, fault: &Fault, nodes: &[Addr]) -> Result<(), String> {
         if nodes.is_empty() {
             return Err(format!("`{fault}` is about no node"));
@@ -173,7 +174,7 @@ impl<C> Scenario<C> {
         }
     }
 
-    /// Whether it stays within what a machine allows.
+    /// Checks that it stays within what a machine allows.
     pub(crate) fn fits(&self, limits: &Expectations) -> Result<(), String> {
         self.check()?;
         let too_far = |fault: &&Fault| {
@@ -195,8 +196,8 @@ impl<C> Scenario<C> {
 }
 
 impl<C: Clone> Scenario<C> {
-    /// The same without one of its nodes.
-    pub(crate) fn without(&self, gone: Addr) -> Self {
+    /// The same without one of its nodes, and without its commands and faults.
+    pub fn without(&self, gone: Addr) -> Self {
         Self {
             seed: self.seed,
             nodes: self.nodes.iter().copied().filter(|&node| node != gone).collect(),
@@ -204,6 +205,15 @@ impl<C: Clone> Scenario<C> {
             writes: self.writes.iter().filter(|write| write.node != gone).cloned().collect(),
             plan: self.plan.without(gone),
         }
+    }
+
+    /// The same with other numbers for its nodes, in the same order.
+    pub(crate) fn renumbered(&self, number: impl Fn(Addr) -> Addr + Copy) -> Self {
+        let mut scenario = self.clone();
+        scenario.nodes.iter_mut().for_each(|node| *node = number(*node));
+        scenario.writes.iter_mut().for_each(|write| write.node = number(write.node));
+        scenario.plan.faults.iter_mut().for_each(|fault| fault.renumber(number));
+        scenario
     }
 }
 

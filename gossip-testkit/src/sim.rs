@@ -9,6 +9,7 @@ mod counters;
 mod network;
 mod queue;
 mod schedule;
+mod story;
 mod trace;
 
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use gossip_core::{Input, Instant, Status};
 
 use crate::address::Addr;
-use crate::coin::fold;
+use crate::coin::{content, fold};
 use crate::machine::{Boot, Expectations, Machine, Note};
 pub(crate) use action::Action;
 use clock::Clock;
@@ -26,25 +27,27 @@ pub use counters::Counters;
 use network::{Cause, Network, damage};
 pub use network::{Datagram, Latency, Verdict};
 use queue::{Due, Queue};
+use story::Kind;
 use trace::Trace;
 
 /// As much as any UDP datagram can hold.
 const BUFFER: usize = 65_536;
-/// What the socket buffer of a process that stands still holds, in datagrams.
+/// Datagrams that the socket buffer of a process that stands still holds.
 const BACKLOG: usize = 256;
 /// Up to so many nodes the order of arrivals is watched link by link.
 const WATCHED: usize = 64;
 
-/// Who watches a run from within.
+/// Watches a run from within.
 pub(crate) trait Watch<M: Machine> {
     fn sent(&mut self, _datagram: &Datagram<'_>) {}
     fn event(&mut self, _at: Instant, _node: Addr, _event: &M::Event) {}
     fn started(&mut self, _node: Addr, _memory: bool) {}
+    fn commanded(&mut self, _node: Addr, _command: &M::Command) {}
 }
 
 impl<M: Machine> Watch<M> for () {}
 
-/// What a run is made with.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
@@ -52,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) keyed: bool,
 }
 
-/// What a node has sent and received.
+/// Traffic of a node: what it has sent and received.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Datagrams sent.
@@ -86,23 +89,25 @@ struct Flight {
 
 struct Slot<M: Machine> {
     machine: Option<M>,
-    /// Whose id its processes have.
+    /// The node whose id its processes have.
     id: Addr,
     memory: Option<M::Memory>,
     paused: bool,
     backlog: VecDeque<u32>,
     clock: Clock,
-    /// When the next wake-up in the queue comes; later ones are left there and ignored.
+    /// Time of the next wake-up in the queue; later ones are left there and ignored.
     wake: Instant,
     boots: u32,
     traffic: Traffic,
 }
 
-/// What happened in a step.
+/// Result of a step.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Whose machine was called, if any was.
+    /// The node whose machine was called, if any was.
     pub(crate) touched: Option<Addr>,
+    /// A number for the sort of step: equal for steps of the same sort.
+    pub(crate) kind: u64,
 }
 
 /// The simulator. See the [module](self).
@@ -124,6 +129,8 @@ pub(crate) struct Simulator<M: Machine> {
     buffer: Vec<u8>,
     arrivals: Vec<u64>,
     last_fault: Instant,
+    /// The sort of the step under way.
+    kind: u64,
     losses: Option<Vec<Lost>>,
     pub(crate) trace: Trace,
     pub(crate) counters: Counters,
@@ -150,6 +157,7 @@ impl<M: Machine> Simulator<M> {
             buffer: vec![0; BUFFER],
             arrivals: Vec::new(),
             last_fault: Instant::ORIGIN,
+            kind: 0,
             losses: None,
             trace: Trace::default(),
             counters: Counters::default(),
@@ -208,7 +216,7 @@ impl<M: Machine> Simulator<M> {
         self.slots.get(node.index())?.machine.as_ref()
     }
 
-    /// Whose id the processes of a node have: another's while it is a twin.
+    /// Returns the node whose id the processes of a node have: another one while it is a twin.
     pub(crate) fn id(&self, node: Addr) -> Addr {
         self.slots[node.index()].id
     }
@@ -217,12 +225,12 @@ impl<M: Machine> Simulator<M> {
         self.slots[node.index()].paused
     }
 
-    /// How often this node has started.
+    /// Number of times that this node has started.
     pub(crate) fn boots(&self, node: Addr) -> u32 {
         self.slots[node.index()].boots
     }
 
-    /// What a node's clock says.
+    /// Returns the reading of a node's clock.
     pub(crate) fn reading(&self, node: Addr) -> Instant {
         self.slots[node.index()].clock.read(self.now)
     }
@@ -274,13 +282,17 @@ impl<M: Machine> Simulator<M> {
         self.now = at;
         let touched = match due {
             Due::Arrival(flight) => self.arrive(flight, watch),
-            Due::Wake(node) => self.wake(Addr(node), watch),
+            Due::Wake(node) => {
+                self.kind = 1;
+                self.wake(Addr(node), watch)
+            }
             Due::Action(number) => {
+                self.kind = 2;
                 let action = self.actions[number as usize].take().expect("an action is planned once");
                 self.act(action, watch)
             }
         };
-        Some(Step { touched })
+        Some(Step { touched, kind: self.kind })
     }
 
     /// Everything until `until`, with nobody watching.
@@ -333,11 +345,12 @@ impl<M: Machine> Simulator<M> {
         let result = machine.handle(now, Input::Datagram { from: &Addr(from), payload });
         self.trace.mix(self.now, [2 + u64::from(result.is_err()), u64::from(from) << 32 | u64::from(to.0)]);
         let length = payload.len();
-        self.trace.line(self.now, |line| match &result {
+        self.trace.line(self.now, Kind::Arrival, |line| match &result {
             Ok(()) => write!(line, "{to} receives {label} from {from}, {length} bytes"),
             Err(error) => write!(line, "{to} refuses {label} from {from}, {length} bytes: {error}"),
         });
         self.counters.refused += u64::from(result.is_err());
+        self.kind = fold([content(label.as_bytes()), result.is_err().into()]);
         self.free.push(flight);
         self.drain(to, watch);
         Some(to)
@@ -368,7 +381,7 @@ impl<M: Machine> Simulator<M> {
         while let Some(event) = self.slots[node.index()].machine.as_mut().and_then(Machine::poll_event) {
             self.count(node, M::note(&event));
             let at = self.now;
-            self.trace.line(at, |line| write!(line, "{node} says {event:?}"));
+            self.trace.line(at, Kind::Event, |line| write!(line, "{node} says {event:?}"));
             watch.event(at, node, &event);
         }
         self.schedule(node);
@@ -397,9 +410,11 @@ impl<M: Machine> Simulator<M> {
         }
     }
 
-    /// Whether a process of this id runs that has not left.
+    /// Returns true if a process of this id runs that has not left.
     fn is_there(&self, id: Addr) -> bool {
-        let lives = |node: Addr| self.id(node) == id && self.machine(node).is_some_and(|machine| !machine.has_left());
+        // A machine may speak of a node that there is not: of one whose address was damaged on the way, for instance.
+        let known = |node: Addr| self.slots.get(node.index()).is_some_and(|slot| slot.id == id);
+        let lives = |node: Addr| known(node) && self.machine(node).is_some_and(|machine| !machine.has_left());
         lives(id) || self.twins.iter().any(|&node| lives(node))
     }
 
@@ -431,7 +446,12 @@ impl<M: Machine> Simulator<M> {
 
         let fate = self.network.judge(at, &datagram);
         self.trace.mix(at, [fate.content, u64::from(from.0) << 32 | u64::from(to.0)]);
-        self.trace.line(at, |line| {
+        let kind = match fate.lost {
+            Some(Cause::Exact) => Kind::Action,
+            Some(_) => Kind::Lost,
+            None => Kind::Sent,
+        };
+        self.trace.line(at, kind, |line| {
             write!(line, "{from} sends {label} to {to}, {len} bytes, {:016x}", fate.content)?;
             if let Some(occurrence) = fate.occurrence {
                 write!(line, " #{occurrence}")?;
@@ -514,7 +534,7 @@ impl<M: Machine> Simulator<M> {
         let memory = memory.filter(|memory| M::remembers(&boot, memory));
         let remembers = memory.is_some();
         watch.started(node, remembers);
-        self.trace.line(self.now, |line| match slot.id {
+        self.trace.line(self.now, Kind::Action, |line| match slot.id {
             id if id == node => write!(line, "{node} starts {} memory", if remembers { "with" } else { "without" }),
             id => write!(line, "{node} starts with the id of {id}"),
         });

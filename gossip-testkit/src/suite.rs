@@ -3,7 +3,8 @@
 //!
 //! Whoever drives [`gossip_core::Node`] implements [`Harness`], a blocking face that knows no runtime, and calls
 //! [`run`]. Everything that an application can see is asked for: joining, writing, deleting, broadcasts (once each),
-//! loss, crashes, restarts at another address, leaving, and bytes from strangers.
+//! loss, crashes, restarts at another address, leaving, and bytes from strangers. Whoever has a transport only calls
+//! [`over`], whose harness drives nodes over it.
 //!
 //! ```no_run
 //! # fn doc<H: gossip_testkit::suite::Harness>(mut harness: H) -> Result<(), gossip_testkit::suite::Failure> {
@@ -24,6 +25,7 @@
 
 mod clock;
 mod harness;
+mod over;
 mod scenarios;
 mod stage;
 
@@ -33,6 +35,7 @@ use std::time::Duration;
 use gossip_core::Config;
 
 pub use harness::{Error, Harness};
+pub use over::{Transport, over};
 
 use clock::Stopwatch;
 use stage::Stage;
@@ -61,14 +64,14 @@ impl Default for Suite {
 }
 
 impl Suite {
-    /// How the nodes are configured. The label is the suite's: every scenario has its own, so that late datagrams of
+    /// Sets the configuration of the nodes. The label is the suite's: every scenario has its own, so that late datagrams of
     /// one do not disturb the next.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// How long to wait for a condition before the scenario has failed. Many times what it takes on an idle machine:
+    /// Sets the time to wait for a condition before the scenario has failed. Many times what it takes on an idle machine:
     /// nothing is gained by giving up early.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -106,9 +109,9 @@ impl Suite {
 pub enum Part {
     /// Nodes that join through each other all see all, at their addresses.
     Join,
-    /// What one writes, all read; the later of two writes wins; also a value that nearly fills a datagram.
+    /// Entries: what one writes, all read; the later of two writes wins; also a value that nearly fills a datagram.
     Put,
-    /// What one deletes is gone for all, and for those who join later.
+    /// Deletion: what one deletes is gone for all, and for those who join later.
     Delete,
     /// A message of each reaches all others, once.
     Broadcast,
@@ -174,7 +177,7 @@ impl fmt::Display for Part {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// How long each took.
+    /// Duration of each scenario.
     pub times: Vec<(Part, Duration)>,
 }
 
@@ -193,7 +196,7 @@ impl fmt::Display for Report {
 #[error("scenario `{part}` failed: {problem}")]
 #[non_exhaustive]
 pub struct Failure {
-    /// Which.
+    /// The scenario.
     pub part: Part,
     /// Why.
     pub problem: Problem,
@@ -206,25 +209,25 @@ pub enum Problem {
     /// Something did not happen.
     #[error("waited {waited:.1?} for {awaited}: {missing}")]
     TimedOut {
-        /// What was waited for.
+        /// The condition that was waited for.
         awaited: String,
         /// For how long.
         waited: Duration,
-        /// What was missing at the end.
+        /// The difference that remained at the end.
         missing: String,
     },
     /// Something happened that must not.
     #[error("{0}")]
     Wrong(
-        /// What.
+        /// The message, for people.
         String,
     ),
     /// The harness did not do what it was asked to.
     #[error("{action} was refused: {error}")]
     Refused {
-        /// What it was asked to do.
+        /// The action that it was asked for.
         action: String,
-        /// What it said.
+        /// Its answer.
         error: Error,
     },
 }

@@ -3,6 +3,7 @@
 //! Knows nothing of minimising, nor of how a failure is printed.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use gossip_core::Instant;
 
 use crate::address::Addr;
 use crate::coin::{below, fold};
+use crate::features::Features;
 use crate::invariant::{Facts, Invariant, Maker, Violation, World};
 use crate::machine::{Expectations, Machine, Note, View};
+use crate::marks;
 use crate::scenario::Scenario;
 use crate::sim::{Action, Counters, Datagram, Latency, Lost, Settings, Simulator, Step, Watch};
 
@@ -29,6 +32,8 @@ pub struct Report {
     pub periods: u64,
     /// Length of the run, in simulated time.
     pub simulated: Duration,
+    /// States that machines have marked with [`sometimes`](crate::sometimes()).
+    pub marks: BTreeSet<&'static str>,
 }
 
 impl Display for Report {
@@ -45,6 +50,8 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Report, Found>,
     pub(crate) lines: Vec<String>,
     pub(crate) losses: Vec<Lost>,
+    /// Features reached, if they were to be kept.
+    pub(crate) features: BTreeSet<u64>,
 }
 
 /// An invariant that did not hold.
@@ -60,7 +67,12 @@ pub(crate) struct Found {
 pub(crate) enum Keep {
     Nothing,
     Losses,
+    /// The last lines of the trace, at most so many.
     Lines(usize),
+    /// Features, by which runs can be told apart.
+    Features,
+    /// The story of the run, with the moment from which two nodes hold different items.
+    Story(Option<(Addr, Addr)>),
 }
 
 /// Settings of a run: the machines' configuration, the network's latency and the invariants.
@@ -82,22 +94,31 @@ impl<M: Machine> Trial<M> {
         if let Err(message) = scenario.fits(&self.expectations()) {
             let violation = Violation::new(message);
             let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
-            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new() };
+            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new(), features: BTreeSet::new() };
         }
         let mut simulator = self.prepare(scenario);
         match keep {
-            Keep::Nothing => {}
+            Keep::Nothing | Keep::Features => {}
             Keep::Losses => simulator.record_losses(),
             Keep::Lines(lines) => simulator.trace.record(lines),
+            Keep::Story(_) => simulator.trace.tell(),
         }
         let limits = simulator.expectations().clone();
         let mut observer = Observer {
             invariants: self.invariants.iter().map(|make| make(&limits)).collect(),
             views: Vec::new(),
             found: None,
+            changed: false,
+            commands: Vec::new(),
+            features: (keep == Keep::Features).then(Features::default),
+            compared: if let Keep::Story(pair) = keep { pair } else { None },
         };
-        let result = self.watch(scenario, &mut simulator, &mut observer);
-        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses() }
+        let (mut result, marks) = marks::collect(|| self.watch(scenario, &mut simulator, &mut observer));
+        let features = observer.features.map_or_else(BTreeSet::new, |f| f.finish(&simulator.counters, &marks));
+        if let Ok(report) = &mut result {
+            report.marks = marks;
+        }
+        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses(), features }
     }
 
     /// Makes a simulator in which everything that the scenario says is planned.
@@ -139,6 +160,7 @@ impl<M: Machine> Trial<M> {
             let until = simulator.now() + period;
             while let Some(step) = simulator.step(until, observer) {
                 observer.after(&World { simulator, facts: &facts }, step);
+                observer.tell(simulator, step);
                 if let Some(found) = observer.found.take() {
                     return Err(found);
                 }
@@ -169,6 +191,7 @@ impl<M: Machine> Trial<M> {
                     converged_after,
                     periods: converged_after.as_micros().div_ceil(period.as_micros()) as u64,
                     simulated: now.since(Instant::ORIGIN),
+                    marks: BTreeSet::new(),
                 });
             }
         }
@@ -184,6 +207,13 @@ struct Observer<M: Machine> {
     /// Per node what it held when it was last looked at, and the fingerprint of that.
     views: Vec<(u64, View)>,
     found: Option<Found>,
+    /// True if the last step has changed what its node holds.
+    changed: bool,
+    /// Two nodes whose views are compared after each step.
+    compared: Option<(Addr, Addr)>,
+    /// Commands carried out in the step under way.
+    commands: Vec<(Addr, M::Command)>,
+    features: Option<Features>,
 }
 
 impl<M: Machine> Observer<M> {
@@ -209,19 +239,43 @@ impl<M: Machine> Observer<M> {
     }
 
     fn after(&mut self, world: &World<'_, M>, step: Step) {
+        self.changed = false;
         let Some(node) = step.touched else { return };
         let Some(machine) = world.machine(node) else { return };
         let at = world.now();
         let mut result = self.each(at, |invariant| invariant.stepped(world, node));
         let cut = world.cut_of(node);
         let fingerprint = machine.fingerprint(cut);
-        let (before, _) = self.view(node);
-        if *before != fingerprint && result.is_ok() {
+        self.changed = self.view(node).0 != fingerprint;
+        if self.changed && result.is_ok() {
             let after = machine.view(cut);
             let before = std::mem::replace(self.view(node), (fingerprint, after.clone())).1;
             result = self.each(at, |invariant| invariant.changed(world, node, &before, &after));
         }
+        for (node, command) in std::mem::take(&mut self.commands) {
+            result = result.and_then(|()| self.each(at, |invariant| invariant.commanded(world, node, &command)));
+        }
+        if let Some(features) = &mut self.features {
+            features.step(node, step.kind, self.changed);
+        }
         self.note(result);
+    }
+
+    /// Ends a step in the story, if one is kept.
+    fn tell(&self, simulator: &mut Simulator<M>, step: Step) {
+        let now = simulator.now();
+        let Some(story) = simulator.trace.story() else { return };
+        story.end_step(now, step.touched, self.changed);
+        let Some((a, b)) = self.compared.filter(|&(a, b)| step.touched.is_none_or(|node| node == a || node == b))
+        else {
+            return;
+        };
+        let cut = simulator.cut();
+        let held = |node: Addr| simulator.machine(node).map(|machine| machine.fingerprint(cut));
+        let differ = held(a) != held(b);
+        if let Some(story) = simulator.trace.story() {
+            story.compare(now, (a, b), differ);
+        }
     }
 
     fn view(&mut self, node: Addr) -> &mut (u64, View) {
@@ -244,6 +298,10 @@ impl<M: Machine> Watch<M> for Observer<M> {
         }
         let result = self.each(at, |invariant| invariant.event(at, node, event));
         self.note(result);
+    }
+
+    fn commanded(&mut self, node: Addr, command: &M::Command) {
+        self.commands.push((node, command.clone()));
     }
 
     fn started(&mut self, node: Addr, memory: bool) {

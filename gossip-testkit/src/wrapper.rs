@@ -169,6 +169,10 @@ impl<W: Wrapper> Machine for W {
         self.inner().incarnation()
     }
 
+    fn written(&self, command: &Self::Command) -> Option<(String, Option<Vec<u8>>)> {
+        self.inner().written(command)
+    }
+
     fn has_left(&self) -> bool {
         self.inner().has_left()
     }

@@ -19,7 +19,7 @@ fn a_scenario_run_twice_gives_the_same_trace() {
     }
 }
 
-/// One of everything that can go wrong but a twin and a datagram lost by name.
+/// A scenario with one of every fault except a twin and a datagram lost by name.
 const FAULTS: &str = "
     loss 30% on * -> * from 4s to 9s
     burst 90% bad 0.2s good 1s on 0-2 -> * from 10s to 15s

@@ -1,4 +1,4 @@
-//! What the documentation shows is what the example prints.
+//! Checks that the documentation shows the output of the examples.
 
 #[path = "../examples/failing.rs"]
 mod failing;

@@ -1,4 +1,4 @@
-//! What comes from outside the cluster, and what was recorded inside it.
+//! Datagrams from outside the cluster, and datagrams that were recorded inside it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 // Labels.
 
-/// A node of the one cluster at an even address, of another at an odd one.
+/// A node of one cluster at even addresses, of another at odd ones.
 struct OneOfTwo(Node<Addr>);
 
 impl Wrapper for OneOfTwo {
@@ -44,7 +44,7 @@ impl Wrapper for OneOfTwo {
     }
 }
 
-/// When and of whom each node spoke.
+/// Time and source of every datagram.
 type Told = BTreeMap<Addr, Vec<(Instant, Addr)>>;
 
 #[test]
@@ -81,7 +81,7 @@ fn two_clusters_that_reach_one_another_never_merge() {
 
 // Recordings.
 
-/// Everything is forgotten so soon that recordings outlive it.
+/// A configuration that forgets so soon that recordings outlive it.
 fn brief() -> Config {
     let mut config = Config::default();
     config.lifetimes.max_ahead = 5 * SECOND;
@@ -93,20 +93,20 @@ fn brief() -> Config {
 }
 
 const NODES: u32 = 5;
-/// This one crashes and does not come back.
+/// A node that crashes and does not come back.
 const GONE: u32 = 4;
 
 #[derive(Debug, Clone)]
 struct Played {
-    /// Which of what was recorded, of so many.
+    /// Number of the recording.
     which: prop::sample::Index,
-    /// How much of what follows it.
+    /// Share of the rest of the datagram that is kept.
     length: usize,
-    /// To whom: its receiver, or somebody else.
+    /// Destination: its receiver, or another node.
     elsewhere: Option<u32>,
-    /// How long after what was played before.
+    /// Pause after the previous replay.
     after: u64,
-    /// A node that is started anew before.
+    /// Node that is restarted first.
     restart: Option<(u32, bool)>,
 }
 
@@ -120,7 +120,7 @@ fn played() -> impl Strategy<Value = Played> {
 
 type Recording = Rc<RefCell<Vec<(Addr, Addr, Vec<u8>)>>>;
 
-/// A cluster in which something was written, overwritten, deleted and said, and somebody crashed.
+/// A cluster in which entries were written, overwritten and deleted, a broadcast was sent, and a node crashed.
 fn recorded(seed: u64) -> (Cluster, Recording) {
     let mut cluster: Cluster = Cluster::builder(NODES, brief()).seed(seed).build();
     let recording = Recording::default();
@@ -154,7 +154,7 @@ fn recorded(seed: u64) -> (Cluster, Recording) {
     (cluster, recording)
 }
 
-/// What an application sees.
+/// State that an application sees.
 fn seen(cluster: &Cluster) -> Vec<String> {
     let of = |node: &Node<Addr>| {
         let entries: Vec<_> = node.entries("").map(|(name, value)| (name, value.escape_ascii().to_string())).collect();

@@ -14,7 +14,7 @@ fn key(byte: u8) -> Key {
     Key::new([byte; 32])
 }
 
-/// One node after the other, some periods apart, as an operator does it.
+/// Changes keys one node after the other, some periods apart, as an operator does.
 fn roll_out(cluster: &mut Cluster, change: impl Fn(&mut Keyring) -> Result<(), KeyError>) {
     for node in 0..NODES {
         cluster.with(node, |machine, _| machine.change_keys(&change)).unwrap();

@@ -1,4 +1,4 @@
-//! Values larger than a datagram, in a cluster: whole everywhere, whatever is lost, whoever dies.
+//! Values larger than a datagram, in a cluster: whole everywhere, under loss and crashes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// No two stretches of it are equal.
+/// A value of which no two stretches are equal.
 fn value(seed: u64, size: usize) -> Vec<u8> {
     (0..size as u64).map(|at| ((at + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }

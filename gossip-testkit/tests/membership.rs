@@ -1,4 +1,4 @@
-//! Members come, go, move and meet their own kind: what the application is told of it.
+//! Members that come, go, move and share an id: the events that applications receive.
 
 mod common;
 
@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 type Log = Rc<RefCell<Vec<(Addr, Event<Addr>)>>>;
 
-/// What everybody's application is told from now on.
+/// Events of every application from now on.
 fn listen(cluster: &mut Cluster) -> Log {
     let log = Log::default();
     let events = log.clone();
@@ -23,7 +23,7 @@ fn listen(cluster: &mut Cluster) -> Log {
     log
 }
 
-/// How often `node` was told that `of` is in this status.
+/// Counts the events at `node` that report `of` in this status.
 fn told(log: &Log, node: u32, of: NodeId, status: Status) -> usize {
     let says = |event: &Event<Addr>| matches!(event, Event::Member { member, .. } if member.id == of && member.status == status);
     log.borrow().iter().filter(|(who, event)| *who == Addr(node) && says(event)).count()
@@ -36,7 +36,7 @@ fn all_see(cluster: &Cluster, of: NodeId, status: Status) -> bool {
         .all(|(_, node)| node.member(of).is_some_and(|m| m.status == status))
 }
 
-/// Starts one more process that says it is `id`; as none that has spoken under another id.
+/// Starts another process that claims to be `id`, and has not spoken under another id.
 fn start_as(cluster: &mut Cluster, id: NodeId, seed: u64) -> u32 {
     let next = cluster.nodes().len() as u32;
     let mute = cluster.partition(next, ..);
@@ -250,10 +250,11 @@ fn one_whose_clock_is_far_behind_is_told_and_is_a_member_all_the_same() {
     assert!(cluster.live().all(|(_, node)| node.get("limit").as_deref() == Some(b"12")));
 }
 
-/// How many were told of a suspicion for every one that was raised, where a fifth of all datagrams is lost.
+/// Returns the number of reports per suspicion raised, with a fifth of all datagrams lost.
 fn told_of_a_suspicion(buddy: bool) -> f64 {
     let mut config = Config::lan();
-    config.probe.buddy = buddy;
+    // As in SWIM's paper, or there would be no false suspicions to look at.
+    (config.probe.buddy, config.probe.repeat) = (buddy, 0);
     let mut cluster = settled_with(50, config, 1);
     let log = listen(&mut cluster);
     let raised = |cluster: &Cluster| cluster.live().map(|(_, node)| node.stats().suspicions).sum::<u64>();

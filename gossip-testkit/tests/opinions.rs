@@ -1,4 +1,4 @@
-//! The invariants on members, seen failing: machines that say whatever they are told to say.
+//! The invariants on members, seen failing: machines that report what a test tells them to report.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use gossip_testkit::{
     Addr, Boot, Checker, Expectations, FaultPlan, Machine, MemberKnowledge, Outgoing, Scenario, View, Window,
 };
 
-/// What a machine says of node 0 from the tenth second on, and which incarnation its own is.
+/// Status of node 0 that a machine reports from the tenth second on, and its own incarnation.
 #[derive(Debug, Copy, Clone, Default)]
 struct Says {
     of_the_first: Option<Status>,

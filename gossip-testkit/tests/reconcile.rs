@@ -1,4 +1,4 @@
-//! What agreement costs when there is nothing to agree on: next to nothing, whatever is held and by how many.
+//! Cost of agreement when there is nothing to agree on: nearly none, whatever the number of entries and members.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A cluster that has met, holds so many entries, and has nothing to do.
+/// A cluster that has met, holds this many entries, and has nothing to do.
 fn at_rest(nodes: u32, entries: u32) -> Sim {
     let mut cluster = Sim::new(nodes, 1);
     cluster.run_until(secs(60), secs(1), Sim::sees_all).expect("they meet");
@@ -23,7 +23,7 @@ fn at_rest(nodes: u32, entries: u32) -> Sim {
     cluster
 }
 
-/// What a node of such a cluster sends in a second.
+/// Returns the bytes that a node of such a cluster sends in a second.
 fn idle(nodes: u32, entries: u32) -> f64 {
     let bytes = at_rest(nodes, entries).measure(secs(200)).bytes_per_node_second();
     println!("{nodes} nodes, {entries} entries: {bytes:.1} bytes per node and second");

@@ -1,4 +1,4 @@
-//! What other implementations did wrong with members, each as the story in which it went wrong.
+//! Faults of other implementations with members, each as the story in which it occurred.
 
 mod common;
 
@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::settled;
-use gossip_core::{Event, Status};
+use common::{settled, settled_with};
+use gossip_core::{Config, Event, Status};
 use gossip_testkit::{Addr, Chance, Cluster, Verdict, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -46,7 +46,9 @@ fn one_who_is_told_that_it_is_dead_says_that_it_is_not_and_goes_on() {
 // The same by chance: at heavy loss suspicions, deaths and refutations cross each other all the time.
 #[test]
 fn two_nodes_at_heavy_loss_never_fall_silent() {
-    let mut cluster = settled(2, 1);
+    let mut config = Config::lan();
+    config.probe.repeat = 0;
+    let mut cluster = settled_with(2, config, 1);
     cluster.lose(Chance::percent(60));
     for _ in 0..100 {
         let before = [cluster.traffic(0).sent, cluster.traffic(1).sent];

@@ -1,4 +1,4 @@
-//! A snapshot is data of any format, and says which version of ours it is of.
+//! Snapshots in any data format, with the version of ours that wrote them.
 
 use std::time::Duration;
 

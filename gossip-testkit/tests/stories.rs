@@ -1,4 +1,4 @@
-//! Stories of clusters, told with the imperative face.
+//! Stories of clusters, told through the imperative interface.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! The conformance suite against the smallest driver there is, a thread and a UDP socket for each node; and against
-//! the same driver, broken in as many ways as the suite has scenarios: a checker never seen failing is not trusted.
+//! The conformance suite against a minimal driver, a thread and a UDP socket per node, and against the same driver
+//! broken in as many ways as the suite has scenarios: a checker never seen failing is not trusted.
 #![expect(clippy::disallowed_types, reason = "a driver is where the clock is read")]
 
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gossip_core::{Config, Event, Input, Instant, Member, Node, NodeId};
 use gossip_testkit::suite::{self, Error, Harness, Part, Problem, Suite};
 
-/// What is wrong with a harness.
+/// Defect of a harness.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Defect {
     None,
@@ -29,7 +29,7 @@ enum Defect {
     GarbageIsAccepted,
 }
 
-/// A node, the socket that its thread reads, and what has to end that thread.
+/// A node, the socket that its thread reads, and the signal that ends that thread.
 struct Driver {
     node: Mutex<Node<SocketAddr>>,
     socket: UdpSocket,
@@ -37,7 +37,7 @@ struct Driver {
     loss: Arc<Threads>,
 }
 
-/// What all nodes of a harness share: the share that is lost in 2⁻³², the number of datagrams, and the defect.
+/// State that all nodes of a harness share: share of datagrams lost in 2⁻³², number of datagrams, defect.
 struct Threads {
     share: AtomicU64,
     sent: AtomicU64,
@@ -57,7 +57,7 @@ impl Driver {
         self.node.lock().expect("a node does not panic")
     }
 
-    /// Sends what the node has to send. In a command's thread, too: nobody has to be woken.
+    /// Sends the node's datagrams. A command calls it in its own thread, so that no other needs to be woken.
     fn flush(&self) {
         let mut buffer = [0; 1_200];
         let mut node = self.lock();
@@ -223,6 +223,45 @@ impl Harness for Blocking {
     }
 }
 
+/// A transport that has nothing but two functions, and nobody to wake it.
+struct Udp {
+    socket: UdpSocket,
+    /// Longer datagrams are cut.
+    longest: usize,
+}
+
+impl suite::Transport for Udp {
+    type Address = SocketAddr;
+
+    fn send(&self, to: &SocketAddr, payload: &[u8]) -> std::io::Result<()> {
+        self.socket.send_to(&payload[..payload.len().min(self.longest)], to).map(drop)
+    }
+
+    async fn recv(&self, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
+        std::future::poll_fn(|_| match self.socket.recv_from(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::task::Poll::Pending,
+            result => std::task::Poll::Ready(result),
+        })
+        .await
+    }
+}
+
+fn attach(longest: usize) -> std::io::Result<(Udp, SocketAddr)> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    Ok((Udp { socket, longest }, address))
+}
+
+#[test]
+fn a_transport_of_two_functions_conforms_and_one_that_cuts_datagrams_does_not() {
+    let report = suite::run(&mut suite::over(|| attach(usize::MAX))).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.times.len(), Part::ALL.len());
+    let suite = Suite::default().patience(Duration::from_secs(5));
+    let failure = suite.run_part(Part::Put, &mut suite::over(|| attach(700))).expect_err("it cuts what is long");
+    assert!(failure.to_string().contains("has nothing as \"large\""), "{failure}");
+}
+
 #[test]
 fn a_driver_of_threads_and_sockets_conforms() {
     let report = suite::run(&mut Blocking::new(Defect::None)).unwrap_or_else(|failure| panic!("{failure}"));
@@ -230,7 +269,7 @@ fn a_driver_of_threads_and_sockets_conforms() {
     eprintln!("{report}");
 }
 
-/// Every defect is found by the scenario that is there to find it, and named for what it is.
+/// Every defect is found by the scenario that is there to find it, and reported by name.
 #[test]
 fn a_broken_harness_is_found_out_in_every_scenario() {
     let planted = [

@@ -12,10 +12,10 @@ use proptest::test_runner::RngSeed;
 
 type Sim = Node<Addr>;
 
-/// The same scenarios in every run: new ones are what the long sweep is for.
+/// Same scenarios in every run; the long sweep draws new ones.
 const SEED: u64 = 1;
 
-/// What the scenarios of the two front ends have shown between them.
+/// Events that the scenarios of the two front ends have shown together.
 static SEEN: Mutex<Option<Counters>> = Mutex::new(None);
 
 fn seen(counters: Counters) {
@@ -23,7 +23,7 @@ fn seen(counters: Counters) {
     *seen.get_or_insert_default() += counters;
 }
 
-/// A sweep in which something never happened has shown nothing about it.
+/// A sweep in which an event never happened has shown nothing about it.
 #[track_caller]
 fn assert_everything_happened(counters: &Counters) {
     // A sweep draws no rules and no twins, nobody leaves in it, and it loses nothing by name; that a socket buffer overflows
@@ -190,10 +190,10 @@ fn parts_that_stay_cut_off_for_ever_converge_each_by_itself() {
     }
 }
 
-/// Found by the long sweep, minimised: one who is left alone called everybody twice a second for ever; an expired value
-/// came back into sight when a clock was set back; a value that lives for a time came to a replica that still held what it
-/// had replaced only when it had expired; where half is lost for ever, who holds a large value was asked ever more rarely,
-/// whatever he said meanwhile.
+/// Scenarios found by the long sweep and minimised. A node that was left alone called all others twice a second for
+/// ever. An expired value became visible again when a clock was set back. A value with a time to live reached a
+/// replica, which still held the value replaced, only after it had expired. With half of the datagrams lost for ever,
+/// the holder of a large value was asked ever more rarely, whatever it announced meanwhile.
 #[test]
 fn scenarios_that_once_failed() {
     let scenario = r#"seed 32444; nodes 0-2; seeds 2;

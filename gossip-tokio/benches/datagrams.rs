@@ -1,7 +1,8 @@
-//! What a node costs per datagram, beside a bare loop that sends back what it receives.
+//! Cost of a node per datagram, beside a bare loop that sends back what it receives.
 //!
-//! A client sends windows of 128 datagrams over the loopback and waits until all are taken in. The node gets a probe by
-//! a member that it knows; the bare loop gets the same bytes. The bare loop answers each, the node packs its answers.
+//! A client sends windows of 128 datagrams over the loopback and waits until all are received. The node receives a
+//! probe of a member that it knows; the bare loop receives the same bytes. The bare loop answers each datagram, the
+//! node packs its answers.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gossip_tokio::bind;
-use gossip_tokio::core::{Config, Input, Instant, Node, NodeId, TrafficClass};
+use gossip_tokio::gossip_core::{Config, Input, Instant, Node, NodeId, TrafficClass};
 use tokio::runtime::Runtime;
 
 const WINDOW: u64 = 128;
@@ -21,7 +22,7 @@ fn now() -> Instant {
     Instant::from_micros(since.as_micros() as u64)
 }
 
-/// Becomes a member through the node at `server`, until the first probe is to be sent: that probe.
+/// Becomes a member through the node at `server`. Returns its first probe.
 fn probe(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     let config = Config::local();
     let mut buffer = vec![0; config.max_datagram + 1];
@@ -43,7 +44,7 @@ fn probe(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     }
 }
 
-/// Sends a window of datagrams and waits until they are taken in, as the receiver's count says.
+/// Sends a window of datagrams and waits until the receiver's count shows that all have arrived.
 fn exchange(socket: &UdpSocket, server: SocketAddr, datagram: &[u8], count: impl Fn() -> u64) {
     let begun = count();
     for _ in 0..WINDOW {

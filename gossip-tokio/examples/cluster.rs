@@ -4,11 +4,13 @@
 //! cargo run --release -p gossip-tokio --example cluster -- [--nodes N] [--loss P] [--json]
 //! ```
 //!
-//! Starts N nodes (10 if not said) on free ports, joined through the first; waits until all know all; puts a key on
-//! one and waits until all have it; broadcasts from another and counts who got it; deletes the key and waits until it
-//! is gone everywhere. Then one node stops without a word until all others see it dead, is started again on another
-//! port until all see it alive, and leaves until all see it left. `--loss P` drops that share of the datagrams at their sender; `--json` prints one object per
-//! stage. Ends with 0, with 1 and the reason if a stage does not finish in a minute, with 2 if it was called wrongly.
+//! Starts N nodes (default 10) on free ports, joined through the first, and waits until all know all. Puts a key on one
+//! node and waits until all have it. Broadcasts from another and counts the receivers. Deletes the key and waits until
+//! it is gone everywhere. Then one node stops without notice until all others see it dead, is started again on another
+//! port until all see it alive, and leaves until all see that it left.
+//!
+//! `--loss P` drops that share of the datagrams at their sender; `--json` prints one object per stage. The exit code is
+//! 0, or 1 with the reason if a stage does not finish within a minute, or 2 after a wrong command line.
 
 use std::future::Future;
 use std::io;
@@ -18,10 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use gossip_tokio::core::{Config, Event, NodeId, Status};
+use gossip_tokio::gossip_core::{Config, Event, NodeId, Status};
 use gossip_tokio::{Events, Gossip, Transport, Udp, over};
 
-/// How long a stage may take.
+/// Time limit of a stage.
 const LIMIT: Duration = Duration::from_secs(60);
 const USAGE: &str = "usage: cluster [--nodes N (2 to 1000)] [--loss P (0 to less than 1)] [--json]";
 const KEY: &str = "greeting";
@@ -103,17 +105,17 @@ async fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many members `node` sees alive, itself included.
+/// Returns the number of members that `node` sees alive, itself included.
 fn alive(node: &Gossip) -> usize {
     node.members().iter().filter(|member| member.status == Status::Alive).count()
 }
 
-/// How `node` sees the one with this number.
+/// Returns the status in which `node` sees the member with this number.
 fn sees(node: &Gossip, number: usize) -> Option<Status> {
     node.member(id(number)).map(|member| member.status)
 }
 
-/// Starts a node whose name, and so whose id, is its number.
+/// Starts a node whose name, and therefore its id, follows from its number.
 async fn start(options: &Options, number: usize, seed: Option<SocketAddr>) -> Result<Gossip, Failure> {
     let socket = Udp::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let address = socket.local_addr();
@@ -126,7 +128,7 @@ fn id(number: usize) -> NodeId {
     NodeId::from_name(&format!("node-{number}"))
 }
 
-/// Waits until each reader has got a broadcast; how many they got in all.
+/// Waits until each reader has received a broadcast. Returns the number received in all.
 async fn count_broadcasts(readers: &mut [Events<SocketAddr>]) -> Result<usize, Failure> {
     let mut delivered = 0;
     for reader in readers.iter_mut() {
@@ -147,7 +149,7 @@ async fn count_broadcasts(readers: &mut [Events<SocketAddr>]) -> Result<usize, F
     Ok(delivered)
 }
 
-/// A transport that drops a share of what is sent.
+/// A transport that drops a share of the datagrams it sends.
 struct Lossy<T> {
     inner: T,
     loss: f64,
@@ -175,7 +177,7 @@ impl<T: Transport> Transport for Lossy<T> {
     }
 }
 
-/// A stage of the cluster's life, and when it began.
+/// A stage of the cluster's life, and its beginning.
 struct Stage<'a> {
     options: &'a Options,
     name: &'static str,
@@ -208,7 +210,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Prints how long it took; `extra` is more of the JSON object.
+    /// Prints the duration of the stage; `extra` is more of the JSON object.
     fn end(self, what: &str, extra: &str) {
         let (name, nodes, ms) = (self.name, self.options.nodes, self.began.elapsed().as_secs_f64() * 1e3);
         if self.options.json {

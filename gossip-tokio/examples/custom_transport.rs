@@ -1,13 +1,13 @@
-//! A transport of one's own: Unix datagram sockets, whose addresses are paths.
+//! A transport of your own: Unix datagram sockets, whose addresses are paths.
 //!
-//! Three nodes in a directory; one writes an entry, the others wait for it.
+//! Three nodes in a directory: one writes an entry, the others wait for it.
 
 #[cfg(unix)]
 pub(crate) mod unix {
     use std::io;
     use std::path::{Path, PathBuf};
 
-    use gossip_tokio::{Transport, core::Config, over};
+    use gossip_tokio::{Transport, gossip_core::Config, over};
     use tokio::net::UnixDatagram;
 
     pub(crate) struct Unix(UnixDatagram);
@@ -15,7 +15,7 @@ pub(crate) mod unix {
     impl Unix {
         pub(crate) async fn bind(path: &Path) -> io::Result<Self> {
             let socket = UnixDatagram::bind(path)?;
-            // Before the reactor has seen the socket once, `try_send_to` takes it for blocked.
+            // Until the reactor has polled the socket once, `try_send_to` reports that it would block.
             socket.writable().await?;
             Ok(Self(socket))
         }

@@ -1,8 +1,8 @@
-//! A transport for networks without UDP: frames over TCP, each with its length before it.
+//! A transport for networks without UDP: frames over TCP, each after its length.
 //!
-//! A datagram is put into the queue of a connection, which is made when there is none. What comes while the queue is
-//! full, or while the other side does not answer, is lost: gossip expects that, and nothing ever waits. The first
-//! frame of a connection says where its maker listens, since the port it calls from is of no use to anybody.
+//! A datagram is put into the queue of a connection, which is made if there is none. Datagrams are lost while the queue
+//! is full or the peer does not answer: gossip expects that, and no call ever waits. The first frame of a connection
+//! names the address at which its maker listens, since nobody can connect to the port it calls from.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_channel::{Receiver, Sender, TrySendError, bounded};
-use gossip_tokio::{Transport, core::Config, over};
+use gossip_tokio::{Transport, gossip_core::Config, over};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ pub(crate) struct Tcp {
     pub(crate) address: SocketAddr,
     received: Receiver<Frame>,
     connections: Mutex<HashMap<SocketAddr, Sender<Vec<u8>>>>,
-    /// Dropping it ends the listener and everybody who reads.
+    /// Dropping it ends the listener and all readers.
     _listener: JoinSet<io::Result<()>>,
 }
 
@@ -85,7 +85,7 @@ async fn accept(listener: TcpListener, sender: Sender<Frame>) -> io::Result<()> 
             let hello = String::from_utf8(read(&mut stream).await?).map_err(io::Error::other)?;
             let from = hello.parse().map_err(io::Error::other)?;
             loop {
-                // What does not fit into the queue is lost.
+                // A full queue loses the datagram.
                 let _ = sender.try_send((from, read(&mut stream).await?));
             }
             #[expect(unreachable_code, reason = "says what the block gives")]

@@ -1,4 +1,4 @@
-//! How a node is started. Knows addresses, options and what may be wrong with them; must not know the driver's loop.
+//! Builder of a node. Knows addresses, options and their errors; must not know the driver's loop.
 
 use std::fmt;
 use std::io;
@@ -20,19 +20,19 @@ use crate::shared::Shared;
 use crate::transport::Transport;
 use crate::udp;
 
-/// A node at a UDP address: `HOST:PORT`, port 0 for a free one. It is bound when the node is spawned.
+/// Makes a node at a UDP address: `HOST:PORT`, port 0 for a free one. The socket is bound when the node is spawned.
 pub fn bind(address: impl ToString) -> Builder<Bind> {
     let place = Bind { address: address.to_string(), ..Bind::default() };
     Builder { place, options: Options::default() }
 }
 
-/// A node over a transport of one's own. `address` is where the others reach it.
+/// Makes a node over a transport of your own. `address` is where the others reach it.
 pub fn over<T: Transport>(transport: T, address: T::Address) -> Builder<Over<T>> {
     let place = Over { transport, address, seeds: Vec::new(), accept: Vec::new() };
     Builder { place, options: Options::default() }
 }
 
-/// A node that is not yet started: what it is called, whom it joins, how it is configured.
+/// A node that is not started yet: its name, seeds and configuration.
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs before `spawn`"]
 pub struct Builder<P> {
@@ -52,7 +52,7 @@ struct Options {
     plain: Plain,
 }
 
-/// A [`Builder`]'s place: a UDP address.
+/// Kind of [`Builder`]: a UDP address.
 #[derive(Debug, Clone, Default)]
 pub struct Bind {
     address: String,
@@ -62,7 +62,7 @@ pub struct Bind {
     accept: Vec<Accept<SocketAddr>>,
 }
 
-/// A [`Builder`]'s place: an address of a transport.
+/// Kind of [`Builder`]: an address of a transport.
 #[derive(Debug, Clone)]
 pub struct Over<T: Transport> {
     transport: T,
@@ -71,7 +71,7 @@ pub struct Over<T: Transport> {
     accept: Vec<Accept<T::Address>>,
 }
 
-/// Says who is admitted.
+/// A function that decides which nodes are admitted.
 #[derive(Clone)]
 struct Accept<A>(Arc<Admit<A>>);
 
@@ -84,55 +84,56 @@ impl<A> fmt::Debug for Accept<A> {
 }
 
 impl<P> Builder<P> {
-    /// A name that is unique in the cluster and stays the same when the node is started again; its id is
-    /// [`NodeId::from_name`]. Without a name or an id, the id is random. The name itself is not sent: for others to see
-    /// it, write it as an entry of one's own ([`Gossip::put_own`]).
+    /// Sets a name that is unique in the cluster and stays the same over restarts; the id is [`NodeId::from_name`].
+    /// Without a name or an id, the id is random. The name itself is not sent: to show it to others, write it as an
+    /// entry of the node's own ([`Gossip::put_own`]).
     pub fn name(self, name: impl AsRef<str>) -> Self {
         self.id(NodeId::from_name(name.as_ref()))
     }
 
-    /// An id that is unique in the cluster, and stays the same when the node is started again.
+    /// Sets an id that is unique in the cluster and stays the same over restarts.
     pub fn id(mut self, id: NodeId) -> Self {
         self.options.id = Some(id);
         self
     }
 
-    /// The cluster's name: nodes with another one are not heard. Replaces the configuration's.
+    /// Sets the cluster's name, in place of the configuration's. Datagrams of clusters with another name are refused.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.options.label = Some(label.into());
         self
     }
 
-    /// The configuration; [`Config::lan`] without.
+    /// Sets the configuration; the default is [`Config::lan`].
     pub fn config(mut self, config: Config) -> Self {
         self.options.config = config;
         self
     }
 
-    /// Seals every datagram with this key, and refuses what is not sealed. Any number of times: what is sealed with any
-    /// of the keys is accepted, the first one is used. See [`Keyring`] for what that guarantees; its salt comes from the
-    /// operating system.
+    /// Seals every datagram with this key, and refuses datagrams that are not sealed. May be called several times:
+    /// datagrams sealed with any of the keys are accepted, and the first key seals. See [`Keyring`] for what that
+    /// guarantees; its salt comes from the operating system.
     #[cfg(feature = "encryption")]
     pub fn key(mut self, key: Key) -> Self {
         self.options.keys.push(key);
         self
     }
 
-    /// What becomes of datagrams that are not sealed, while a cluster is converted: see [`Keyring::set_plain`].
+    /// Sets how datagrams that are not sealed are treated while a cluster is converted: see [`Keyring::set_plain`].
     #[cfg(feature = "encryption")]
     pub fn plain(mut self, plain: Plain) -> Self {
         self.options.plain = plain;
         self
     }
 
-    /// How many events a reader may be behind before it loses the oldest: at least 1, 256 without.
+    /// Sets the number of events that a reader may be behind before it loses the oldest: at least 1; the default is
+    /// 256.
     pub fn events(mut self, events: usize) -> Self {
         self.options.events = Some(events);
         self
     }
 }
 
-/// A keyring with a salt of its own, if there is a key.
+/// Makes a keyring with a salt of its own, if there is a key.
 #[cfg(feature = "encryption")]
 fn keyring(keys: Vec<Key>, plain: Plain) -> Result<Option<Keyring>, SpawnError> {
     let mut keys = keys.into_iter();
@@ -146,32 +147,31 @@ fn keyring(keys: Vec<Key>, plain: Plain) -> Result<Option<Keyring>, SpawnError> 
 }
 
 impl Builder<Bind> {
-    /// Joins through these seeds, `HOST:PORT` each; any number of times. One that answers is enough.
+    /// Adds seeds through which the node joins, `HOST:PORT` each. One that answers is enough.
     ///
-    /// Names are resolved as long as the node runs: while nobody answers, and every five minutes. A name that cannot
+    /// Names are resolved as long as the node runs: while no member answers, and every five minutes. A name that cannot
     /// be resolved now is therefore no error.
     pub fn join(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
         self.place.seeds.extend(seeds.into_iter().map(|seed| seed.to_string()));
         self
     }
 
-    /// The address that the others are told, where it is not the one that is bound: behind a translator, or when
+    /// Sets the address that peers are given, if it is not the one that is bound: behind an address translator, or if
     /// `0.0.0.0` or `[::]` is bound. `HOST:PORT`, port 0 for the one that is bound.
     pub fn advertise(mut self, address: impl ToString) -> Self {
         self.place.advertised = Some(address.to_string());
         self
     }
 
-    /// Hears only nodes in these networks, `10.0.0.0/8` or a single address each; any number of times. The seeds have to
-    /// be in one of them.
+    /// Accepts only nodes in these networks: `10.0.0.0/8`, or a single address. May be called several times. The seeds
+    /// have to be in one of them.
     pub fn allow(mut self, networks: impl IntoIterator<Item = impl ToString>) -> Self {
         self.place.allowed.extend(networks.into_iter().map(|network| network.to_string()));
         self
     }
 
-    /// Hears only nodes that this function accepts, by id and address: see
-    /// [`set_admission`](Node::set_admission). Any number of times, and together with [`allow`](Self::allow): those that
-    /// all of them admit.
+    /// Accepts only nodes that this function admits, by id and address: see [`set_admission`](Node::set_admission). May
+    /// be called several times, and together with [`allow`](Self::allow): a node must be admitted by all.
     pub fn accept(mut self, accept: impl Fn(NodeId, &SocketAddr) -> bool + Send + Sync + 'static) -> Self {
         self.place.accept.push(Accept(Arc::new(accept)));
         self
@@ -180,7 +180,7 @@ impl Builder<Bind> {
     /// Binds the socket and starts the node.
     ///
     /// # Errors
-    /// [`SpawnError`]: an address that is none, cannot be bound, or cannot be advertised; a configuration that
+    /// [`SpawnError`]: an address that is malformed, cannot be bound or cannot be advertised; a configuration that
     /// cannot work; no runtime.
     pub async fn spawn(self) -> Result<Gossip, SpawnError> {
         let Bind { address, advertised, seeds, allowed, accept } = self.place;
@@ -213,14 +213,14 @@ impl Builder<Bind> {
 }
 
 impl<T: Transport> Builder<Over<T>> {
-    /// Joins through these seeds; any number of times. One that answers is enough.
+    /// Adds seeds through which the node joins. One that answers is enough.
     pub fn join(mut self, seeds: impl IntoIterator<Item = T::Address>) -> Self {
         self.place.seeds.extend(seeds);
         self
     }
 
-    /// Hears only nodes that this function accepts, by id and address: see
-    /// [`set_admission`](Node::set_admission). Any number of times: those that all of them admit.
+    /// Accepts only nodes that this function admits, by id and address: see [`set_admission`](Node::set_admission). May
+    /// be called several times: a node must be admitted by all.
     pub fn accept(mut self, accept: impl Fn(NodeId, &T::Address) -> bool + Send + Sync + 'static) -> Self {
         self.place.accept.push(Accept(Arc::new(accept)));
         self
@@ -246,7 +246,7 @@ impl<T: Transport> Builder<Over<T>> {
         }
         #[cfg(feature = "encryption")]
         node.set_keyring(keyring(self.options.keys, self.options.plain)?);
-        // Also without seeds: from here on it is alive, and sees itself so.
+        // Also without seeds, since this call starts the node: from now on it sees itself alive.
         node.join(clock.now(), seeds);
         let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
         let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
@@ -256,7 +256,7 @@ impl<T: Transport> Builder<Over<T>> {
     }
 }
 
-/// The first address of a name that a socket bound to `bound` reaches.
+/// Resolves a name to the first address that a socket bound to `bound` reaches.
 async fn resolve(name: &str, bound: SocketAddr) -> io::Result<SocketAddr> {
     let mut found = runtime::resolve(name.to_owned()).await?.into_iter();
     found.find(|&to| udp::reaches(bound, to)).ok_or(io::ErrorKind::AddrNotAvailable.into())

@@ -1,8 +1,8 @@
-//! The loop between a transport and a node. Knows both, and when to let go; must not know what the bytes mean.
+//! The loop between a transport and a node. Knows both, and when to stop; must not know what the bytes mean.
 //!
-//! It selects what was received, what an application did, and the node's deadline; hands the node its input; sends
-//! what the node has to send; and publishes its events. A turn does a bounded amount of work and then lets other tasks
-//! run, whatever arrives.
+//! It waits for datagrams, for calls of the application, and for the node's deadline. It hands the node its input,
+//! sends the node's datagrams, and publishes its events. A turn does a bounded amount of work and then yields to other
+//! tasks, whatever arrives.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,14 +22,15 @@ use crate::runtime;
 use crate::shared::{Ending, Shared};
 use crate::transport::Transport;
 
-/// Datagrams taken in, datagrams sent, or events published before others get their turn.
+/// Datagrams received, datagrams sent, or events published in one turn before other tasks run.
 const BATCH: usize = 64;
-/// How long to wait after an error of `recv`; doubled from the first to the last by every further one.
+/// Pause after an error of `recv`: the first, and the longest after doubling with every further error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// How long to wait for a deadline at least: one that a tick leaves in the past would spin. (No node does that.)
+/// Shortest wait for a deadline. A deadline that a tick leaves in the past would make the loop spin. (No node does
+/// that.)
 const LEAST: Duration = Duration::from_millis(1);
 
-/// Drives the node until it is told to stop. The transport is dropped first, the ending last, whatever ends it.
+/// Drives the node until it is told to stop. Whatever ends it, the transport is dropped first and the ending last.
 pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T) {
     let (shared, events) = (&*ending.shared, &ending.events);
     let size = shared.lock().node.config().max_datagram;
@@ -37,7 +38,7 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     let mut driver = Driver { transport, shared, calls, events, outgoing, timer: None, unflushed: 0 };
     #[cfg(feature = "metrics")]
     let mut reporter = Reporter::new(shared.lock().node.id());
-    // One byte more than a datagram may have, so that a longer one is seen to be longer.
+    // One byte more than a datagram may have, to recognise a longer one.
     let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
     driver.flush();
@@ -76,14 +77,14 @@ struct Driver<'a, T: Transport> {
     calls: Pin<Box<Receiver<()>>>,
     events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
-    /// With the deadline that it stands at, and the anchor of the clock at that time.
+    /// Timer with the deadline it was set for, and the clock's anchor at that time.
     timer: Option<(BoxFuture<'static, ()>, (Instant, Instant))>,
-    /// Inputs since the last flush; as if there were very many after one that flushes at once.
+    /// Inputs since the last flush; set above any limit by an input that must be flushed at once.
     unflushed: usize,
 }
 
 impl<T: Transport> Driver<'_, T> {
-    /// Serves everything but the transport until that has something; none if the node is to stop.
+    /// Serves everything but the transport until that has received something. Returns none if the node is to stop.
     async fn next<R>(&mut self, mut receive: Pin<&mut impl Future<Output = R>>) -> Option<R> {
         loop {
             let received = poll_fn(|cx| self.poll_turn(cx, receive.as_mut())).await;
@@ -99,8 +100,8 @@ impl<T: Transport> Driver<'_, T> {
         }
     }
 
-    /// Looks for calls, for the deadline, and for something received. None of them that is there is put off: so none can
-    /// starve another.
+    /// Polls calls, the deadline and the transport. Each that is ready is served in this turn, so that none can starve
+    /// another.
     fn poll_turn<R>(&mut self, cx: &mut Context<'_>, receive: Pin<&mut impl Future<Output = R>>) -> Poll<Option<R>> {
         self.shared.lock().counters.turns += 1;
         let called = self.calls.as_mut().poll_next(cx).is_ready();
@@ -125,12 +126,12 @@ impl<T: Transport> Driver<'_, T> {
         let result = state.node.handle(now, input);
         drop(state);
         if let Err(error) = result {
-            // The node has counted it. Anybody can cause this, so nobody gets to fill the log with it.
+            // The node has counted it. It is logged at the lowest level only, since any sender can cause it.
             tracing::trace!(%error, "refused a datagram");
         }
     }
 
-    /// Sends what the node has to send, publishes its events, sets the timer. Whether others should get their turn now.
+    /// Sends the node's datagrams, publishes its events, sets the timer. Returns true if other tasks should run now.
     fn flush(&mut self) -> bool {
         let full = self.unflushed >= BATCH;
         let more = self.send_all() | self.publish_all();
@@ -139,10 +140,10 @@ impl<T: Transport> Driver<'_, T> {
         more || full
     }
 
-    /// Whether there is more to do.
+    /// Returns true if there are more to send.
     fn send_all(&mut self) -> bool {
         for _ in 0..BATCH {
-            // A statement of its own: together with the next, the lock would be held while sending.
+            // A separate statement: in one with the next, the lock would be held while sending.
             let transmit = self.shared.lock().node.poll_transmit(&mut self.outgoing);
             let Some(Transmit { to, len, .. }) = transmit else { return false };
             match self.transport.send(&to, &self.outgoing[..len]) {
@@ -160,7 +161,7 @@ impl<T: Transport> Driver<'_, T> {
         true
     }
 
-    /// Whether there is more to do.
+    /// Returns true if there are more to publish.
     fn publish_all(&self) -> bool {
         for _ in 0..BATCH {
             let mut state = self.shared.lock();
@@ -171,7 +172,7 @@ impl<T: Transport> Driver<'_, T> {
             drop(state);
             let Some(event) = event else { return false };
             log(&event);
-            // Those who read too slowly lose the oldest and will be told.
+            // A reader that is too slow loses the oldest event, and its stream reports that.
             if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
                 self.shared.lock().counters.events_dropped += 1;
             }
@@ -180,7 +181,7 @@ impl<T: Transport> Driver<'_, T> {
         true
     }
 
-    /// The timer stands at the node's deadline. It is left alone while that stays the same.
+    /// Sets the timer to the node's deadline, unless it has not changed.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
         let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin));
@@ -194,8 +195,8 @@ impl<T: Transport> Driver<'_, T> {
     }
 }
 
-/// Logs an event: what changes the list of members at info, what an operator should be alerted to at warn, all else at
-/// debug. Values are told by their length.
+/// Logs an event: a change of the list of members at info, an alert to the operator at warn, all else at debug. Values
+/// are shown by their length.
 fn log<A: Address>(event: &Event<A>) {
     match event {
         Event::Member { was, member } => {
@@ -208,9 +209,7 @@ fn log<A: Address>(event: &Event<A>) {
         Event::Entry { owner, name, .. } => {
             tracing::debug!(owner = owner.map(tracing::field::display), %name, "entry is gone");
         }
-        Event::Broadcast { id, payload } => {
-            tracing::debug!(from = %id.0.node, bytes = payload.len(), "broadcast arrived");
-        }
+        Event::Broadcast { payload, .. } => tracing::debug!(bytes = payload.len(), "broadcast arrived"),
         Event::Isolated(true) => tracing::warn!("nobody answers"),
         Event::Isolated(false) => tracing::info!("somebody answers again"),
         Event::IdentityConflict { .. }

@@ -1,4 +1,4 @@
-//! What can go wrong around a node. What can go wrong inside is in `gossip-core`.
+//! Errors around a node. Errors inside a node are in `gossip-core`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,105 +6,105 @@ use std::time::Duration;
 
 use gossip_core::ConfigError;
 
-/// No node was started. Nothing of the attempt is left.
+/// A failed start: no node was started, and nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// A text that is no address to bind, to advertise, or to join.
+    /// The text is not an address to bind, advertise or join.
     #[error("{0:?} is no address: it must be HOST:PORT with a port from 0 to 65535")]
     Address(String),
-    /// A name to advertise that could not be resolved. (Seeds are resolved again and again instead.)
+    /// The name to advertise cannot be resolved. (Seeds are resolved repeatedly instead.)
     #[error("{name:?} cannot be resolved")]
     Resolve {
-        /// The name.
+        /// Name to advertise.
         name: String,
-        /// What the resolver said.
+        /// Error of the resolver.
         source: io::Error,
     },
     /// The socket could not be bound.
     #[error("{given:?} cannot be bound")]
     Bind {
-        /// The address, or its name.
+        /// Address or name to bind.
         given: String,
-        /// What the system, or the resolver, said.
+        /// Error of the system or of the resolver.
         source: io::Error,
     },
-    /// The address that peers would be told means "here" wherever it is read.
+    /// The address to advertise is unspecified, and means "here" to every peer that reads it.
     #[error("{0} cannot be advertised: nobody can send to it; name the address that peers reach with `advertise`")]
     Unspecified(SocketAddr),
-    /// The transport does not carry the configured datagrams.
+    /// The transport cannot carry the configured datagrams.
     #[error("max_datagram is {configured} bytes, this transport carries at most {carried}")]
     DatagramTooLarge {
-        /// The configured size in bytes.
+        /// Configured size in bytes.
         configured: usize,
-        /// What the transport carries, in bytes.
+        /// Largest size that the transport carries, in bytes.
         carried: usize,
     },
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A text that is no network to [`allow`](crate::Builder::allow).
+    /// The text is not a network for [`allow`](crate::Builder::allow).
     #[error("{0:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
     Network(String),
     /// Two keys have the same number.
     #[cfg(feature = "encryption")]
     #[error(transparent)]
     Key(#[from] gossip_core::KeyError),
-    /// The operating system gave no random number.
+    /// The operating system supplied no random number.
     #[error("no random number from the operating system")]
     Random(#[from] getrandom::Error),
-    /// There is no runtime to run the node's task.
+    /// No runtime runs that could run the node's task.
     #[error("no runtime runs here")]
     Runtime(#[source] io::Error),
 }
 
-/// The node's task has ended without having been asked to.
+/// An unexpected end of the node's task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// It panicked: a bug, in the node or in the transport.
+    /// It panicked: a bug in the node or in the transport.
     #[error("the node's task panicked")]
     Panicked,
-    /// The runtime dropped it before its end.
+    /// The runtime dropped it before it ended.
     #[error("the runtime has dropped the node's task")]
     Aborted,
 }
 
-/// What was waited for cannot come any more: the node's task has ended.
+/// The node's task has ended, so that the awaited condition cannot become true.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the node has stopped")]
 pub struct Stopped;
 
-/// A wait with a time limit has ended without what it waited for.
+/// Error of a wait with a time limit.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// It did not come in the time that was given.
+    /// The time limit was reached.
     #[error("it did not come within {0:?}")]
     TimedOut(Duration),
-    /// It cannot come any more: the task has ended.
+    /// The node's task has ended before.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-/// The node may not have told the others that it leaves.
+/// A leave of which the other members may not know.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaveError {
-    /// It was not done in the time that was given. It goes on as long as the node runs.
+    /// It was not complete within the given time. It continues while the node runs.
     #[error("leaving was not done within {0:?}")]
     TimedOut(Duration),
-    /// The task has ended before it was done.
+    /// The task ended before the leave was complete.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-/// Events were dropped because this stream was read too slowly. The stream goes on with the oldest that is left.
+/// Events were dropped because this stream was read too slowly. The stream continues with the oldest event left.
 ///
-/// Events are states: whoever has lost some reads members and entries again and misses nothing but broadcasts.
+/// Events are states: an application that has lost some reads members and entries again, and misses only broadcasts.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} events were dropped, the stream was read too slowly")]
 pub struct Lagged {
-    /// How many.
+    /// Number of events dropped.
     pub missed: u64,
 }

@@ -1,4 +1,4 @@
-//! The stream of events. Knows how to tell a slow reader what it has missed; nothing of the node.
+//! The stream of events. Knows how to report lost events to a slow reader; knows nothing of the node.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,17 +8,17 @@ use gossip_core::Event;
 
 use crate::error::Lagged;
 
-/// What happens at a node, from the call of [`events`](crate::Gossip::events) on. Ends when the node's task does.
+/// Stream of events at a node, from the call of [`events`](crate::Gossip::events) on. Ends when the node's task does.
 ///
-/// A reader that falls behind by more than the builder's `events` loses the oldest and is told how many. Dropping and
-/// resuming a wait for the next event loses nothing.
+/// A reader that falls behind by more than the builder's `events` loses the oldest and receives their number. Dropping
+/// a wait for the next event and waiting again loses nothing.
 #[derive(Debug)]
 pub struct Events<A> {
     pub(crate) receiver: async_broadcast::Receiver<Event<A>>,
 }
 
 impl<A: Clone> Events<A> {
-    /// The next event; none after the last. The same as `StreamExt::next`, for those who do without that trait.
+    /// Waits for the next event; none after the last. Same as `StreamExt::next`, without that trait.
     pub async fn next(&mut self) -> Option<Result<Event<A>, Lagged>> {
         StreamExt::next(self).await
     }

@@ -1,4 +1,4 @@
-//! [`gossip-core`](core) on tokio: a node in one line.
+//! [`gossip-core`](gossip_core) on tokio: a node in one line.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -10,16 +10,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`bind`] makes a node with a UDP socket, [`over`] one with a [`Transport`] of your own; both give a [`Builder`],
-//! and that a [`Gossip`]: the handle of a node that runs until the last handle is dropped. [`core`] is the state
-//! machine inside, with its configuration, its events and its errors.
+//! [`bind`] makes a node with a UDP socket, [`over`] one with a [`Transport`] of your own. Both return a [`Builder`],
+//! which spawns a [`Gossip`]: the handle of a node that runs until the last handle is dropped. [`gossip_core`] is the
+//! state machine inside, with its configuration, events and errors.
 //!
-//! # What happens, and waiting for it
+//! # Events, and waiting for a condition
 //!
-//! [`Memory`] is a network inside the process, for tests and for examples such as these:
+//! [`Memory`] is a network inside the process, for tests and for examples such as this:
 //!
 //! ```
-//! use gossip_tokio::core::{Config, Event};
+//! use gossip_tokio::gossip_core::{Config, Event};
 //! use gossip_tokio::{Lagged, Network, over};
 //!
 //! # #[tokio::main]
@@ -48,19 +48,19 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Gossip::watch_members`] always has the newest list of members, [`Gossip::subscribe`] tells the entries under a prefix and
+//! [`Gossip::watch_members`] always has the newest list of members, [`Gossip::subscribe`] gives the entries under a prefix and
 //! then every change, [`Gossip::within`] waits with a time limit.
 //!
-//! [`Events`] is a `Stream`, too. No wait loses anything when it is dropped, so all of them may stand in a `select`.
+//! [`Events`] is also a `Stream`. Every wait is cancel-safe, so all of them may be used in a `select`.
 //!
 //! # A transport of your own
 //!
-//! Anything that carries datagrams, or something that can be cut into datagrams. This one loses every third:
+//! A transport is anything that carries datagrams, or bytes that can be cut into datagrams. This one loses every third:
 //!
 //! ```
 //! use std::io;
 //! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-//! use gossip_tokio::{Memory, Network, Transport, core::Config, over};
+//! use gossip_tokio::{Memory, Network, Transport, gossip_core::Config, over};
 //!
 //! struct Lossy(Memory, AtomicUsize);
 //!
@@ -89,16 +89,16 @@
 //!
 //! # Typed values, keys
 //!
-//! [`Typed`](core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
+//! [`Typed`](gossip_core::Typed) encodes at the edge: `gossip.put(LIMIT.name(), LIMIT.encode(&10)?)?`, and
 //! `gossip.inspect(|node| LIMIT.get(node))?`. With the feature `encryption`, `Builder::key` seals every datagram:
 //! `bind(address).key(std::fs::read_to_string("cluster.key")?.trim().parse()?)`.
 //!
 //! # When things go wrong
 //!
-//! A node outlives its network. Errors of the transport are counted ([`DriverStats`]) and survived, seeds are tried
-//! until one answers, and their names are resolved again. What ends a node's task, other than [`Gossip::stop`] and the
-//! end of the last handle, is told by [`Gossip::stopped`]. A slow reader of events loses the oldest of them and is
-//! told so; it never holds up the protocol. Spans and events of `tracing` carry the node's id.
+//! A node outlives its network. It counts errors of the transport ([`DriverStats`]) and goes on, tries seeds until one
+//! answers, and resolves their names again. [`Gossip::stopped`] reports whatever ends a node's task, other than
+//! [`Gossip::stop`] and the drop of the last handle. A slow reader of events loses the oldest and is told their number;
+//! it never delays the protocol. Spans and events of `tracing` carry the node's id.
 //!
 //! # Without writing a program
 //!
@@ -115,9 +115,8 @@
 //! db-2  d862027a210fa9df  alive   127.0.0.1:7001
 //! ```
 //!
-//! It takes commands at its console, too; answers are tables, or JSON objects with `--json`; exit codes are 2 where
-//! flags or files are not usable and 1 for what went wrong. `--http 127.0.0.1:7380` adds a page, metrics and all commands over
-//! HTTP.
+//! It also takes commands at its console. Answers are tables, or JSON objects with `--json`. The exit code is 2 if flags
+//! or files are unusable, and 1 after any other failure.
 
 mod builder;
 mod clock;
@@ -140,7 +139,7 @@ pub use builder::{Bind, Builder, Over, bind, over};
 pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
 pub use events::Events;
 pub use gossip::Gossip;
-pub use gossip_core as core;
+pub use gossip_core;
 pub use memory::{Memory, Network};
 pub use runtime::Udp;
 pub use stats::{DriverStats, Stats};

@@ -1,4 +1,4 @@
-//! A network inside the process: for tests and examples that need no socket. Knows queues of bytes, nothing of gossip.
+//! A network inside the process, for tests and examples without sockets. Knows queues of bytes, nothing of gossip.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,26 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::transport::Transport;
 
-/// Datagrams that wait at one endpoint; what comes on top is lost, as in a socket's buffer.
+/// Datagrams that wait at one endpoint. Further ones are lost, as in a socket's buffer.
 const QUEUE: usize = 1_024;
 
 type Queue = async_channel::Sender<(u64, Box<[u8]>)>;
 
-/// A network inside the process, whose addresses are numbers. It loses nothing but what overflows the 1,024 datagrams
-/// that each endpoint queues. Clones are the same network.
+/// A network inside the process, whose addresses are numbers. It loses only what exceeds the 1,024 datagrams that each
+/// endpoint queues. Clones are the same network.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
     ends: Arc<Mutex<HashMap<u64, Queue>>>,
 }
 
 impl Network {
-    /// The endpoint with this address, until it is dropped.
+    /// Makes the endpoint with this address, which exists until it is dropped.
     ///
     /// # Errors
     /// `AddrInUse` while another endpoint has the address.
     pub fn attach(&self, address: u64) -> io::Result<Memory> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that were dropped.
+        // Removes endpoints that were dropped.
         ends.retain(|_, queue| !queue.is_closed());
         if ends.contains_key(&address) {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("address {address} is taken")));
@@ -49,7 +49,7 @@ impl Transport for Memory {
 
     fn send(&self, to: &u64, payload: &[u8]) -> io::Result<()> {
         if let Some(queue) = self.network.ends.lock().unwrap_or_else(PoisonError::into_inner).get(to) {
-            // A full queue or an endpoint that is going away loses the datagram, as a network would.
+            // A full queue, or an endpoint that is being dropped, loses the datagram as a network would.
             let _ = queue.try_send((self.address, payload.into()));
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Everything that tokio is needed for: a socket, sleeping, spawning, resolving. The only file that differs from
-//! the twin crate's.
+//! The interface to tokio: sockets, sleeping, spawning, resolving. The only source file that differs from the async-std
+//! crate's.
 
 use std::future::Future;
 use std::io;
@@ -20,18 +20,18 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Binds a socket at the first of these addresses that is this machine's; port 0 is a free one.
+    /// Binds a socket to the first of these addresses that belongs to this machine; port 0 is a free one.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the system.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
-        // Before the reactor has seen the socket once, `try_send_to` takes it for blocked.
+        // Until the reactor has polled the socket once, `try_send_to` reports that it would block.
         socket.writable().await?;
         Ok(Self { bound: socket.local_addr()?, socket })
     }
 
-    /// What it is bound to, with the port that the system chose.
+    /// Returns the bound address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.bound
     }
@@ -69,7 +69,7 @@ pub(crate) fn block_on(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
 }
 
-/// What the READMEs and the manual's page on transports show is code that compiles.
+/// Compiles the code in the READMEs and in the manual's page on transports.
 #[cfg(doctest)]
 mod shown {
     #[doc = include_str!("../../README.md")]

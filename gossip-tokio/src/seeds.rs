@@ -1,4 +1,4 @@
-//! Seeds by name, resolved again and again: names outlive the addresses behind them. Knows names and the node's
+//! Seeds by name, resolved repeatedly, since names outlive the addresses behind them. Knows names and the node's
 //! isolation; must not know how a node joins.
 
 use std::collections::BTreeSet;
@@ -14,28 +14,28 @@ use crate::runtime;
 use crate::shared::Shared;
 use crate::udp;
 
-/// How often names are resolved again.
+/// Intervals at which names are resolved.
 pub(crate) struct Pace {
     calm: Duration,
-    /// While nobody answers: at first, and at last.
+    /// Interval while no member answers: the first and the longest.
     alone: (Duration, Duration),
 }
 
 pub(crate) const PACE: Pace =
     Pace { calm: Duration::from_secs(300), alone: (Duration::from_secs(1), Duration::from_secs(10)) };
 
-/// Seeds as the application wrote them: addresses and names.
+/// Seeds in the application's words: addresses and names.
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    /// Checked to be addresses or names.
+    /// Texts that were checked to be addresses or names.
     pub(crate) given: Vec<String>,
     pub(crate) bound: SocketAddr,
-    /// Left out wherever it turns up: a name for all members names this one, too.
+    /// Own address, left out of every result: a name for all members names this one, too.
     pub(crate) own: SocketAddr,
 }
 
 impl Seeds {
-    /// Those that need no resolver.
+    /// Returns the seeds that need no resolver.
     pub(crate) fn literal(&self) -> BTreeSet<SocketAddr> {
         self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()))
     }
@@ -50,14 +50,15 @@ impl Seeds {
     }
 }
 
-/// Resolves the seeds now, while nobody answers, and now and then; until the node stops, leaves, or is given other seeds.
+/// Resolves the seeds at once, while no member answers, and at intervals after that, until the node stops, leaves, or
+/// is given other seeds.
 pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
     seeds: Seeds,
     shared: Arc<Shared<SocketAddr>>,
     pace: Pace,
     resolve: impl Fn(String) -> F,
 ) {
-    // A node that knows of nobody is not isolated to itself, but its seeds may have names that nobody knew yet.
+    // A node that knows no other is not isolated in its own view, but the names of its seeds may not have existed yet.
     let alone = |node: &Node<SocketAddr>| node.live_members() < 2;
     let (mut known, mut pause) = (BTreeSet::new(), pace.alone.0);
     while shared.lock().reseeds {
@@ -69,7 +70,7 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
             }
         }
         let found = seeds.usable(found);
-        // Nothing found says more about the resolver than about the seeds.
+        // An empty result is a fault of the resolver rather than news about the seeds.
         if !found.is_empty() && found != known {
             known.clone_from(&found);
             shared.command(|state, now| {
@@ -83,7 +84,7 @@ pub(crate) async fn refresh<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
             let state = shared.lock();
             (!state.reseeds || (!was_alone && alone(&state.node))).then_some(())
         });
-        // Without news it is time to ask again.
+        // Resolves again after a while even if nothing changes.
         let _ = runtime::timeout(if was_alone { pause } else { pace.calm }, news).await;
         pause = if was_alone { (2 * pause).min(pace.alone.1) } else { pace.alone.0 };
     }
@@ -99,8 +100,8 @@ mod tests {
     use futures_util::future::{join, select};
 
     use super::*;
-    use crate::core::{Config, Status};
     use crate::{Gossip, bind};
+    use gossip_core::{Config, Status};
 
     async fn node() -> Gossip {
         bind("127.0.0.1:0").config(Config::local()).spawn().await.unwrap()
@@ -155,12 +156,12 @@ mod tests {
                 Pace { calm: Duration::from_millis(300), alone: (Duration::from_millis(5), Duration::from_millis(20)) };
             let refreshing = refresh(seeds, Arc::clone(&second.shared), pace, resolve);
             let story = async {
-                // It began before anybody knew the name.
+                // The node started before the name existed.
                 sees(&second, &first, Status::Alive).await;
                 runtime::sleep(Duration::from_millis(100)).await;
                 let calm = asked_in(Duration::from_millis(1_500)).await;
                 assert!((1..=6).contains(&calm), "{calm}");
-                // Whoever had the name is gone, and somebody else gets it.
+                // The member behind the name is gone, and another gets the name.
                 first.stop();
                 sees(&second, &first, Status::Dead).await;
                 let alone = asked_in(Duration::from_millis(1_500)).await;
@@ -170,7 +171,7 @@ mod tests {
                 sees(&second, &third, Status::Alive).await;
                 second.leave(Duration::from_secs(30)).await.unwrap();
             };
-            // Leaving is the end of it.
+            // Leaving ends it.
             join(refreshing, story).await;
         });
     }

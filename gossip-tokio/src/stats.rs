@@ -1,30 +1,30 @@
-//! What the driver counts, beside what the node counts.
+//! Counters of the driver, next to those of the node.
 
 use serde::Serialize;
 
-/// What a node and its driver have counted since the start.
+/// Counters of a node and its driver since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// By the node.
+    /// Counters of the node.
     pub node: gossip_core::Stats,
-    /// By its driver.
+    /// Counters of its driver.
     pub driver: DriverStats,
 }
 
-/// What a driver has counted since the start.
+/// Counters of a driver since the start.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DriverStats {
-    /// How often the loop went round: a few times for each datagram, deadline or call, and never without one.
+    /// Turns of the loop: a few for each datagram, deadline or call, and none without one.
     pub turns: u64,
-    /// How often its timer was set: when the node's deadline changed, and not otherwise.
+    /// Times that the timer was set: only when the node's deadline changed.
     pub timers_set: u64,
     /// Datagrams dropped because the transport would have blocked.
     pub sends_dropped: u64,
-    /// Datagrams dropped because the transport said that it could not send them.
+    /// Datagrams dropped because the transport reported that it could not send them.
     pub sends_failed: u64,
-    /// Times that the transport could not receive.
+    /// Errors of the transport while receiving.
     pub receives_failed: u64,
     /// Events dropped because the slowest reader was too far behind.
     pub events_dropped: u64,

@@ -1,4 +1,4 @@
-//! What carries datagrams. Knows bytes and addresses; must not know what the bytes mean.
+//! Transports, which carry datagrams. Knows bytes and addresses; must not know what the bytes mean.
 
 use std::future::Future;
 use std::io;
@@ -6,33 +6,34 @@ use std::sync::Arc;
 
 use gossip_core::Address;
 
-/// Carries datagrams between nodes. Bring your own in fewer than 40 lines; the crate documentation shows one.
+/// Carries datagrams between nodes. An implementation takes fewer than 40 lines; the crate documentation shows one.
 ///
-/// A transport may lose, duplicate and reorder datagrams, and that is all that it may do to them. It is the place for
-/// framing and for everything else between the node's bytes and the network.
+/// A transport may lose, duplicate and reorder datagrams, but not change them. It is the place for framing and for
+/// everything else between the node's bytes and the network.
 pub trait Transport: Send + Sync + 'static {
-    /// What it sends to. What [`recv`](Self::recv) reports must be what [`send`](Self::send) takes.
+    /// Destinations. Addresses reported by [`recv`](Self::recv) must be usable in [`send`](Self::send).
     type Address: Address + Send + Sync + 'static;
 
-    /// Sends one datagram or drops it. Never blocks: it is called from the task that runs the protocol.
+    /// Sends one datagram or drops it. Must not block: the task that runs the protocol calls it.
     ///
     /// # Errors
-    /// `WouldBlock` is a drop: it is counted, and nothing else comes of it. Any other error is also told to the node
-    /// as a hint that this address cannot be reached. An implementation need not notice anything by itself.
+    /// `WouldBlock` drops the datagram, which is counted. Any other error is also passed to the node, as a hint that
+    /// the address cannot be reached. An implementation need not detect errors.
     fn send(&self, to: &Self::Address, payload: &[u8]) -> io::Result<()>;
 
-    /// Receives one datagram into `buffer` and says how long it is and where it came from. Of a datagram longer than
-    /// the buffer (one byte more than the cluster's `max_datagram`), the rest is dropped, as UDP does it.
+    /// Receives one datagram into `buffer`. Returns its length and source. The rest of a datagram longer than the
+    /// buffer (one byte more than the cluster's `max_datagram`) is dropped, as UDP does it.
     ///
-    /// There is one call at a time, and its future is kept until it is ready or the node stops: it need not be safe
-    /// to cancel.
+    /// There is one call at a time, and its future is kept until it is ready or the node stops: it need not be
+    /// cancel-safe.
     ///
     /// # Errors
-    /// Any, any number of times: errors are counted and survived. After each of several in a row the driver waits
-    /// longer before it calls again, from a millisecond to a tenth of a second.
+    /// Any error, any number of times: errors are counted, and the node goes on. The driver pauses after each error
+    /// before it calls again, from 1 ms after the first to 100 ms after several in a row.
     fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, Self::Address)>> + Send;
 
-    /// The longest datagram that it carries, in bytes; `max_datagram` of the configuration must not be larger.
+    /// Returns the size of the longest datagram that it carries, in bytes. `max_datagram` of the configuration must not
+    /// be larger.
     fn max_datagram(&self) -> usize {
         1_200
     }

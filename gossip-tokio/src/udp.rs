@@ -1,5 +1,4 @@
-//! What is the same about UDP addresses in every runtime: families, networks, and what a seed's name may look like. Knows
-//! no socket.
+//! UDP addresses in every runtime: families, networks, and the syntax of a seed's name. Knows no socket.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,10 +6,10 @@ use ipnet::IpNet;
 
 use crate::error::SpawnError;
 
-/// What UDP over IPv4 carries.
+/// Largest datagram that UDP over IPv4 carries, in bytes.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
-/// How `to` is written for a socket bound to `bound`: one of IPv6 takes IPv4 addresses in mapped form.
+/// Translates `to` for a socket bound to `bound`: an IPv6 socket takes IPv4 addresses in mapped form.
 pub(crate) fn to_wire(bound: SocketAddr, to: SocketAddr) -> SocketAddr {
     match to.ip() {
         IpAddr::V4(ip) if bound.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
@@ -18,18 +17,18 @@ pub(crate) fn to_wire(bound: SocketAddr, to: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The inverse of [`to_wire`]: a node has one address, whoever sees it.
+/// Inverse of [`to_wire`]: a node has one address, whichever socket receives from it.
 pub(crate) fn from_wire(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }
 
-/// Whether a socket bound to `bound` can send to `to`. One bound to `::` reaches both families where the system's
-/// IPv6 sockets do.
+/// Returns true if a socket bound to `bound` can send to `to`. A socket bound to `::` reaches both families if the
+/// system's IPv6 sockets do.
 pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
     bound.is_ipv4() == to.is_ipv4() || (bound.is_ipv6() && bound.ip().is_unspecified())
 }
 
-/// Whether `name` is `HOST:PORT`, so that resolving it may succeed some day.
+/// Checks that `name` is `HOST:PORT`, so that it may be resolved some day.
 pub(crate) fn check_name(name: &str) -> Result<(), SpawnError> {
     let is_host = |host: &str| !host.is_empty() && !host.contains(':');
     let is_named = name.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
@@ -37,7 +36,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), SpawnError> {
     if is_name { Ok(()) } else { Err(SpawnError::Address(name.to_owned())) }
 }
 
-/// A network as `10.0.0.0/8` or `fd00::/8`, or that of a single address.
+/// Parses a network such as `10.0.0.0/8` or `fd00::/8`, or a single address.
 pub(crate) fn network(given: String) -> Result<IpNet, SpawnError> {
     let network = given.parse().or_else(|_| given.parse().map(|ip: IpAddr| IpNet::from(ip.to_canonical())));
     network.map_err(|_| SpawnError::Network(given))

@@ -1,11 +1,11 @@
-//! What an application sees, over a network in memory.
+//! The application's view of a node, over a network in memory.
 
 mod common;
 
 use std::sync::Arc;
 use std::thread;
 
-use common::gossip::core::{Config, ConfigError, Event, NodeId, PutOptions, Status, WriteError};
+use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, PutOptions, Status, WriteError};
 use common::gossip::{Events, Gossip, Lagged, LeaveError, Network, SpawnError, Stopped, over};
 use common::{millis, node, pair, run, runtime, sees, within};
 use futures_util::future::{join, ready};
@@ -115,7 +115,7 @@ fn a_wait_that_is_dropped_loses_nothing() {
     });
 }
 
-/// Whether the next event, if it comes soon, is about this entry.
+/// Returns true if the next event arrives soon and is about this entry.
 async fn is_entry(events: &mut Events<u64>, wanted: &str) -> bool {
     match within(millis(1), events.next()).await {
         Some(event) => matches!(event.unwrap().unwrap(), Event::Entry { name, .. } if *name == *wanted),

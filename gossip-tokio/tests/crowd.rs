@@ -1,16 +1,16 @@
-//! Many nodes in one process: they find each other, and then cost next to nothing.
+//! Many nodes in one process: they find each other, and then cost nearly nothing.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use common::gossip::core::Config;
+use common::gossip::gossip_core::Config;
 use common::gossip::{Gossip, bind};
 use common::{run, runtime};
 
 const NODES: usize = 200;
 
-/// Processor time of this process so far, where the system tells it.
+/// Processor time of this process so far, if the system reports it.
 fn processor_time() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // After the command's name, which may contain anything: user and system time in ticks of 10 ms.

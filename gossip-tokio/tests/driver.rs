@@ -1,4 +1,4 @@
-//! What the driver's loop withstands, over transports that misbehave.
+//! The driver's loop over transports that misbehave.
 
 mod common;
 
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::gossip::core::{Config, NodeId, Status};
+use common::gossip::gossip_core::{Config, NodeId, Status};
 use common::gossip::{Builder, DriverStats, Gossip, Memory, Network, Over, TaskError, Transport, over};
 use common::{millis, node, pair, run, run_for, runtime, sees};
 
-/// A transport whose network can be taken away.
+/// A transport whose network can be disconnected.
 struct Fragile {
     inner: Memory,
     error: io::ErrorKind,
@@ -43,14 +43,14 @@ fn builder<T: Transport<Address = u64>>(transport: T) -> Builder<Over<T>> {
     over(transport, 2).id(NodeId::new(2)).config(Config::local()).join([1])
 }
 
-/// A node at address 2, and the switch that breaks its network.
+/// A node at address 2, and the switch that disconnects its network.
 async fn fragile(network: &Network, error: io::ErrorKind) -> (Gossip<u64>, Arc<AtomicBool>) {
     let broken = Arc::new(AtomicBool::new(false));
     let transport = Fragile { inner: network.attach(2).unwrap(), error, broken: Arc::clone(&broken) };
     (builder(transport).spawn().await.unwrap(), broken)
 }
 
-/// What a driver counts in some time.
+/// Counters of a driver over some time.
 async fn during(node: &Gossip<u64>, time: Duration) -> DriverStats {
     let before = node.stats().driver;
     runtime::sleep(time).await;
@@ -87,7 +87,7 @@ fn a_network_that_fails_on_every_call_and_comes_back_costs_nothing_but_time() {
     });
 }
 
-/// Takes the network away for some time and gives it back: the node is a member again by itself.
+/// Disconnects the network for some time: the node becomes a member again by itself.
 async fn survives_an_outage_of(time: Duration) {
     let network = Network::default();
     let (first, third) = (node(&network, 1).await, node(&network, 3).await);
@@ -182,7 +182,7 @@ fn garbage_neither_sets_timers_nor_keeps_a_node_from_its_work() {
     });
 }
 
-/// Always has something to receive, and never waits.
+/// A transport that always has something to receive and never waits.
 struct Endless(Memory, AtomicU64);
 
 impl Transport for Endless {
@@ -240,7 +240,7 @@ fn an_application_that_writes_without_pause_does_not_keep_its_node_from_receivin
     });
 }
 
-/// Breaks its contract in the worst way.
+/// A transport that breaks its contract in the worst way.
 struct Panicking;
 
 impl Transport for Panicking {

@@ -1,4 +1,4 @@
-//! A node that strangers pour garbage on stays a member.
+//! A node that receives garbage from strangers stays a member.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::gossip::core::{Config, Event, Status};
+use common::gossip::gossip_core::{Config, Event, Status};
 use common::gossip::{Gossip, bind};
 use common::{millis, run, runtime};
 use futures_util::FutureExt as _;
@@ -17,7 +17,7 @@ const NODES: usize = 5;
 const PER_SECOND: u32 = 100_000;
 const SECONDS: u64 = 5;
 
-/// Sends as fast as asked, or as fast as it can, until told to stop. How many it sent.
+/// Sends at the given rate, or as fast as possible, until stopped. Returns the number of datagrams sent.
 fn pour(onto: std::net::SocketAddr, stop: &AtomicBool) -> u32 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (start, mut sent) = (Instant::now(), 0_u32);

@@ -6,7 +6,7 @@ mod common;
 use std::num::NonZeroU8;
 
 use common::gossip::Memory;
-use common::gossip::core::{Config, Key, KeyError, NodeId, Plain, Status};
+use common::gossip::gossip_core::{Config, Key, KeyError, NodeId, Plain, Status};
 use common::gossip::{Builder, Gossip, Network, Over, SpawnError, over};
 use common::{millis, run, sees, within};
 

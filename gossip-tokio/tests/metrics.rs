@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use common::gossip::core::{Config, NodeId};
+use common::gossip::gossip_core::{Config, NodeId};
 use common::gossip::metrics::{Kind, TABLE, text};
 use common::gossip::{Network, Stats, over};
 use common::{pair, run};
@@ -99,9 +99,8 @@ mod facade {
             let (first, second) = (node(1).await, node(2).await);
             first.wait_members(2).await.unwrap();
             second.wait_members(2).await.unwrap();
-            let value = |name: &str| {
-                recorded.0.lock().unwrap().get(name).map_or(0, |value| value.load(Ordering::Relaxed))
-            };
+            let value =
+                |name: &str| recorded.0.lock().unwrap().get(name).map_or(0, |value| value.load(Ordering::Relaxed));
             // The driver does it by itself, within a second.
             common::runtime::sleep(common::millis(2_500)).await;
             assert!(value("gossip_datagrams_sent_total{node=0000000000000002}") > 0);

@@ -1,4 +1,4 @@
-//! What a node logs says which node it was.
+//! Log records of a node carry its id.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The testkit's conformance suite over the transports of the examples: they are as good as those that come along.
+//! The testkit's conformance suite over the transports of the examples, which are as good as the built-in ones.
 
 mod common;
 
@@ -27,7 +27,7 @@ impl Medium for Frames {
         Ok((transport, address))
     }
 
-    /// Once as the frame of a stranger who knows how to greet, and once as what is no frame.
+    /// Sends the bytes twice: as the frame of a stranger that knows the greeting, and as bytes that are no frame.
     fn inject(&mut self, to: &SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let hello = b"127.0.0.1:9";
         let length = |part: &[u8]| u16::try_from(part.len()).expect("garbage is short").to_be_bytes();
@@ -50,7 +50,7 @@ mod unix {
     use super::custom_transport::unix::Unix;
     use super::*;
 
-    /// A directory, and how many sockets it has seen. It goes with the test.
+    /// A directory, deleted with the test, and the number of sockets made in it.
     struct Directory(PathBuf, u32);
 
     impl Directory {
@@ -75,7 +75,7 @@ mod unix {
             Ok((Unix::bind(&path).await?, path))
         }
 
-        /// Once from a socket with a name, and once from one without, to which nobody could answer.
+        /// Sends from a socket with a name and from one without, which cannot be answered.
         fn inject(&mut self, to: &PathBuf, bytes: &[u8]) -> io::Result<()> {
             UnixDatagram::bind(self.next())?.send_to(bytes, to)?;
             UnixDatagram::unbound()?.send_to(bytes, to).map(drop)

@@ -1,10 +1,10 @@
-//! Real sockets, on the loopback and on free ports: families, names, addresses to be advertised.
+//! Real sockets, on the loopback and on free ports: families, names, addresses to advertise.
 
 mod common;
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
-use common::gossip::core::{Config, NodeId, Status};
+use common::gossip::gossip_core::{Config, NodeId, Status};
 use common::gossip::{Bind, Builder, Gossip, SpawnError, Transport as _, Udp, bind};
 use common::{millis, run, within};
 
@@ -12,7 +12,7 @@ fn builder(address: &str) -> Builder<Bind> {
     bind(address).config(Config::local())
 }
 
-/// Whether the machine has IPv6 at all.
+/// Returns true if the machine has IPv6.
 fn has_ipv6() -> bool {
     let bound = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0));
     if bound.is_err() {
@@ -21,7 +21,7 @@ fn has_ipv6() -> bool {
     bound.is_ok()
 }
 
-/// Waits until they know each other and have each other's entries.
+/// Waits until two nodes know each other and have each other's entries.
 async fn become_one(nodes: [&Gossip; 2]) {
     for (number, node) in nodes.into_iter().enumerate() {
         node.put(&format!("from/{number}"), b"value").unwrap();

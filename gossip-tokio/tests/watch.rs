@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::gossip::core::{Config, Status};
+use common::gossip::gossip_core::{Config, Status};
 use common::gossip::{Memory, Network, Stopped, Transport, WaitError, over};
 use common::{millis, node, pair, run, runtime, within};
 use futures_util::StreamExt as _;

@@ -1,4 +1,4 @@
-//! What the tests need of the runtime.
+//! The tests' interface to the runtime.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub async fn sleep(time: Duration) {
     async_std::task::sleep(time).await;
 }
 
-/// A runtime whose tasks run also while nobody waits for one.
+/// A runtime whose tasks run even while no thread waits for one.
 pub struct Runtime;
 
 impl Runtime {

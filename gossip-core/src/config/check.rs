@@ -1,4 +1,4 @@
-//! What a configuration must satisfy, each rule with the error that names field, value and bound.
+//! Bounds of every setting. An error names the field, the value and the bound.
 
 use alloc::format;
 use alloc::string::String;
@@ -32,10 +32,10 @@ fn refuse(field: &'static str, value: String, bound: String) -> ConfigError {
 }
 
 impl Config {
-    /// Whether a node can run with this.
+    /// Checks that a node can run with this configuration.
     ///
     /// # Errors
-    /// The first field whose value cannot work, with the bound.
+    /// The first field whose value cannot work, with its bound.
     pub fn check(&self) -> Result<(), ConfigError> {
         const MS: Duration = Duration::from_millis(1);
         const HOUR: Duration = Duration::from_secs(3_600);
@@ -46,6 +46,7 @@ impl Config {
         within("max_datagram", self.max_datagram, MIN_DATAGRAM..=65_507)?;
         span("probe.period", probe.period, 2 * MS..=HOUR)?;
         span("probe.timeout", probe.timeout, MS..=probe.period - MS)?;
+        within("probe.repeat", probe.repeat, 0..=31)?;
         within("probe.indirect", probe.indirect, 0..=16)?;
         within("probe.alpha", probe.alpha, 1..=100)?;
         within("probe.beta", probe.beta, 1..=100)?;
@@ -60,7 +61,7 @@ impl Config {
         within("rumor.lambda", rumor.lambda, 1..=100)?;
         span("anti_entropy.interval", self.anti_entropy.interval, MS..=HOUR)?;
         span("lifetimes.max_ahead", lifetimes.max_ahead, MS..=HOUR)?;
-        // Shorter than the clocks may be apart, and an update would be born expired.
+        // Clocks may differ by this much: an update kept for less would have expired when it arrives.
         span("lifetimes.broadcast", lifetimes.broadcast, 2 * lifetimes.max_ahead..=YEAR)?;
         span("lifetimes.certificate", lifetimes.certificate, 2 * lifetimes.max_ahead..=100 * YEAR)?;
         span("lifetimes.shrink", lifetimes.shrink, Duration::ZERO..=lifetimes.certificate)?;

@@ -1,4 +1,4 @@
-//! How part of a configuration is laid over another: for every struct of settings a twin whose fields are optional.
+//! Overlays: for every struct of settings a twin with optional fields, so that a document replaces only a part.
 
 use alloc::string::String;
 use core::fmt;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Exchange, LossOfInterest, Membership, Response};
 use crate::time::micros;
 
-/// A setting, or a struct of them, that a document may replace in part.
+/// A setting, or a struct of settings, that a document may replace in part.
 pub(super) trait Overlay {
-    /// What stands for it in a document.
+    /// Its form in a document.
     type Document: DeserializeOwned + Serialize;
     fn apply(&mut self, document: Self::Document);
     fn document(&self) -> Self::Document;
 }
 
-/// Defines a struct of settings and its overlay. Fields before the semicolon stand in the document alone.
+/// Defines a struct of settings and its overlay. Fields before the semicolon exist in the document only.
 macro_rules! settings {
     ($(#[$doc:meta])* Config / $overlay:ident { $($fields:tt)* }) => {
         settings! { @define { preset: Option<Preset>, } $(#[$doc])* Config / $overlay { $($fields)* } }
@@ -92,7 +92,7 @@ impl Overlay for Duration {
     }
 }
 
-/// A duration as people write it: a whole number and a unit, `"200ms"`.
+/// A duration in text form: a whole number and a unit, `"200ms"`.
 pub(super) struct Text(Duration);
 
 /// Units in microseconds, largest first.

@@ -1,10 +1,10 @@
 //! Anti-entropy (Demers et al., section 1.3), at a cost that follows the difference.
 //!
-//! Two replicas compare summaries; if they differ, the initiator sends coded symbols of what it holds, and the
-//! responder, who keeps no session, learns from them what each side lacks. A difference too large for one sketch is
-//! split by ranges of the hash space; where nearly all is missing it is pulled, page by page ([`catch_up`]).
+//! Two replicas compare summaries. If they differ, the initiator sends coded symbols of its items. The responder, which
+//! keeps no session, decodes what each side lacks. A difference too large for one sketch is split by ranges of the hash
+//! space. A replica that lacks nearly everything pulls it page by page ([`catch_up`]).
 //!
-//! Knows items by their hashes. Must not know what an update means, nor who the members are.
+//! Knows items by their hashes. Must not know the meaning of an update or the member list.
 
 mod catch_up;
 mod exchange;
@@ -23,13 +23,13 @@ use super::bucket::Buckets;
 use super::token::Tokenizer;
 use super::transfer::wire_len;
 use crate::address::Address;
-use crate::config::{self, Exchange as Mode};
+use crate::config;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::{CELLS, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::Update;
-use crate::wire::{Answer, COUNTS, Message, Prefixes, Rival, Short, Tokens};
+use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split, Summary, Symbols, Tokens, Want};
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
@@ -39,28 +39,28 @@ use fruitless::Fruitless;
 use pace::Pace;
 use rivals::Wanted;
 
-/// Peers whose answer to a summary is awaited.
+/// Peers whose answer to a summary is awaited, at most.
 const ASKED: usize = 16;
-/// The shortest wait for an answer: a busy peer is not asked twice.
+/// Shortest wait for an answer: a busy peer is not asked twice.
 pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
-/// The longest.
+/// Longest wait for an answer.
 pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
-/// Data written so recently is still on its way by direct mail and as a rumor: it would come twice.
+/// Age below which data is still in flight by direct mail and as a rumor, and would be sent twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// Items that may begin alike in what is wanted: more than two in a million do not, by accident.
+/// Items with a common prefix examined per wanted prefix. More share one in fewer than two of a million cases.
 const ALIKE: usize = 4;
 
-/// What an exchange works with.
+/// State that an exchange works with.
 pub(crate) struct Context<'a, A> {
     pub(crate) now: Instant,
-    /// The hybrid logical clock.
+    /// Hybrid logical clock.
     pub(crate) clock: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
 }
 
-/// A cut is in whole seconds, so that replicas whose clocks are nearly equal use the same.
+/// Rounds a clock down to a cut: whole seconds, so that replicas with nearly equal clocks use the same one.
 fn cut_of(clock: Instant) -> u32 {
     u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
@@ -69,27 +69,17 @@ fn instant(cut: u32) -> Instant {
     Instant::from_secs(u64::from(cut))
 }
 
-/// What a summary says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) cut: u32,
-    pub(crate) count: u64,
-    pub(crate) fingerprint: u64,
-    /// Whether its sender could not take in what it was sent.
-    pub(crate) partial: bool,
-}
-
-/// What a page has brought.
+/// Outcome of a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Brought {
     pub(crate) items: usize,
-    /// Those that were new.
+    /// Number of updates that were new.
     pub(crate) news: usize,
-    /// Those that are neither here nor new: they will come in their own time.
+    /// Number of updates that are neither here nor new: they arrive through another mechanism later.
     pub(crate) later: usize,
 }
 
-/// How far catching up has come.
+/// Progress of catching up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) received: u64,
@@ -97,7 +87,7 @@ pub(crate) struct Progress {
     pub(crate) done: bool,
 }
 
-/// A peer whose sketches showed what this node lacks, and which was asked for it.
+/// A peer whose sketches showed items that this node lacks, and that was asked for them.
 #[derive(Debug)]
 struct Giver<A> {
     peer: A,
@@ -109,30 +99,29 @@ struct Giver<A> {
 #[derive(Debug)]
 pub(crate) struct AntiEntropy<A> {
     settings: config::AntiEntropy,
-    /// As many cells as a datagram holds.
+    /// Number of cells that a datagram holds.
     most_cells: usize,
     pace: Pace,
     tokenizer: Tokenizer,
     buckets: Buckets<A>,
-    /// Who was told a summary, and when.
+    /// Peers that were sent a summary, with the time.
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
     giver: Option<Giver<A>>,
     wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
-    /// The fingerprint of what is held here, if whatever was pulled whole brought nothing new to that: what differs is
-    /// what others lack, and sketches tell it.
+    /// Fingerprint of this replica if the last pull of everything brought nothing new: only the peers lack items.
     in_vain: Option<u64>,
-    /// What the application was not told yet, and what it was told last.
+    /// Progress not reported yet, and the last that was reported.
     news: Option<Progress>,
     told: u64,
     fruitless: Fruitless,
-    /// How long an answer is waited for: follows the round trips seen.
+    /// Time to wait for an answer: follows the measured round trips.
     patience: Duration,
 }
 
 impl<A: Address> AntiEntropy<A> {
-    /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
+    /// `room`: bytes of messages that a datagram holds. `patience`: time to wait for an answer at first.
     pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
         Self {
             pace: Pace::new(settings.interval),
@@ -153,7 +142,7 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// A datagram holds so many bytes of messages from now on.
+    /// Sets the number of bytes of messages that a datagram holds.
     #[cfg(feature = "encryption")]
     pub(crate) fn set_room(&mut self, room: usize) {
         self.most_cells = most_cells(room);
@@ -161,7 +150,7 @@ impl<A: Address> AntiEntropy<A> {
 
     // Time.
 
-    /// When there is something to do.
+    /// Returns the time of the next action.
     pub(crate) fn due(&self) -> Option<Instant> {
         let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
         let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
@@ -169,12 +158,12 @@ impl<A: Address> AntiEntropy<A> {
         self.pace.due().into_iter().chain(retries).chain(pull).chain(wanted).min()
     }
 
-    /// Whether an exchange is to be begun now; sets the time of the next one.
+    /// Returns true if an exchange is due, and sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
         self.pace.begins(now, self.patience, rng)
     }
 
-    /// Sends again what was not answered.
+    /// Retries what was not answered.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         if let Some(exchange) = &mut self.exchange {
             let reaches = context.replica.reaches_back_to(instant(exchange.cut), context.clock);
@@ -210,18 +199,18 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// How long an answer may take.
+    /// Returns the time to wait for an answer.
     pub(crate) const fn patience(&self) -> Duration {
         self.patience
     }
 
     fn answered_after(&mut self, time: Duration) {
-        // An eighth of the way towards four round trips.
+        // Moves by an eighth towards four round trips.
         let towards = (4 * time).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         self.patience = (self.patience * 7 + towards) / 8;
     }
 
-    /// This replica begins anew: what was being exchanged is over, and the next exchange does not wait.
+    /// Drops the exchange in progress, since this replica starts anew. The next exchange follows at once.
     pub(crate) fn drop_exchange(&mut self, now: Instant) {
         (self.exchange, self.wanted, self.catch_up) = (None, None, None);
         self.pace.hurry(now, self.patience);
@@ -229,7 +218,7 @@ impl<A: Address> AntiEntropy<A> {
 
     // The initiator.
 
-    /// Begins an exchange: tells a peer in short what is held here.
+    /// Begins an exchange: sends a peer the summary of this replica.
     pub(crate) fn begin(&mut self, to: &A, context: &mut Context<'_, A>) {
         self.asked.retain(|(asked, _)| asked != to);
         if self.asked.len() == ASKED {
@@ -240,21 +229,21 @@ impl<A: Address> AntiEntropy<A> {
         context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Message<A> {
+    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Repair<A> {
         let (count, fingerprint) = context.replica.summary(instant(cut));
-        Message::Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer }
+        Repair::Summary(Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer })
     }
 
-    /// The peer holds something else: finds out what.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, answer: Answer, context: &mut Context<'_, A>) {
-        let (token, counts) = match answer {
+    /// Continues with a peer that holds something else: finds the difference.
+    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, context: &mut Context<'_, A>) {
+        let (token, counts) = match theirs.answer {
             Answer::No => return,
             Answer::Brief { token } => (token, None),
             Answer::Full { token, counts } => (token, Some(counts)),
         };
         let Some(at) = self.asked.iter().position(|(asked, _)| asked == from) else { return };
         if let Some((_, asked)) = self.asked.remove(at) {
-            // With this peer, this is how long it takes.
+            // The round trip of this peer was just measured.
             self.patience = (4 * context.now.since(asked)).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         }
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
@@ -291,7 +280,7 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// Keeps the window of unanswered sketches full; ends the exchange when nothing is left.
+    /// Keeps the window of unanswered sketches full. Ends the exchange when nothing is left.
     fn pump(&mut self, context: &mut Context<'_, A>) {
         let Some(exchange) = &mut self.exchange else { return };
         let mut parts = Vec::new();
@@ -313,18 +302,18 @@ impl<A: Address> AntiEntropy<A> {
     fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
         let Some(Exchange { peer, cut, token, .. }) = &self.exchange else { return };
         let at = instant(*cut);
-        let message = Message::Sketch {
+        let message = Repair::Sketch(Symbols {
             cut: *cut,
             range,
             count: context.replica.count(range, at),
             exchange: self.settings.exchange,
             tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
             sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), at),
-        };
+        });
         context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
     }
 
-    /// The answer to one of the sketches that wait, if it is one.
+    /// Matches an answer with the sketch that it answers, if there is one.
     fn answer(&mut self, from: &A, range: Range, found: u64, now: Instant) -> Option<(&mut Exchange<A>, Part)> {
         let exchange = self.exchange.as_mut().filter(|exchange| exchange.peer == *from)?;
         let (part, trip) = exchange.answer(range, found, now)?;
@@ -334,12 +323,12 @@ impl<A: Address> AntiEntropy<A> {
         Some((self.exchange.as_mut()?, part))
     }
 
-    /// The responder could not decode a sketch: the range differs by about `estimate`, it holds `theirs` there.
+    /// Handles a Split: the responder could not decode a sketch. The range has about `estimate` differences, and the
+    /// responder holds `theirs` items in it.
     pub(crate) fn on_split(
         &mut self,
         from: &A,
-        range: Range,
-        (theirs, estimate): (u64, u64),
+        Split { range, count: theirs, estimate }: Split,
         context: &mut Context<'_, A>,
     ) {
         let (mode, in_vain) = (self.settings.exchange, self.in_vain);
@@ -356,16 +345,15 @@ impl<A: Address> AntiEntropy<A> {
         self.pump(context);
     }
 
-    /// The responder decoded a sketch, found so many differences, and wants these of ours.
+    /// Handles a Decoded: the responder decoded a sketch, reports the number of differences, and asks for some of our
+    /// items.
     pub(crate) fn on_decoded(
         &mut self,
         from: &A,
-        range: Range,
-        found: u64,
-        (want, rivals): (&Prefixes, &[Rival]),
+        Decoded { range, found, want, rivals }: &Decoded,
         context: &mut Context<'_, A>,
     ) {
-        let Some((Exchange { token, .. }, _)) = self.answer(from, range, found, context.now) else { return };
+        let Some((Exchange { token, .. }, _)) = self.answer(from, *range, *found, context.now) else { return };
         let token = *token;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
@@ -384,22 +372,14 @@ impl<A: Address> AntiEntropy<A> {
 
     // The responder.
 
-    /// A peer says what it holds in short: to begin an exchange, or to answer one begun here. `known`: whether it is sure
-    /// to have its address.
-    pub(crate) fn on_summary(
-        &mut self,
-        from: &A,
-        theirs: Summary,
-        answer: Answer,
-        known: bool,
-        context: &mut Context<'_, A>,
-    ) {
+    /// Handles a Summary, which begins an exchange or answers one begun here. `known`: the peer's address is proved.
+    pub(crate) fn on_summary(&mut self, from: &A, theirs: Summary, known: bool, context: &mut Context<'_, A>) {
         let cut = theirs.cut.min(cut_of(context.clock));
         if !context.replica.reaches_back_to(instant(cut), context.clock) {
             return;
         }
-        if answer != Answer::No {
-            self.proceed(from, cut, theirs, answer, context);
+        if theirs.answer != Answer::No {
+            self.proceed(from, cut, theirs, context);
             return;
         }
         let (count, fingerprint) = context.replica.summary(instant(cut));
@@ -419,10 +399,11 @@ impl<A: Address> AntiEntropy<A> {
         context.outbox.message(TrafficClass::AntiEntropy, from.clone(), summary);
     }
 
-    /// Whether to be silent: one exchange at a time (Demers' connection limit), or what is missing is fetched twice.
+    /// Returns true if this node must not answer: one exchange at a time (Demers' connection limit), or the same items
+    /// would be fetched twice.
     fn is_busy(&self, from: &A, theirs: Summary, context: &Context<'_, A>) -> bool {
         let crossing = || {
-            // Where both have asked at the same time, one goes on.
+            // If both have asked at the same time, only one of the two exchanges continues.
             let asked = self.asked.iter().find(|(asked, _)| asked == from);
             asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience)
                 && context.replica.summary(instant(theirs.cut)).1 < theirs.fingerprint
@@ -430,20 +411,14 @@ impl<A: Address> AntiEntropy<A> {
         self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
     }
 
-    /// A peer sends coded symbols of what it holds in a range.
-    pub(crate) fn on_sketch(
-        &mut self,
-        from: &A,
-        (cut, range, count): (u32, Range, u64),
-        mode: Mode,
-        tokens: Tokens,
-        sketch: &Sketch,
-        context: &mut Context<'_, A>,
-    ) {
+    /// Handles a Sketch: coded symbols of the peer's items in a range.
+    pub(crate) fn on_sketch(&mut self, from: &A, symbols: &Symbols, context: &mut Context<'_, A>) {
+        let Symbols { cut, range, count, exchange: mode, tokens, ref sketch } = *symbols;
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
-            // An honest one is not after what this node agreed to; all that ever ends would have ended by then.
+            // An honest cut is not later than what this node has agreed to: everything that ends before it would have
+            // ended.
             || cut > cut_of(context.clock)
             || !context.replica.reaches_back_to(at, context.clock)
             || self.buckets.take(from, 1, context.now) == 0
@@ -454,7 +429,7 @@ impl<A: Address> AntiEntropy<A> {
         difference.subtract(sketch);
         if let Ok(mut difference) = difference.decode() {
             let found = (difference.ours.len() + difference.theirs.len()) as u64;
-            // As many as fit into a datagram beside what is wanted. The others are sent both ways.
+            // At most what fits into a datagram beside the wanted items. All others are sent both ways.
             let most = self.most_cells / 3;
             let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
             let want = if mode.pushes() { self.asks_for(from, &difference.theirs, context.now) } else { Vec::new() };
@@ -462,7 +437,7 @@ impl<A: Address> AntiEntropy<A> {
             context.outbox.message(
                 TrafficClass::AntiEntropy,
                 from.clone(),
-                Message::Decoded { range, found, want, rivals },
+                Repair::Decoded(Decoded { range, found, want, rivals }),
             );
             if mode.pulls() {
                 self.send_items(from, difference.ours, context);
@@ -474,16 +449,16 @@ impl<A: Address> AntiEntropy<A> {
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
         let in_vain = self.in_vain == Some(context.replica.summary(at).1);
         let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
-            // This side lacks nearly all: it fetches that itself, and sees to the rest after that.
+            // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
             self.catch_up(from, (cut, tokens.mine), range, count, context);
-            Message::Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() }
+            Repair::Decoded(Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() })
         } else {
-            Message::Split { range, count: mine, estimate }
+            Repair::Split(Split { range, count: mine, estimate })
         };
         context.outbox.message(TrafficClass::AntiEntropy, from.clone(), answer);
     }
 
-    /// Which of the items that this node lacks to ask for: none if they are probably on their way from another peer.
+    /// Chooses the lacking items to ask for: none if they are probably in flight from another peer.
     fn asks_for(&mut self, from: &A, lacking: &[u64], now: Instant) -> Vec<u64> {
         if lacking.is_empty() || self.exchange.is_some() || self.giver_now(now).is_some_and(|giver| giver != from) {
             return Vec::new();
@@ -499,15 +474,15 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// Who was asked just now for what this node lacks. One that goes on and on keeps the others waiting no longer than
-    /// an interval.
+    /// Returns the peer that was asked a moment ago for what this node lacks. A peer that keeps sending delays the
+    /// others by at most one interval.
     fn giver_now(&self, now: Instant) -> Option<&A> {
         let giver = self.giver.as_ref()?;
         let asked = now.since(giver.asked) < self.patience && now.since(giver.first_asked) < self.settings.interval;
         asked.then_some(&giver.peer)
     }
 
-    /// Sends what a peer lacks, but for what is on its way to it anyhow, and no more than it may be sent.
+    /// Sends items that a peer lacks, except those in flight to it by other means, within the peer's budget.
     fn send_items(&mut self, to: &A, mut hashes: Vec<u64>, context: &mut Context<'_, A>) {
         hashes.sort_unstable();
         hashes.dedup();
@@ -526,24 +501,22 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// A peer asks for the newer versions of some keys.
-    pub(crate) fn on_want(&mut self, from: &A, token: u32, keys: &[Short], context: &mut Context<'_, A>) {
-        if self.tokenizer.proves(from, token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
+    /// Handles a Want: the peer asks for the newer versions of some keys.
+    pub(crate) fn on_want(&mut self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
+        if self.tokenizer.proves(from, *token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
             let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
             self.send_items(from, items, context);
         }
     }
 
-    /// A peer asks for all that is held in some ranges.
+    /// Handles a Pull: the peer asks for all items in some ranges.
     pub(crate) fn on_pull(
         &mut self,
         from: &A,
-        cut: u32,
-        token: u32,
-        (window, ranges): (u8, Vec<Range>),
+        PullRequest { cut, token, window, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
-        // An honest cut is not after what this node agreed to.
+        // An honest cut is not later than what this node has agreed to.
         if ranges.is_empty() || cut > cut_of(context.clock) || !self.tokenizer.proves(from, token, context.now) {
             return;
         }
@@ -555,40 +528,39 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// How far that has come, if the application was not told.
+    /// Takes the progress that was not reported yet.
     pub(crate) const fn take_news(&mut self) -> Option<Progress> {
         self.news.take()
     }
 
-    /// Much changes everywhere at once, as when a partition ends: what one misses of that nobody else does.
+    /// Expects many changes at once, as at the end of a partition: no peer may hold what this node missed.
     pub(crate) fn unsettle(&mut self, now: Instant) {
         self.pace.unsettle(now);
     }
 
-    /// An update from a peer was refused: there will be a difference that no exchange settles.
+    /// Records that an update was refused: the exchange of that difference would never end.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
     }
 
-    /// Something that was lacking is on its way: that the difference stays for a while does not mean that it is for good.
+    /// Expects a missing item that is in flight: a difference that remains for a while is then no permanent one.
     pub(crate) fn expect_more(&mut self) {
         self.fruitless.forget_pairs();
     }
 
-    /// What was on its way has not come, or this node is new here: what others hold is looked at soon, whatever the last
-    /// exchanges came to.
+    /// Compares again soon: an expected item has not arrived, or this node is new here.
     pub(crate) fn look_again(&mut self, now: Instant) {
         self.fruitless.forget_pairs();
         self.pace.hurry(now, self.patience);
     }
 
-    /// Whom pages are pulled from.
+    /// Returns the peer from which pages are pulled.
     #[cfg(test)]
     pub(crate) fn source(&self) -> Option<&A> {
         self.catch_up.as_ref().map(|catch_up| &catch_up.peer)
     }
 
-    /// Whether nothing is under way.
+    /// Returns true if nothing is in progress.
     #[cfg(test)]
     pub(crate) const fn is_quiet(&self) -> bool {
         self.exchange.is_none() && self.wanted.is_none() && self.catch_up.is_none()

@@ -1,4 +1,4 @@
-//! How much may be asked for: what is small to ask and large to answer has a limit, for each peer and for all together.
+//! Budgets for requests that are short and have long answers: per peer and in total.
 //!
 //! One unit is a kilobyte of answer, about a datagram.
 
@@ -6,17 +6,17 @@ use alloc::collections::VecDeque;
 
 use crate::time::{Instant, micros};
 
-/// Units a second, and at once.
+/// Units per second, and units at once.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     per_second: u32,
     burst: u32,
 }
 
-/// Fills a fast local network with a newcomer's data, and leaves room for others beside it.
+/// Fills a fast local network with a newcomer's data, and leaves room for others.
 const PER_PEER: Rate = Rate { per_second: 16_384, burst: 4_096 };
 const IN_ALL: Rate = Rate { per_second: 32_768, burst: 8_192 };
-/// Peers whose use is remembered; who falls out begins anew, and the bound of all together holds.
+/// Peers whose use is remembered. A forgotten peer begins anew; the bound on the total holds.
 const PEERS: usize = 64;
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Bucket {
 #[derive(Debug)]
 pub(crate) struct Buckets<A> {
     all: Bucket,
-    /// Those that are not full, in the order of their coming.
+    /// Buckets that are not full, in order of arrival.
     peers: VecDeque<(A, Bucket)>,
 }
 
@@ -52,7 +52,7 @@ impl<A: Clone + PartialEq> Buckets<A> {
         Self { all: Bucket::full(IN_ALL), peers: VecDeque::new() }
     }
 
-    /// Takes what is asked for, or what there is of it.
+    /// Takes units from the budget: the number wanted, or what is left.
     pub(crate) fn take(&mut self, peer: &A, wanted: u32, now: Instant) -> u32 {
         let at = match self.peers.iter().position(|(of, _)| of == peer) {
             Some(at) => at,

@@ -1,37 +1,38 @@
-//! Whether a site stays infective: the loss of interest of Demers et al., section 1.4.
+//! Loss of interest (Demers et al., section 1.4): decides how long a site stays infective.
 //!
-//! Knows a policy and what came of each contact. Must not know what the rumor says, who was met, or what time it is:
-//! the node runs it on real datagrams, the laboratory of the testkit on synchronous cycles, and the paper's tables are
-//! thereby a test of the node's code.
+//! Knows a policy and the outcome of each contact. Must not know the content of the rumor, the peers or the time: the
+//! node runs it on real datagrams, the testkit's laboratory on synchronous cycles, and the paper's tables thereby test
+//! the node's code.
 
 use rand::{Rng, RngExt};
 
 use crate::config::{LossOfInterest, Policy, Response};
 
-/// What came of one contact in which a rumor was sent, as its sender sees it.
+/// Outcome of one contact in which a rumor was sent, as its sender sees it.
 ///
-/// Ordered by what it says: where the contacts of a whole cycle count as one, as with pull, the largest counts: if
-/// anybody needed the update the counter is reset, if nobody did one is added (Demers et al., section 1.4).
+/// Ordered by weight. Where the contacts of a whole cycle count as one, as with pull, the largest counts: if any peer
+/// needed the update the counter is reset, otherwise one is added (Demers et al., section 1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
-    /// Nobody said: the policy is blind, or the answer was lost.
+    /// Not reported: the policy is blind, or the answer was lost.
     Unknown,
-    /// The other knew it already.
+    /// The peer knew the rumor already.
     Useless,
-    /// The other did not know it.
+    /// The peer did not know the rumor.
     Useful,
 }
 
-/// One site's interest in one rumor: hot from when it is heard until contacts wear it out.
+/// Interest of one site in one rumor: hot from its arrival until the policy ends it.
 ///
-/// Two bytes, no clock, randomness from outside. What a contact does follows from the [`Policy`]:
+/// Takes two bytes, has no clock, and draws randomness from outside. The effect of a contact follows from the
+/// [`Policy`]:
 ///
 /// | | counter | coin |
 /// |---|---|---|
 /// | feedback | lost after `k` useless contacts in a row; a useful one starts anew | lost with probability `1/k` at each useless contact |
 /// | blind | lost after `k` contacts | lost with probability `1/k` at each contact |
 ///
-/// The bound on sends (`lambda`) is not here: it is the sender's, and the paper has none.
+/// The bound on sends (`lambda`) is not here: the sender applies it, and the paper has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
     counter: u8,
@@ -39,32 +40,32 @@ pub struct Interest {
 }
 
 impl Interest {
-    /// Of a site that has just heard the rumor: infective.
+    /// Interest of a site that has just received the rumor: infective.
     pub const fn new() -> Self {
         Self { counter: 0, hot: true }
     }
 
-    /// Whether the site is infective; if not, it is removed, and for good.
+    /// Returns true while the site is infective. A site that is not is removed for good.
     pub const fn is_hot(&self) -> bool {
         self.hot
     }
 
-    /// The contacts that counted, in a row: what minimization compares. `u8::MAX` once removed, so that of two who
-    /// knew, the one still infective has the smaller. Always 0 while hot with a coin.
+    /// Number of contacts in a row that counted: the value that minimization compares. `u8::MAX` once removed, so that
+    /// of two sites that knew the rumor the infective one has the smaller value. Always 0 while hot with a coin.
     pub const fn counter(&self) -> u8 {
         if self.hot { self.counter } else { u8::MAX }
     }
 
-    /// Whether a contact with one whose counter is `other` counts here, where both knew: with minimization only the
-    /// smaller counter moves, both if they are equal (Demers et al., section 1.4, "Minimization"). Both sides compare
-    /// the counters from before the contact.
+    /// Returns true if a contact with a site whose counter is `other` counts here, given that both knew the rumor. With
+    /// minimization only the smaller counter moves, or both if they are equal (Demers et al., section 1.4,
+    /// "Minimization"). Both sides compare their counters from before the contact.
     pub const fn moves(&self, other: u8) -> bool {
         self.counter() <= other
     }
 
-    /// Takes note of a contact: one partner with push, all who asked within a cycle (the largest [`Contact`]) with
-    /// pull; a cycle in which nobody asked is no contact. Under feedback an [`Unknown`](Contact::Unknown) one changes
-    /// nothing, under a blind policy any counts. Draws from `rng` only for a coin.
+    /// Records a contact: one partner with push, all that asked within a cycle (the largest [`Contact`]) with pull. A
+    /// cycle in which no peer asked is no contact. With feedback an [`Unknown`](Contact::Unknown) contact changes
+    /// nothing; with a blind policy every contact counts. Draws from `rng` only for a coin.
     pub fn contact(&mut self, policy: &Policy, contact: Contact, rng: &mut impl Rng) {
         let counts = match (policy.response, contact) {
             (Response::Blind, _) | (Response::Feedback, Contact::Useless) => true,
@@ -87,7 +88,7 @@ impl Interest {
     }
 }
 
-/// [`Interest::new`].
+/// Same as [`Interest::new`].
 impl Default for Interest {
     fn default() -> Self {
         Self::new()

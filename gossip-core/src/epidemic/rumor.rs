@@ -1,7 +1,7 @@
-//! Rumor mongering (Demers et al., section 1.4): one hot list of what is being spread, its rounds, its feedback.
+//! Rumor mongering (Demers et al., section 1.4): the hot list, its rounds and its feedback.
 //!
-//! Knows the replica's items by their keys, and the outbox. Must not know what a rumor means, nor who the members
-//! are: it is given addresses.
+//! Knows the replica's items by their keys, and the outbox. Must not know the meaning of a rumor or the member list: it
+//! is given addresses.
 
 mod hot;
 
@@ -17,32 +17,32 @@ use super::interest::{Contact, Interest};
 use super::transfer::carried;
 use crate::address::Address;
 use crate::config::{Exchange, Policy, Response};
-use crate::outbox::{HotKey, Intent, Outbox, Place, TrafficClass};
+use crate::outbox::{HotKey, HotSlot, Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
-use crate::wire::{Item, Message};
+use crate::wire::{Feedback, Item, Message, Round, Rumor};
 use hot::{Hot, HotList};
 
-/// How many rumor messages may wait for their feedback; what is not answered by then is forgotten.
+/// Rumor messages that may wait for their feedback. The oldest is forgotten for the newest.
 const OUTSTANDING: usize = 64;
-/// A feedback has a bit for each item.
+/// Items in one message: a feedback has a bit for each.
 const ITEMS: usize = 64;
-/// The second round of a rumor comes no sooner than this after its first.
+/// Shortest time between the first and the second round of a rumor.
 const SECOND_ROUND: Duration = Duration::from_millis(1);
-/// In a round of more rumors than this all that are longer than an offer are offered. What is short is better sent again
-/// whole, since an offer takes two more datagrams, each of which may be lost; but not where it comes by the hundred.
-const CROWD: usize = 16;
-/// How many bytes an offer takes, with its tag.
+/// Rumors in a round above which all that are longer than an offer are offered. Short ones are better sent again whole,
+/// since an offer takes two more datagrams, each of which may be lost; by the hundred they cost too much.
+const MANY_RUMORS: usize = 16;
+/// Bytes of an offer with its tag.
 const OFFER: usize = 9;
-/// Room for so many fresh rumors is kept when there are none.
+/// Capacity that an empty list of fresh rumors keeps.
 const FRESH_KEPT: usize = 32;
-/// How many offers are remembered as asked for.
+/// Offers that are remembered as asked for.
 const WANTED: usize = 4_096;
-/// What one contact of a round may carry, in bytes and in rumors: the rest has its turn in the next.
+/// Bytes and rumors that one contact of a round may carry. The rest waits for the next round.
 const ROUND_BYTES: usize = 8_192;
 const ROUND_RUMORS: usize = 256;
 
-/// What is hot: who goes first on a datagram.
+/// Subject of a rumor: decides which goes first on a datagram.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
     Membership = 0,
@@ -59,8 +59,8 @@ struct Outstanding<A> {
 
 #[derive(Debug)]
 struct Sent {
-    place: Place,
-    /// If it was offered: by which hash. What is wanted is sent whether or not it is still hot by then.
+    place: HotSlot,
+    /// Hash by which it was offered, if it was. A wanted item is sent whether or not it is still hot then.
     offered: Option<u64>,
 }
 
@@ -70,17 +70,17 @@ pub(crate) struct Rumors<A> {
     policy: Policy,
     limit: usize,
     hot: HotList,
-    /// Hot, but not yet in a round; some have cooled since.
-    fresh: Vec<Place>,
-    /// Sent in one round.
-    second: Arc<[Place]>,
-    /// When the next prompt round begins: the first two rounds of a rumor do not wait for the interval.
+    /// Rumors that have not been in a round; some have cooled since.
+    fresh: Vec<HotSlot>,
+    /// Rumors that have been in one round.
+    second: Arc<[HotSlot]>,
+    /// Time of the next prompt round: the first two rounds of a rumor do not wait for the interval.
     prompt_round: Option<Instant>,
     next_round: Option<Instant>,
-    /// By their numbers, modulo its length.
+    /// Slots by number of the message, modulo their number.
     outstanding: Vec<Option<Outstanding<A>>>,
     number: u16,
-    /// Offers that were asked for, until when nobody else is asked.
+    /// Offers that were asked for, with the time until which no other peer is asked.
     wanted: BTreeMap<u64, Instant>,
     next_prune: Instant,
     dropped: u64,
@@ -116,7 +116,7 @@ impl<A: Address> Rumors<A> {
         self.hot.find(key).is_some()
     }
 
-    /// Makes something hot, in the place of what was hot under its key. `len`: its size in a rumor message.
+    /// Makes an update hot, in place of an earlier one with its key. `len`: its length in a rumor message.
     pub(crate) fn heat(
         &mut self,
         now: Instant,
@@ -128,35 +128,35 @@ impl<A: Address> Rumors<A> {
     ) {
         self.cool(&key);
         if self.hot.len() >= self.limit {
-            // The most often sent has had its share.
-            let worn = self.hot.most_sent(Subject::Data).or_else(|| self.hot.most_sent(Subject::Membership));
-            if let Some(worn) = worn {
-                self.hot.remove(worn);
+            // The rumor sent most often gives way.
+            let most_sent = self.hot.most_sent(Subject::Data).or_else(|| self.hot.most_sent(Subject::Membership));
+            if let Some(most_sent) = most_sent {
+                self.hot.remove(most_sent);
                 self.dropped += 1;
             }
         }
         let place = self.hot.insert(key, subject, hash, len);
         if self.fresh.len() >= 2 * self.limit {
-            // Nobody to tell, and written again and again.
+            // There is no peer to send to, and the same keys are written again and again.
             self.fresh.retain(|place| self.hot.get(*place).is_some());
         }
         self.fresh.push(place);
         self.prompt_round.get_or_insert(now + self.policy.relay_delay);
         if self.next_round.is_none() {
-            // A random phase, so that those who learned together do not speak together.
+            // A random phase, so that nodes that learned an update at the same time do not send it at the same time.
             let phase = rng.random_range(0..=micros(self.policy.interval));
             self.next_round = Some(now + self.policy.relay_delay + Duration::from_micros(phase));
         }
     }
 
-    /// Loses interest.
+    /// Removes a rumor from the hot list.
     pub(crate) fn cool(&mut self, key: &HotKey) {
         if let Some(place) = self.hot.find(key) {
             self.hot.remove(place);
         }
     }
 
-    fn contact(&mut self, place: Place, contact: Contact, rng: &mut impl Rng) {
+    fn contact(&mut self, place: HotSlot, contact: Contact, rng: &mut impl Rng) {
         let Some(hot) = self.hot.get_mut(place) else { return };
         hot.interest.contact(&self.policy, contact, rng);
         if !hot.interest.is_hot() {
@@ -166,26 +166,26 @@ impl<A: Address> Rumors<A> {
 
     // Rounds.
 
-    /// When the next round begins.
+    /// Returns the time of the next round.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.prompt_round.into_iter().chain(self.next_round).min()
     }
 
-    /// How many partners the rounds that are due want.
+    /// Returns the number of partners for the rounds that are due.
     pub(crate) fn partners_wanted(&self, now: Instant) -> usize {
         let due = self.due().is_some_and(|due| due <= now);
         if due { self.policy.fanout as usize } else { 0 }
     }
 
-    /// Begins pulling, which never ends: one asks whether or not one knows of anything.
+    /// Begins pulling, which never ends: a node that pulls asks whether or not it knows any rumor.
     pub(crate) fn begin_pulling(&mut self, now: Instant) {
         if self.policy.exchange.pulls() {
             self.next_round.get_or_insert(now + self.policy.interval);
         }
     }
 
-    /// Holds the rounds that are due with these partners. What is fresh goes whole, and a relay delay later it is
-    /// offered to others: together they reach nearly everybody before the first interval is over.
+    /// Holds the rounds that are due with these partners. Fresh rumors are sent whole, and offered to others a relay
+    /// delay later: together this reaches nearly all members before the first interval is over.
     pub(crate) fn hold_rounds(&mut self, now: Instant, partners: &[A], outbox: &mut Outbox<A>) {
         if partners.is_empty() {
             let later = now + self.policy.interval;
@@ -195,8 +195,8 @@ impl<A: Address> Rumors<A> {
         }
         let pushes = self.policy.exchange.pushes();
         let regular = self.next_round.is_some_and(|at| at <= now);
-        // Before the fresh ones have had their round, or they would have two at once.
-        let worn = if pushes && regular { self.worn_least() } else { Arc::from([]) };
+        // Selected before the fresh rumors are sent, or they would have two rounds at once.
+        let later_rounds = if pushes && regular { self.least_sent() } else { Arc::from([]) };
         let mut contacts = Vec::new();
         if self.prompt_round.is_some_and(|at| at <= now) {
             let second = mem::replace(&mut self.second, Arc::from([]));
@@ -213,13 +213,13 @@ impl<A: Address> Rumors<A> {
         }
         if regular {
             let pull = self.policy.exchange.pulls();
-            if pull || !worn.is_empty() {
-                contacts.push((worn, false, pull));
+            if pull || !later_rounds.is_empty() {
+                contacts.push((later_rounds, false, pull));
             }
             // A late round is held once, not once for every one that was missed.
             self.next_round = (pull || self.hot.len() > 0).then(|| now + self.policy.interval);
         }
-        // Partner by partner: what goes to one of them shares a datagram.
+        // Partner by partner: messages to one of them share a datagram.
         for to in partners {
             for (rumors, bodies, pull) in &contacts {
                 let intent = Intent::Rumors { rumors: rumors.clone(), next: 0, bodies: *bodies, pull: *pull };
@@ -228,8 +228,8 @@ impl<A: Address> Rumors<A> {
         }
     }
 
-    /// What goes out for the first time: as much of what is fresh as a contact may carry, but at least one.
-    fn introduce(&mut self) -> Arc<[Place]> {
+    /// Selects the fresh rumors for their first round: as many as a contact may carry, but at least one.
+    fn introduce(&mut self) -> Arc<[HotSlot]> {
         let mut room = ROUND_BYTES;
         let mut places = Vec::new();
         let mut taken = 0;
@@ -251,13 +251,13 @@ impl<A: Address> Rumors<A> {
         places.into()
     }
 
-    /// What is hot and has had its first round, least-sent first, as much as a contact may carry.
-    fn worn_least(&self) -> Arc<[Place]> {
+    /// Selects hot rumors after their first round, least often sent first, as many as a contact may carry.
+    fn least_sent(&self) -> Arc<[HotSlot]> {
         let mut room = ROUND_BYTES;
         let mut places = Vec::new();
         for (place, hot) in self.in_order().filter(|(_, hot)| hot.introduced) {
             let len = hot.len.min(self.policy.offer_above);
-            // One that is larger than a round has one of its own.
+            // A rumor that is larger than a round has one of its own.
             if !places.is_empty() && (len > room || places.len() >= ROUND_RUMORS) {
                 break;
             }
@@ -267,16 +267,16 @@ impl<A: Address> Rumors<A> {
         places.into()
     }
 
-    fn in_order(&self) -> impl Iterator<Item = (Place, &Hot)> {
+    fn in_order(&self) -> impl Iterator<Item = (HotSlot, &Hot)> {
         self.hot.in_order(Subject::Membership).chain(self.hot.in_order(Subject::Data))
     }
 
-    /// Answers one who asked what is hot here, where asking is the custom.
+    /// Answers a pull with the hot rumors, if the policy is to pull.
     pub(crate) fn answer_pull(&self, from: &A, outbox: &mut Outbox<A>) {
         if !self.policy.exchange.pulls() {
             return;
         }
-        let rumors: Arc<[Place]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
+        let rumors: Arc<[HotSlot]> = self.in_order().map(|(place, _)| place).take(ROUND_RUMORS).collect();
         if !rumors.is_empty() {
             outbox.push(
                 TrafficClass::Rumor,
@@ -288,11 +288,12 @@ impl<A: Address> Rumors<A> {
 
     // Packing.
 
-    /// A rumor message of at most `room` bytes with the rumors from `next` on, and where the next message goes on.
+    /// Composes a rumor message of at most `room` bytes with the rumors from `next` on. Returns also where the next
+    /// message continues.
     pub(crate) fn compose(
         &mut self,
         to: &A,
-        (rumors, next, bodies, pull): (&[Place], usize, bool, bool),
+        (rumors, next, bodies, pull): (&[HotSlot], usize, bool, bool),
         room: usize,
         (replica, max_sends): (&Replica<A>, u32),
         rng: &mut impl Rng,
@@ -301,7 +302,7 @@ impl<A: Address> Rumors<A> {
         const HEAD: usize = 7;
         let mut left = room.saturating_sub(HEAD);
         let offer_above =
-            if rumors.len() > CROWD { self.policy.offer_above.min(2 * OFFER) } else { self.policy.offer_above };
+            if rumors.len() > MANY_RUMORS { self.policy.offer_above.min(2 * OFFER) } else { self.policy.offer_above };
         let most = ITEMS.min(rumors.len() - next.min(rumors.len()));
         let (mut items, mut sent) = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut at = next;
@@ -342,27 +343,27 @@ impl<A: Address> Rumors<A> {
             self.outstanding[usize::from(number) % OUTSTANDING] =
                 Some(Outstanding { number, to: to.clone(), items: sent });
         }
-        (Some(Message::Rumor { number, feedback, pull, items }), at)
+        (Some(Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))), at)
     }
 }
 
-/// What stands for a hot rumor in a message; none if the replica holds something else by now.
+/// Returns the form of a hot rumor in a message; none if the replica holds something else now.
 fn item<A: Address>(hot: &Hot, offered: bool, replica: &Replica<A>) -> Option<Item<A>> {
     match hot.key {
         HotKey::Opinion(suspicion) => Some(Item::Suspicion(suspicion)),
-        // It is looked up if it is wanted, which is rare.
+        // The item is looked up only if it is wanted, which is rare.
         HotKey::Fact(_) if offered => Some(Item::Offer(hot.hash)),
         HotKey::Fact(key) => replica.get_if(key, hot.hash).map(|update| carried(replica, update)),
     }
 }
 
-// Hearing from others.
+// Answers and offers of peers.
 impl<A: Address> Rumors<A> {
-    /// Takes note of an answer; the hashes of what is to be sent because an offer was wanted.
+    /// Records an answer. Returns the hashes of items to send because their offer was wanted.
     pub(crate) fn feedback(
         &mut self,
         from: &A,
-        (number, useful, spared): (u16, u64, u64),
+        Feedback { number, useful, spared }: Feedback,
         rng: &mut impl Rng,
     ) -> Vec<u64> {
         let known = |one: &mut Outstanding<A>| one.number == number && one.to == *from;
@@ -381,14 +382,15 @@ impl<A: Address> Rumors<A> {
         wanted
     }
 
-    /// Whether both counters are compared where both sides knew.
+    /// Returns true if both counters are compared when both sides knew a rumor.
     pub(crate) fn minimizes(&self) -> bool {
         self.policy.minimization && self.policy.exchange == Exchange::PushPull
     }
 
-    /// Both sides knew: with minimization only the smaller counter moves. Whether the asker's is spared.
+    /// Records that both sides knew a rumor: with minimization only the smaller counter moves. Returns true if the
+    /// asker's does not.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
-        // One who is no longer infective here has nothing to move, and the larger counter.
+        // A site that is no longer infective has nothing to move, and the larger counter.
         let Some(place) = self.hot.find(key).filter(|_| self.minimizes()) else { return false };
         let Some(hot) = self.hot.get(place) else { return false };
         let spared = hot.interest.counter() < theirs;
@@ -398,8 +400,8 @@ impl<A: Address> Rumors<A> {
         spared
     }
 
-    /// Whether to ask for what was offered: not if somebody else was asked just now. `patience`: how long an answer may
-    /// take.
+    /// Returns true if an offered item should be asked for: not if another peer was asked a moment ago. `patience`:
+    /// time to wait for an answer.
     pub(crate) fn wants(&mut self, now: Instant, hash: u64, patience: Duration) -> bool {
         if self.wanted.get(&hash).is_some_and(|until| now < *until) {
             return false;
@@ -414,20 +416,20 @@ impl<A: Address> Rumors<A> {
         true
     }
 
-    /// It has come.
+    /// Records that an item has arrived.
     pub(crate) fn got(&mut self, hash: u64) {
         self.wanted.remove(&hash);
     }
 
-    /// Puts what is hot, least-sent first, on a datagram that has room: blind sends. Membership goes first, but a
-    /// third of the room is the data's while data waits.
+    /// Fills a datagram that has room with hot rumors, least often sent first: blind sends. Membership goes first, but
+    /// a third of the room is reserved for data while data waits.
     pub(crate) fn ride_along(
         &mut self,
         (replica, max_sends): (&Replica<A>, u32),
         room: usize,
         mut push: impl FnMut(&Message<A>) -> bool,
     ) {
-        // How many rumors that do not fit are passed over before the datagram counts as full.
+        // Rumors that do not fit and are passed over before the datagram counts as full.
         const MISFITS: usize = 4;
         let reserved = if self.hot.has(Subject::Data) { room / 3 } else { 0 };
         let mut left = room;
@@ -453,7 +455,7 @@ impl<A: Address> Rumors<A> {
                     stale.push(place);
                     continue;
                 };
-                if push(&Message::Mail(item)) {
+                if push(&Message::Rumor(Rumor::Mail(item))) {
                     sent.push(place);
                     share -= len;
                     left -= len;

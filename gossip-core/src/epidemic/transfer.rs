@@ -1,10 +1,11 @@
-//! Values too large for a datagram: heard of by their descriptor, pulled in chunks from whoever holds them whole.
+//! Transfers of values too large for a datagram: announced by their descriptors, pulled in chunks from holders.
 //!
-//! The receiver drives: it asks one holder for a window of chunks at a time, and another one when that falls silent. The
-//! holder keeps no session. What is fetched is whole, and is what the descriptor said, or the replica never sees it;
-//! how much may be half fetched is bounded.
+//! The receiver drives: it asks one holder for a window of chunks at a time, and another holder if that falls silent.
+//! The holder keeps no session. The replica receives a value only when it is whole and verified against its descriptor.
+//! The bytes of partly fetched values are bounded.
 //!
-//! Knows items by their hashes, the replica and the outbox. Must not know the node, nor who the members are: it is given
+//! Knows items by their hashes, the replica and the outbox. Must not know the node or the member list: it is given
+//! addresses.
 //! addresses.
 
 mod fetch;
@@ -25,33 +26,33 @@ use crate::outbox::{Intent, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Update};
-use crate::wire::{Item, Message, Span, encoded_len};
+use crate::wire::{Chunk, FetchRequest, Item, Message, Pull, Span, Trust, encoded_len};
 
 use fetch::{Fetch, WINDOW};
 
-/// Chunks asked for and not come yet, in all: more would overflow the buffer of a socket.
+/// Chunks in flight, in total: more would overflow the buffer of a socket.
 const IN_FLIGHT: usize = 64;
 /// Holders of one value that are remembered.
 const HOLDERS: usize = 8;
 /// Peers whose proof is remembered.
 const PROOFS: usize = 64;
 
-/// A value that is to be had.
+/// A value to fetch.
 #[derive(Debug)]
 struct Wanted<A> {
     key: KeyHash,
     item: u64,
     descriptor: Descriptor,
-    /// Whether it is to go on as a rumor.
+    /// True if it is relayed as a rumor.
     hot: bool,
-    /// Who has it, the one that is asked first.
+    /// Its holders; the first is asked.
     holders: VecDeque<Holder<A>>,
 }
 
 #[derive(Debug)]
 struct Holder<A> {
     peer: A,
-    /// How often it was asked since it answered last.
+    /// Number of requests since its last answer.
     tries: u32,
 }
 
@@ -63,27 +64,27 @@ impl<A: Address> Wanted<A> {
     }
 }
 
-/// What came of a descriptor.
+/// Effect of a descriptor.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Offered {
-    /// It will be fetched.
+    /// The value will be fetched.
     Begun,
-    /// It is being fetched, now perhaps from one more.
+    /// The value is being fetched, from now on perhaps from another holder as well.
     UnderWay,
-    /// A newer one of the same key is being fetched.
+    /// A newer value of the same key is being fetched.
     Outdated,
-    /// Too many are.
+    /// Too many values are being fetched.
     Refused,
 }
 
-/// An update that has come whole.
+/// An update whose value is whole.
 #[derive(Debug)]
 pub(crate) struct Whole<A> {
     pub(crate) update: Update<A>,
     pub(crate) hot: bool,
 }
 
-/// What has become of transfers so far.
+/// Outcomes of transfers so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counted {
     pub(crate) begun: u64,
@@ -96,28 +97,28 @@ pub(crate) struct Counted {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Transfers<A> {
-    /// How many at once, those that wait their turn included.
+    /// Number of transfers, including those that wait.
     limit: usize,
-    /// How many bytes of half-fetched values.
+    /// Bytes of partly fetched values.
     limit_bytes: usize,
-    /// How many bytes of a value a datagram holds.
+    /// Bytes of a value that a datagram holds.
     chunk: usize,
     running: Vec<Fetch<A>>,
-    /// Nothing but descriptors, in the order of their coming.
+    /// Descriptors of values that are not being fetched yet, in order of arrival.
     waiting: VecDeque<Wanted<A>>,
-    /// What peers want to be shown.
+    /// Tokens that peers want to see before they answer.
     proofs: VecDeque<(A, u32)>,
     tokenizer: Tokenizer,
     buckets: Buckets<A>,
-    /// How long an answer is waited for: follows the round trips seen.
+    /// Time to wait for an answer: follows the measured round trips.
     patience: Duration,
     counted: Counted,
-    /// Whether one has failed since last asked.
+    /// True if a transfer has failed since the last call of `take_failed`.
     failed_lately: bool,
 }
 
 impl<A: Address> Transfers<A> {
-    /// `room`: how many bytes of messages a datagram holds; `patience`: how long an answer may take at first.
+    /// `room`: bytes of messages that a datagram holds. `patience`: time to wait for an answer at first.
     pub(crate) fn new(limits: &Limits, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
         Self {
             limit: limits.transfers,
@@ -138,7 +139,7 @@ impl<A: Address> Transfers<A> {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// How many values are being fetched or wait for it, and how many bytes are held for them.
+    /// Returns the number of values being fetched or waiting, and the bytes held for them.
     pub(crate) fn under_way(&self) -> (usize, usize) {
         (self.running.len() + self.waiting.len(), self.bytes())
     }
@@ -151,14 +152,14 @@ impl<A: Address> Transfers<A> {
         &self.counted
     }
 
-    /// Whether what was to be had from others is not to be had from them, since the last call.
+    /// Returns whether a transfer has failed since the last call, and clears the flag.
     pub(crate) const fn take_failed(&mut self) -> bool {
         core::mem::replace(&mut self.failed_lately, false)
     }
 
     // The receiver.
 
-    /// A peer holds this, and this replica lacks it. `item`: its hash; `hot`: whether it is to go on as a rumor.
+    /// Offers a value that a peer holds and this replica lacks. `item`: hash of the item. `hot`: relay it as a rumor.
     pub(crate) fn offer(
         &mut self,
         (key, item): (KeyHash, u64),
@@ -207,7 +208,7 @@ impl<A: Address> Transfers<A> {
         self.waiting.retain(|wanted| wanted.key != key);
     }
 
-    /// A peer says that it holds an item: if that is being fetched, it is one more to ask.
+    /// Records that a peer holds an item. If that is being fetched, the peer is one more to ask.
     pub(crate) fn add_holder(&mut self, item: u64, from: &A, context: &mut Context<'_, A>) -> bool {
         let Some(wanted) = self.wanted(item) else { return false };
         let orphaned = wanted.holders.is_empty();
@@ -220,7 +221,7 @@ impl<A: Address> Transfers<A> {
         true
     }
 
-    /// Begins what waits, while there is room.
+    /// Begins transfers that wait, while there is room.
     fn begin(&mut self, context: &mut Context<'_, A>) {
         while let Some(next) = self.waiting.front() {
             let size = next.descriptor.size as usize;
@@ -258,12 +259,12 @@ impl<A: Address> Transfers<A> {
         self.failed_lately = true;
     }
 
-    /// When too long nothing has come.
+    /// Returns the time at which a holder has been silent for too long.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.running.iter().map(|fetch| fetch.due(self.patience)).min()
     }
 
-    /// Asks again, or another one, for what did not come.
+    /// Asks for missing chunks again, of the same holder or another.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         for at in (0..self.running.len()).rev() {
             if context.now < self.running[at].due(self.patience) {
@@ -280,51 +281,50 @@ impl<A: Address> Transfers<A> {
         self.begin(context);
     }
 
-    /// Part of a value has come; the update, if it is whole now.
+    /// Handles a chunk. Returns the update if its value is whole now.
     pub(crate) fn on_chunk(
         &mut self,
         from: &A,
-        (item, offset, last): (u64, u32, bool),
-        bytes: &[u8],
+        Chunk { item, offset, last, bytes }: &Chunk,
         context: &mut Context<'_, A>,
     ) -> Option<Whole<A>> {
-        let at = self.asked(from, item)?;
+        let at = self.asked(from, *item)?;
         let fetch = &mut self.running[at];
-        let (taken, trip) = fetch.take(offset, bytes, context.now);
+        let (taken, trip) = fetch.take(*offset, bytes, context.now);
         if !taken {
             return None;
         }
         if fetch.is_whole() {
             return self.finish(at, context);
         }
-        if last {
+        if *last {
             self.ask_on(at, context);
         }
         self.answered_after(trip);
         None
     }
 
-    /// Which fetch this peer is being asked for.
+    /// Finds the transfer for which this peer is being asked.
     fn asked(&self, peer: &A, item: u64) -> Option<usize> {
         self.running.iter().position(|fetch| fetch.wanted.item == item && fetch.holder() == Some(peer))
     }
 
     fn answered_after(&mut self, trip: Option<Duration>) {
         if let Some(trip) = trip {
-            // A quarter of the way towards four round trips: there are few of them.
+            // Moves by a quarter towards four round trips: there are few of them.
             let towards = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
             self.patience = (self.patience * 3 + towards) / 4;
         }
     }
 
-    /// All bytes are there: are they what was meant?
+    /// Verifies a value whose bytes are all there.
     fn finish(&mut self, at: usize, context: &mut Context<'_, A>) -> Option<Whole<A>> {
         let (mut wanted, value) = self.running.remove(at).into_parts();
         let whole = verified(&wanted.descriptor, value, &context.replica.hasher);
         if whole.is_some() {
             self.counted.completed += 1;
         } else {
-            // The last of those who gave it has lied, or one before: from the next it is fetched from the start.
+            // The last of the peers that sent it was wrong, or an earlier one: it is fetched anew from the next.
             wanted.holders.pop_front();
             if wanted.holders.is_empty() {
                 self.counted.failed += 1;
@@ -339,7 +339,7 @@ impl<A: Address> Transfers<A> {
         whole.map(|update| Whole { update, hot: wanted.hot })
     }
 
-    /// A peer does not hold it any more.
+    /// Records that a peer no longer holds an item.
     pub(crate) fn on_gone(&mut self, from: &A, item: u64, context: &mut Context<'_, A>) {
         let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item) else { return };
         let asked = self.running[at].holder() == Some(from);
@@ -354,7 +354,7 @@ impl<A: Address> Transfers<A> {
         }
     }
 
-    /// A peer wants to be shown this before it sends anything.
+    /// Records the token that a peer wants to see before it sends chunks.
     pub(crate) fn on_prove(&mut self, from: &A, item: u64, token: u32, context: &mut Context<'_, A>) {
         let Some(at) = self.asked(from, item) else { return };
         self.proofs.retain(|(peer, _)| peer != from);
@@ -370,7 +370,7 @@ impl<A: Address> Transfers<A> {
         self.answered_after(trip);
     }
 
-    /// The replica holds something new of this key: what is older need not be fetched any more.
+    /// Ends transfers of older values of this key, of which the replica holds something newer.
     pub(crate) fn settle(&mut self, key: KeyHash, context: &mut Context<'_, A>) {
         let Some(wanted) = self.all().find(|wanted| wanted.key == key) else { return };
         if !context.replica.lacks(key, &wanted.descriptor.outline(key)) {
@@ -380,7 +380,7 @@ impl<A: Address> Transfers<A> {
         }
     }
 
-    /// Gives everything up.
+    /// Ends all transfers.
     pub(crate) fn clear(&mut self) {
         self.counted.failed += (self.running.len() + self.waiting.len()) as u64;
         self.running.clear();
@@ -389,22 +389,21 @@ impl<A: Address> Transfers<A> {
 
     // The holder.
 
-    /// A peer asks for parts of a value.
+    /// Handles a request for parts of a value.
     pub(crate) fn on_fetch(
         &mut self,
         from: &A,
-        (item, token, window): (u64, u32, u8),
-        missing: Vec<Span>,
+        FetchRequest { item, token, window, missing }: FetchRequest,
         context: &mut Context<'_, A>,
     ) {
         if !self.tokenizer.proves(from, token, context.now) {
-            // No larger than what was asked.
+            // The answer is no longer than the request.
             let token = self.tokenizer.token(from, context.now);
-            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Prove { item, token });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Trust::Prove { item, token });
             return;
         }
         if value_of(context.replica, item).is_none() {
-            context.outbox.message(TrafficClass::Bulk, from.clone(), Message::Gone { item });
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Pull::Gone { item });
             return;
         }
         if missing.is_empty() {
@@ -420,18 +419,18 @@ impl<A: Address> Transfers<A> {
     }
 }
 
-/// What a peer wants to be shown; it says so if it is something else.
+/// Returns the token that a peer wants to see. If it is another, the peer says so.
 fn proof<A: PartialEq>(proofs: &VecDeque<(A, u32)>, peer: &A) -> u32 {
     proofs.iter().find(|(of, _)| of == peer).map_or(0, |(_, token)| *token)
 }
 
-/// The entry, if this is its value.
+/// Returns the entry if the value matches its descriptor.
 fn verified<A: Address>(descriptor: &Descriptor, value: Vec<u8>, hasher: &ItemHasher) -> Option<Update<A>> {
     let update = Update::Entry(descriptor.clone().entry(value.into()));
     (hasher.digest(&update) == descriptor.digest).then_some(update)
 }
 
-/// The value of an item, if it is held.
+/// Returns the value of an item, if the replica holds it.
 fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<Arc<[u8]>> {
     match replica.by_hash(item)? {
         Update::Entry(Entry { value, .. }) => value,
@@ -441,10 +440,11 @@ fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<Arc<[u8]>> {
 
 /// Tag, item, offset, flag and the length of the bytes, at their longest.
 const CHUNK_HEAD: usize = 1 + 8 + 5 + 1 + 3;
-/// A chunk is cut short to fill up a datagram, but not shorter than this.
+/// Length below which a chunk is not cut to fill up a datagram.
 const SHORTEST_CHUNK: usize = 256;
 
-/// The next chunk that answers a fetch, of at most `room` bytes; none if that is not worth it, or nothing is missing.
+/// Composes the next chunk that answers a request, in at most `room` bytes. None if the room is too small or nothing is
+/// missing.
 pub(crate) fn compose_chunk<A: Address>(
     replica: &Replica<A>,
     item: u64,
@@ -454,7 +454,7 @@ pub(crate) fn compose_chunk<A: Address>(
 ) -> Option<Message<A>> {
     let Some(value) = value_of(replica, item) else {
         missing.clear();
-        return (room >= CHUNK_HEAD).then_some(Message::Gone { item });
+        return (room >= CHUNK_HEAD).then_some(Message::Pull(Pull::Gone { item }));
     };
     let end = |span: &Span| (span.to as usize).min(value.len());
     missing.retain(|span| (span.from as usize) < end(span));
@@ -470,15 +470,15 @@ pub(crate) fn compose_chunk<A: Address>(
         missing.pop_front();
     }
     *window = window.saturating_sub(1);
-    Some(Message::Chunk { item, offset, last: *window == 0 || missing.is_empty(), bytes })
+    Some(Message::Pull(Pull::Chunk(Chunk { item, offset, last: *window == 0 || missing.is_empty(), bytes })))
 }
 
-/// What goes into a datagram for an update of the replica's: it, or its descriptor.
+/// Returns the form in which an update of the replica is sent: itself, or its descriptor.
 pub(crate) fn carried<A: Address>(replica: &Replica<A>, update: Update<A>) -> Item<A> {
     replica.descriptor(&update).map_or_else(|| Item::Update(update), Item::Large)
 }
 
-/// How many bytes an update of the replica's takes there.
+/// Returns the length of that form in bytes.
 pub(crate) fn wire_len<A: Address>(replica: &Replica<A>, update: &Update<A>) -> usize {
     replica.descriptor(update).as_ref().map_or_else(|| encoded_len(update), encoded_len)
 }

@@ -7,6 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::wire::{Repair, Symbols};
 
 const CASES: u32 = 4_000;
 
@@ -106,14 +107,21 @@ fn seeds_are_what_nodes_say() {
                 let body = envelope.open(payload).unwrap().1.to_vec();
                 let mut messages: Vec<Message<u32>> = Vec::new();
                 read(&body, &mut messages).unwrap();
-                let seen: Vec<u8> = messages.iter().map(|said| postcard::to_allocvec(said).unwrap()[0]).collect();
+                let seen: Vec<u8> = messages
+                    .iter()
+                    .map(|said| {
+                        let mut bytes = [0; LONGEST];
+                        said.encode(&mut bytes).unwrap();
+                        bytes[0]
+                    })
+                    .collect();
                 // One datagram of every combination of messages.
                 if kinds.insert(seen.clone()) && seen.len() < 8 {
                     let name = std::format!("{step}-{from}");
                     write("decoder", &name, &body);
                     write("envelope", &name, payload);
                     for said in &messages {
-                        if let Message::Sketch { sketch, .. } = said {
+                        if let Message::Repair(Repair::Sketch(Symbols { sketch, .. })) = said {
                             write("sketch", &name, &postcard::to_allocvec(&(sketch, sketch)).unwrap());
                         }
                     }

@@ -13,7 +13,7 @@ fn keyring() -> Keyring {
     Keyring::new(key(1), [0xaa; SALT])
 }
 
-/// What follows the header.
+/// Returns everything after the header.
 fn sealed(keyring: &mut Keyring, header: &[u8], messages: &[u8]) -> Vec<u8> {
     let mut rest = vec![0; NONCE];
     rest.extend_from_slice(messages);

@@ -62,7 +62,7 @@ impl<A: Address> Node<A> {
     /// `away`: for how long nobody has answered, or the process stood still. If that is too long, begins anew.
     pub(super) fn end_absence(&mut self, away: Duration) {
         // Where nobody else is expected, nobody was missed: this replica is all that there is of the cluster.
-        let missed = self.members.peers() > 0 || self.lacks_peers();
+        let missed = self.detector.members().peers() > 0 || self.lacks_peers();
         if let Some(contact) = self.contact
             && away > self.config.lifetimes.certificate
             && missed
@@ -75,17 +75,12 @@ impl<A: Address> Node<A> {
     fn begin_anew(&mut self, contact: Contact) {
         // What was written since is still to be told, however long it takes until somebody answers.
         self.contact = Some(Contact { at: self.now, ..contact });
-        let own = self.id;
-        let gone: Vec<NodeId> = self.members.iter().map(|seen| seen.id).filter(|id| *id != own).collect();
-        for id in gone {
-            if let Some(record) = self.replica.member(id) {
-                self.contacts.remember(record);
-            }
-            if let Some(seen) = self.members.forget(id) {
-                self.suspicions.end(id);
-                self.events.member(id, Some(seen.status), false);
-            }
+        let own = self.identity.id;
+        let gone: Vec<NodeId> = self.detector.members().iter().map(|seen| seen.id).filter(|id| *id != own).collect();
+        for record in gone.iter().filter_map(|id| self.replica.member(*id)) {
+            self.contacts.remember(record);
         }
+        self.forget_members(gone);
         self.replica.retain(|update| is_of(own, update) || contact.precedes(own, update));
         self.anti_entropy.drop_exchange(self.now);
         self.transfers.clear();

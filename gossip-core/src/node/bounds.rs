@@ -7,7 +7,6 @@ use crate::error::{Bound, WriteError};
 use crate::id::NodeId;
 use crate::replica::Room;
 use crate::update::{KeyHash, Update};
-use crate::wire::Message;
 
 /// The bounds that were met, and of which the application was told.
 #[derive(Debug, Default)]
@@ -112,21 +111,5 @@ impl Limits {
     fn share_of(&self, limit: usize) -> usize {
         let share = self.share as usize;
         (limit / 100 * share + limit % 100 * share / 100).max(limit.min(1))
-    }
-}
-
-/// What a message costs to look at: updates, ranges, whatever there are many of.
-pub(super) fn work<A>(message: &Message<A>) -> usize {
-    1 + match message {
-        Message::Rumor { items, .. } => items.len(),
-        Message::Page { updates, large, .. } => updates.len() + large.len(),
-        Message::Updates(updates) => updates.len(),
-        Message::Large(large) => large.len(),
-        Message::Fetch { missing, .. } => missing.len(),
-        Message::Pull { ranges, .. } => ranges.len(),
-        Message::Decoded { want, rivals, .. } => want.0.len() + rivals.len(),
-        Message::Want { keys, .. } => keys.len(),
-        Message::Mail(_) => 1,
-        _ => 0,
     }
 }

@@ -4,6 +4,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Node;
+use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 
@@ -52,6 +54,24 @@ impl PeerClocks {
     /// The latest time that a stamp may have.
     pub(super) fn horizon(&self, now: Instant, bound: Duration) -> Instant {
         now + self.behind + bound
+    }
+}
+
+impl<A: Address> Node<A> {
+    /// The latest time that a stamp or an incarnation may have to be believed.
+    pub(super) fn horizon(&self) -> Instant {
+        self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead)
+    }
+
+    pub(super) fn note_clock(&mut self, sender: NodeId, clock: Instant) {
+        let bound = self.config.lifetimes.max_ahead;
+        if let Some(median) = self.peer_clocks.note(sender, clock, self.now, bound) {
+            self.events.clock_wrong(median, self.now);
+            self.clock.observe(median, 0);
+        }
+        if clock <= self.peer_clocks.horizon(self.now, bound) {
+            self.clock.observe(clock, 0);
+        }
     }
 }
 

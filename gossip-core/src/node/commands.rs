@@ -3,15 +3,14 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Node, Phase, PutOptions, check_address};
+use super::identity::Phase;
+use super::{Node, PutOptions, check_address};
 use crate::address::Address;
 use crate::config::Config;
 use crate::epidemic::direct_mail;
 use crate::error::{ConfigError, WriteError};
 use crate::event::BroadcastId;
 use crate::id::NodeId;
-use crate::outbox::HotKey;
-use crate::replica::Merged;
 use crate::time::Instant;
 use crate::update::{Broadcast, Entry, KeyHash, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
 use crate::wire::{OVERHEAD, encoded_len};
@@ -25,7 +24,7 @@ impl<A: Address> Node<A> {
     /// [`leave`](Self::leave) it starts a new life.
     pub fn join(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
         self.advance(now);
-        if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) {
+        if matches!(self.identity.phase, Phase::Leaving { .. } | Phase::Left) {
             self.start();
         }
         self.contacts.set_seeds(self.now, seeds);
@@ -49,10 +48,10 @@ impl<A: Address> Node<A> {
     pub fn set_address(&mut self, now: Instant, address: A) -> Result<(), ConfigError> {
         check_address(&address)?;
         self.advance(now);
-        if address != self.address {
-            self.address = address;
-            if self.phase == Phase::Running {
-                self.incarnation = self.incarnation.saturating_add(1);
+        if address != self.identity.address {
+            self.identity.address = address;
+            if self.identity.is_running() {
+                self.identity.refute(0);
                 self.publish_self(Standing::Alive);
             }
         }
@@ -120,7 +119,7 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
         self.may_write(now)?;
-        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let stamp = self.clock.clone().stamp(self.now, self.identity.id);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let size = payload.len();
         let update = Update::Broadcast(Broadcast { stamp, until, payload: Arc::from(payload) });
@@ -137,11 +136,11 @@ impl<A: Address> Node<A> {
     /// when.
     pub fn leave(&mut self, now: Instant) {
         self.advance(now);
-        if self.phase != Phase::Running {
+        if !self.identity.is_running() {
             return;
         }
         let patience = (2 * self.config.probe.period).max(10 * self.config.rumor.interval);
-        self.phase = Phase::Leaving { deadline: self.now + patience };
+        self.identity.leave(self.now + patience);
         self.publish_self(Standing::Left);
         self.note_isolation();
         if self.lacks_peers() {
@@ -155,7 +154,7 @@ impl<A: Address> Node<A> {
     /// after all, it will say so.
     pub fn forget(&mut self, now: Instant, id: NodeId) {
         self.advance(now);
-        if id == self.id {
+        if id == self.identity.id {
             return;
         }
         if let Some(record) = self.replica.member(id)
@@ -168,7 +167,7 @@ impl<A: Address> Node<A> {
 
     fn may_write(&mut self, now: Instant) -> Result<(), WriteError> {
         self.advance(now);
-        if matches!(self.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
+        if matches!(self.identity.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
     }
 
     fn write(
@@ -187,9 +186,9 @@ impl<A: Address> Node<A> {
             return Err(WriteError::TooLarge { size, largest });
         }
         self.may_write(now)?;
-        let owner = own.then_some(Owner { id: self.id, boot: self.boot });
+        let owner = own.then_some(Owner { id: self.identity.id, boot: self.identity.boot });
         // Taken only when it is written: a refused write changes nothing.
-        let stamp = self.clock.clone().stamp(self.now, self.id);
+        let stamp = self.clock.clone().stamp(self.now, self.identity.id);
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
         let ends = expires.instant().or(value.is_none().then_some(stamp.time));
         let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
@@ -215,61 +214,9 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    fn mail(&mut self, key: KeyHash) {
+    pub(super) fn mail(&mut self, key: KeyHash) {
         let peers = self.random_peers(self.config.mail.fanout as usize);
         direct_mail::mail(key, peers, &mut self.outbox);
-    }
-
-    pub(super) fn own_key(&self) -> KeyHash {
-        self.replica.hasher.member(self.id)
-    }
-
-    /// When a death or departure of now is forgotten: counted from the hour (or what is short beside `reap_after`), so
-    /// that many who declare it agree, and not in the past already.
-    pub(super) fn reaped_at(&self) -> Until {
-        let reap_after = self.config.lifetimes.reap_after;
-        let unit = Duration::from_secs(3_600).min(reap_after / 2);
-        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
-    }
-
-    /// Begins a life: the first, or after a departure the next.
-    pub(super) fn start(&mut self) {
-        self.phase = Phase::Running;
-        let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
-        self.boot = self.now.max(Instant::from_micros(next));
-        self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
-        self.publish_self(Standing::Alive);
-        self.rumors.begin_pulling(self.now);
-        self.anti_entropy.look_again(self.now);
-        self.anti_entropy.begins(self.now, &mut self.rng);
-        self.contacts.set_next(self.now + self.config.healing.interval);
-    }
-
-    /// Tells everybody what is true of this node.
-    pub(super) fn publish_self(&mut self, standing: Standing) {
-        let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
-        let (id, incarnation, boot, address) = (self.id, self.incarnation, self.boot, self.address.clone());
-        let record = Update::Member(Record { id, incarnation, boot, standing, until, address });
-        let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
-            self.heat(key);
-            self.mail(key);
-        }
-        self.note_touched();
-    }
-
-    pub(super) fn tick_leaving(&mut self) {
-        let Phase::Leaving { deadline } = self.phase else { return };
-        // Whom nobody knows nobody has heard yet: a seed asks him first whether he is there.
-        let heard = !self.lacks_peers();
-        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
-        let alone = heard && self.members.peers() == 0;
-        if spread || alone || self.now >= deadline {
-            self.phase = Phase::Left;
-            self.outbox.clear();
-            self.transfers.clear();
-            self.events.left();
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use indexmap::{IndexMap, IndexSet};
 use rand::{Rng, RngExt, seq};
 use siphasher::sip::SipHasher13;
 
-use super::{Node, Phase};
+use super::Node;
+use super::identity::Phase;
 use crate::address::Address;
 use crate::config::{Config, Membership};
 use crate::event::Status;
@@ -16,7 +17,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
-use crate::wire::Message;
+use crate::wire::Trust;
 
 /// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
 const QUICK_CALLS: u32 = 16;
@@ -122,14 +123,14 @@ impl<A: Address> Node<A> {
     pub(super) fn random_peers(&mut self, count: usize) -> Vec<A> {
         match self.config.membership {
             Membership::Probed => {
-                let ids = self.members.random(count, &mut self.rng);
+                let ids = self.detector.members().random(count, &mut self.rng);
                 ids.filter_map(|id| self.replica.member(id).map(|record| record.address.clone())).collect()
             }
             Membership::Given => {
                 let given = &self.contacts.given;
                 let picked = seq::index::sample(&mut self.rng, given.len(), count.min(given.len()));
                 let addresses = picked.into_iter().filter_map(|at| given.get_index(at));
-                addresses.filter(|address| **address != self.address).cloned().collect()
+                addresses.filter(|address| **address != self.identity.address).cloned().collect()
             }
         }
     }
@@ -138,17 +139,18 @@ impl<A: Address> Node<A> {
     pub(super) fn lacks_peers(&self) -> bool {
         match self.config.membership {
             Membership::Probed => {
-                let known = self.contacts.seeds.keys().chain(&self.contacts.former).any(|seed| *seed != self.address)
-                    || self.members.dead() > 0;
-                self.members.peers() == 0 && known
+                let known =
+                    self.contacts.seeds.keys().chain(&self.contacts.former).any(|seed| *seed != self.identity.address)
+                        || self.detector.members().dead() > 0;
+                self.detector.members().peers() == 0 && known
             }
-            Membership::Given => self.members.peers() == 0 && !self.contacts.given.is_empty(),
+            Membership::Given => self.detector.members().peers() == 0 && !self.contacts.given.is_empty(),
         }
     }
 
     /// Tells the application if that has changed.
     pub(super) fn note_isolation(&mut self) {
-        let isolated = self.phase == Phase::Running && self.lacks_peers();
+        let isolated = self.identity.is_running() && self.lacks_peers();
         if isolated != self.contacts.isolated {
             self.contacts.isolated = isolated;
             self.events.isolated(isolated);
@@ -160,11 +162,16 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Leaves the first contacts to `join`: seeds and the dead come after an interval.
+    pub(super) fn heal_later(&mut self) {
+        self.contacts.set_next(self.now + self.config.healing.interval);
+    }
+
     /// Contacts seeds and the dead, if it is time to.
     pub(super) fn tick_contacts(&mut self) {
         let lonely = self.lacks_peers();
         // One who leaves before it got to know anybody has only the seeds to say goodbye to.
-        let speaks = self.phase == Phase::Running || (lonely && self.phase != Phase::Left);
+        let speaks = self.identity.is_running() || (lonely && self.identity.phase != Phase::Left);
         if self.contacts.next.is_some_and(|next| self.now < next) {
             return;
         }
@@ -193,14 +200,17 @@ impl<A: Address> Node<A> {
     }
 
     fn contact_seeds(&mut self, lonely: bool) {
-        let n = self.members.peers() + 1;
+        let n = self.detector.members().peers() + 1;
         let absent = |answered: &Option<NodeId>, address: &A| {
             !answered
                 .and_then(|id| self.replica.member(id))
                 .is_some_and(|record| record.standing == Standing::Alive && record.address == *address)
         };
-        let seeds =
-            self.contacts.seeds.iter().filter(|(seed, answered)| **seed != self.address && absent(answered, seed));
+        let seeds = self
+            .contacts
+            .seeds
+            .iter()
+            .filter(|(seed, answered)| **seed != self.identity.address && absent(answered, seed));
         let former = self.contacts.former.iter().filter(|_| lonely);
         let seeds: Vec<A> = seeds.map(|(seed, _)| seed).chain(former).cloned().collect();
         if !lonely {
@@ -216,15 +226,15 @@ impl<A: Address> Node<A> {
 
     /// One dead member now and then: it may be on the other side of a partition that has ended.
     fn contact_dead(&mut self) {
-        let (dead, alive) = (self.members.dead(), self.members.peers() + 1);
+        let (dead, alive) = (self.detector.members().dead(), self.detector.members().peers() + 1);
         if dead == 0 || self.rng.random_range(0..alive) >= dead {
             return;
         }
-        let Some(id) = self.members.random_dead(alive.max(8), &mut self.rng) else { return };
+        let Some(id) = self.detector.members().random_dead(alive.max(8), &mut self.rng) else { return };
         let Some(address) = self.replica.member(id).map(|record| record.address.clone()) else { return };
-        if address == self.address {
+        if address == self.identity.address {
             // An earlier self, under another id.
-            self.members.give_up(id);
+            self.detector.give_up(id);
             return;
         }
         let key = self.replica.hasher.member(id);
@@ -235,18 +245,11 @@ impl<A: Address> Node<A> {
     /// Introduces this node and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
         if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
-            let proof = Message::Proof { cookie: *cookie };
+            let proof = Trust::Proof { cookie: *cookie };
             self.outbox.message(TrafficClass::AntiEntropy, address.clone(), proof);
         }
         self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);
-    }
-
-    pub(super) fn begin_exchange(&mut self, with: &A) {
-        self.stats.exchanges += 1;
-        self.reheats = super::learn::REHEATS;
-        let (anti_entropy, mut context) = self.anti_entropy();
-        anti_entropy.begin(with, &mut context);
     }
 
     /// Somebody from the other side of a partition answers: exchanges at once what either side lacks, but not with
@@ -262,7 +265,7 @@ impl<A: Address> Node<A> {
     pub(super) fn is_known(&self, sender: NodeId, from: &A) -> bool {
         match self.config.membership {
             Membership::Probed => {
-                self.members.get(sender).is_some_and(|seen| seen.status == Status::Alive)
+                self.detector.members().get(sender).is_some_and(|seen| seen.status == Status::Alive)
                     && self.replica.member(sender).is_some_and(|record| record.address == *from)
             }
             Membership::Given => self.contacts.given.contains(from),
@@ -277,9 +280,9 @@ impl<A: Address> Node<A> {
         if let Some((id, address)) = &self.contacts.tried
             && address == from
         {
-            if *id != sender && self.members.get(*id).is_some_and(|seen| seen.status == Status::Dead) {
+            if *id != sender && self.detector.members().get(*id).is_some_and(|seen| seen.status == Status::Dead) {
                 // Somebody else lives there now.
-                self.members.give_up(*id);
+                self.detector.give_up(*id);
             }
             self.contacts.tried = None;
         }

@@ -2,7 +2,7 @@
 //!
 //! Whoever can write another's address on a datagram could otherwise have this node, or the whole cluster, send to that
 //! address more than he sent himself. So what comes from a stranger changes nothing here, and he is answered with no
-//! more bytes than he sent: he is acked if he pings, and asked to [prove](Message::Challenge) himself if he said more
+//! more bytes than he sent: he is acked if he pings, and asked to [prove](Trust::Challenge) himself if he said more
 //! than that. No state is kept for those who ask. An address is no stranger if it is that of the sender's record, which
 //! came here from somebody who was none, if the application named it, or if it answered a challenge.
 //!
@@ -23,7 +23,8 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::wire::{Header, Message, encoded_len};
+use crate::update::Record;
+use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, Want};
 
 /// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
 const PROVED: usize = 1_024;
@@ -90,6 +91,18 @@ impl<A: Address> Node<A> {
         self.gate.accept = Some(Box::new(accept));
     }
 
+    /// Returns whether the record of a member may be taken in, whoever passes it on.
+    pub(super) fn admits(&self, record: &Record<A>) -> bool {
+        self.gate.admits(record.id, &record.address)
+    }
+
+    /// Tells the application of another cluster's datagrams.
+    pub(super) fn tick_gate(&mut self) {
+        if let Some(address) = self.gate.take_foreign(self.now) {
+            self.events.foreign_cluster(address);
+        }
+    }
+
     /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
     pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
         if !self.gate.admits(header.sender, from) {
@@ -115,9 +128,10 @@ impl<A: Address> Node<A> {
             return true;
         }
         let tokens = messages.iter().filter_map(|message| match message {
-            Message::Proof { cookie } => Some(*cookie),
-            Message::Pull { token, .. } | Message::Want { token, .. } => Some(*token),
-            Message::Sketch { tokens, .. } => Some(tokens.yours),
+            Message::Trust(Trust::Proof { cookie }) => Some(*cookie),
+            Message::Pull(Pull::Pages(PullRequest { token, .. }))
+            | Message::Repair(Repair::Want(Want { token, .. })) => Some(*token),
+            Message::Repair(Repair::Sketch(Symbols { tokens, .. })) => Some(tokens.yours),
             _ => None,
         });
         let proves = tokens.take(4).any(|token| self.anti_entropy.proves(from, token, self.now));
@@ -132,21 +146,23 @@ impl<A: Address> Node<A> {
         let (mut ping, mut challenge, mut said) = (None, None, false);
         for message in messages {
             match message {
-                Message::Ping { seq } => ping = Some(Message::Ack { seq: *seq }),
-                Message::Challenge { cookie } => challenge = Some(Message::Proof { cookie: *cookie }),
+                Message::Swim(Swim::Ping { seq }) => ping = Some(Message::Swim(Swim::Ack { seq: *seq })),
+                Message::Trust(Trust::Challenge { cookie }) => {
+                    challenge = Some(Message::Trust(Trust::Proof { cookie: *cookie }))
+                }
                 // Nobody guesses the number of a ping.
-                Message::Ack { seq } => self.on_ack(sender, *seq),
-                Message::Nack { seq } => self.prober.on_nack(sender, *seq),
+                Message::Swim(Swim::Ack { seq }) => self.on_ack(sender, *seq),
+                Message::Swim(Swim::Nack { seq }) => self.detector.on_nack(sender, *seq),
                 _ => said = true,
             }
         }
         self.stats.datagrams_unproved += u64::from(said);
         let cookie = self.anti_entropy.token(from, self.now);
-        let own = said.then_some(Message::Challenge { cookie });
+        let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
         let mut room = length.saturating_sub(self.envelope.overhead());
         let mut answers = Vec::new();
         for answer in [challenge, ping, own].into_iter().flatten() {
-            if let Some(left) = room.checked_sub(encoded_len(&answer)) {
+            if let Some(left) = room.checked_sub(answer.encoded_len()) {
                 room = left;
                 answers.push(answer);
             }
@@ -163,7 +179,7 @@ impl<A: Address> Node<A> {
             self.contacts.note_challenge(from, cookie);
             self.call(from);
         } else {
-            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Proof { cookie });
+            self.outbox.message(TrafficClass::Ack, from.clone(), Trust::Proof { cookie });
             self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }

@@ -1,23 +1,20 @@
-//! What comes in: time, datagrams, hints. One function per message kind.
+//! Inputs: time, datagrams, hints. A file per family of messages has the functions for its kinds.
+
+mod pull;
+mod repair;
+mod rumor;
+mod swim;
+mod trust;
 
 use core::mem;
 
-use super::bounds::work;
-use super::large::Heard;
-use super::learn::{REHEATS, Source};
 use super::{Input, Node, Phase};
 use crate::address::Address;
-use crate::config::Membership;
-use crate::epidemic::anti_entropy::{Brought, Summary};
 use crate::error::DatagramError;
-use crate::event::Status;
 use crate::id::NodeId;
-use crate::members::Seen;
-use crate::outbox::{HotKey, Intent, TrafficClass};
-use crate::swim;
 use crate::time::Instant;
-use crate::update::{Standing, Update};
-use crate::wire::{self, Header, Item, Message, Suspicion};
+use crate::update::Update;
+use crate::wire::{self, Header, Item, Message, Rumor, Trust};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
 const MESSAGES_KEPT: usize = 8;
@@ -62,7 +59,7 @@ impl<A: Address> Node<A> {
             }
             Input::Unreachable { to } => {
                 self.advance(now);
-                self.prober.on_unreachable(to, self.now);
+                self.detector.on_unreachable(to, self.now);
             }
         }
         Ok(())
@@ -70,84 +67,12 @@ impl<A: Address> Node<A> {
 
     /// Whether the datagram is whole and sound; its messages are in `messages` then.
     fn read(&mut self, payload: &[u8]) -> Result<Header, DatagramError> {
-        if self.phase == Phase::Left {
+        if self.identity.phase == Phase::Left {
             return Err(DatagramError::Left);
         }
         let (header, body) = self.envelope.open(payload)?;
         wire::read(body, &mut self.messages)?;
         Ok(header)
-    }
-
-    /// Time never runs backwards here. The first that is told begins this node's life.
-    pub(super) fn advance(&mut self, now: Instant) {
-        let gap = now.since(self.now);
-        self.now = self.now.max(now);
-        if gap > self.config.lifetimes.certificate {
-            // A process that was suspended: nothing of what it knew may leave it before it has asked.
-            self.end_absence(gap);
-        }
-        if self.phase == Phase::Unborn {
-            self.start();
-        }
-    }
-
-    fn tick(&mut self) {
-        if self.phase == Phase::Left {
-            return;
-        }
-        let clock = self.clock.now(self.now);
-        if self.replica.next_due().is_some_and(|due| due <= clock) {
-            for id in self.replica.advance(clock) {
-                if let Some(seen) = self.members.forget(id) {
-                    self.suspicions.end(id);
-                    self.events.member(id, Some(seen.status), false);
-                }
-            }
-            self.note_touched();
-        }
-        if self.config.membership == Membership::Probed && self.phase == Phase::Running {
-            self.tick_swim();
-        }
-        let wanted = self.rumors.partners_wanted(self.now);
-        if wanted > 0 {
-            let partners = self.random_peers(wanted);
-            self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
-        }
-        self.tick_anti_entropy();
-        self.tick_transfers();
-        self.tick_bounds();
-        if let Some(address) = self.gate.take_foreign(self.now) {
-            self.events.foreign_cluster(address);
-        }
-        self.tick_leaving();
-        self.note_isolation();
-        self.tick_contacts();
-    }
-
-    fn tick_swim(&mut self) {
-        let Self { prober, health, members, replica, outbox, rng, .. } = self;
-        let mut context = swim::Context { now: self.now, own: self.id, members, replica, outbox, rng };
-        if let Some(silent) = prober.tick(health, &mut context) {
-            self.stats.probes_failed += 1;
-            self.suspect(silent);
-        }
-        while let Some(due) = self.suspicions.pop_due(self.now) {
-            match due {
-                swim::Due::Warning(id) => self.warn(id),
-                swim::Due::End(id) => self.declare_dead(id),
-            }
-        }
-    }
-
-    fn tick_anti_entropy(&mut self) {
-        if self.anti_entropy.begins(self.now, &mut self.rng)
-            && self.phase == Phase::Running
-            && let Some(peer) = self.random_peers(1).first()
-        {
-            self.begin_exchange(peer);
-        }
-        let (anti_entropy, mut context) = self.anti_entropy();
-        anti_entropy.retry(&mut context);
     }
 
     fn on_datagram(&mut self, header: Header, from: &A, length: usize) {
@@ -159,21 +84,24 @@ impl<A: Address> Node<A> {
             self.messages = messages;
             return;
         }
-        if sender == self.id {
+        if sender == self.identity.id {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
-            messages.retain(|message| matches!(message, Message::Mail(Item::Update(_)) | Message::Challenge { .. }));
+            messages.retain(|message| {
+                let record = matches!(message, Message::Rumor(Rumor::Mail(Item::Update(_))));
+                record || matches!(message, Message::Trust(Trust::Challenge { .. }))
+            });
         } else {
             self.note_signal();
             self.note_clock(sender, clock);
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
-            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.id, message)) {
+            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
                 self.give_back_record(sender, incarnation, from);
             }
         }
         let mut left = self.config.limits.work;
         for message in messages.drain(..) {
-            match left.checked_sub(work(&message)) {
+            match left.checked_sub(message.work()) {
                 Some(less) => left = less,
                 None => {
                     self.stats.work_dropped += 1;
@@ -187,209 +115,19 @@ impl<A: Address> Node<A> {
         self.note_isolation();
     }
 
-    fn note_clock(&mut self, sender: NodeId, clock: Instant) {
-        let bound = self.config.lifetimes.max_ahead;
-        if let Some(median) = self.peer_clocks.note(sender, clock, self.now, bound) {
-            self.events.clock_wrong(median, self.now);
-            self.clock.observe(median, 0);
-        }
-        if clock <= self.peer_clocks.horizon(self.now, bound) {
-            self.clock.observe(clock, 0);
-        }
-    }
-
-    /// A sender who seems not to know what is said of it gets to know: also of a suspicion whose rumor has cooled, perhaps
-    /// while there was no way between the two. (While it is hot it gets there by itself; told at every datagram, a
-    /// cluster with losses would speak of little else.)
-    fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
-        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
-        let is_hot = |accuser: &NodeId| {
-            let suspicion = Suspicion { about: sender, incarnation, accuser: *accuser };
-            self.rumors.is_hot(&HotKey::Opinion(suspicion))
-        };
-        if self.config.probe.buddy
-            && self.members.get(sender).is_some_and(suspected)
-            && !self.suspicions.accusers(sender).iter().any(is_hot)
-        {
-            let suspicion = Suspicion { about: sender, incarnation, accuser: self.id };
-            self.outbox.message(TrafficClass::Ack, from.clone(), Message::Mail(Item::Suspicion(suspicion)));
-        }
-        let Some(record) = self.replica.member(sender) else { return };
-        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
-        {
-            let key = self.replica.hasher.member(sender);
-            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
-        }
-    }
-
+    /// Hands a message to its family. `sender` has proved that it receives at `from`.
     fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
         match message {
-            Message::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Message::Ack { seq }),
-            Message::Ack { seq } => {
-                self.note_answer();
-                self.on_ack(sender, seq);
-            }
-            Message::PingReq { seq, target, address } => {
-                let now = self.now;
-                self.prober.on_ping_req(now, from, seq, (target, &address), &mut self.outbox);
-            }
-            Message::Nack { seq } => self.prober.on_nack(sender, seq),
-            Message::Mail(Item::Update(update)) => {
-                self.learn(update, Source::Rumor, Some(from));
-            }
-            Message::Mail(Item::Suspicion(suspicion)) => {
-                self.on_suspicion(suspicion, Some(from));
-            }
-            Message::Mail(Item::Large(descriptor)) => {
-                self.hear_of(descriptor, Source::Rumor, from);
-            }
-            Message::Mail(Item::Offer(_)) => {}
-            Message::Rumor { number, feedback, pull, items } => self.on_rumor(from, number, (feedback, pull), items),
-            Message::Feedback { number, useful, spared } => {
-                let hashes = self.rumors.feedback(from, (number, useful, spared), &mut self.rng);
-                if !hashes.is_empty() {
-                    self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Items { hashes, mail: true, next: 0 });
-                }
-            }
-            Message::Updates(updates) => {
-                for update in updates {
-                    self.learn(update, Source::Repair, Some(from));
-                }
-            }
-            Message::Large(large) => {
-                for descriptor in large {
-                    self.hear_of(descriptor, Source::Repair, from);
-                }
-            }
-            Message::Fetch { item, token, window, missing } => {
-                let (transfers, mut context) = self.transfers_at_work();
-                transfers.on_fetch(from, (item, token, window), missing, &mut context);
-            }
-            Message::Chunk { item, offset, last, bytes } => self.on_chunk(from, (item, offset, last), &bytes),
-            Message::Gone { item } => {
-                let (transfers, mut context) = self.transfers_at_work();
-                transfers.on_gone(from, item, &mut context);
-            }
-            Message::Prove { item, token } => {
-                let (transfers, mut context) = self.transfers_at_work();
-                transfers.on_prove(from, item, token, &mut context);
-            }
-            Message::Page { range, last, updates, large } => {
-                let mut brought = Brought { items: updates.len() + large.len(), ..Brought::default() };
-                let news = updates.into_iter().filter_map(|update| self.learn(update, Source::CatchUp, Some(from)));
-                brought.news = news.count();
-                for descriptor in large {
-                    let heard = self.hear_of(descriptor, Source::CatchUp, from);
-                    brought.news += usize::from(heard == Heard::News);
-                    brought.later += usize::from(heard == Heard::Later);
-                }
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_page(from, range, brought, last, &mut context);
-            }
-            Message::Challenge { cookie } => self.on_challenge(from, cookie),
-            // It has been looked at before anything else of its datagram.
-            Message::Proof { .. } => {}
-            Message::Summary { cut, count, fingerprint, partial, answer } => {
-                let known = self.is_known(sender, from);
-                let (anti_entropy, mut context) = self.anti_entropy();
-                let summary = Summary { cut, count, fingerprint, partial };
-                anti_entropy.on_summary(from, summary, answer, known, &mut context);
-            }
-            Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
-                // What this exchange repairs here is as much news as what one begun here does; it begins with the first range.
-                if range.first() == 0 {
-                    self.reheats = REHEATS;
-                }
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, &mut context);
-            }
-            Message::Split { range, count, estimate } => {
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_split(from, range, (count, estimate), &mut context);
-            }
-            Message::Decoded { range, found, want, rivals } => {
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_decoded(from, range, found, (&want, &rivals), &mut context);
-            }
-            Message::Want { token, keys } => {
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_want(from, token, &keys, &mut context);
-            }
-            Message::Pull { cut, token, window, ranges } => {
-                let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_pull(from, cut, token, (window, ranges), &mut context);
-            }
-        }
-    }
-
-    pub(super) fn on_ack(&mut self, sender: NodeId, seq: u32) {
-        self.prober.on_ack(sender, seq, &mut self.health, &mut self.outbox);
-    }
-
-    /// Takes rumors in and says of each whether it was news, or, of an offer, whether it is wanted.
-    fn on_rumor(
-        &mut self,
-        from: &A,
-        number: u16,
-        (feedback, pull): (bool, bool),
-        items: alloc::vec::Vec<(u8, Item<A>)>,
-    ) {
-        let (mut useful, mut spared) = (0_u64, 0_u64);
-        let some = !items.is_empty();
-        let minimizes = self.rumors.minimizes();
-        for (bit, (counter, item)) in items.into_iter().enumerate() {
-            let mut known = None;
-            let news = match item {
-                Item::Update(update) => {
-                    known = minimizes.then(|| HotKey::Fact(self.replica.hasher.key(&update)));
-                    self.learn(update, Source::Rumor, Some(from)).is_some()
-                }
-                Item::Large(descriptor) => match self.hear_of(descriptor, Source::Rumor, from) {
-                    Heard::News => true,
-                    Heard::Later => {
-                        spared |= 1 << bit;
-                        false
-                    }
-                    Heard::Nothing => false,
-                },
-                Item::Suspicion(suspicion) => {
-                    known = Some(HotKey::Opinion(suspicion));
-                    self.on_suspicion(suspicion, Some(from))
-                }
-                Item::Offer(hash) if self.replica.has_hash(hash) => {
-                    known = minimizes.then(|| self.replica.key_of(hash)).flatten().map(HotKey::Fact);
-                    false
-                }
-                Item::Offer(hash)
-                    if !self.is_fetching(hash, from)
-                        && self.rumors.wants(self.now, hash, self.anti_entropy.patience()) =>
-                {
-                    true
-                }
-                Item::Offer(_) => {
-                    // It is on its way from somebody else: this contact was neither useful nor useless.
-                    spared |= 1 << bit;
-                    false
-                }
-            };
-            useful |= u64::from(news) << bit;
-            if minimizes
-                && !news
-                && let Some(key) = known
-            {
-                spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
-            }
-        }
-        if some && (feedback || useful != 0) {
-            self.outbox.message(TrafficClass::Rumor, from.clone(), Message::Feedback { number, useful, spared });
-        }
-        if pull && self.anti_entropy.affords(from, self.now) {
-            self.rumors.answer_pull(from, &mut self.outbox);
+            Message::Swim(message) => self.on_swim(sender, from, message),
+            Message::Rumor(message) => self.on_rumor(from, message),
+            Message::Repair(message) => self.on_repair(sender, from, message),
+            Message::Pull(message) => self.on_pull(from, message),
+            Message::Trust(message) => self.on_trust(from, message),
         }
     }
 }
 
 /// Whether a message says what is known of this member, and no more.
 fn is_record_of<A>(id: NodeId, message: &Message<A>) -> bool {
-    matches!(message, Message::Mail(Item::Update(Update::Member(record))) if record.id == id)
+    matches!(message, Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record)))) if record.id == id)
 }

@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::epidemic::anti_entropy::Context;
 use crate::epidemic::transfer::{Offered, Transfers, Whole};
 use crate::update::{Descriptor, KeyHash};
+use crate::wire::Chunk;
 
 /// What a descriptor was.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -68,9 +69,9 @@ impl<A: Address> Node<A> {
         transfers.add_holder(item, from, &mut context)
     }
 
-    pub(super) fn on_chunk(&mut self, from: &A, place: (u64, u32, bool), bytes: &[u8]) {
+    pub(super) fn on_chunk(&mut self, from: &A, chunk: &Chunk) {
         let (transfers, mut context) = self.transfers_at_work();
-        if let Some(Whole { update, hot }) = transfers.on_chunk(from, place, bytes, &mut context) {
+        if let Some(Whole { update, hot }) = transfers.on_chunk(from, chunk, &mut context) {
             let source = if hot { Source::Rumor } else { Source::CatchUp };
             self.learn(update, source, Some(from));
         }

@@ -9,9 +9,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Node;
 use super::absence::{Contact, is_of};
+use super::identity::Phase;
 use super::learn::Source;
-use super::{Node, Phase};
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
@@ -78,13 +79,13 @@ impl<A: Address> Node<A> {
         let updates = self.replica.in_range(Range::ALL, Instant::ORIGIN).map(|(_, update)| update);
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
-            id: self.id,
-            incarnation: self.incarnation,
-            boot: self.boot,
+            id: self.identity.id,
+            incarnation: self.identity.incarnation,
+            boot: self.identity.boot,
             taken: self.now,
             clock: self.clock.now(self.now),
             contact: self.contact,
-            updates: updates.filter(|update| !is_of(self.id, update)).collect(),
+            updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
         }))
     }
 
@@ -112,12 +113,12 @@ impl<A: Address> Node<A> {
         if ahead > 2 * bound {
             return Err(RestoreError::FromTheFuture { ahead, furthest: 2 * bound });
         }
-        if self.phase == Phase::Unborn && snapshot.id == self.id {
+        if self.identity.phase == Phase::Unborn && snapshot.id == self.identity.id {
             // The first life of this process is later than every one before it, whatever has become of the clock.
-            (self.incarnation, self.boot) = (snapshot.incarnation, snapshot.boot);
+            (self.identity.incarnation, self.identity.boot) = (snapshot.incarnation, snapshot.boot);
         }
         self.advance(now);
-        if snapshot.id == self.id && snapshot.boot >= self.boot {
+        if snapshot.id == self.identity.id && snapshot.boot >= self.identity.boot {
             self.outlive(snapshot.boot);
         }
         // One more: what counter it had is not known.
@@ -127,7 +128,7 @@ impl<A: Address> Node<A> {
         // Members that all others have forgotten by now would be new to them.
         let members = away.is_none_or(|away| away <= self.config.lifetimes.reap_after);
         // Not counted from now: the clock may have been set back since.
-        let (own, horizon) = (self.id, snapshot.clock + bound);
+        let (own, horizon) = (self.identity.id, snapshot.clock + bound);
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
         // Members first: what they own would have to wait for them.

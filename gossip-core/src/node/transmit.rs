@@ -1,12 +1,13 @@
 //! What goes out: intents become messages, messages become a datagram, what is hot rides along.
 
-use super::{Node, Phase, Transmit};
+use super::identity::Phase;
+use super::{Node, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Header, Item, Message, Writer, encoded_len};
+use crate::wire::{Header, Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
 enum Packed<A> {
@@ -24,7 +25,7 @@ impl<A: Address> Node<A> {
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit<A>> {
         let longest = self.config.max_datagram;
         assert!(buffer.len() >= longest, "a buffer of {} bytes, max_datagram is {longest}", buffer.len());
-        if matches!(self.phase, Phase::Unborn | Phase::Left) {
+        if matches!(self.identity.phase, Phase::Unborn | Phase::Left) {
             return None;
         }
         loop {
@@ -50,7 +51,11 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = Header { sender: self.id, incarnation: self.incarnation, clock: self.clock.now(self.now) };
+            let header = Header {
+                sender: self.identity.id,
+                incarnation: self.identity.incarnation,
+                clock: self.clock.now(self.now),
+            };
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
@@ -74,7 +79,7 @@ impl<A: Address> Node<A> {
 
     fn max_sends(&self) -> u32 {
         // ⌈ln(n + 1)⌉, at most one more than that.
-        let bits = (self.members.len() + 2).ilog2() + 1;
+        let bits = (self.detector.members().len() + 2).ilog2() + 1;
         self.config.rumor.lambda * (bits * 6_931).div_ceil(10_000)
     }
 
@@ -146,7 +151,7 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        let message = self.replica.get(key).map(|update| Message::Mail(carried(&self.replica, update)));
+        let message = self.replica.get(key).map(|update| Message::Rumor(Rumor::Mail(carried(&self.replica, update))));
         if message.is_none_or(|message| writer.push(&message)) {
             Packed::Whole
         } else {
@@ -168,7 +173,7 @@ impl<A: Address> Node<A> {
         while let Some(hash) = hashes.get(next) {
             if let Some(update) = self.replica.by_hash(*hash) {
                 if mail {
-                    if !writer.push(&Message::Mail(carried(&self.replica, update))) {
+                    if !writer.push(&Message::Rumor(Rumor::Mail(carried(&self.replica, update)))) {
                         break;
                     }
                 } else {
@@ -189,8 +194,8 @@ impl<A: Address> Node<A> {
             next += 1;
         }
         // Composed to fit.
-        let fits = (updates.is_empty() || writer.push(&Message::Updates(updates)))
-            && (large.is_empty() || writer.push::<A>(&Message::Large(large)));
+        let fits = (updates.is_empty() || writer.push(&Message::Repair(Repair::Updates(updates))))
+            && (large.is_empty() || writer.push::<A>(&Message::Repair(Repair::Large(large))));
         debug_assert!(fits, "composed to fit");
         if next < hashes.len() { Packed::Rest(Intent::Items { hashes, mail, next }) } else { Packed::Whole }
     }

@@ -96,7 +96,7 @@ impl Range {
     }
 }
 
-/// How much finer than the parts the grid is on which [`Range::split`] puts the bounds between them.
+/// Factor by which the grid of bounds between the parts of [`Range::split`] is finer than the parts.
 const GRID_BITS: u32 = 8;
 
 impl From<Range> for (u64, u64) {
@@ -113,7 +113,7 @@ impl TryFrom<(u64, u64)> for Range {
     }
 }
 
-/// What an item hash adds to [`Hashes::fingerprint`]. Mixed, so that sums are no plainer than the hashes are.
+/// Term of an item hash in [`Hashes::fingerprint`]. Mixed, so that sums are no plainer than the hashes.
 pub(crate) const fn mark(hash: u64) -> u64 {
     let z = (hash ^ 0x2545_f491_4f6c_dd1d).wrapping_mul(0x3c79_ac49_2ba7_b653);
     let z = (z ^ (z >> 33)).wrapping_mul(0x1c69_b3f7_4ac4_ae35);
@@ -134,7 +134,7 @@ pub(crate) struct Hashes<V> {
     recent: Vec<u64>,
 }
 
-/// How many of the last are looked up at once, if there are as many.
+/// Number of recent hashes that are looked up at once, if there are as many.
 const RECENT: usize = 256;
 
 /// The items of one part of the hash space.

@@ -35,7 +35,7 @@ fn secs(secs: u64) -> Instant {
 /// A visible value: whose, its name, what it is.
 type Value = (Option<NodeId>, String, Vec<u8>);
 
-/// What can be seen of a replica at a cut: the hashes of the set, and every visible value.
+/// Visible state of a replica at a cut: the hashes of the set, and every visible value.
 fn seen(replica: &Replica<u16>, cut: Instant) -> (Vec<u64>, Vec<Value>) {
     let hashes = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
     let visible = replica.entries_from("".into(), cut).filter_map(|entry| {

@@ -1,4 +1,4 @@
-//! How much room the items take that members write: in all, and each writer's part of it.
+//! Memory taken by the items that members write: in total, and each writer's share.
 
 use alloc::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// From 0, healthy, to the configured bound. Scales the time-out of a probe and the probe schedule alike.
+/// Local health, from 0 (healthy) to the configured bound. Scales the timeout of a probe and the probe schedule alike.
 #[derive(Debug)]
 pub(crate) struct Health {
     value: u32,
@@ -18,12 +18,12 @@ impl Health {
         self.value
     }
 
-    /// Something went as it should.
+    /// Records a success.
     pub(crate) fn better(&mut self) {
         self.value = self.value.saturating_sub(1);
     }
 
-    /// So many things went wrong that may be this node's own fault.
+    /// Records `by` failures that may be this node's own fault.
     pub(crate) fn worse(&mut self, by: u32) {
         self.value = self.value.saturating_add(by).min(self.most);
     }

@@ -1,4 +1,8 @@
 //! Probing (SWIM, sections 3.1 and 4.3): ping one member in every protocol period, and through others if it is silent.
+//!
+//! Doubt before suspicion: a ping that is not answered within a round trip is repeated inside its period, so that a lost
+//! datagram makes no suspicion. Only an answer ends the doubt, not any datagram from the member: one that sends but hears
+//! nothing has to be found. Nothing else changes: the suspicion comes at the end of the period, as in the paper.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,20 +15,29 @@ use siphasher::sip::SipHasher24;
 use super::Health;
 use crate::address::Address;
 use crate::config;
+use crate::estimate::{Backoff, RoundTrip};
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::Members;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
-use crate::wire::{Item, Message, Suspicion};
+use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim};
 
 /// Probes for others that may be under way.
 const RELAYS: usize = 128;
 /// Of these, for one asker.
 const RELAYS_EACH: usize = 4;
 
-/// What the prober works with.
+/// The numbers of a probe's pings differ in these bits only, which say which ping it was: at most `probe.repeat`.
+const FAMILY: u32 = 0x1f;
+/// Parts of a period: the shortest pause before a ping is repeated, also before anything was measured. Shorter than that
+/// an answer is late rather than lost.
+const SHORTEST_PAUSE: u32 = 50;
+/// Parts of a period: the longest pause between two repeated pings.
+const LONGEST_PAUSE: u32 = 16;
+
+/// Everything that the prober works with.
 pub(crate) struct Context<'a, A, R> {
     pub(crate) now: Instant,
     pub(crate) own: NodeId,
@@ -39,14 +52,34 @@ pub(crate) struct Context<'a, A, R> {
 struct Probe<A> {
     target: NodeId,
     address: A,
+    /// Number of the first ping. Those of the repeated ones are of the same family.
     seq: u32,
-    /// When others are asked.
+    began: Instant,
+    /// Times of the repeated pings.
+    repeated: Vec<Instant>,
+    /// Time of the next repeated ping; none if there were enough.
+    again: Option<Instant>,
+    backoff: Backoff,
+    /// Time at which others are asked.
     timeout: Instant,
-    /// Who was; none before the time-out.
+    /// Helpers; none before the time-out.
     asked: Option<Vec<NodeId>>,
-    /// Of those, who said that they tried.
+    /// Helpers that said that they tried.
     nacks: Vec<NodeId>,
     acked: bool,
+}
+
+impl<A> Probe<A> {
+    /// Returns which ping of this probe has this number: 0 is the first.
+    fn ping_of(&self, seq: u32) -> Option<usize> {
+        let index = (seq ^ self.seq) as usize;
+        (index <= self.repeated.len()).then_some(index)
+    }
+
+    /// Time at which that ping was sent.
+    fn sent(&self, index: usize) -> Instant {
+        index.checked_sub(1).and_then(|index| self.repeated.get(index)).copied().unwrap_or(self.began)
+    }
 }
 
 /// A probe on behalf of another.
@@ -73,6 +106,10 @@ pub(crate) struct Prober<A> {
     secret: (u64, u64),
     pings: u64,
     begun: u64,
+    /// Pings that were repeated.
+    repeated: u64,
+    /// Round trips of pings that their targets answered themselves.
+    round_trip: RoundTrip,
 }
 
 impl<A: Address> Prober<A> {
@@ -86,20 +123,28 @@ impl<A: Address> Prober<A> {
             secret: (rng.random(), rng.random()),
             pings: 0,
             begun: 0,
+            repeated: 0,
+            round_trip: RoundTrip::default(),
         }
     }
 
     /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let timeout =
-            self.probe.iter().filter(|probe| !probe.acked && probe.asked.is_none()).map(|probe| probe.timeout);
+        let probe = self.probe.as_ref().filter(|probe| !probe.acked);
+        let timeout = probe.filter(|probe| probe.asked.is_none()).map(|probe| probe.timeout);
+        let again = probe.and_then(|probe| probe.again);
         let nacks = self.relays.iter().filter_map(|relay| relay.nack);
-        self.period.into_iter().chain(timeout).chain(nacks).min()
+        self.period.into_iter().chain(timeout).chain(again).chain(nacks).min()
     }
 
-    /// How many probes have begun so far.
+    /// Number of probes begun so far.
     pub(crate) const fn begun(&self) -> u64 {
         self.begun
+    }
+
+    /// Number of pings repeated so far.
+    pub(crate) const fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "32 of 64 uniform bits")]
@@ -119,11 +164,7 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nack.is_some_and(|at| at <= now) {
                 relay.nack = None;
-                context.outbox.message(
-                    TrafficClass::Ack,
-                    relay.requester.clone(),
-                    Message::Nack { seq: relay.their_seq },
-                );
+                context.outbox.message(TrafficClass::Ack, relay.requester.clone(), Swim::Nack { seq: relay.their_seq });
             }
         }
         let Some(period) = self.period else {
@@ -141,6 +182,7 @@ impl<A: Address> Prober<A> {
             });
             return silent;
         }
+        self.ping_again(context);
         self.ask_others(context);
         None
     }
@@ -171,22 +213,58 @@ impl<A: Address> Prober<A> {
         let Some(target) = context.members.next_probe(context.rng) else { return };
         let Some(record) = context.replica.member(target) else { return };
         let address = record.address.clone();
-        let seq = self.next_seq();
+        let seq = self.next_seq() & !FAMILY;
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout);
-        self.probe = Some(Probe { target, address, seq, timeout, asked: None, nacks: Vec::new(), acked: false });
+        let mut backoff = self.backoff();
+        let again = backoff.next().map(|pause| context.now + pause);
+        self.probe = Some(Probe {
+            target,
+            address,
+            seq,
+            began: context.now,
+            repeated: Vec::new(),
+            again,
+            backoff,
+            timeout,
+            asked: None,
+            nacks: Vec::new(),
+            acked: false,
+        });
+    }
+
+    /// The pauses between the pings of one probe: a round trip at first, as far as it is known.
+    fn backoff(&self) -> Backoff {
+        let config::Probe { period, repeat, .. } = self.settings;
+        let measured = self.round_trip.timeout().unwrap_or_default();
+        Backoff::new(measured.max(period / SHORTEST_PAUSE), period / LONGEST_PAUSE, repeat)
+    }
+
+    /// Repeats the ping that is not answered yet.
+    fn ping_again<R>(&mut self, context: &mut Context<'_, A, R>) {
+        let now = context.now;
+        let Some(probe) = self.probe.as_mut().filter(|probe| !probe.acked) else { return };
+        if probe.again.is_none_or(|again| now < again) {
+            return;
+        }
+        probe.repeated.push(now);
+        probe.again = probe.backoff.next().map(|pause| now + pause);
+        // At most `probe.repeat`, which is no larger than a family.
+        let seq = probe.seq | probe.repeated.len() as u32;
+        context.outbox.message(TrafficClass::Probe, probe.address.clone(), Swim::Ping { seq });
+        self.repeated += 1;
     }
 
     /// A ping to a suspect tells it of the suspicion first (Lifeguard, section IV-C).
     fn ping<R>(&self, target: NodeId, address: &A, seq: u32, context: &mut Context<'_, A, R>) {
-        context.outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
+        context.outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
         if self.settings.buddy
             && let Some(seen) = context.members.get(target)
             && seen.status == Status::Suspect
         {
             let suspicion = Suspicion { about: target, incarnation: seen.incarnation, accuser: context.own };
-            context.outbox.message(TrafficClass::Probe, address.clone(), Message::Mail(Item::Suspicion(suspicion)));
+            context.outbox.message(TrafficClass::Probe, address.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
     }
 
@@ -206,7 +284,8 @@ impl<A: Address> Prober<A> {
         others.truncate(wanted);
         let mut asked = Vec::new();
         for record in others.into_iter().filter_map(|id| context.replica.member(id)) {
-            let request = Message::PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() };
+            let request =
+                Swim::PingReq(PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() });
             context.outbox.message(TrafficClass::Probe, record.address.clone(), request);
             asked.push(record.id);
         }
@@ -216,22 +295,35 @@ impl<A: Address> Prober<A> {
     /// Pings a member out of turn: what is said of it may be wrong.
     pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
-        outbox.message(TrafficClass::Probe, address.clone(), Message::Ping { seq });
+        outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
     }
 
-    pub(crate) fn on_ack(&mut self, sender: NodeId, seq: u32, health: &mut Health, outbox: &mut Outbox<A>) {
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        seq: u32,
+        health: &mut Health,
+        outbox: &mut Outbox<A>,
+    ) {
         if let Some(probe) = &mut self.probe
-            && probe.seq == seq
+            && let Some(index) = probe.ping_of(seq)
             && !probe.acked
             // From the target itself, or through one of those who were asked: another node at its address is not it.
             && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
-            health.better();
+            if sender == probe.target {
+                self.round_trip.note(now.since(probe.sent(index)));
+            }
+            // A lost datagram says nothing about this node, an answer that came late even less.
+            if probe.repeated.is_empty() {
+                health.better();
+            }
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {
-            outbox.message(TrafficClass::Ack, relay.requester, Message::Ack { seq: relay.their_seq });
+            outbox.message(TrafficClass::Ack, relay.requester, Swim::Ack { seq: relay.their_seq });
         }
     }
 
@@ -249,8 +341,7 @@ impl<A: Address> Prober<A> {
         &mut self,
         now: Instant,
         from: &A,
-        their_seq: u32,
-        (target, address): (NodeId, &A),
+        PingReq { seq: their_seq, target, address }: PingReq<A>,
         outbox: &mut Outbox<A>,
     ) {
         // An honest asker wants little at a time; what it no longer listens for has made room.
@@ -263,7 +354,7 @@ impl<A: Address> Prober<A> {
         }
         let seq = self.next_seq();
         // Nothing rides along: whoever asks could name anybody's address.
-        outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Message::Ping { seq }].into()));
+        outbox.push(TrafficClass::Probe, address, Intent::Bare([Swim::Ping { seq }.into()].into()));
         // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
         let until = now + self.settings.period;

@@ -12,45 +12,45 @@ use crate::time::{Instant, micros};
 struct Suspected {
     incarnation: u64,
     since: Instant,
-    /// Who said so: at most one more than confirmations count.
+    /// Members that raised or confirmed it: at most one more than confirmations count.
     accusers: Vec<NodeId>,
     shortest: Duration,
-    /// How many confirmations bring it down to the shortest.
+    /// Number of confirmations that shorten it to the shortest.
     confirmations: usize,
     ends: Instant,
-    /// Whether this node accuses it, and has not warned it yet.
+    /// True if this node raised or confirmed it and has not warned the suspect yet.
     warns: bool,
 }
 
 impl Suspected {
-    /// When there is something to do about it: one period before the end its accusers warn it.
+    /// Returns the time of its next action: the accusers warn the suspect one period before the end.
     fn due(&self, period: Duration) -> Instant {
         if self.warns { self.ends - period } else { self.ends }
     }
 }
 
-/// What was made of an accusation.
+/// Effect of an accusation.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nobody had accused this incarnation here.
+    /// First accusation of this incarnation here.
     New,
-    /// Somebody else had: it counts.
+    /// Further accusation by another member, which counts.
     Confirmed,
-    /// It adds nothing.
+    /// Accusation that adds nothing.
     Stale,
 }
 
-/// What there is to do.
+/// Action that is due.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// This node has raised a suspicion that is almost over: the accused is to be told once more, for what could not get
-    /// through before perhaps can by now (after Lifeguard's buddy system).
+    /// A suspicion raised here is almost over: the suspect is warned once more, since it may be reachable again (after
+    /// Lifeguard's buddy system).
     Warning(NodeId),
     /// A suspicion has lasted long enough.
     End(NodeId),
 }
 
-/// Who is suspected, by whom, until when.
+/// Suspected members, with accusers and ends.
 #[derive(Debug)]
 pub(crate) struct Suspicions {
     settings: Probe,
@@ -68,7 +68,7 @@ impl Suspicions {
         self.settings.buddy && accuser == Some(self.own)
     }
 
-    /// Changes a suspicion, and with it when it is due.
+    /// Changes a suspicion, and with it the time at which it is due.
     fn change(&mut self, about: NodeId, change: impl FnOnce(&mut Suspected)) {
         if let Some(held) = self.suspected.get_mut(&about) {
             self.due.remove(&(held.due(self.settings.period), about));
@@ -77,8 +77,8 @@ impl Suspicions {
         }
     }
 
-    /// Takes note of an accusation. `accuser`: none if it is only hearsay, which confirms nothing; `n`: how many are
-    /// alive or suspected.
+    /// Records an accusation. `accuser`: none if it is hearsay, which confirms nothing. `n`: number of members alive or
+    /// suspected.
     pub(crate) fn accuse(
         &mut self,
         now: Instant,
@@ -92,14 +92,14 @@ impl Suspicions {
             && held.incarnation >= incarnation
         {
             let Some(accuser) = accuser.filter(|_| held.incarnation == incarnation) else { return Verdict::Stale };
-            // Beyond what counts an accusation is no news to anybody (at most K per member).
+            // Further accusations are not new to anybody (at most K per member).
             if held.accusers.contains(&accuser) || held.accusers.len() > held.confirmations {
                 return Verdict::Stale;
             }
             let shortened = self.settings.suspicion(held.shortest, held.accusers.len(), held.confirmations);
             self.change(about, |held| {
                 held.accusers.push(accuser);
-                // A record of its death may have shortened it further.
+                // A record of the death may have shortened it further.
                 held.ends = held.ends.min(held.since + shortened);
                 held.warns |= warns;
             });
@@ -107,7 +107,7 @@ impl Suspicions {
         }
         self.end(about);
         let shortest = self.settings.shortest_suspicion(n);
-        // Where there are not that many others, they cannot be waited for.
+        // With fewer other members than that, there are not as many confirmations to wait for.
         let confirmations = (self.settings.confirmations as usize).min(n.saturating_sub(2));
         let ends = now + self.settings.suspicion(shortest, 0, confirmations);
         let accusers = accuser.into_iter().collect();
@@ -117,8 +117,8 @@ impl Suspicions {
         Verdict::New
     }
 
-    /// A record says that it is dead. Where others accuse it that is worth every confirmation: the suspicion ends
-    /// when it has lasted its shortest time. Alone it is hearsay.
+    /// Records that a record says the suspect is dead. If others accuse it, that is worth every confirmation: the
+    /// suspicion ends when it has lasted its shortest time. Otherwise it is hearsay.
     pub(crate) fn hear_of_death(&mut self, now: Instant, about: NodeId, incarnation: u64, n: usize) {
         let Some(held) = self.suspected.get(&about).filter(|held| held.incarnation >= incarnation) else {
             self.accuse(now, about, incarnation, None, n);
@@ -129,24 +129,24 @@ impl Suspicions {
         }
     }
 
-    /// Who has raised or confirmed the suspicion.
+    /// Returns the members that raised or confirmed the suspicion.
     pub(crate) fn accusers(&self, about: NodeId) -> &[NodeId] {
         self.suspected.get(&about).map_or(&[], |held| &held.accusers)
     }
 
-    /// It is refuted, or the member is gone: of which incarnation it was, and who said so.
+    /// Ends a suspicion that was refuted or whose member is gone. Returns its incarnation and its accusers.
     pub(crate) fn end(&mut self, about: NodeId) -> Option<(u64, Vec<NodeId>)> {
         let held = self.suspected.remove(&about)?;
         self.due.remove(&(held.due(self.settings.period), about));
         Some((held.incarnation, held.accusers))
     }
 
-    /// When there is something to do next.
+    /// Returns the time of the next action.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Something that is due.
+    /// Returns an action that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let (_, about) = *self.due.first().filter(|(due, _)| *due <= now)?;
         if self.suspected.get(&about).is_some_and(|held| held.warns) {
@@ -184,8 +184,8 @@ impl Probe {
     }
 }
 
-/// The binary logarithm of `n` (of 1 if it is 0) in 1/65,536: core has no floating-point logarithm, and this is the
-/// same on every platform.
+/// Returns the binary logarithm of `n` (of 1 if it is 0) in 1/65,536. Core has no floating-point logarithm, and this is
+/// the same on every platform.
 fn log2(n: u64) -> u64 {
     let n = n.max(1);
     let whole = n.ilog2();
@@ -258,7 +258,7 @@ mod tests {
     fn the_record_of_a_death_leaves_the_accused_the_shortest_time_to_refute_it() {
         let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
-        // The logarithm is right to four digits, so a due time is to a millisecond or two.
+        // The logarithm is accurate to four digits, hence a due time to one or two milliseconds.
         let due =
             |suspicions: &Suspicions| suspicions.due().map_or(0, |due| (due.since(start).as_millis() + 5) / 1_000);
         let later = |secs| start + Duration::from_secs(secs);
@@ -301,14 +301,14 @@ mod tests {
         assert_eq!(suspicions.pop_due(at(1)), Some(Due::Warning(id(9))));
         assert_eq!(suspicions.pop_due(at(1)), None, "once, and only by those who raised it");
         assert_eq!(suspicions.due(), Some(at(2)));
-        // One that is confirmed here, and so is nearer to its end.
+        // A suspicion that is confirmed here, and therefore nearer to its end.
         suspicions.accuse(at(1), id(7), 7, Some(id(2)), 4);
         suspicions.accuse(at(1), id(7), 7, Some(id(1)), 4);
         assert!(suspicions.pop_due(at(2)).is_some() && suspicions.pop_due(at(2)).is_some());
         let ends = suspicions.due().unwrap() + settings.period;
         assert_eq!(suspicions.pop_due(ends - settings.period), Some(Due::Warning(id(7))));
         assert_eq!(suspicions.pop_due(ends), Some(Due::End(id(7))));
-        // Late is better than never.
+        // A late confirmation still counts.
         suspicions.accuse(at(50), id(9), 7, Some(id(1)), 2);
         assert_eq!(suspicions.pop_due(at(60)), Some(Due::Warning(id(9))));
         assert_eq!(suspicions.pop_due(at(60)), Some(Due::End(id(9))));

@@ -11,11 +11,11 @@ use super::{Certificate, Entry, Stamp, Update};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::id::NodeId;
 
-/// The hash of a key: what a replica finds an item by, and all that a shrunk death certificate has left of it. Its
-/// first two bits say what kind of key it is, so that a certificate cannot take the place of anything but an entry.
+/// Hash of a key: by it a replica finds an item, and it is all that a shrunk death certificate keeps of the key. Its
+/// first two bits name the kind of key, so that a certificate can replace nothing but an entry.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyHash {
-    // Halves, for what holds a `u128` has to be padded to 16 bytes.
+    // Two halves, since a struct that holds a `u128` is padded to 16 bytes.
     high: u64,
     low: u64,
 }
@@ -40,18 +40,18 @@ impl KeyHash {
         (self.high >> 62) as u8
     }
 
-    /// Whether it is the key of an entry, owned or shared.
+    /// Returns true if it is the key of an entry, owned or shared.
     pub(crate) const fn is_entry(self, owned: bool) -> bool {
         self.kind() == if owned { OWNED } else { SHARED }
     }
 
-    /// The member whose record has this key.
+    /// Returns the member whose record has this key.
     pub(crate) const fn member(self) -> Option<NodeId> {
         if self.kind() == MEMBER { Some(NodeId::new(self.high << 2 | self.low >> 62)) } else { None }
     }
 
-    /// Half of it, as uniform as the whole for every kind of key: what a table places it by, and what names it to a peer
-    /// that may hold another version of it.
+    /// Returns half of it, as uniform as the whole for every kind of key. A table places rows by it, and it names the
+    /// key to a peer that may hold another version of it.
     pub(crate) const fn short(self) -> u64 {
         self.low
     }
@@ -80,7 +80,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// Hashes with the cluster's keys, so that what collides in one cluster does not in another.
+/// Hashes with the cluster's keys, so that a collision in one cluster is none in another.
 #[derive(Debug, Clone)]
 pub(crate) struct ItemHasher {
     keys: (u64, u64),
@@ -104,7 +104,7 @@ impl ItemHasher {
     }
 
     pub(crate) fn member(&self, id: NodeId) -> KeyHash {
-        // On every datagram's path: the id itself tells keys apart, and half a hash spreads them.
+        // Runs for every datagram: the id itself distinguishes keys, and half a hash spreads them.
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write_u64(id.get().to_le());
         KeyHash::new(MEMBER, u128::from(id.get()) << 64 | u128::from(hasher.finish()))
@@ -132,7 +132,7 @@ impl ItemHasher {
         }
     }
 
-    /// The digest of the body: what tells apart two updates of one key and version.
+    /// Digest of the body: distinguishes two updates of one key and version.
     pub(crate) fn digest<A: Address>(&self, update: &Update<A>) -> u128 {
         match update {
             Update::Member(record) => {
@@ -150,15 +150,15 @@ impl ItemHasher {
         }
     }
 
-    /// The hash of the item: key, version, until and body. What sketches are made of.
+    /// Hash of the item: key, version, end and body. Sketches consist of these.
     ///
-    /// Its first bits are the key's alone, so that of two versions of one key, one on each side, whoever sees both
-    /// hashes sees that it is one key: see [`key_part`]. Forty bits are left to tell versions of one key apart.
+    /// Its first bits depend on the key only. A node that sees the hashes of two versions, one on each side, therefore
+    /// sees that they are of one key: see [`key_part`]. Forty bits are left to distinguish versions of one key.
     pub(crate) fn item<A: Address>(&self, key: KeyHash, update: &Update<A>) -> u64 {
         self.item_of(key, update, self.digest(update))
     }
 
-    /// [`item`](Self::item), where the digest is at hand.
+    /// Same as [`item`](Self::item) with a digest that was computed before.
     pub(crate) fn item_of<A: Address>(&self, key: KeyHash, update: &Update<A>, digest: u128) -> u64 {
         let version = update.version();
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
@@ -173,15 +173,15 @@ impl ItemHasher {
     }
 }
 
-/// How much of an item hash depends on more than the key.
+/// Number of bits of an item hash that depend on more than the key.
 const VERSION_BITS: u32 = 40;
 
-/// What the hashes of all versions of a key begin with, and by accident those of another key in sixteen million.
+/// Prefix that the hashes of all versions of a key have, and by accident those of another key in sixteen million.
 pub(crate) const fn key_part(hash: u64) -> u64 {
     hash >> VERSION_BITS
 }
 
-/// The least and the greatest item hash that a key of this [short](KeyHash::short) name can have.
+/// Returns the least and the greatest item hash of a key with this [short](KeyHash::short) name.
 pub(crate) const fn hashes_of(short: u64) -> (u64, u64) {
     let first = short << VERSION_BITS;
     (first, first | (u64::MAX >> (64 - VERSION_BITS)))

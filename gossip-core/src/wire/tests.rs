@@ -9,6 +9,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::address::Address;
 use crate::config::Exchange;
 use crate::replica::Range;
 use crate::sketch::Sketch;
@@ -101,7 +102,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
     ]
 }
 
-/// What would stand for entries of any size.
+/// Descriptors of entries of any size.
 fn descriptor() -> impl Strategy<Value = Descriptor> {
     let outline = wide().prop_filter_map("no value", |update| match update {
         Update::Entry(entry) => Descriptor::of(&entry, 0),
@@ -128,54 +129,74 @@ fn message() -> impl Strategy<Value = Said> {
     let updates = || proptest::collection::vec(wide(), 0..6);
     let large = || proptest::collection::vec(descriptor(), 0..4);
     prop_oneof![
-        any::<u32>().prop_map(|seq| Message::Ping { seq }),
-        any::<u32>().prop_map(|seq| Message::Ack { seq }),
-        any::<(u32, u64, u16)>().prop_map(|(seq, target, address)| Message::PingReq {
+        any::<u32>().prop_map(|seq| Message::Swim(Swim::Ping { seq })),
+        any::<u32>().prop_map(|seq| Message::Swim(Swim::Ack { seq })),
+        any::<(u32, u64, u16)>().prop_map(|(seq, target, address)| Message::Swim(Swim::PingReq(PingReq {
             seq,
             target: NodeId::new(target),
             address
-        }),
-        any::<u32>().prop_map(|seq| Message::Nack { seq }),
-        item().prop_map(Message::Mail),
-        (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10))
-            .prop_map(|((number, feedback, pull), items)| Message::Rumor { number, feedback, pull, items }),
-        any::<(u16, u64, u64)>().prop_map(|(number, useful, spared)| Message::Feedback { number, useful, spared }),
+        }))),
+        any::<u32>().prop_map(|seq| Message::Swim(Swim::Nack { seq })),
+        item().prop_map(|item| Message::Rumor(Rumor::Mail(item))),
+        (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10)).prop_map(
+            |((number, feedback, pull), items)| Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))
+        ),
+        any::<(u16, u64, u64)>().prop_map(|(number, useful, spared)| Message::Rumor(Rumor::Feedback(Feedback {
+            number,
+            useful,
+            spared
+        }))),
         (any::<(u32, u64, u64, bool)>(), answer()).prop_map(|((cut, count, fingerprint, partial), answer)| {
-            Message::Summary { cut, count, fingerprint, partial, answer }
+            Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
         }),
         (any::<(u32, u64)>(), range(), exchange(), tokens, sketch()).prop_map(
             |((cut, count), range, exchange, tokens, sketch)| {
-                Message::Sketch { cut, range, count, exchange, tokens, sketch }
+                Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))
             }
         ),
-        (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Split { range, count, estimate }),
-        (range(), any::<u64>(), prefixes(), rivals()).prop_map(|(range, found, want, rivals)| Message::Decoded {
+        (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Repair(Repair::Split(Split {
             range,
-            found,
-            want,
-            rivals
-        }),
-        any::<(u32, Vec<u64>)>()
-            .prop_map(|(token, keys)| Message::Want { token, keys: keys.into_iter().map(Short).collect() }),
-        (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20))
-            .prop_map(|((cut, token, window), ranges)| Message::Pull { cut, token, window, ranges }),
-        (range(), any::<bool>(), updates(), large()).prop_map(|(range, last, updates, large)| Message::Page {
-            range,
-            last,
-            updates,
-            large
-        }),
-        updates().prop_map(Message::Updates),
-        any::<u32>().prop_map(|cookie| Message::Challenge { cookie }),
-        any::<u32>().prop_map(|cookie| Message::Proof { cookie }),
-        large().prop_map(Message::Large),
-        (any::<(u64, u32, u8)>(), proptest::collection::vec(span(), 0..5))
-            .prop_map(|((item, token, window), missing)| Message::Fetch { item, token, window, missing }),
-        (any::<(u64, u32, bool)>(), proptest::collection::vec(any::<u8>(), 1..99))
-            .prop_map(|((item, offset, last), bytes)| Message::Chunk { item, offset: offset / 2, last, bytes }),
-        any::<u64>().prop_map(|item| Message::Gone { item }),
-        any::<(u64, u32)>().prop_map(|(item, token)| Message::Prove { item, token }),
+            count,
+            estimate
+        }))),
+        (range(), any::<u64>(), prefixes(), rivals()).prop_map(|(range, found, want, rivals)| Message::Repair(
+            Repair::Decoded(Decoded { range, found, want, rivals })
+        )),
+        any::<(u32, Vec<u64>)>().prop_map(|(token, keys)| Message::Repair(Repair::Want(Want {
+            token,
+            keys: keys.into_iter().map(Short).collect()
+        }))),
+        (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
+            |((cut, token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
+        ),
+        (range(), any::<bool>(), updates(), large())
+            .prop_map(|(range, last, updates, large)| Message::Pull(Pull::Page(Page { range, last, updates, large }))),
+        updates().prop_map(|updates| Message::Repair(Repair::Updates(updates))),
+        any::<u32>().prop_map(|cookie| Message::Trust(Trust::Challenge { cookie })),
+        any::<u32>().prop_map(|cookie| Message::Trust(Trust::Proof { cookie })),
+        large().prop_map(|large| Message::Repair(Repair::Large(large))),
+        (any::<(u64, u32, u8)>(), proptest::collection::vec(span(), 0..5)).prop_map(
+            |((item, token, window), missing)| Message::Pull(Pull::Fetch(FetchRequest {
+                item,
+                token,
+                window,
+                missing
+            }))
+        ),
+        (any::<(u64, u32, bool)>(), proptest::collection::vec(any::<u8>(), 1..99)).prop_map(
+            |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
+        ),
+        any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
+        any::<(u64, u32)>().prop_map(|(item, token)| Message::Trust(Trust::Prove { item, token })),
     ]
+}
+
+/// A message alone.
+fn encoded<A: Address>(message: &Message<A>) -> Vec<u8> {
+    let mut bytes = vec![0; LONGEST];
+    let len = message.encode(&mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
 }
 
 /// A datagram with these messages.
@@ -211,7 +232,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read(header in header(), messages in proptest::collection::vec(message(), 0..8)) {
         let bytes = datagram(&header, &messages);
-        prop_assert_eq!(bytes.len(), HEADER + TRAILER + messages.iter().map(encoded_len).sum::<usize>());
+        prop_assert_eq!(bytes.len(), HEADER + TRAILER + messages.iter().map(Message::encoded_len).sum::<usize>());
         prop_assert_eq!(opened(&bytes), Ok((header, messages)));
     }
 
@@ -269,8 +290,8 @@ proptest! {
         let mut buffer = vec![0xaa; room];
         let mut writer = Writer::new(&mut buffer);
         let taken = writer.push(&message);
-        prop_assert_eq!(taken, encoded_len(&message) <= room);
-        prop_assert_eq!(writer.used(), if taken { encoded_len(&message) } else { 0 });
+        prop_assert_eq!(taken, message.encoded_len() <= room);
+        prop_assert_eq!(writer.used(), if taken { message.encoded_len() } else { 0 });
         prop_assert_eq!(writer.room() + writer.used(), room);
     }
 }
@@ -293,7 +314,7 @@ fn the_header_is_as_documented() {
 #[test]
 fn each_refusal_names_its_cause() {
     let header = Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN };
-    let good = datagram(&header, &[Message::Ping { seq: 1 }]);
+    let good = datagram(&header, &[Message::Swim(Swim::Ping { seq: 1 })]);
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
@@ -312,7 +333,7 @@ fn each_refusal_names_its_cause() {
 
 #[test]
 fn one_malformed_message_refuses_all_of_its_datagram() {
-    let mut body = postcard::to_allocvec(&Said::Ping { seq: 7 }).unwrap();
+    let mut body = encoded(&Said::Swim(Swim::Ping { seq: 7 }));
     let offset = HEADER + body.len();
     body.extend([0xff, 0xff]);
     assert_eq!(opened(&sealed(&body)), Err(DatagramError::Malformed { offset }));
@@ -320,7 +341,7 @@ fn one_malformed_message_refuses_all_of_its_datagram() {
 
 #[test]
 fn what_no_node_says_is_malformed() {
-    let refused = |message: &Said| opened(&sealed(&postcard::to_allocvec(message).unwrap())).is_err();
+    let refused = |message: &Said| opened(&sealed(&encoded(message))).is_err();
     let stamp = Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) };
     let value = Entry {
         owner: None,
@@ -331,7 +352,7 @@ fn what_no_node_says_is_malformed() {
         value: Some([1].into()),
     };
     let ten = Until::at(Instant::from_secs(10));
-    let mail = |entry: &Entry| Said::Mail(Item::Update(Update::Entry(entry.clone())));
+    let mail = |entry: &Entry| Said::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry.clone()))));
     assert!(!refused(&mail(&value)));
     let entries = [
         ("a value that is immortal but ends", Entry { until: ten, ..value.clone() }),
@@ -345,19 +366,31 @@ fn what_no_node_says_is_malformed() {
     ];
     for (what, entry) in entries {
         assert!(refused(&mail(&entry)), "{what}");
-        assert!(refused(&Said::Updates(vec![Update::Entry(entry.clone())])), "{what}");
-        let page = Said::Page { range: Range::ALL, last: true, updates: vec![Update::Entry(entry)], large: vec![] };
+        assert!(refused(&Said::Repair(Repair::Updates(vec![Update::Entry(entry.clone())]))), "{what}");
+        let page = Said::Pull(Pull::Page(Page {
+            range: Range::ALL,
+            last: true,
+            updates: vec![Update::Entry(entry)],
+            large: vec![],
+        }));
         assert!(refused(&page), "{what}");
     }
     let record = |standing, until| {
         let (id, boot) = (NodeId::new(1), Instant::ORIGIN);
-        Said::Mail(Item::Update(Update::Member(Record { id, incarnation: 1, boot, standing, until, address: 1 })))
+        Said::Rumor(Rumor::Mail(Item::Update(Update::Member(Record {
+            id,
+            incarnation: 1,
+            boot,
+            standing,
+            until,
+            address: 1,
+        }))))
     };
     assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));
     let hasher = ItemHasher::new("test");
     let certificate = |key, until| {
         let certificate = Certificate { key, owner: None, stamp, until, digest: 0 };
-        Said::Mail(Item::Update(Update::Certificate(certificate)))
+        Said::Rumor(Rumor::Mail(Item::Update(Update::Certificate(certificate))))
     };
     assert!(!refused(&certificate(hasher.entry(None, "n"), ten)));
     assert!(refused(&certificate(hasher.entry(None, "n"), Until::NEVER)));
@@ -367,17 +400,26 @@ fn what_no_node_says_is_malformed() {
             && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), ten))
     );
     let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
-    assert!(refused(&Said::Mail(Item::Update(Update::Broadcast(broadcast)))));
-    let rumor = |items| Said::Rumor { number: 1, feedback: true, pull: false, items: vec![(0, Item::Offer(1)); items] };
+    assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));
+    let rumor = |items| {
+        Said::Rumor(Rumor::Round(Round {
+            number: 1,
+            feedback: true,
+            pull: false,
+            items: vec![(0, Item::Offer(1)); items],
+        }))
+    };
     assert!(!refused(&rumor(64)) && refused(&rumor(65)), "feedback has 64 bits");
 }
 
 #[test]
 fn an_address_over_128_bytes_is_malformed() {
-    let ask = |length| Message::<String>::PingReq { seq: 1, target: NodeId::new(1), address: "a".repeat(length) };
+    let ask = |length| {
+        Message::<String>::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(1), address: "a".repeat(length) }))
+    };
     let read_back = |length| {
         let mut messages: Vec<Message<String>> = Vec::new();
-        read(&postcard::to_allocvec(&ask(length)).unwrap(), &mut messages)
+        read(&encoded(&ask(length)), &mut messages)
     };
     assert!(read_back(100).is_ok(), "its length takes another");
     assert!(read_back(127).is_ok() && read_back(128).is_err() && read_back(200).is_err());
@@ -387,7 +429,9 @@ fn an_address_over_128_bytes_is_malformed() {
 fn a_length_that_is_claimed_costs_nothing() {
     // A page, a rumor message, a pull and a list of updates that claim to hold 2^60 things.
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
-    for head in [&[12, 0, 0, 1][..], &[5, 1, 0, 0], &[11, 0, 0, 1], &[13], &[10, 0, 0, 0], &[4, 0, 3, 0, 0, 0]] {
+    for head in
+        [&[0x31, 0, 0, 1][..], &[0x11, 1, 0, 0], &[0x30, 0, 0, 1], &[0x24], &[0x23, 0, 0, 0], &[0x10, 0, 3, 0, 0, 0]]
+    {
         let body = [head, &huge[..]].concat();
         assert!(opened(&sealed(&body)).is_err(), "{head:?}");
     }
@@ -405,8 +449,8 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
 fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
     let summary = |answer| -> usize {
         let (cut, count, fingerprint, partial) = (u32::MAX, 1 << 28, u64::MAX, true);
-        let summary: Said = Message::Summary { cut, count, fingerprint, partial, answer };
-        HEADER + TRAILER + encoded_len(&summary)
+        let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }));
+        HEADER + TRAILER + summary.encoded_len()
     };
     let token = u32::MAX;
     assert!(summary(Answer::No) < 60);
@@ -421,7 +465,7 @@ fn the_sampled_records_are_sound() {
     runner
         .run(&record(), |record| {
             let header = Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN };
-            prop_assert!(opened(&datagram(&header, &[Message::Mail(Item::Update(record))])).is_ok());
+            prop_assert!(opened(&datagram(&header, &[Message::Rumor(Rumor::Mail(Item::Update(record)))])).is_ok());
             Ok(())
         })
         .unwrap();

@@ -1,6 +1,7 @@
-//! A node among many, and what is said to it: for whoever measures what a node spends.
+//! A node among many members, and datagrams for it, for tests that measure what a node spends.
 //!
-//! Knows the public face only: members are made known by their own datagrams, updates come from a node that writes them.
+//! Uses the public interface only: members become known by their own datagrams, updates come from a node that writes
+//! them.
 
 #![allow(dead_code, reason = "each of those who measure takes what it needs")]
 
@@ -8,14 +9,14 @@ use std::time::Duration;
 
 use gossip_core::{Config, Input, Instant, Membership, Node, NodeId, TrafficClass, Transmit};
 
-/// When everybody starts.
+/// Start of all nodes.
 const START: Instant = Instant::from_secs(1_000_000);
-/// Names of entries that are written over and over: what is measured does not fill the memory.
+/// Names of entries that are written repeatedly, so that memory does not fill up during a measurement.
 const NAMES: u64 = 4_096;
-/// The address of who writes.
+/// Address of the writer.
 const WRITER: u32 = u32::MAX;
 
-/// As on a local network, but with datagrams that have room for a hundred updates.
+/// Configuration of a local network, but with datagrams that have room for a hundred updates.
 fn config() -> Config {
     let mut config = Config::lan();
     config.max_datagram = 9_000;
@@ -27,7 +28,7 @@ fn node(address: u32, config: Config) -> Node<u32> {
     Node::new(id, address, config, address.into()).expect("the configuration is sound")
 }
 
-/// What one node has to say.
+/// Returns the datagrams that a node has to send.
 fn said(node: &mut Node<u32>, buffer: &mut [u8]) -> Vec<(Transmit<u32>, Vec<u8>)> {
     let mut said = Vec::new();
     while let Some(transmit) = node.poll_transmit(buffer) {
@@ -42,10 +43,10 @@ pub(crate) fn hear(node: &mut Node<u32>, now: Instant, from: u32, payload: &[u8]
     node.handle(now, Input::Datagram { from: &from, payload }).expect("a sound datagram");
 }
 
-/// Two get to know each other: whoever joins has to show that it receives.
+/// Lets two nodes meet: the guest has to prove that it receives.
 fn meet(host: &mut Node<u32>, guest: &mut Node<u32>, buffer: &mut [u8]) {
     let (at, from) = (*host.address(), *guest.address());
-    // It says who it is, is challenged, and says it again with the proof.
+    // The guest introduces itself, is challenged, and repeats the introduction with the proof.
     for _ in 0..3 {
         for (transmit, payload) in said(guest, buffer) {
             if transmit.to == at {
@@ -60,11 +61,11 @@ fn meet(host: &mut Node<u32>, guest: &mut Node<u32>, buffer: &mut [u8]) {
     }
 }
 
-/// What the first member says of others that have not been heard of: `count` of them, from this address on.
+/// Returns datagrams of the first member about `count` others that are not known yet, from this address on.
 pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     let mut buffer = vec![0; 65_536];
     let mut talks = config();
-    // What rides along as they come does not wear it out.
+    // Otherwise the rumor would cool before it is sent.
     talks.rumor.lambda = 100;
     let mut hears = node(1, talks);
     hears.join(START, [0]);
@@ -88,7 +89,7 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (1, payload)).collect()
 }
 
-/// A node whose only peer never says anything, and what time it is there.
+/// Makes a node whose only peer never answers, and returns it with its time.
 pub(crate) fn unanswered() -> (Node<u32>, Instant) {
     let mut given = config();
     given.membership = Membership::Given;
@@ -97,7 +98,8 @@ pub(crate) fn unanswered() -> (Node<u32>, Instant) {
     (node, START)
 }
 
-/// A node with so many entries, what time it is there, and a sketch that another sends it who lacks `difference` of them.
+/// Makes a node with `entries` entries, and returns it with its time and a sketch from a peer that lacks `difference`
+/// of them.
 pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Vec<u8>) {
     let mut buffer = vec![0; 65_536];
     let (mut holds, mut lacks) = (node(0, config()), node(1, config()));
@@ -113,14 +115,14 @@ pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Ve
             holds.handle(now, Input::Tick).expect("a tick has nothing to refuse");
         }
         for (transmit, payload) in said(&mut lacks, &mut buffer) {
-            // A summary is shorter than that, and so is whatever else is sent about entries that one lacks.
+            // A summary is shorter than that, and so is everything else that is sent about missing entries.
             if written == entries && transmit.class == TrafficClass::AntiEntropy && payload.len() > 150 {
                 return (holds, now, payload);
             }
             hear(&mut holds, now, 1, &payload);
         }
         for (transmit, payload) in said(&mut holds, &mut buffer) {
-            // The last ones it gets to know by anti-entropy or not at all.
+            // The node learns the last entries by anti-entropy or not at all.
             if written < entries || transmit.class == TrafficClass::AntiEntropy {
                 hear(&mut lacks, now, 0, &payload);
             }
@@ -139,7 +141,7 @@ pub(crate) fn sketched(entries: u32, difference: u32) -> (Node<u32>, Instant, Ve
     }
 }
 
-/// A node with so many members, all of which answer it, and one besides who writes.
+/// A node with many members, all of which answer it, and one more that writes.
 pub(crate) struct Scene {
     pub(crate) node: Node<u32>,
     pub(crate) now: Instant,
@@ -150,7 +152,8 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Everybody is known and no longer spoken of. The writer speaks of `hot` updates at a time, in its summaries.
+    /// Makes a node that knows all members, with no hot rumors. The writer sends `hot` updates at a time in its
+    /// summaries.
     pub(crate) fn new(members: u32, hot: usize) -> Self {
         let mut writes = config();
         writes.membership = Membership::Given;
@@ -178,19 +181,19 @@ impl Scene {
         scene
     }
 
-    /// Time passes, and whoever is spoken to answers.
+    /// Lets time pass, and lets every member that is contacted answer.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.tick();
         self.answer();
     }
 
-    /// Time has passed at the node.
+    /// Ticks the node.
     pub(crate) fn tick(&mut self) {
         self.node.handle(self.now, Input::Tick).expect("a tick has nothing to refuse");
     }
 
-    /// Takes all that the node has to say, and lets it be answered.
+    /// Takes the node's datagrams and delivers the answers.
     pub(crate) fn answer(&mut self) {
         loop {
             let said_here = said(&mut self.node, &mut self.buffer);
@@ -201,7 +204,7 @@ impl Scene {
                 let Some(other) = self.others.get_mut(transmit.to.wrapping_sub(1) as usize) else { continue };
                 hear(other, self.now, 0, &payload);
                 for (answer, payload) in said(other, &mut self.buffer) {
-                    // They do not know one another, and need not.
+                    // The members do not know one another, and need not.
                     if answer.to == 0 {
                         hear(&mut self.node, self.now, transmit.to, &payload);
                     }
@@ -210,12 +213,12 @@ impl Scene {
         }
     }
 
-    /// The node takes a datagram in.
+    /// Delivers a datagram to the node.
     pub(crate) fn hear(&mut self, (from, payload): &(u32, Vec<u8>)) {
         self.node.handle(self.now, Input::Datagram { from, payload }).expect("a sound datagram");
     }
 
-    /// Takes all that the node has to say; how many bytes that is.
+    /// Takes the node's datagrams. Returns their bytes in total.
     pub(crate) fn drain(&mut self) -> usize {
         let mut bytes = 0;
         while let Some(transmit) = self.node.poll_transmit(&mut self.buffer) {
@@ -225,9 +228,9 @@ impl Scene {
         bytes
     }
 
-    /// A ping of the first member.
+    /// Returns a ping of the first member.
     pub(crate) fn ping(&mut self) -> (u32, Vec<u8>) {
-        // Among two nodes who cannot be told from them, so that there is nobody else to be pinged.
+        // Two nodes with the same identities, so that there is no other member to ping.
         let (mut pinged, mut pings) = (node(0, config()), node(1, config()));
         pinged.join(START, []);
         pings.join(START, [0]);
@@ -249,7 +252,7 @@ impl Scene {
         }
     }
 
-    /// So many entries are written that the node does not know yet.
+    /// Writes entries that the node does not know yet.
     pub(crate) fn write(&mut self, entries: usize) {
         for _ in 0..entries {
             self.written += 1;
@@ -258,7 +261,7 @@ impl Scene {
         }
     }
 
-    /// A summary with all that is hot at the writer.
+    /// Returns a summary with all that is hot at the writer.
     pub(crate) fn summary(&mut self) -> (u32, Vec<u8>) {
         loop {
             self.pass(Duration::from_millis(500));
@@ -272,9 +275,9 @@ impl Scene {
         }
     }
 
-    /// A datagram with so many updates, half of them (and the odd one) new to the node.
+    /// Returns a datagram with `updates` updates, half of them (and the odd one) new to the node.
     ///
-    /// The writer's hot list holds just as many: what is new in one of them is known in the next.
+    /// The writer's hot list holds as many: those that are new in one datagram are known in the next.
     pub(crate) fn news(&mut self, updates: usize) -> (u32, Vec<u8>) {
         self.write(updates.div_ceil(2));
         self.summary()

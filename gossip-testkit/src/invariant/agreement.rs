@@ -32,7 +32,8 @@ impl<M: Machine> Invariant<M> for Agreement {
                     format!("nodes {left} and {right} still hold different items at the end of the bound"),
                     (format!("node {left}"), a.view(cut)),
                     (format!("node {right}"), b.view(cut)),
-                ))
+                )
+                .about([left, right]))
             }
             _ => Ok(()),
         }
@@ -43,7 +44,7 @@ impl<M: Machine> Invariant<M> for Agreement {
     }
 }
 
-/// Whether datagrams are lost for ever, so that agreement once is all that can be asked.
+/// Returns true if datagrams are lost for ever, so that agreement once is all that can be asked.
 fn lasts<M: Machine>(world: &World<'_, M>) -> bool {
     world.plan().lasting_loss().as_ppm() > 0
 }
@@ -127,13 +128,13 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
 #[derive(Debug)]
 pub struct SuspectedFirst {
     applies: bool,
-    /// Of those who have forgotten what they knew: of whom they have told anything since. What a node told before that is
+    /// For those who have forgotten what they knew: the members of whom they have told anything since. What a node told before that is
     /// nothing that it goes by.
     told: BTreeMap<Addr, BTreeSet<Addr>>,
 }
 
 impl SuspectedFirst {
-    /// Of machines that know this of members.
+    /// An invariant for machines that know this of members.
     pub const fn new(membership: MemberKnowledge) -> Self {
         Self { applies: matches!(membership, MemberKnowledge::Detected), told: BTreeMap::new() }
     }

@@ -1,4 +1,4 @@
-//! How a machine behaves towards its network and its driver.
+//! Conduct of a machine towards its network and its driver.
 
 use std::time::Duration;
 
@@ -106,12 +106,12 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
 /// the run [goes on](crate::Checker::settle) for long enough; [`Counters::silences`](crate::Counters::silences) says where.
 #[derive(Debug, Default)]
 pub struct Silence {
-    /// When a member was last seen to change: that is something to do, though all may agree on what they hold.
+    /// Time at which a member was last seen to change: that is something to do, though all may agree on what they hold.
     changed: Instant,
     before: Option<(Instant, u64, u64)>,
 }
 
-/// What is hot when the nodes first agree, or when somebody was seen to change, may cool for so many periods.
+/// Periods for cooling: what is hot when the nodes first agree, or when somebody was seen to change, may cool for so long.
 const COOLING: u32 = 10;
 /// A mean over fewer periods says nothing.
 const SHORTEST: f64 = 5.0;

@@ -1,4 +1,4 @@
-//! What no step may undo: versions, deaths, deliveries, incarnations, writes. Restarts without memory excepted.
+//! History that no step may undo: versions, deaths, deliveries, incarnations, writes. Restarts without memory excepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 
-/// What a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
+/// Versions never step back: what a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
 #[derive(Debug)]
 pub struct NoStepBack;
 
@@ -36,7 +36,7 @@ impl<M: Machine> Invariant<M> for NoStepBack {
     }
 }
 
-/// Whether something newer that is deleted has come: it may have lost its name, as a certificate does when it shrinks.
+/// Returns true if something newer that is deleted has come: it may have lost its name, as a certificate does when it shrinks.
 fn is_replaced(old: &ViewItem, before: &View, after: &View) -> bool {
     let came = after.items.iter().filter(|(key, _)| !before.items.contains_key(*key));
     came.into_iter().any(|(_, new)| new.body.is_none() && new.version > old.version)
@@ -55,7 +55,7 @@ impl<T: Default> PerNode<T> {
     }
 }
 
-/// What was deleted, or has expired, and was known here to be, does not come back.
+/// No resurrection: what was deleted, or has expired, and was known here to be, does not come back.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
@@ -101,7 +101,7 @@ impl<M: Machine> Invariant<M> for NoResurrection {
     }
 }
 
-/// What a live node has held is held by all in the end, or something newer is.
+/// No lost write: what a live node has held is held by all in the end, or something newer is.
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, ViewItem>>,

@@ -2,7 +2,8 @@
 //!
 //! Knows production's `Interest` and the lines. Must not know what is measured, or how many runs there are.
 
-use gossip_core::rumor::{Contact, Exchange, Interest, Policy};
+use gossip_core::rumor::{Contact, Interest};
+use gossip_core::{Exchange, Policy};
 use rand::Rng;
 use rand::seq::SliceRandom;
 

@@ -3,7 +3,7 @@
 //! Site 0 is infective at time 0. In each cycle infective sites (push) or all sites (pull, push-pull) call random
 //! others; it ends when nobody is infective. What production adds (`lambda`, offers by hash, time) is not here.
 
-use gossip_core::rumor::{Exchange, LossOfInterest, Policy, Response};
+use gossip_core::{Exchange, LossOfInterest, Policy, Response};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 

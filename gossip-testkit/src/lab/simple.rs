@@ -1,6 +1,6 @@
 //! The simple epidemic: nobody ever loses interest (Demers et al., section 1.3; anti-entropy is one).
 
-use gossip_core::rumor::Exchange;
+use gossip_core::Exchange;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 

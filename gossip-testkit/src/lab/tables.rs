@@ -1,7 +1,7 @@
 //! Tables 1 to 3 of Demers et al. (1987): a rumor among a thousand sites.
 
 use gossip_core::Config;
-use gossip_core::rumor::{Exchange, LossOfInterest, Policy, Response};
+use gossip_core::{Exchange, LossOfInterest, Policy, Response};
 
 use super::Epidemic;
 

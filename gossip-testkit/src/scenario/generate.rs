@@ -42,7 +42,7 @@ impl Dice {
         }
     }
 
-    /// Whether something of this probability happens.
+    /// Returns true with this probability.
     pub fn chance(&mut self, chance: Chance) -> bool {
         chance.comes_up(self.bits())
     }
@@ -64,11 +64,18 @@ impl Dice {
 
 /// A command that can be drawn at random.
 pub trait Workload: Sized {
-    /// One of the commands that a user may give at any time.
+    /// Draws one of the commands that a user may give at any time.
     fn random(dice: &mut Dice) -> Self;
+
+    /// Returns smaller commands that may fail like this one, the smallest first. The minimiser takes the first that
+    /// fails and asks that one again. None unless overridden; [`shrink`](crate::shrink) has the candidates for numbers,
+    /// texts and byte strings.
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        std::iter::empty()
+    }
 }
 
-/// What random scenarios are like. The defaults are what the sweep uses.
+/// Bounds of random scenarios. The defaults are what the sweep uses.
 ///
 /// ```
 /// use gossip_core::Node;
@@ -84,18 +91,18 @@ pub trait Workload: Sized {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: RangeInclusive<u32>,
-    /// How many commands.
+    /// Number of commands.
     pub writes: RangeInclusive<u32>,
     /// Within how long everything happens, in seconds: at least 5.
     pub seconds: u32,
-    /// How far clocks may be off. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
+    /// Largest error of a clock. Five seconds by default: [`Checker::sweep`](crate::Checker::sweep) takes what the machine
     /// allows where that is less ([`Expectations::max_skew`](crate::Expectations::max_skew)). Front ends do not know the machine: for
     /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
-    /// Which faults may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
+    /// Faults that may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
     /// And `twin`, which is not among the defaults: it is for machines that know ids.
     pub classes: Vec<&'static str>,
 }
@@ -149,8 +156,8 @@ impl Swarm {
     }
 }
 
-/// Of faults that move one process or one clock, only those that do not overlap.
-fn apart(plan: &mut FaultPlan) {
+/// Keeps of the faults that move one process or one clock only those that do not overlap.
+pub(super) fn apart(plan: &mut FaultPlan) {
     let spans = |fault: &Fault| match fault {
         Fault::Crash { node, at, restart } => {
             vec![(0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at))]
@@ -178,19 +185,19 @@ fn apart(plan: &mut FaultPlan) {
     plan.faults = kept;
 }
 
-struct Draw {
-    dice: Dice,
-    nodes: u32,
-    end: u64,
-    max_skew: Duration,
+pub(super) struct Draw {
+    pub(super) dice: Dice,
+    pub(super) nodes: u32,
+    pub(super) end: u64,
+    pub(super) max_skew: Duration,
 }
 
 impl Draw {
-    fn node(&mut self) -> Addr {
+    pub(super) fn node(&mut self) -> Addr {
         Addr(self.dice.within(0..=u64::from(self.nodes) - 1) as u32)
     }
 
-    fn window(&mut self) -> Window {
+    pub(super) fn window(&mut self) -> Window {
         let from = self.dice.within(0..=self.end - 1_000);
         let to = self.dice.within(from + 100..=self.end);
         Window::new(Duration::from_millis(from), Duration::from_millis(to))
@@ -226,7 +233,7 @@ impl Draw {
         Chance::percent(self.dice.within(bounds) as u32)
     }
 
-    fn fault(&mut self, class: &str) -> Option<Fault> {
+    pub(super) fn fault(&mut self, class: &str) -> Option<Fault> {
         let during = self.window();
         Some(match class {
             "loss" => Fault::Loss { on: self.links(), during, chance: self.percent(1..=60) },

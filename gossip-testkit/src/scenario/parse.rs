@@ -9,7 +9,7 @@ use super::{Scenario, Write};
 use crate::address::Addr;
 use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
 
-/// Where and why a text is no scenario.
+/// Error of a text that is no scenario: its place and its reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub struct ParseError {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What was expected.
+    /// The text that was expected.
     pub message: String,
 }
 

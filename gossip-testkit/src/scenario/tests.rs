@@ -186,7 +186,7 @@ fn a_comment_reaches_to_the_end_of_its_line() {
     assert_eq!(text.parse(), Ok(expected));
 }
 
-/// What `check` says of a scenario that nobody has parsed.
+/// Result of `check` for a scenario that nobody has parsed.
 fn refused(scenario: &Sample) -> String {
     scenario.check().expect_err("it makes no sense")
 }

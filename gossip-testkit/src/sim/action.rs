@@ -1,9 +1,10 @@
-//! What is planned for a certain time: starts, commands and faults.
+//! Actions planned for a certain time: starts, commands and faults.
 
 use std::fmt::Write as _;
 
 use gossip_core::Instant;
 
+use super::story::Kind;
 use super::{Simulator, Watch};
 use crate::address::Addr;
 use crate::machine::Machine;
@@ -50,7 +51,7 @@ impl<M: Machine> Simulator<M> {
                 Some(node)
             }
             Action::Crash(node) => {
-                self.trace.line(now, |line| write!(line, "{node} crashes"));
+                self.trace.line(now, Kind::Action, |line| write!(line, "{node} crashes"));
                 let crashed = self.crash(node);
                 self.counters.crashes += u64::from(crashed);
                 None
@@ -66,19 +67,19 @@ impl<M: Machine> Simulator<M> {
                 Some(node)
             }
             Action::Pause(node) => {
-                self.trace.line(now, |line| write!(line, "{node} stands still"));
+                self.trace.line(now, Kind::Action, |line| write!(line, "{node} stands still"));
                 let slot = &mut self.slots[node.index()];
                 self.counters.pauses += u64::from(slot.machine.is_some() && !slot.paused);
                 slot.paused = slot.machine.is_some();
                 None
             }
             Action::Resume(node) => {
-                self.trace.line(now, |line| write!(line, "{node} goes on"));
+                self.trace.line(now, Kind::Action, |line| write!(line, "{node} goes on"));
                 self.resume(node, watch);
                 Some(node)
             }
             Action::Skew { node, offset, drift_ppm } => {
-                self.trace.line(now, |line| {
+                self.trace.line(now, Kind::Action, |line| {
                     write!(line, "the clock of {node} is {offset} us off and drifts by {drift_ppm} ppm")
                 });
                 self.slots[node.index()].clock.set(now, offset, drift_ppm);
@@ -91,13 +92,18 @@ impl<M: Machine> Simulator<M> {
                 // Nobody can talk to a process that is not there or stands still.
                 if self.slots[node.index()].paused {
                     self.counters.commands_refused += 1;
-                    self.trace.line(now, |line| write!(line, "{node} stands still and does not do {command:?}"));
+                    self.trace.line(now, Kind::Action, |line| {
+                        write!(line, "{node} stands still and does not do {command:?}")
+                    });
                     return None;
                 }
                 let result = self.call(node, watch, |machine, now| machine.command(now, &command));
                 let done = matches!(result, Some(Ok(())));
+                if done {
+                    watch.commanded(node, &command);
+                }
                 *(if done { &mut self.counters.commands } else { &mut self.counters.commands_refused }) += 1;
-                self.trace.line(now, |line| match result {
+                self.trace.line(now, Kind::Action, |line| match result {
                     Some(Ok(())) => write!(line, "{node} did {command:?}"),
                     Some(Err(error)) => write!(line, "{node} refused {command:?}: {error}"),
                     None => write!(line, "{node} is not there for {command:?}"),
@@ -105,7 +111,7 @@ impl<M: Machine> Simulator<M> {
                 Some(node)
             }
             Action::Begin { id, fault } => {
-                self.trace.line(now, |line| write!(line, "begins: {fault}"));
+                self.trace.line(now, Kind::Action, |line| write!(line, "begins: {fault}"));
                 self.counters.cuts += u64::from(matches!(fault, Fault::Cut { .. }));
                 self.network.begin(id, &fault);
                 None

@@ -1,8 +1,8 @@
-//! A node's clock: what it reads when simulated time is `t`. It may be off and it may drift.
+//! Clock of a node: what it reads when simulated time is `t`. It may be off and it may drift.
 
 use gossip_core::Instant;
 
-/// What a right clock reads when a simulation starts: long after the origin, so that a clock can be behind.
+/// Reading of a right clock when a simulation starts: long after the origin, so that a clock can be behind.
 pub(crate) const EPOCH: u64 = 1_000_000_000_000;
 
 /// A clock, linear since its last change.
@@ -26,7 +26,7 @@ impl Clock {
         self.drift_ppm = drift_ppm.max(-900_000);
     }
 
-    /// What it reads at `now`.
+    /// Returns its reading at `now`.
     pub(crate) fn read(&self, now: Instant) -> Instant {
         let passed = now.as_micros() - self.changed;
         let mut reading = self.reading + passed;

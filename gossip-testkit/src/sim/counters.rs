@@ -1,11 +1,11 @@
-//! How often what happened. A sweep that never lost a datagram has shown nothing.
+//! Counts of what happened. A sweep that never lost a datagram has shown nothing.
 
 use std::fmt;
 use std::ops::AddAssign;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// What happened in a run, counted.
+        /// Counts of what happened in a run.
         #[derive(Debug, Copy, Clone, PartialEq, Eq, Default, serde::Serialize)]
         #[non_exhaustive]
         pub struct Counters {
@@ -98,7 +98,7 @@ counters! {
     silences,
 }
 
-/// What is not zero.
+/// Prints the counts that are not zero.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, count)) in self.iter().filter(|&(_, count)| count > 0).enumerate() {

@@ -12,7 +12,7 @@ use crate::address::Addr;
 use crate::coin::{self, below, exponential, fold, mix};
 use crate::plan::{Fault, Links};
 
-/// How long datagrams are under way when nothing goes wrong: a fixed part and an exponential one.
+/// Latency of datagrams when nothing goes wrong: a fixed part and an exponential one.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Latency {
     /// At least this.
@@ -39,11 +39,11 @@ pub struct Datagram<'a> {
     pub to: Addr,
     /// Its bytes.
     pub payload: &'a [u8],
-    /// What its sender calls it.
+    /// Its sender's name for it.
     pub label: &'static str,
 }
 
-/// What a rule of one's own does with a datagram.
+/// Effect of a rule on a datagram.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
 pub enum Verdict {
     /// Nothing.
@@ -69,7 +69,7 @@ pub(crate) enum Cause {
     Rule,
 }
 
-/// What becomes of a datagram.
+/// Fate of a datagram.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) lost: Option<Cause>,
@@ -81,7 +81,7 @@ pub(crate) struct Fate {
     /// Random bits that say which of its own are flipped.
     pub(crate) flip: Option<u64>,
     pub(crate) content: u64,
-    /// How many of the same went before on that link; not counted unless coins are keyed.
+    /// Number of the same that went before on that link; not counted unless coins are keyed.
     pub(crate) occurrence: Option<u32>,
 }
 
@@ -101,7 +101,7 @@ impl Hasher for Already {
     }
 }
 
-/// Where a link is in its succession of good and bad times.
+/// Position of a link in its succession of good and bad times.
 #[derive(Debug)]
 struct Weather {
     bad: bool,
@@ -123,7 +123,7 @@ type Rule = Box<dyn FnMut(&Datagram<'_>) -> Verdict>;
 pub(crate) struct Network {
     seed: u64,
     latency: Latency,
-    /// Whether coins are functions of the datagram; otherwise they are drawn, which is faster and needs no memory.
+    /// True if coins are functions of the datagram; otherwise they are drawn, which is faster and needs no memory.
     keyed: bool,
     drawn: u64,
     occurrences: IndexMap<u64, u32, BuildHasherDefault<Already>>,
@@ -186,7 +186,7 @@ impl Network {
         self.rules.retain(|(other, _)| *other != id);
     }
 
-    /// What becomes of this datagram.
+    /// Decides the fate of a datagram.
     pub(crate) fn judge(&mut self, now: Instant, datagram: &Datagram<'_>) -> Fate {
         let Datagram { from, to, payload, .. } = *datagram;
         let link = u64::from(from.0) << 32 | u64::from(to.0);

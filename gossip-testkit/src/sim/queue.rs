@@ -1,11 +1,11 @@
-//! What is to happen, in the order of simulated time; at one instant, in the order in which it was planned.
+//! Queue of events in the order of simulated time; at one instant, in the order in which it was planned.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use gossip_core::Instant;
 
-/// What happens.
+/// An event.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     /// A datagram, by its number in flight, arrives.

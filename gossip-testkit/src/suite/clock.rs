@@ -6,9 +6,9 @@
 )]
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often a condition is looked at. The blocking face of a harness has no better way to wait.
+/// Time between two looks at a condition. The blocking face of a harness has no better way to wait.
 const GLANCE: Duration = Duration::from_millis(5);
 
 pub(super) struct Stopwatch(Instant);
@@ -26,4 +26,10 @@ impl Stopwatch {
 /// Lets the nodes run until it is worth looking again.
 pub(super) fn pause() {
     thread::sleep(GLANCE);
+}
+
+/// Returns the time that nodes are told: microseconds since 1970.
+pub(super) fn now() -> gossip_core::Instant {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    gossip_core::Instant::from_micros(since.as_micros() as u64)
 }

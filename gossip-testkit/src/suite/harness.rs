@@ -1,8 +1,8 @@
-//! What the suite asks of an adapter. Blocking, so that it is of no runtime.
+//! The face of an adapter that the suite calls. Blocking, so that it is of no runtime.
 
 use gossip_core::{Address, Config, Member};
 
-/// What a harness says when it cannot do what it was asked to.
+/// Error of a harness that cannot do what it was asked to.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Starts nodes of one's own kind, hands them commands, looks at them, and disturbs them.
@@ -10,7 +10,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// The nodes run by themselves, between the calls and during them. A call may block while it works, and not for what
 /// other nodes have to do: waiting is the suite's.
 pub trait Harness {
-    /// Where a node is reached.
+    /// Address of a node.
     type Address: Address;
     /// A running node.
     type Node;
@@ -25,7 +25,7 @@ pub trait Harness {
     /// Stops a node without a word, as a crash would. Its address is free when this returns.
     fn stop(&mut self, node: Self::Node);
 
-    /// Where it is reached.
+    /// Returns the address of a node.
     fn address(&self, node: &Self::Node) -> Self::Address;
 
     /// Writes a shared entry.

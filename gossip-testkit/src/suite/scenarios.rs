@@ -1,4 +1,4 @@
-//! What is played. Knows the stage; each function is one scenario, and says in its waits what it expects.
+//! The scenarios. Knows the stage; each function is one scenario, and says in its waits what it expects.
 
 use gossip_core::Status;
 use rand::rngs::Xoshiro256PlusPlus;

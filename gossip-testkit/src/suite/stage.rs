@@ -1,4 +1,4 @@
-//! Where a scenario plays: its nodes by number, and the two ways to look at them over time. Knows the harness; must
+//! Stage of a scenario: its nodes by number, and the two ways to look at them over time. Knows the harness; must
 //! not know what is played.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::Problem;
 use super::clock::{Stopwatch, pause};
 use super::harness::{Error, Harness};
 
-/// What is missing, or wrong, at this moment; nothing if all is well.
+/// Result of a look: the difference at this moment, nothing if all is well.
 pub(super) type Verdict = Result<(), String>;
 
 pub(super) struct Stage<'a, H: Harness> {
@@ -19,7 +19,7 @@ pub(super) struct Stage<'a, H: Harness> {
     patience: Duration,
     /// In the order of their start; those that were stopped have gone from here.
     nodes: BTreeMap<usize, H::Node>,
-    /// What each heard and how often, from its start on.
+    /// Messages that each heard and how often, from its start on.
     heard: BTreeMap<usize, Vec<Vec<u8>>>,
 }
 

@@ -1,4 +1,5 @@
-//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Every rule is also shown a tree that breaks it, since a checker never seen failing is not trusted.
+//! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Each rule is also
+//! shown a tree that breaks it, since a checker never seen failing is not trusted.
 
 mod language;
 mod sources;
@@ -11,25 +12,25 @@ use sources::{Tree, code, imports, lines, production, tree, words};
 use walls::{circles_cut, circles_unlisted, crowded};
 
 const CORE: &str = "gossip-core/src/lib.rs";
-/// A file that nobody can hold in the head is two files.
+/// Longest file that a reader can hold in the head, in lines.
 const MOST_LINES: usize = 600;
-/// What the literature calls death certificate, and probe.
+/// Words for which the literature has others: death certificate, probe.
 const SYNONYMS: [&str; 2] = ["tombstone", "heartbeat"];
-/// What the core must not use: it has no operating system, and no order that differs from run to run.
+/// Names that the core must not use: it has no operating system, and no order that differs from run to run.
 const NOT_IN_CORE: [&str; 3] = ["std", "HashMap", "HashSet"];
 
-/// The modules of the core in their order: the table of CONTRIBUTING.md, which is where a new one is put.
+/// Returns the modules of the core in the order of CONTRIBUTING.md's table.
 fn order(tree: &Tree) -> Vec<&str> {
     let rows = tree["CONTRIBUTING.md"].lines().filter_map(|line| line.strip_prefix("| `"));
     rows.filter_map(|row| Some(row.split_once('`')?.0)).collect()
 }
 
-/// The crate's root is above nothing and below all: it only names what there is.
+/// Returns the modules of the core without its root, which only re-exports.
 fn modules(tree: &Tree) -> impl Iterator<Item = (&str, &str, String)> {
     production(tree, CORE).filter(|(_, module, _)| *module != "lib")
 }
 
-/// A module of the core imports only from modules above it.
+/// Finds imports of modules of the core that are below the importing module.
 fn misplaced(tree: &Tree) -> Vec<String> {
     let order = order(tree);
     let place: BTreeMap<&str, usize> = order.iter().zip(0..).map(|(module, at)| (*module, at)).collect();
@@ -40,7 +41,7 @@ fn misplaced(tree: &Tree) -> Vec<String> {
             continue;
         };
         for import in imports(&text, path.matches('/').count() == 2) {
-            // What is no module is re-exported by the crate, for its users.
+            // Other names are re-exported by the crate, for its users.
             match place.get(import.as_str()) {
                 Some(other) if other <= own => {}
                 Some(_) => found.push(format!("{path}: `{module}` imports from `{import}`, which is below it")),
@@ -83,7 +84,7 @@ fn not_in_core(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// The crates of this workspace that a crate needs to be built.
+/// Returns the crates of this workspace that a crate depends on.
 fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
     let manifest = tree[&format!("{package}/Cargo.toml")].lines();
     let section =
@@ -91,14 +92,14 @@ fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
     section.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| name.starts_with("gossip-")).collect()
 }
 
-/// Where it is declared, and what a page of the manual says of.
+/// Types whose parts must be explained in the manual: root of their crate, declaration.
 const EXPLAINED: [(&str, &str); 3] = [
     ("gossip-core/src/lib.rs", "pub enum Event<A> {"),
     ("gossip-core/src/lib.rs", "pub struct Stats {"),
     ("gossip-tokio/src/lib.rs", "pub struct DriverStats {"),
 ];
 
-/// What stands in the braces of a public type: fields, or variants.
+/// Returns the fields or variants of a public type.
 fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
     let bodies = production(tree, src).filter_map(|(_, _, text)| Some(text.split_once(declaration)?.1.to_owned()));
     let body = bodies.last().unwrap_or_else(|| panic!("{src}: there is no `{declaration}`"));
@@ -107,12 +108,19 @@ fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
     named.filter_map(|line| words(line.trim_start_matches("pub ")).next()).map(str::to_owned).collect()
 }
 
-/// Every event and every counter is explained to those who operate a cluster.
+/// Finds events and counters that the page for operators does not explain.
 fn unexplained(tree: &Tree) -> Vec<String> {
     let page = "gossip-core/docs/operating.md";
     let parts = EXPLAINED.iter().flat_map(|(src, declaration)| parts(tree, src, declaration));
     let missing = parts.filter(|part| !tree[page].contains(&format!("`{part}`")));
     missing.map(|part| format!("{page}: `{part}` is not explained")).collect()
+}
+
+/// Finds sources named in CONTRIBUTING.md that do not exist.
+fn dangling(tree: &Tree) -> Vec<String> {
+    let named = tree["CONTRIBUTING.md"].split('`').skip(1).step_by(2);
+    let missing = named.filter(|name| name.contains('/') && name.ends_with(".rs") && !tree.contains_key(*name));
+    missing.map(|name| format!("CONTRIBUTING.md: there is no {name}")).collect()
 }
 
 fn none(found: &[String]) {
@@ -172,6 +180,13 @@ fn no_file_of_the_node_touches_most_of_its_fields() {
     none(&crowded(&tree()));
 }
 
+#[test]
+fn the_files_of_the_reading_order_are_there() {
+    let tree = tree();
+    assert!(tree["CONTRIBUTING.md"].contains("`gossip-core/src/lib.rs`"), "the reading order has moved");
+    none(&dangling(&tree));
+}
+
 const NODE: &str = "
 mod handle;
 mod gate;
@@ -209,7 +224,7 @@ pub struct Stats {
     pub deaths: u64,
 }"#;
 
-/// A tree in which every rule holds, and then a file is added or replaced.
+/// Returns a tree that keeps every rule, with one file added or replaced.
 fn with(path: &str, text: &str) -> Tree {
     let files = [
         ("CONTRIBUTING.md", "| `time` | now |\n| `node` | all |\n"),
@@ -229,9 +244,9 @@ fn with(path: &str, text: &str) -> Tree {
 #[test]
 fn a_tree_that_keeps_the_rules_is_not_blamed() {
     let tree = with("README.md", "");
-    let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree)];
+    let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree), dangling(&tree)];
     let texts = [synonyms(&tree), not_in_core(&tree), unexplained(&tree), headless(&tree)];
-    none(&[shape, texts].concat().concat());
+    none(&[&shape[..], &texts[..]].concat().concat());
 }
 
 #[test]
@@ -243,13 +258,19 @@ fn every_rule_is_seen_broken() {
     let circle = "gossip-core/src/node: gate, handle import each other";
     let fields: String = ('c'..='o').map(|field| format!("self.{field};")).collect();
     let destructured = "let Self { a, b, c: other, d, e, f, g, h, i, j, k, l, m, .. } = self;";
-    let broken: [(&str, String, Rule, &str); 21] = [
+    let broken: [(&str, String, Rule, &str); 22] = [
         (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
         (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "fn late() { crate::node::late() }".into(), misplaced, "`time` imports from `node`"),
         (time, format!("{test}use crate::node::Node;"), misplaced, "`time` imports from `node`"),
         (time, "use crate::Node;".into(), misplaced, "`crate::Node` is no module"),
+        (
+            "CONTRIBUTING.md",
+            "`gossip-core/src/time.rs` `gossip-core/src/x.rs`".into(),
+            dangling,
+            "no gossip-core/src/x.rs",
+        ),
         ("CONTRIBUTING.md", "| `time` | now |".into(), misplaced, "`node` has no row"),
         ("CONTRIBUTING.md", "| `time` | |\n| `node` | |\n| `past` | |".into(), misplaced, "no module `past`"),
         ("gossip-tokio/src/x.rs", "\n".repeat(601), too_long, "601 lines"),
@@ -275,7 +296,7 @@ fn every_rule_is_seen_broken() {
         let found = rule(&with(path, &text));
         assert!(found.iter().any(|found| found.contains(expected)), "{text:?} should be {expected:?}: {found:?}");
     }
-    // And what only tests do is not seen.
+    // Imports of tests are ignored.
     none(&misplaced(&with(time, test)));
     // A method is no field, and another type's fields are not the node's.
     let others = format!("impl Other<A> {{ fn f(&self) {{ {fields} }} }}");

@@ -1,4 +1,4 @@
-//! Reads sources as far as rules on their shape need it: no parser, a lexer that knows comments, texts and tests.
+//! Reads sources as far as the rules need it: not a parser, but a lexer that knows comments, strings and tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,8 +30,8 @@ fn collect(root: &Path, directory: &Path, tree: &mut Tree) {
     }
 }
 
-/// The files of a crate that are not tests: path, top-level module (or `lib`), and code without its tests.
-/// Found by following `mod` from the crate's root (`lib.rs` or `main.rs`): a file's name does not tell whether it is a test.
+/// Returns the files of a crate that are not tests: path, top-level module (or `lib`), and code without its tests.
+/// Follows `mod` from the crate's root (`lib.rs` or `main.rs`), since a file's name does not tell whether it is a test.
 pub(crate) fn production<'a>(tree: &'a Tree, root: &str) -> impl Iterator<Item = (&'a str, &'a str, String)> {
     let src = root.rsplit_once('/').map_or("", |(src, _)| src);
     let mut files = Vec::new();
@@ -49,13 +49,13 @@ pub(crate) fn production<'a>(tree: &'a Tree, root: &str) -> impl Iterator<Item =
     files.into_iter()
 }
 
-/// What `mod name;` declares.
+/// Returns the names declared by `mod name;`.
 fn declared(code: &str) -> Vec<&str> {
     let statements = code.split(';').filter_map(|statement| statement.rsplit_once("mod "));
     statements.map(|(_, name)| name.trim()).filter(|name| words(name).eq([*name])).collect()
 }
 
-/// Code with comments and texts blanked out; lines stay where they are.
+/// Blanks out comments and strings. Lines keep their numbers.
 pub(crate) fn code(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -93,7 +93,7 @@ fn find(chars: &[char], from: usize, what: &str) -> usize {
     (from..chars.len()).find(|at| starts(&chars[*at..], what)).unwrap_or(chars.len())
 }
 
-/// Where a comment ends that others may be nested in.
+/// Returns the end of a comment, which may contain others.
 fn comment(chars: &[char], from: usize) -> usize {
     let (mut at, mut depth) = (from + 2, 1);
     while depth > 0 && at < chars.len() {
@@ -112,14 +112,14 @@ fn quoted(chars: &[char], from: usize) -> usize {
     at + 1
 }
 
-/// How many `#` a raw text begins with, if one begins here.
+/// Returns the number of `#` before a raw string, if one begins here.
 fn raw(chars: &[char], at: usize) -> Option<usize> {
     let begins = chars[at] == 'r' && (at == 0 || !word(chars[at - 1]) || chars[at - 1] == 'b');
     let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
     (begins && chars.get(at + 1 + hashes) == Some(&'"')).then_some(hashes)
 }
 
-/// Code without what is compiled for tests, or for the manual, alone.
+/// Removes code that is compiled only for tests or for the manual.
 fn without_tests(code: &str) -> String {
     let attributes = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]", "#[cfg(doc)]"];
     let first = attributes.into_iter().filter_map(|attribute| Some((code.find(attribute)?, attribute))).min();
@@ -134,7 +134,7 @@ fn without_tests(code: &str) -> String {
     format!("{before}{blank}{}", without_tests(&after[end..]))
 }
 
-/// Where the block ends that begins at `from`.
+/// Returns the end of the block that begins at `from`.
 pub(crate) fn block(code: &str, from: usize) -> usize {
     let mut depth = 0;
     for (at, c) in code.char_indices().skip_while(|(at, _)| *at < from) {
@@ -146,7 +146,7 @@ pub(crate) fn block(code: &str, from: usize) -> usize {
     code.len()
 }
 
-/// The names that follow `crate::`, also within braces; `top`: for a file whose `super` is the crate.
+/// Returns the names that follow `crate::`, also within braces. `top`: `super` is the crate.
 pub(crate) fn imports(code: &str, top: bool) -> Vec<String> {
     let mut found = Vec::new();
     for root in if top { &["crate::", "super::"][..] } else { &["crate::"] } {
@@ -201,7 +201,7 @@ fn continued<'a>(code: &'a str, before: &[String], found: &mut Vec<Vec<String>>)
     after
 }
 
-/// The first name of every path in a list, which may itself hold lists.
+/// Returns the first name of every path in a list, which may contain lists.
 fn heads(list: &str) -> Vec<&str> {
     let mut depth = 0;
     let parts = list.split(|c: char| {
@@ -220,7 +220,7 @@ pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c| !word(c)).filter(|word| !word.is_empty())
 }
 
-/// What a rule says of each line, with where that is.
+/// Returns what a rule reports for each line, with path and number.
 pub(crate) fn lines(path: &str, code: &str, rule: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let found = code.lines().zip(1..).filter_map(|(line, number)| Some((number, rule(line)?)));
     found.map(|(number, what)| format!("{path}:{number}: {what}")).collect()

@@ -1,4 +1,4 @@
-//! What the stories of several files begin with.
+//! First scenes shared by several files of stories.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 use gossip_core::{Config, Node};
 use gossip_testkit::{Addr, Cluster};
 
-/// A cluster on a local network in which everybody knows everybody.
+/// A cluster on a local network in which all know all.
 pub(crate) fn settled(nodes: u32, seed: u64) -> Cluster {
     settled_with(nodes, Config::lan(), seed)
 }
 
-/// The same, configured like this.
+/// The same with this configuration.
 pub(crate) fn settled_with(nodes: u32, config: Config, seed: u64) -> Cluster {
     let mut cluster = Cluster::<Node<Addr>>::builder(nodes, config).seed(seed).build();
     cluster.run_for(Duration::from_secs(15));

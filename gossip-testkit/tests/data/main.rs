@@ -1,5 +1,5 @@
-//! Data that lives and dies properly: what is deleted stays deleted, whoever was away for however long, and what expires
-//! is gone everywhere.
+//! Ends of data: a deleted entry stays deleted, whichever node was away for however long, and an expired one is gone
+//! everywhere.
 
 mod twins;
 
@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Instant, Node, PutOptions, Update};
+use gossip_core::inspect::Update;
+use gossip_core::{Config, Event, Instant, Node, PutOptions};
 use gossip_testkit::invariant::{Invariant, Violation, World};
 use gossip_testkit::{
     Addr, Checker, Cluster, Command, Counters, Dice, Fault, ItemVersion, Links, Machine, Nodes, Note, Restart,
@@ -21,7 +22,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// How long death certificates are kept here.
+/// Time for which death certificates are kept here.
 const TAU: u64 = 60;
 
 fn brief() -> Config {
@@ -33,11 +34,11 @@ fn brief() -> Config {
     config
 }
 
-/// Puts, deletions, values and broadcasts that expire, over more than four times τ; networks that are cut, lossy, slow
-/// and damaged in the beginning; and, all along, nodes that are away by one of three ways, for shorter or longer than τ.
-/// (Not groups of nodes: those may bring back what the others have deleted and forgotten, as is documented. And what
-/// one writes alone for so long is kept, although somebody may meanwhile have deleted the name: nobody remembers. So
-/// names that are written there are written nowhere else.)
+/// Puts, deletions, and values and broadcasts that expire, over more than four times τ. Networks are cut, lossy, slow
+/// and damaged in the beginning. All along nodes are away in one of three ways, for shorter or longer than τ. (Groups
+/// of nodes are not, since a group may bring back what the others have deleted and forgotten, as is documented. A write
+/// of a node that was alone for so long is kept, although another may have deleted the name meanwhile: no node
+/// remembers. Names that are written there are therefore written nowhere else.)
 fn history(number: u64) -> Scenario<Command> {
     let mut classes = Swarm::default().classes;
     classes.retain(|class| !["crash", "pause"].contains(class));
@@ -73,20 +74,20 @@ fn history(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// How many histories: `GOSSIP_CASES` if that is said.
+/// Number of histories: `GOSSIP_CASES` if it is set.
 fn cases(unless_said: u64) -> u64 {
     std::env::var("GOSSIP_CASES").map_or(unless_said, |cases| cases.parse().expect("a number"))
 }
 
-/// When what a node writes may be known to nobody else before it is away for so long, or during that. (The networks are
-/// at their worst in the beginning, and take their time to heal.)
+/// Times at which no other node may know a node's write before it is away for long, or while it is. (The networks are
+/// at their worst in the beginning, and heal slowly.)
 fn estranged(away: &Window) -> Window {
     let from = if away.from < secs(90) { Duration::ZERO } else { away.from - secs(5) };
     Window { from, to: away.to.map(|to| to + secs(10)) }
 }
 
-/// What a node that is away for so long writes then has names of its own, and others than what it wrote before: one who
-/// hears all and is not heard deletes that for nobody.
+/// Names written by a node that is away for long: others than it wrote before. A node that hears all and is not heard
+/// deletes them for no other.
 fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     let during = estranged(away);
     for write in writes {
@@ -102,20 +103,20 @@ fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     }
 }
 
-/// What has to happen, or nothing was shown.
+/// Events that have to happen, or nothing was shown.
 #[derive(Default)]
 struct Seen {
     /// Nodes that came back as newcomers.
     newcomers: Cell<u32>,
-    /// Large values that had expired before somebody had fetched them: what came there was the certificate alone.
+    /// Large values that had expired before another node had fetched them: only the certificate arrived there.
     unseen: Cell<u32>,
 }
 
 struct Watch {
     seen: Rc<Seen>,
-    /// Large values that are to expire, by their versions.
+    /// Large values that expire, by version.
     large: BTreeSet<ItemVersion>,
-    /// Who has held which.
+    /// Holders of each.
     held: BTreeSet<(Addr, ItemVersion)>,
 }
 
@@ -210,7 +211,7 @@ fn a_broadcast_is_delivered_once_everywhere_and_gone_after_its_window_though_clo
     assert_eq!(delivered.len(), 2 * 19, "who says it needs not be told");
 }
 
-/// Bytes that a node sends per second, when nothing is written; `expiring`: while something expires every second.
+/// Bytes that a node sends per second without writes; `expiring`: while an entry expires every second.
 fn idle_bytes(expiring: bool) -> f64 {
     let mut config = Config::lan();
     config.lifetimes.broadcast = secs(60);

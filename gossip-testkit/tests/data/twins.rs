@@ -1,5 +1,5 @@
-//! Two processes of one id, and stamps that are given twice: equal versions of unequal bytes. Who wins is nobody's to
-//! say, but it is the same one everywhere.
+//! Two processes of one id, and stamps that are used twice: equal versions of unequal bytes. Either may win, but it is
+//! the same one everywhere.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use gossip_testkit::{
 
 use super::{Sim, TAU, brief, cases, estranged, history, secs};
 
-/// One of `nodes` that nothing but the network troubles from now on.
+/// A node of `nodes` that only the network disturbs from now on.
 fn undisturbed(scenario: &mut Scenario<Command>, dice: &mut Dice, besides: &[Addr]) -> Addr {
     let nodes: Vec<Addr> = scenario.nodes.iter().copied().filter(|node| !besides.contains(node)).collect();
     let one = *dice.pick(&nodes).expect("there are three nodes at least");
@@ -24,8 +24,8 @@ fn undisturbed(scenario: &mut Scenario<Command>, dice: &mut Dice, besides: &[Add
     one
 }
 
-/// Whether somebody is cut off at that time for longer than certificates are kept: what it writes there may come back
-/// after others have deleted it and forgotten that, as is documented.
+/// Returns true if a node is cut off at that time for longer than certificates are kept. Its writes may come back after
+/// others have deleted and forgotten them, as is documented.
 fn is_estranged(scenario: &Scenario<Command>, node: Addr, at: Duration) -> bool {
     scenario.plan.faults.iter().any(|fault| match fault {
         Fault::Cut { on, during: during @ Window { from, to: Some(to) }, .. } => {
@@ -37,7 +37,7 @@ fn is_estranged(scenario: &Scenario<Command>, node: Addr, at: Duration) -> bool 
     })
 }
 
-/// Something that is written twice in one microsecond, and differs mostly.
+/// Two writes within one microsecond, which mostly differ.
 fn write_twice(scenario: &mut Scenario<Command>, dice: &mut Dice, [one, other]: [(Addr, Duration); 2]) {
     if [one, other].into_iter().any(|(node, at)| is_estranged(scenario, node, at)) {
         return;
@@ -63,7 +63,7 @@ fn write_twice(scenario: &mut Scenario<Command>, dice: &mut Dice, [one, other]: 
     }
 }
 
-/// A [history] in which for a while, once or twice, two processes have one id and write, now and then both at once.
+/// A [history] in which, once or twice for a while, two processes have one id and write, sometimes both at once.
 fn with_twins(number: u64) -> Scenario<Command> {
     let mut scenario = history(number);
     let mut dice = Dice::new(number ^ 0x7717);
@@ -89,8 +89,8 @@ fn with_twins(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// A [history] in which a process writes and dies, and the next one of that node, which has no memory, is out of reach
-/// and has a clock that was set back, writes once more when that shows the same time.
+/// A [history] in which a process writes and dies. Its successor has no memory, is out of reach, has a clock that was
+/// set back, and writes again when that shows the same time.
 fn with_stamps_reused(number: u64) -> Scenario<Command> {
     let mut scenario = history(number);
     let mut dice = Dice::new(number ^ 0x57a3);
@@ -113,16 +113,16 @@ fn with_stamps_reused(number: u64) -> Scenario<Command> {
     scenario
 }
 
-/// What has to happen, or nothing was shown.
+/// Events that have to happen, or nothing was shown.
 #[derive(Default)]
 struct Seen {
-    /// Events that say so.
+    /// Identity conflicts reported.
     conflicts: Cell<u64>,
-    /// Times that a value gave way to another of the same stamp.
+    /// Values replaced by another of the same stamp.
     values: Cell<u64>,
-    /// The same where one of the two was deleted, or they were to expire at different times.
+    /// Of these, those of which one was deleted, or that expired at different times.
     ends: Cell<u64>,
-    /// The same of messages to all.
+    /// Broadcasts with the same stamp.
     broadcasts: Cell<u64>,
 }
 

@@ -1,8 +1,8 @@
-//! The body of a fuzz target: also compiled by `gossip-core/fuzz`.
+//! Body of a fuzz target, which `gossip-core/fuzz` compiles as well.
 
 use gossip_testkit::{Command, Scenario};
 
-/// A text that is a scenario is printed as one that says the same, in lines and in a line.
+/// A text that is a scenario is printed as an equal one, in lines and in one line.
 pub(crate) fn scenario(text: &str) {
     let Ok(scenario) = text.parse::<Scenario<Command>>() else { return };
     let (lines, line) = (scenario.to_string(), format!("{scenario:?}"));

@@ -1,7 +1,7 @@
-//! A small gossip protocol with bugs that can be switched on: what the checker itself is tested with.
+//! A small gossip protocol with bugs that can be switched on, to test the checker itself.
 //!
-//! Each node keeps a log of what it learned. Once a period it sends three peers, in turn, what each has not
-//! acknowledged yet; what does not fit waits. Knows nothing of gossip-core but time.
+//! Each node keeps a log of its knowledge. Once a period it sends three peers, in turn, the records that each has not
+//! acknowledged yet; those that do not fit wait. Knows nothing of gossip-core except its time.
 
 #![allow(dead_code, reason = "each test crate uses another part of it")]
 
@@ -14,10 +14,11 @@ use std::time::Duration;
 use gossip_core::{Input, Instant};
 use gossip_testkit::{
     Addr, Boot, Chance, Dice, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View,
-    ViewItem, Workload,
+    ViewItem, Workload, shrink, sometimes,
 };
 use siphasher::sip::SipHasher13;
 
+pub(crate) mod around;
 pub(crate) mod swim;
 
 const BUDGET: usize = 512;
@@ -25,39 +26,68 @@ const LONGEST: usize = 200;
 const PERIOD: Duration = Duration::from_secs(1);
 const FANOUT: usize = 3;
 
-/// What can be wrong with it.
+/// Bugs that can be planted.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Bug {
-    /// What was sent counts as received.
+    /// Sent records count as received.
     LostDeltaWatermark,
     /// The smaller version wins.
     OlderWins,
-    /// Taking something over makes it forget what stands before it.
+    /// Merging a record forgets those before it.
     ForgettingMerge,
     /// Versions are whole seconds: two writers may choose the same.
     EqualVersions,
-    /// A time to live begins again wherever it arrives.
+    /// A time to live starts again wherever it arrives.
     ExpiryFromReceipt,
-    /// What is acknowledged is sent again all the same.
+    /// Acknowledged records are sent again.
     NeverCools,
-    /// A datagram may be as large as it likes.
+    /// Datagrams have no bound.
     OverBudget,
-    /// A message to all is delivered whenever it arrives.
+    /// A broadcast is delivered every time that it arrives.
     DeliveredTwice,
-    /// Once it has been acknowledged it waits to be spoken to.
+    /// A node whose records are acknowledged sets no timer.
     NoTimer,
-    /// What is deleted is forgotten before everybody can have heard of it.
+    /// A deleted entry is forgotten before all can have learned of the deletion.
     BriefCertificates,
-    /// What is large is taken for whole when its first half has come.
+    /// A large value counts as whole when its first half has arrived.
     Halves,
-    /// What came is not checked for damage.
+    /// Received bytes are not checked for damage.
     Unverified,
-    /// Its next deadline is always past.
+    /// The next deadline is always in the past.
     Spins,
-    /// Acknowledgements are kept.
+    /// Acknowledgements are never released.
     Hoards,
-    /// What is deleted without having been known takes an older entry with it.
+    /// Deleting an unknown entry deletes an older one as well.
     Collateral,
+    /// A large value is accepted and not written.
+    Ignored,
+    /// A write is carried out a period after it was accepted.
+    Late,
+    /// Versions are what the clock says, also when it has been set back.
+    RawClock,
+}
+
+impl Bug {
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::LostDeltaWatermark,
+        Self::OlderWins,
+        Self::ForgettingMerge,
+        Self::EqualVersions,
+        Self::ExpiryFromReceipt,
+        Self::NeverCools,
+        Self::OverBudget,
+        Self::DeliveredTwice,
+        Self::NoTimer,
+        Self::BriefCertificates,
+        Self::Halves,
+        Self::Unverified,
+        Self::Spins,
+        Self::Hoards,
+        Self::Collateral,
+        Self::Ignored,
+        Self::Late,
+        Self::RawClock,
+    ];
 }
 
 #[derive(Debug, Clone, Default)]
@@ -111,6 +141,22 @@ impl Workload for Command {
             _ => Self::Broadcast,
         }
     }
+
+    fn shrink(&self) -> impl Iterator<Item = Self> {
+        let smaller: Vec<Self> = match *self {
+            Self::Put(key, length) => {
+                let keys = shrink::number(key.into(), 0).map(|key| Self::Put(key as u8, length));
+                keys.chain(shrink::number(length as u64, 1).map(|length| Self::Put(key, length as usize))).collect()
+            }
+            Self::PutFor(key, time) => {
+                let keys = shrink::number(key.into(), 0).map(|key| Self::PutFor(key as u8, time));
+                keys.chain(shrink::number(time, 1).map(|time| Self::PutFor(key, time))).collect()
+            }
+            Self::Delete(key) => shrink::number(key.into(), 0).map(|key| Self::Delete(key as u8)).collect(),
+            Self::Broadcast => Vec::new(),
+        };
+        smaller.into_iter()
+    }
 }
 
 /// `b`, a time and the author for a broadcast; the same with `t` for what lives for a time, so that it never replaces
@@ -128,7 +174,7 @@ struct Held {
 struct Peer {
     /// The process that was last heard.
     boot: u64,
-    /// How much of the log it has.
+    /// Length of the log that it has acknowledged.
     acked: u64,
     heard: Instant,
 }
@@ -139,7 +185,7 @@ pub(crate) struct Mini {
     bug: Option<Bug>,
     boot: u64,
     items: BTreeMap<Key, Held>,
-    /// What was learned, in order; a key stands where it changed last.
+    /// Keys in the order of their last change.
     log: Vec<Key>,
     peers: BTreeMap<Addr, Peer>,
     turn: usize,
@@ -148,6 +194,7 @@ pub(crate) struct Mini {
     outbox: Vec<(Addr, &'static str, Vec<u8>)>,
     delivered: Vec<u128>,
     acks: usize,
+    late: Vec<(Key, Held)>,
 }
 
 impl Mini {
@@ -158,6 +205,8 @@ impl Mini {
 
     fn take(&mut self, key: Key, held: Held) -> bool {
         let known = self.items.get(&key);
+        sometimes(known.is_some_and(|known| held.version < known.version), "an older version arrives");
+        sometimes(held.value.is_none(), "a deletion arrives");
         let wins = match self.bug {
             Some(Bug::OlderWins) => known.is_none_or(|known| held.version < known.version),
             _ => known.is_none_or(|known| held.version > known.version),
@@ -179,12 +228,20 @@ impl Mini {
     }
 
     fn write(&mut self, now: Instant, key: Key, until: Option<u64>, value: Option<Vec<u8>>) {
+        let reading = now.as_micros();
         let now = self.now(now);
+        let known = self.items.get(&key).map(|held| held.version.0);
         let version = match self.bug {
             Some(Bug::EqualVersions) => (now / 1_000_000, 0),
+            Some(Bug::RawClock) => (if known == Some(reading) { reading + 1 } else { reading }, self.me.0),
             _ => (self.items.get(&key).map_or(now, |held| now.max(held.version.0 + 1)), self.me.0),
         };
-        self.take(key, Held { version, until: until.map_or(u64::MAX, |time| now + time), value });
+        let held = Held { version, until: until.map_or(u64::MAX, |time| now + time), value };
+        if self.bug == Some(Bug::Late) {
+            self.late.push((key, held));
+        } else {
+            self.take(key, held);
+        }
     }
 
     fn expire(&mut self) {
@@ -202,6 +259,7 @@ impl Mini {
         let Peer { acked, heard, .. } = self.peers[&to];
         // Who has been silent for long is asked whether it is there before it is sent anything.
         let silent = self.latest.since(heard) > 8 * PERIOD;
+        sometimes(silent, "a peer that was silent for long");
         let mut bytes = vec![b'd'];
         bytes.extend(self.boot.to_le_bytes());
         let mut sent = acked as usize;
@@ -227,6 +285,7 @@ impl Mini {
     fn heard(&mut self, from: Addr, boot: u64, acked: Option<u64>) {
         let peer = self.peers.entry(from).or_default();
         peer.heard = self.latest;
+        sometimes(peer.boot != 0 && peer.boot != boot, "another process at a known address");
         if peer.boot != boot {
             // Another process: it has nothing of what its predecessor had.
             (peer.boot, peer.acked) = (boot, 0);
@@ -346,6 +405,7 @@ impl Machine for Mini {
             outbox: Vec::new(),
             delivered: Vec::new(),
             acks: 0,
+            late: Vec::new(),
         });
         mini.now(boot.now);
         mini.next = mini.latest;
@@ -360,6 +420,7 @@ impl Machine for Mini {
         let at = self.now(now);
         match *command {
             Command::Put(_, length) if length > LONGEST => return Err(format!("{length} bytes are too long")),
+            Command::Put(_, LONGEST) if self.bug == Some(Bug::Ignored) => {}
             Command::Put(key, length) => {
                 self.write(now, (b'k', key.into(), 0), None, Some(vec![b'a' + self.me.0 as u8; length]));
             }
@@ -381,6 +442,9 @@ impl Machine for Mini {
     fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
         let at = self.now(now);
         self.expire();
+        for (key, held) in std::mem::take(&mut self.late) {
+            self.take(key, held);
+        }
         match input {
             Input::Datagram { from, payload } => self.receive(*from, payload).ok_or_else(|| "damaged".to_owned())?,
             _ if at >= self.next.as_micros() && !self.peers.is_empty() => {
@@ -427,6 +491,18 @@ impl Machine for Mini {
             (format!("{}{}.{}", key.0 as char, key.1, key.2), ViewItem { version, until, body, bound: false })
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
+    }
+
+    /// Nothing where another bug is planted than one of a session: those are found by other invariants.
+    fn written(&self, command: &Command) -> Option<(String, Option<Vec<u8>>)> {
+        if !matches!(self.bug, None | Some(Bug::Ignored | Bug::Late | Bug::RawClock)) {
+            return None;
+        }
+        match *command {
+            Command::Put(key, length) => Some((format!("k{key}.0"), Some(vec![b'a' + self.me.0 as u8; length]))),
+            Command::Delete(key) => Some((format!("k{key}.0"), None)),
+            Command::PutFor(..) | Command::Broadcast => None,
+        }
     }
 
     fn held(&self) -> Option<usize> {

@@ -1,9 +1,8 @@
-//! A failure detector that can be read at a glance, with bugs to be planted in it: what the invariants on members are
-//! tested with.
+//! A small failure detector with bugs that can be planted, to test the invariants on members.
 //!
-//! Once a period each node pings the next of the others and tells it what it holds of everybody; the ack does the same.
-//! One that has not answered by then is suspected, and dead three periods later unless it says otherwise with a larger
-//! incarnation. The dead are tried again now and then. Knows nothing of gossip-core but time and how members may seem.
+//! Once a period each node pings the next of the others and sends its member list with it; the ack carries the list
+//! back. A member that has not answered by then is suspected, and dead three periods later unless it refutes that with
+//! a larger incarnation. The dead are sometimes tried again. Knows nothing of gossip-core except its time and statuses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,21 +19,25 @@ use super::{checksum, take_u64};
 const BUDGET: usize = 512;
 const PERIOD: Duration = Duration::from_secs(1);
 const SUSPICION: Duration = Duration::from_secs(3);
-/// One of the dead is tried every so many periods.
+/// Periods between two tries of a dead member.
 const HEALING: u64 = 5;
 
-/// What can be wrong with it.
+/// Bugs that can be planted.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Bug {
-    /// A process that starts without memory begins where its predecessor had begun.
+    /// A process that starts without memory begins with its predecessor's incarnation.
     IncarnationReused,
-    /// Once it has refuted what was said of it it waits to be spoken to.
+    /// A node that has refuted a suspicion sets no timer.
     NoTimer,
-    /// The record of a death is believed of whoever seems alive.
+    /// The record of a death is believed about a member that seems alive.
     DeadBelieved,
 }
 
-/// Its users have nothing to say.
+impl Bug {
+    pub(crate) const ALL: &'static [Self] = &[Self::IncarnationReused, Self::NoTimer, Self::DeadBelieved];
+}
+
+/// Its users have no commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nothing;
 
@@ -58,12 +61,12 @@ impl Workload for Nothing {
     }
 }
 
-/// What is known of a member: the larger (incarnation, dead) wins.
+/// Record of a member: the larger (incarnation, dead) wins.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 struct Record {
     incarnation: u64,
     dead: bool,
-    /// Which process it is.
+    /// Number of the process.
     boot: u64,
 }
 
@@ -73,16 +76,16 @@ impl Record {
     }
 }
 
-/// A member, as seen here.
+/// A member in the view of this node.
 #[derive(Debug)]
 struct Seen {
     record: Record,
     status: Status,
-    /// When a suspicion ends.
+    /// End of the suspicion.
     ends: Instant,
 }
 
-/// How a member was seen, and how it is seen now.
+/// Status before, and status now.
 pub(crate) type Change = (Addr, Status, Status);
 
 #[derive(Debug)]
@@ -91,7 +94,7 @@ pub(crate) struct Swim {
     bug: Option<Bug>,
     own: Record,
     others: BTreeMap<Addr, Seen>,
-    /// Who was pinged in this period, and has not answered.
+    /// Member pinged in this period that has not answered.
     probed: Option<Addr>,
     periods: u64,
     latest: Instant,

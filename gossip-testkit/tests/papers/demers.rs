@@ -1,11 +1,12 @@
 //! Demers, Greene, Hauser, Irish, Larson, Shenker, Sturgis, Swinehart, Terry: Epidemic Algorithms for Replicated
-//! Database Maintenance (PODC 1987), in our words. The loss of interest is production's; the cycles are the
-//! laboratory's. What the paper says of a single site is tested beside `Interest`.
+//! Database Maintenance (PODC 1987), in our words. The loss of interest is the node's own code; the cycles are the
+//! laboratory's. Claims about a single site are tested beside `Interest`.
 //!
-//! Seeds are fixed, so a bound is either met or not; where one is statistical it leaves four standard errors.
+//! Seeds are fixed, so that a bound is either met or not. A statistical bound leaves four standard errors.
 
 use gossip_core::Config;
-use gossip_core::rumor::{Contact, Exchange, Interest, LossOfInterest, Policy, Response};
+use gossip_core::rumor::{Contact, Interest};
+use gossip_core::{Exchange, LossOfInterest, Policy, Response};
 use gossip_testkit::lab::tables::TABLES;
 use gossip_testkit::lab::{Epidemic, Estimate, Measured, SimpleEpidemic, trials};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -41,7 +42,7 @@ fn assert_within(share: f64, value: f64, reference: f64, what: &str) {
     assert!((value / reference - 1.0).abs() < share, "{what}: {value} should be within {share} of {reference}");
 }
 
-/// The same, for a mean over trials: four standard errors are allowed beside what the reference leaves open.
+/// The same for a mean over trials. Four standard errors are allowed beside the tolerance of the reference.
 fn assert_near(share: f64, here: Estimate, reference: f64, what: &str) {
     let allowed = share * reference + 4.0 * here.error();
     assert!((here.mean - reference).abs() < allowed, "{what}: {here:?} should be within {allowed} of {reference}");
@@ -53,7 +54,8 @@ fn anti_entropy(nodes: u32, exchange: Exchange, connection_limit: Option<u8>) ->
     (Estimate::of(runs.iter().map(|run| run.t_last.into())), Estimate::of(runs.iter().map(|run| run.t_ave)))
 }
 
-/// Pairs of shares of susceptible sites in successive cycles, while they are neither nearly all nor a handful.
+/// Pairs of shares of susceptible sites in successive cycles, while the share is neither near one nor a handful of
+/// sites.
 fn susceptible(exchange: Exchange) -> Vec<(f64, f64)> {
     let nodes = 200_000;
     let epidemic = SimpleEpidemic { nodes, exchange, fanout: 1, connection_limit: None };
@@ -182,7 +184,8 @@ mod section_1_4_rumor_mongering {
         assert_within(0.001, pull_recurrence(3), 3.359e-6, "the recurrence");
     }
 
-    /// The share never reached, from the shares of the infective by how often in a row they were asked in vain.
+    /// Computes the share never reached from the shares of infective sites by their number of useless contacts in a
+    /// row.
     fn pull_recurrence(k: u32) -> f64 {
         let (mut susceptible, mut infective) = (1.0 - 1e-6, vec![0.0; k as usize]);
         infective[0] = 1e-6;
@@ -214,7 +217,7 @@ mod section_1_4_rumor_mongering {
         }
     }
 
-    /// The share never reached where a random infective site calls, and only then the next.
+    /// Computes the share never reached if a random infective site calls, and only then the next.
     fn one_call_at_a_time(policy: &Policy, nodes: usize, seed: u64) -> f64 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut sites = vec![None; nodes];

@@ -1,4 +1,4 @@
-//! The literature's claims, one test each, with the section it is from.
+//! Claims of the literature, one test each, with the section.
 
 mod demers;
 mod lifeguard;

@@ -1,7 +1,7 @@
 //! Das, Gupta, Motivala: SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol (DSN 2002),
 //! measured on the datagrams of simulated clusters.
 //!
-//! Seeds are fixed, so a bound is either met or not; where one is statistical it leaves four standard errors.
+//! Seeds are fixed, so that a bound is either met or not. A statistical bound leaves four standard errors.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,10 +18,11 @@ pub(crate) fn plain() -> Config {
     let mut config = Config::lan();
     let probe = &mut config.probe;
     (probe.max_health, probe.confirmations, probe.beta, probe.buddy, probe.nack) = (0, 0, 1, false, false);
+    probe.repeat = 0;
     config
 }
 
-/// A cluster in which everybody knows everybody, and nothing is hot any more.
+/// A cluster in which all know all, and nothing is hot any more.
 pub(crate) fn settled(nodes: u32, config: Config, seed: u64) -> Cluster {
     let mut cluster = Cluster::<Node<Addr>>::builder(nodes, config).seed(seed).build();
     cluster.run_for(25 * SECOND);
@@ -29,11 +30,11 @@ pub(crate) fn settled(nodes: u32, config: Config, seed: u64) -> Cluster {
     cluster
 }
 
-/// A ping: when, from whom, to whom.
+/// A ping: time, sender, target.
 type Ping = (Duration, Addr, Addr);
 
-/// The pings of a healthy cluster in so many periods. What happens until the first probe of a crashed member is what
-/// would have happened without the crash, so every moment of it stands for a crash.
+/// Pings of a healthy cluster in a number of periods. Up to the first probe of a crashed member everything happens as
+/// without the crash, so that every moment of it stands for a crash.
 fn pings(nodes: u32, random_phase: bool, periods: u32) -> Vec<Ping> {
     let mut config = plain();
     config.probe.random_phase = random_phase;
@@ -51,7 +52,7 @@ fn pings(nodes: u32, random_phase: bool, periods: u32) -> Vec<Ping> {
     Rc::into_inner(pings).expect("the cluster is gone").into_inner()
 }
 
-/// When each member is pinged, in order.
+/// Times of the pings of each member, in order.
 fn by_target(pings: &[Ping]) -> BTreeMap<Addr, Vec<Duration>> {
     let mut times = BTreeMap::<_, Vec<_>>::new();
     for &(at, _, to) in pings {
@@ -162,13 +163,13 @@ fn a_thousand_members_at_rest_send_and_receive_two_datagrams_each_in_a_period() 
     assert_load_at_rest(1_000);
 }
 
-/// Which share of all probes of a healthy member fails: ping or ack is lost, and ping-req, ping, ack or ack `k` times.
+/// Share of probes of a healthy member that fail: ping or ack is lost, and ping-req, ping, ack or ack `k` times.
 pub(crate) fn expected_failures(loss: u32, k: u32) -> f64 {
     let passes = 1.0 - f64::from(loss) / 100.0;
     (1.0 - passes.powi(2)) * (1.0 - passes.powi(4)).powi(k as i32)
 }
 
-/// The share of failed probes among all of members that are there, how many failed, and what section 5.1 expects.
+/// Share of failed probes among all probes of live members, their number, and the share that section 5.1 expects.
 fn failed_probes(loss: u32, indirect: u32, probes: u32) -> (f64, u64, f64) {
     const NODES: u32 = 32;
     let mut config = plain();
@@ -206,8 +207,8 @@ fn probes_of_healthy_members_fail_as_often_as_datagram_loss_says() {
     }
 }
 
-/// With two thousand failures expected ten per cent are more than four standard errors: from 10,000 probes (20 %, k = 1)
-/// to 3.2 million (5 %, k = 3).
+/// With two thousand failures expected, ten per cent are more than four standard errors: from 10,000 probes (20 %, k =
+/// 1) to 3.2 million (5 %, k = 3).
 fn assert_fail_within_ten_per_cent(loss: u32, indirect: u32) {
     let probes = 2_000.0 / expected_failures(loss, indirect);
     let (share, failed, expected) = failed_probes(loss, indirect, probes as u32);

@@ -1,4 +1,4 @@
-//! What the binary gossip-sim prints, refuses and draws.
+//! Output, error messages and drawings of the binary gossip-sim.
 #![cfg(feature = "cli")]
 
 mod nodes;
@@ -34,7 +34,7 @@ fn number(object: &Map<String, Value>, field: &str) -> f64 {
     object[field].as_f64().unwrap_or_else(|| panic!("{field} is a number: {object:?}"))
 }
 
-/// The help of a command says what its fields mean.
+/// The help of a command explains its fields.
 fn explained(line: &str, fields: &[&str]) {
     let help = out(&format!("{} --help", line.split(' ').next().expect("a command")));
     let (_, text) = help.split_once("\nWith --json").unwrap_or_else(|| panic!("{help}"));

@@ -1,4 +1,4 @@
-//! The commands that run real nodes.
+//! Commands that run real nodes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -210,7 +210,7 @@ fn a_replay_shows_what_happened() {
     assert!(number(last, "datagrams") > 10.0 && number(last, "simulated_s") > 5.0, "{last:?}");
 }
 
-/// No fault of the node's: nobody converges who hears nothing, and a plan may say so.
+/// A plan may cut nodes off for ever: they do not converge, which is no fault of theirs.
 #[test]
 fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
     let line = scenario("fails.txt", "seed 1\nnodes 0-1\nseeds 2\nloss 100% on * -> * from 0s on\n");

@@ -139,7 +139,8 @@ fn events_are_pushed_as_they_come_and_a_healthy_node_says_so() {
 fn who_may_not_ask_is_refused() {
     let place = Place::new("access");
     let (a, open) = start(&place, "a", &[]);
-    let status = |address: &str, method: &str, path: &str, headers: &[&str]| ask(address, method, path, headers, b"").status;
+    let status =
+        |address: &str, method: &str, path: &str, headers: &[&str]| ask(address, method, path, headers, b"").status;
     assert_eq!(status(&open, "POST", "/v1/leave", &["Origin: http://example.org"]), 403);
     assert_eq!(status(&open, "GET", "/v1/info", &["Host: rebound.example.org"]), 403);
     assert_eq!(a.sees("a").as_deref(), Some("alive"));

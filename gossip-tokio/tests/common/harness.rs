@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt as _;
 use gossip_testkit::suite::{Error, Harness};
 
-use super::gossip::core::{Config, Event, Member};
+use super::gossip::gossip_core::{Config, Event, Member};
 use super::gossip::{Events, Gossip, Lagged, Memory, Network, Transport, Udp, over};
 use super::millis;
 use super::runtime::Runtime;
 
-/// Where transports come from.
+/// Source of transports.
 pub trait Medium {
     type Transport: Transport;
 
-    /// A transport at a new address.
+    /// Makes a transport at a new address.
     fn attach(&mut self) -> impl Future<Output = io::Result<(Self::Transport, Address<Self>)>>;
 
     /// Sends bytes as a stranger would.
@@ -44,7 +44,7 @@ impl Medium for Loopback {
     }
 }
 
-/// A network inside the process, and the last address that was given away.
+/// A network inside the process, and the last address used.
 #[derive(Default)]
 pub struct InProcess(Network, u64);
 
@@ -61,10 +61,10 @@ impl Medium for InProcess {
     }
 }
 
-/// Loses what it was told to, whatever carries the rest.
+/// Loses a share of the datagrams, over any transport.
 struct Lossy<T>(T, Arc<Loss>);
 
-/// A share of 2⁶⁴, and how many datagrams were asked about.
+/// Share in 2⁻⁶⁴, and number of datagrams so far.
 #[derive(Default)]
 struct Loss(AtomicU64, AtomicU64);
 
@@ -108,7 +108,7 @@ impl<M: Medium> Adapter<M> {
     }
 }
 
-/// A running node, and what it is told.
+/// A running node, and its stream of events.
 pub struct Running<M: Medium>(Gossip<Address<M>>, Events<Address<M>>);
 
 impl<M: Medium> Harness for Adapter<M> {

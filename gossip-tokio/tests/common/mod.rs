@@ -1,4 +1,4 @@
-//! What the tests of both adapters have in common.
+//! Helpers shared by the tests of both adapters.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by test binaries that use parts of it")]
 
 use std::future::Future;
@@ -13,13 +13,13 @@ pub mod runtime;
 pub use runtime::gossip;
 
 use futures_util::future::{Either, select};
-use gossip::core::{Config, NodeId, Status};
+use gossip::gossip_core::{Config, NodeId, Status};
 use gossip::{Gossip, Network, over};
 
-/// Hardly any test needs this long; one that hangs fails.
+/// Time limit of a test: hardly any needs this long, and one that hangs fails.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a test on a thread of its own, so that a starved runtime is found out, too.
+/// Runs a test on a thread of its own, so that a starved runtime is noticed, too.
 pub fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     run_for(LIMIT, test);
 }
@@ -38,7 +38,7 @@ pub fn run_for<F: Future<Output = ()>>(limit: Duration, test: impl FnOnce() -> F
     }
 }
 
-/// What a future gives, if it gives it in time. It is dropped otherwise.
+/// Waits for a future within the time limit, and drops it otherwise.
 pub async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), pin!(runtime::sleep(time))).await {
         Either::Left((result, _)) => Some(result),
@@ -65,7 +65,7 @@ pub async fn pair(network: &Network) -> (Gossip<u64>, Gossip<u64>) {
     nodes
 }
 
-/// Waits until `node` sees the member with this id like this.
+/// Waits until `node` sees the member with this id in this status.
 pub async fn sees(node: &Gossip<u64>, id: u64, status: Status) {
     let seen = |node: &Gossip<u64>| node.member(NodeId::new(id)).is_some_and(|member| member.status == status);
     node.wait_until(seen).await.expect("it runs");

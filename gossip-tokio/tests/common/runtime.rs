@@ -1,4 +1,4 @@
-//! What the tests need of the runtime. One thread for everything: a task that starves the others is seen.
+//! The tests' interface to the runtime. One thread for everything, so that a task that starves the others is noticed.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// A runtime whose tasks run also while nobody waits for one.
+/// A runtime whose tasks run even while no thread waits for one.
 pub struct Runtime(tokio::runtime::Runtime);
 
 impl Runtime {

@@ -1,7 +1,7 @@
 //! Catching up: a replica that lacks nearly everything pulls ranges of the hash space, a window of pages at a time.
 //!
-//! The receiver drives, so nobody is flooded: it asks again for what did not arrive, and, when a peer falls silent,
-//! asks another one for the rest.
+//! The receiver drives, so that it is not flooded. It asks again for lost pages, and asks another peer for the rest if
+//! one falls silent.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -13,45 +13,45 @@ use crate::address::Address;
 use crate::outbox::TrafficClass;
 use crate::replica::{Range, Replica};
 use crate::time::Instant;
-use crate::wire::{Message, encoded_len};
+use crate::wire::{Message, Page, Pull, PullRequest, encoded_len};
 
-/// Datagrams that one pull is answered with, at most.
+/// Datagrams that answer one pull, at most.
 pub(super) const WINDOW: u8 = 32;
-/// Ranges that one pull names.
+/// Ranges in one pull, at most.
 const RANGES: usize = 12;
-/// Times that a pull is repeated without any page having come.
+/// Retries of a pull that no page has answered.
 const TRIES: u32 = 8;
-/// Pages in a row that may bring nothing new: then sketches find the rest at less cost.
+/// Pages in a row that may bring nothing new. After that, sketches find the rest at less cost.
 const STALE_PAGES: u32 = 64;
-/// Pieces that what is missing may fall into: honest pages come nearly in order and leave few.
+/// Pieces into which the missing ranges may fall, at most. Honest pages arrive nearly in order and leave few.
 const PIECES: usize = 1_024;
-/// How long another peer is waited for.
+/// Time to wait for another peer.
 const ORPHANED: Duration = Duration::from_secs(60);
 
-/// What is being fetched from whom.
+/// A fetch of ranges from one peer.
 #[derive(Debug)]
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: u32,
     token: u32,
     missing: VecDeque<Range>,
-    /// When the last pull was sent, or answered.
+    /// Time at which the last pull was sent or answered.
     asked: Instant,
-    /// Pulls since the last page.
+    /// Number of pulls since the last page.
     tries: u32,
-    /// Whether no page has come since the last pull.
+    /// True if no page has arrived since the last pull.
     fresh: bool,
-    /// Whether the peer has fallen silent, and another one is waited for.
+    /// True if the peer has fallen silent, and another is awaited.
     orphaned: bool,
     stale_pages: u32,
-    /// Whether any page has brought anything new, and anything that comes later.
+    /// True if any page has brought something new; true if any has brought something that arrives later.
     brought: (bool, bool),
     received: u64,
     expected: u64,
 }
 
 impl<A: Address> CatchUp<A> {
-    /// Pulls a range, in which the peer holds about `expected` items.
+    /// Pulls a range in which the peer holds about `expected` items.
     pub(super) fn begin(
         peer: A,
         (cut, token): (u32, u32),
@@ -77,7 +77,7 @@ impl<A: Address> CatchUp<A> {
         this
     }
 
-    /// Another range that is missing; `false` if it is not to be had from the same peer.
+    /// Adds another missing range. Returns `false` if it must come from another peer.
     pub(super) fn add(&mut self, peer: &A, range: Range, expected: u64) -> bool {
         let accepted = self.peer == *peer && self.missing.len() < PIECES;
         if accepted {
@@ -87,7 +87,7 @@ impl<A: Address> CatchUp<A> {
         accepted
     }
 
-    /// Goes on with another peer.
+    /// Continues with another peer.
     pub(super) fn resume(&mut self, peer: A, (cut, token): (u32, u32), context: &mut Context<'_, A>) {
         (self.peer, self.cut, self.token) = (peer, cut, token);
         (self.orphaned, self.tries, self.stale_pages) = (false, 0, 0);
@@ -99,11 +99,11 @@ impl<A: Address> CatchUp<A> {
         self.tries += 1;
         self.fresh = true;
         let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
-        let pull = Message::Pull { cut: self.cut, token: self.token, window: WINDOW, ranges };
+        let pull = Pull::Pages(PullRequest { cut: self.cut, token: self.token, window: WINDOW, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
-    /// When too long nothing has come.
+    /// Returns the time at which the peer has been silent for too long.
     pub(super) fn due(&self, patience: Duration) -> Instant {
         self.asked
             + if self.orphaned {
@@ -111,12 +111,12 @@ impl<A: Address> CatchUp<A> {
             } else if self.fresh {
                 wait(patience, self.tries)
             } else {
-                // The pages of a window come one after the other.
+                // The pages of a window follow each other.
                 patience / 2
             }
     }
 
-    /// Nothing came for too long; `false` to end it.
+    /// Asks again after too long a silence. Returns `false` to end the fetch.
     pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
         if self.orphaned {
             return false;
@@ -130,12 +130,12 @@ impl<A: Address> CatchUp<A> {
         true
     }
 
-    /// Whether the peer has fallen silent.
+    /// Returns true if the peer has fallen silent.
     pub(super) const fn is_orphaned(&self) -> bool {
         self.orphaned
     }
 
-    /// Takes note of a page; the round trip, if this page tells it.
+    /// Records a page. Returns the round trip if this page shows it.
     pub(super) fn on_page(
         &mut self,
         covered: Range,
@@ -143,7 +143,7 @@ impl<A: Address> CatchUp<A> {
         last: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
-        // A page of something else is no reason to go on waiting.
+        // A page of another range does not extend the wait.
         if !self.missing.iter().any(|range| range.first() <= covered.last() && covered.first() <= range.last()) {
             return None;
         }
@@ -154,7 +154,7 @@ impl<A: Address> CatchUp<A> {
         self.brought = (self.brought.0 || news > 0, self.brought.1 || later > 0);
         self.received += items as u64;
         let parts: VecDeque<Range> = self.missing.iter().flat_map(|range| without(*range, covered)).collect();
-        // Otherwise it is as if the page had not come: it will be asked for again.
+        // Otherwise the page is ignored and will be asked for again.
         if parts.len() <= PIECES.max(self.missing.len()) {
             self.missing = parts;
         }
@@ -164,12 +164,12 @@ impl<A: Address> CatchUp<A> {
         trip
     }
 
-    /// Whether nothing is missing, or what is missing is better found out by sketches.
+    /// Returns true if nothing is missing, or if sketches find the rest at less cost.
     pub(super) fn is_done(&self) -> bool {
         self.missing.is_empty() || self.stale_pages > STALE_PAGES
     }
 
-    /// Whether nothing new has come, but something will.
+    /// Returns true if nothing new has arrived, but something will.
     pub(super) const fn waits(&self) -> bool {
         matches!(self.brought, (false, true))
     }
@@ -184,9 +184,9 @@ impl<A: Address> CatchUp<A> {
     }
 }
 
-/// Catching up, as anti-entropy drives it.
+/// The part of anti-entropy that drives the fetch.
 impl<A: Address> AntiEntropy<A> {
-    /// Fetches a range whole, where the peer holds so many items.
+    /// Fetches a whole range in which the peer holds about `theirs` items.
     pub(super) fn catch_up(
         &mut self,
         from: &A,
@@ -198,7 +198,7 @@ impl<A: Address> AntiEntropy<A> {
         match &mut self.catch_up {
             Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
             Some(catch_up) => {
-                // What is not to be had from the same peer is found missing by the next exchange.
+                // A range that must come from another peer is found missing by the next exchange.
                 catch_up.add(from, range, theirs);
             }
             None => {
@@ -209,7 +209,7 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// A page has come, and its updates were taken in.
+    /// Handles a page whose updates have been merged.
     pub(crate) fn on_page(
         &mut self,
         from: &A,
@@ -226,13 +226,13 @@ impl<A: Address> AntiEntropy<A> {
             let print = context.replica.summary(instant(catch_up.cut)).1;
             self.in_vain = (catch_up.brought == (false, false)).then_some(print);
             let waits = self.end_catch_up();
-            // What the peer lacks has not been looked at yet. But while what is missing is on its way, and nothing else
-            // was, to ask at once would be to ask all the time.
+            // What the peer lacks has not been compared yet. But to ask at once would be to ask all the time if
+            // everything missing is in flight and the pages brought nothing else.
             if !waits {
                 self.begin(from, context);
             }
         } else if let Some(progress) = self.progress_now(false)
-            // A hundred events of a long way, not one for each page.
+            // At most a hundred events per fetch, instead of one per page.
             && progress.received - self.told > progress.expected / 100
         {
             self.told = progress.received;
@@ -240,7 +240,7 @@ impl<A: Address> AntiEntropy<A> {
         }
     }
 
-    /// Whether it has brought nothing but what comes later.
+    /// Ends the fetch. Returns true if it brought only items that arrive later by other means.
     pub(super) fn end_catch_up(&mut self) -> bool {
         self.news = self.progress_now(true);
         self.catch_up.take().is_some_and(|catch_up| catch_up.waits())
@@ -251,33 +251,33 @@ impl<A: Address> AntiEntropy<A> {
         Some(Progress { received, expected, done })
     }
 
-    /// Whether pages are being pulled, and how far that has come: items received, items expected.
+    /// Returns the progress of a fetch: items received, items expected.
     pub(crate) fn progress(&self) -> Option<(u64, u64)> {
         self.catch_up.as_ref().map(CatchUp::progress)
     }
 }
 
-/// Whether to fetch a range whole is cheaper than to find out what is missing: an item that both hold is fetched in
-/// vain, at some hundred bytes, a difference takes some forty to find out.
+/// Returns true if fetching a whole range is cheaper than finding the difference. An item that both hold is fetched for
+/// nothing, at about a hundred bytes; finding one difference takes about forty.
 pub(super) fn is_cheaper_whole(both: u64, difference: u64) -> bool {
     both.saturating_mul(100) < difference.saturating_mul(40)
 }
 
-/// What is left of a range.
+/// Returns the rest of a range.
 fn without(range: Range, covered: Range) -> impl Iterator<Item = Range> {
     let before = covered.first().checked_sub(1).and_then(|last| Range::new(range.first(), last.min(range.last())));
     let after = covered.last().checked_add(1).and_then(|first| Range::new(first.max(range.first()), range.last()));
     before.into_iter().chain(after)
 }
 
-/// Where to end a page between two neighbouring hashes: at what takes the fewest bytes, see [`Range`].
+/// Chooses the end of a page between two neighbouring hashes: the value with the shortest encoding, see [`Range`].
 fn boundary(last: u64, next: u64) -> u64 {
     let differing = (last ^ next).checked_ilog2().unwrap_or(0);
-    // What both begin with, and then no bit and all bits: not before `last`, for that has no bit there either.
+    // The common prefix, then a zero bit and only ones: not before `last`, since that has a zero in this place as well.
     ((next >> differing) << differing).saturating_sub(1)
 }
 
-/// The next page of a pull, of at most `room` bytes; none if not even one update fits.
+/// Composes the next page of a pull, in at most `room` bytes. None if not even one update fits.
 pub(crate) fn compose_page<A: Address>(
     replica: &Replica<A>,
     cut: Instant,
@@ -296,7 +296,7 @@ pub(crate) fn compose_page<A: Address>(
         let descriptor = replica.descriptor(&update);
         let len = descriptor.as_ref().map_or_else(|| encoded_len(&update), encoded_len);
         if len > left {
-            // The range is not exhausted: its rest begins between the last that fits and this one.
+            // The range is not exhausted: the rest begins between the last update that fits and this one.
             covered = Range::new(range.first(), boundary(previous?, hash))?;
             break;
         }
@@ -312,7 +312,7 @@ pub(crate) fn compose_page<A: Address>(
         ranges.push_front(rest);
     }
     *window = window.saturating_sub(1);
-    Some(Message::Page { range: covered, last: *window == 0 || ranges.is_empty(), updates, large })
+    Some(Message::Pull(Pull::Page(Page { range: covered, last: *window == 0 || ranges.is_empty(), updates, large })))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! One exchange, as its initiator sees it: which ranges were sketched, and which are still to be.
+//! One exchange, as its initiator sees it: the ranges that were sketched, and those still to be sketched.
 //!
-//! A difference too large for one sketch is cut, range by range, from what is left of the hash space. How wide a range
-//! may be follows from what those before it turned out to hold, so that the first estimate, which is rough, matters
-//! only for the first few.
+//! A difference too large for one sketch is cut, range by range, from the rest of the hash space. The width of a range
+//! follows from the number of differences found in those before it, so that the first estimate, which is rough, matters
+//! only for the first few ranges.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,48 +12,48 @@ use crate::replica::{CELLS, Range};
 use crate::sketch::Cell;
 use crate::time::Instant;
 
-/// Sketches that may wait for an answer: one at first, for what is answered makes the next ones fit, two more
-/// with every answer, and never more than that.
+/// Sketches that may wait for an answer: one at first, since every answer improves the next ones, and two more with
+/// every answer, up to `WINDOW`.
 const FIRST_WINDOW: usize = 1;
 const WINDOW: usize = 16;
-/// Times that a sketch is sent before its range is given up, until the next exchange.
+/// Times that a sketch is sent before its range is given up until the next exchange.
 const TRIES: u32 = 6;
-/// The longest wait for an answer.
+/// Longest wait for an answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// What the first estimate is worth, in differences seen: its deviation is that of so many.
+/// Weight of the first estimate: as reliable as having counted 11 differences.
 const SURENESS: u64 = 11;
-/// Ranges that may wait to be sketched: what is divided a second time.
+/// Ranges that may wait to be sketched, after they were divided a second time.
 const QUEUE: usize = 1_024;
-/// Sketches that an exchange may consist of, whatever is answered.
+/// Sketches in one exchange, whatever is answered.
 const SKETCHES: u64 = 16_384;
-/// What a sketch has in any case, and for twenty differences more: decodes a number that is Poisson distributed about
-/// the expected one, nineteen times out of twenty.
+/// Cells of every sketch, and the expected differences that twenty more cells decode: enough for a Poisson distributed
+/// number of differences in nineteen of twenty cases.
 const CELLS_AT_LEAST: u64 = 12;
 const CELLS_PER_20: u64 = 35;
-/// Where the difference is estimated to be at most the first, so many are expected: of few the estimate says little. Nine
-/// differences have 27 cells, which decode ten in 97 of 100 cases; more would cost more than what they save.
-const TINY: (u64, u64) = (1, 5);
-const SMALL: (u64, u64) = (16, 9);
-/// The estimate where there is none.
-pub(super) const UNKNOWN: u64 = SMALL.1;
+/// An estimate of at most the first number is replaced by the second: small estimates are unreliable. Nine differences
+/// get 27 cells, which decode ten in 97 of 100 cases. More cells would cost more than they save.
+const UP_TO_ONE: (u64, u64) = (1, 5);
+const UP_TO_SIXTEEN: (u64, u64) = (16, 9);
+/// Estimate for a range of which nothing is known.
+pub(super) const UNKNOWN: u64 = UP_TO_SIXTEEN.1;
 
-/// How many cells it takes to decode about so many differences.
+/// Returns the number of cells that decodes about `expected` differences.
 pub(super) fn cells_for(expected: u64, most: usize) -> usize {
     let cells = CELLS_AT_LEAST.saturating_add(expected.saturating_mul(CELLS_PER_20) / 20);
     usize::try_from(cells).map_or(most, |cells| cells.min(most))
 }
 
-/// How many differences a sketch of so many cells is expected to decode.
+/// Returns the number of differences that a sketch of `cells` cells is expected to decode.
 fn differences_in(cells: usize) -> u64 {
     ((cells as u64).saturating_sub(CELLS_AT_LEAST) * 20 / CELLS_PER_20).max(1)
 }
 
-/// A range and how many differences it probably has.
+/// A range with its probable number of differences.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     pub(super) range: Range,
     pub(super) expected: u64,
-    /// What the estimate of the whole said; 0 if this was estimated for itself.
+    /// Share of the first estimate that falls to this range; 0 if the range was estimated by itself.
     share: u64,
 }
 
@@ -65,9 +65,9 @@ struct Waiting {
     tries: u32,
 }
 
-/// What came of looking for sketches to be sent again.
+/// Outcome of a search for sketches to retry.
 pub(super) enum Retry {
-    /// These.
+    /// Sketches to send again.
     Again(Vec<Part>),
     /// The peer is silent.
     Gone,
@@ -78,30 +78,30 @@ pub(super) enum Retry {
 pub(super) struct Exchange<A> {
     pub(super) peer: A,
     pub(super) cut: u32,
-    /// What shows the peer that this address receives.
+    /// Token that shows the peer that this address receives.
     pub(super) token: u32,
-    /// Both fingerprints at its beginning.
+    /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
-    /// As many cells as a datagram holds.
+    /// Number of cells that a datagram holds.
     most_cells: usize,
-    /// What is still to be cut into ranges; expects what the first estimate said.
+    /// The part of the hash space that is not cut into ranges yet; its expectation is that of the first estimate.
     rest: Option<Part>,
-    /// What was cut already.
+    /// Ranges that are cut and not sketched yet.
     queue: VecDeque<Part>,
     waiting: Vec<Waiting>,
     window: usize,
-    /// Of the ranges answered: what the first estimate said, and what they had.
+    /// Totals over the ranges answered: differences predicted by the first estimate, and differences found.
     predicted: u64,
     found: u64,
-    /// When the last answer came.
+    /// Time of the last answer.
     answered: Instant,
     sketches_left: u64,
-    /// Whether every range so far was answered.
+    /// True if every range so far was answered.
     complete: bool,
 }
 
 impl<A> Exchange<A> {
-    /// `estimate`: of the size of the difference.
+    /// `estimate`: size of the difference.
     pub(super) fn new(
         peer: A,
         cut: u32,
@@ -111,8 +111,10 @@ impl<A> Exchange<A> {
         estimate: u64,
         now: Instant,
     ) -> Self {
-        let expected = [TINY, SMALL].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
-        // Too much for one sketch, or not: an estimate that is too low by a quarter shall not cost a sketch.
+        let expected =
+            [UP_TO_ONE, UP_TO_SIXTEEN].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
+        // Decides whether one sketch suffices. A quarter is added, so that a slightly low estimate does not cost a
+        // second sketch.
         let expected = expected.unwrap_or(estimate.saturating_add(estimate / 4));
         let all = Part { range: Range::ALL, expected, share: 0 };
         let at_once = expected <= differences_in(most_cells);
@@ -134,7 +136,7 @@ impl<A> Exchange<A> {
         }
     }
 
-    /// What to sketch next, if the window of unanswered sketches has room and anything is left.
+    /// Returns the next range to sketch, if the window of unanswered sketches has room and anything is left.
     pub(super) fn next(&mut self, now: Instant) -> Option<Part> {
         if self.waiting.len() >= self.window {
             return None;
@@ -149,12 +151,13 @@ impl<A> Exchange<A> {
         Some(part)
     }
 
-    /// Cuts a range off what is left, as wide as a sketch can decode.
+    /// Cuts a range off the rest, as wide as a sketch can decode.
     fn cut_off(&mut self) -> Option<Part> {
         let rest = self.rest.take()?;
         let corrected =
             u128::from(rest.expected) * u128::from(SURENESS + self.found) / u128::from(SURENESS + self.predicted);
-        // Too narrow a range costs little, too wide a one is sketched in vain: the less is certain, the narrower.
+        // Too narrow a range costs little, a sketch of too wide a one is lost: the less is certain, the narrower the
+        // range.
         let corrected = corrected + corrected / u128::from(5 + self.predicted / 8);
         let parts = corrected.div_ceil(u128::from(differences_in(self.most_cells))).max(1);
         let parts = u64::try_from(parts).unwrap_or(u64::MAX);
@@ -167,18 +170,18 @@ impl<A> Exchange<A> {
         Some(Part { range, expected, share })
     }
 
-    /// Whether nothing is left, and nothing waits.
+    /// Returns true if nothing is left and no answer is awaited.
     pub(super) fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.queue.is_empty() && self.rest.is_none()
     }
 
-    /// Whether every range was answered.
+    /// Returns true if every range was answered.
     pub(super) const fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The answer to one of the sketches that wait, if it is one: the range had about so many differences. How long
-    /// the answer took, if that is certain.
+    /// Matches an answer with the sketch that it answers: the range had about `found` differences. Returns the round
+    /// trip if it is certain.
     pub(super) fn answer(&mut self, range: Range, found: u64, now: Instant) -> Option<(Part, Option<Duration>)> {
         let at = self.waiting.iter().position(|waiting| waiting.part.range == range)?;
         let Waiting { part, sent, tries, .. } = self.waiting.swap_remove(at);
@@ -191,9 +194,9 @@ impl<A> Exchange<A> {
         Some((part, (tries == 1).then(|| now.since(sent))))
     }
 
-    /// A range was too much for one sketch, and has about so many differences.
+    /// Divides a range that was too much for one sketch and has about `estimate` differences.
     pub(super) fn divide(&mut self, part: Part, estimate: u64) {
-        // That it did not decode says something as well.
+        // A sketch that failed to decode shows that there are more than it can decode.
         let cells = cells_for(part.expected, self.most_cells);
         let estimate = estimate.max(cells as u64 * 5 / 9);
         if part.range == Range::ALL && cells < self.most_cells {
@@ -211,17 +214,17 @@ impl<A> Exchange<A> {
         self.queue.extend(part.range.split(parts).take(room).map(|range| Part { range, expected, share: 0 }));
     }
 
-    /// A range that is not to be looked into any more, though it differs.
+    /// Gives up a range although it differs.
     pub(super) const fn leave_out(&mut self) {
         self.complete = false;
     }
 
-    /// When something is to be sent again.
+    /// Returns the time of the next retry.
     pub(super) fn due(&self, patience: Duration) -> Option<Instant> {
         self.waiting.iter().map(|waiting| waiting.sent + wait(patience, waiting.tries)).min()
     }
 
-    /// What was not answered in time.
+    /// Returns the sketches that were not answered in time.
     pub(super) fn retry(&mut self, now: Instant, patience: Duration) -> Retry {
         let mut again = Vec::new();
         let mut gone = false;
@@ -232,7 +235,7 @@ impl<A> Exchange<A> {
                 return true;
             }
             if waiting.tries == TRIES {
-                // One may have had bad luck; if none was answered meanwhile, the peer is gone.
+                // One lost answer is bad luck. If none arrived meanwhile, the peer is gone.
                 gone |= answered <= waiting.first_sent;
                 return false;
             }
@@ -246,17 +249,18 @@ impl<A> Exchange<A> {
     }
 }
 
-/// How long to wait for an answer: twice as long each time, or a busy peer would be kept busy with repetitions.
+/// Returns the time to wait for an answer. It doubles with each try, so that a busy peer is not kept busy by
+/// repetitions.
 pub(in crate::epidemic) fn wait(patience: Duration, tries: u32) -> Duration {
     (patience * (1 << tries.saturating_sub(1).min(8))).min(LONGEST_WAIT)
 }
 
-/// By how many items the first of two sets is larger.
+/// Returns by how many items the first of two sets is larger.
 pub(super) fn apart(mine: u64, theirs: u64) -> i64 {
     i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
 }
 
-/// How many cells a message of `room` bytes holds.
+/// Returns the number of cells that a message of `room` bytes holds.
 pub(super) fn most_cells(room: usize) -> usize {
     // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
     const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;

@@ -1,4 +1,4 @@
-//! When to leave a difference alone for a while: what was refused stays refused, and comparing is not free.
+//! Pauses between exchanges that change nothing: a refused update stays refused, and comparing costs bytes.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -7,15 +7,15 @@ use crate::time::Instant;
 
 /// Pairs of fingerprints that are remembered.
 const PAIRS: usize = 16;
-/// Losses make exchanges fruitless as well: the first few repetitions are free.
+/// Repetitions without a pause, since losses make exchanges fruitless as well.
 const FREE: u32 = 3;
-/// The longest wait is 64 intervals.
+/// Doublings of the pause: the longest is 64 intervals.
 const DOUBLINGS: u32 = 6;
-/// Exchanges with a replica that cannot hold what it is sent: one in so many intervals.
+/// Intervals between exchanges with a replica that cannot hold what it is sent.
 const PARTIAL_INTERVALS: u32 = 16;
 
-/// A pair of fingerprints whose exchange ran to its end. One that changes something changes a fingerprint: the same
-/// pair seen again, it did not.
+/// A pair of fingerprints whose exchange ran to its end. An exchange that changes something changes a fingerprint, so
+/// the same pair seen again shows that it changed nothing.
 #[derive(Debug)]
 struct Pair {
     between: (u64, u64),
@@ -28,9 +28,9 @@ struct Pair {
 pub(super) struct Fruitless {
     interval: Duration,
     pairs: VecDeque<Pair>,
-    /// When an update was refused here for the last time.
+    /// Time of the last refusal of an update here.
     refused: Option<Instant>,
-    /// No exchange with, or of, a partial replica before this.
+    /// No exchange with, or by, a partial replica before this time.
     next_partial: Instant,
 }
 
@@ -39,7 +39,7 @@ impl Fruitless {
         Self { interval, pairs: VecDeque::new(), refused: None, next_partial: Instant::ORIGIN }
     }
 
-    /// An exchange between these fingerprints has run to its end.
+    /// Records that an exchange between these fingerprints ran to its end.
     pub(super) fn note_completed(&mut self, between: (u64, u64), now: Instant) {
         let times = match self.pairs.iter().position(|pair| pair.between == between) {
             Some(at) => self.pairs.remove(at).map_or(0, |pair| pair.times) + 1,
@@ -52,23 +52,23 @@ impl Fruitless {
         self.pairs.push_back(Pair { between, times, until: now + wait });
     }
 
-    /// What comes of the next exchange is open again.
+    /// Forgets all pairs, since the next exchange may change something.
     pub(super) fn forget_pairs(&mut self) {
         self.pairs.clear();
     }
 
-    /// An update was refused here, and will be again: a limit.
+    /// Records that an update was refused here because of a bound, and will be refused again.
     pub(super) const fn note_refused(&mut self, now: Instant) {
         self.refused = Some(now);
     }
 
-    /// Whether updates were refused here lately.
+    /// Returns true if updates were refused here lately.
     pub(super) fn is_partial(&self, now: Instant) -> bool {
         self.refused.is_some_and(|at| now.since(at) < self.interval * (2 * PARTIAL_INTERVALS))
     }
 
-    /// Whether an exchange between these may change something; `partial`: whether the peer refused updates lately.
-    /// Where others keep writing, fingerprints change all the time and say nothing about that.
+    /// Returns true if an exchange between these fingerprints may change something. `partial`: the peer refused updates
+    /// lately. Fingerprints are no evidence then: they change all the time where others keep writing.
     pub(super) fn admits(&mut self, between: (u64, u64), partial: bool, now: Instant) -> bool {
         if self.pairs.iter().any(|pair| pair.between == between && now < pair.until) {
             return false;

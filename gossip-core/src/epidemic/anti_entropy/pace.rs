@@ -1,4 +1,4 @@
-//! When exchanges are begun: one in every interval, sooner where something is known to be missing.
+//! Times of exchanges: one per interval, sooner if something is known to be missing.
 
 use core::time::Duration;
 
@@ -6,11 +6,11 @@ use rand::{Rng, RngExt};
 
 use crate::time::{Instant, micros};
 
-/// Exchanges that are begun in quick succession until one has run to its end: a newcomer, or one whose peer failed it,
-/// does not wait for an interval because a datagram was lost. Not for ever, since an equal peer is silent.
+/// Exchanges begun in quick succession until one has run to its end, so that a newcomer does not wait for an interval
+/// because a datagram was lost. Limited, since a peer with an equal replica is silent.
 const EAGER: u32 = 4;
-/// After that the interval grows to its whole length by so many doublings: others come, and go, at the same time, and what
-/// one misses of that no one else does.
+/// Doublings by which the interval then grows to its full length. Other nodes come and go at the same time as this one,
+/// and what it misses of that no peer misses.
 const SETTLING: u32 = 3;
 
 /// See the [module](self).
@@ -18,9 +18,9 @@ const SETTLING: u32 = 3;
 pub(super) struct Pace {
     interval: Duration,
     next: Option<Instant>,
-    /// How many exchanges are begun without waiting for the interval.
+    /// Number of exchanges still to begin without waiting for the interval.
     eager: u32,
-    /// How often the interval is halved.
+    /// Number of times that the interval is halved.
     halvings: u32,
 }
 
@@ -33,7 +33,7 @@ impl Pace {
         self.next
     }
 
-    /// Whether an exchange is to be begun now; sets the time of the next one. `patience`: how long an answer may take.
+    /// Returns true if an exchange is due, and sets the time of the next one. `patience`: time to wait for an answer.
     pub(super) fn begins(&mut self, now: Instant, patience: Duration, rng: &mut impl Rng) -> bool {
         if self.next.is_some_and(|next| now < next) {
             return false;
@@ -47,31 +47,31 @@ impl Pace {
             self.halvings = self.halvings.saturating_sub(1);
             shortened
         });
-        // Around the interval, so that nodes that started together do not stay in step.
+        // Random, so that nodes that started together do not stay in step.
         let jittered = Duration::from_micros(rng.random_range(interval - interval / 4..=interval + interval / 4));
         self.next.replace(now + jittered).is_some()
     }
 
-    /// Something is missing that nobody is being asked for.
+    /// Begins the next exchange soon: something is missing, and no peer has been asked for it.
     pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
         (self.eager, self.halvings) = (EAGER, SETTLING);
         self.next = self.next.map(|next| next.min(now + patience));
     }
 
-    /// Where one thing was missed there may be more, and with others.
+    /// Shortens the interval: where one item was missing, more may be, also at other peers.
     pub(super) fn note_difference(&mut self, now: Instant) {
         let soon = now + self.interval / 4;
         self.next = self.next.map(|next| next.min(soon));
     }
 
-    /// Much changes everywhere at once: as after the start, the interval grows to its whole length.
+    /// Shortens the interval because much changes at once. As after a start, it grows back to its full length.
     pub(super) fn unsettle(&mut self, now: Instant) {
         self.halvings = SETTLING;
         let soon = now + self.interval / (1 << SETTLING);
         self.next = self.next.map(|next| next.min(soon));
     }
 
-    /// An exchange has run to its end.
+    /// Records that an exchange ran to its end.
     pub(super) const fn note_completed(&mut self) {
         self.eager = 0;
     }

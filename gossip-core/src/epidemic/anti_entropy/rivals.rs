@@ -1,6 +1,6 @@
-//! Two versions of one key, one on each side: only the newer is worth sending. The responder sees from the hashes which
-//! items are rivals, and says which versions it holds; the initiator sees which are newer, sends its own and asks for
-//! the others, again and again until they have come.
+//! Rivals: two versions of one key, one on each side, of which only the newer is worth sending. The responder
+//! recognises rivals by their hashes and reports the versions that it holds. The initiator compares, sends its newer
+//! versions and asks for the others, and retries until they have arrived.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -12,11 +12,11 @@ use crate::outbox::TrafficClass;
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::key_part;
-use crate::wire::{Message, Rival, Short};
+use crate::wire::{Repair, Rival, Short, Want};
 
-/// Times that newer versions are asked for, before it is left to the next exchange.
+/// Requests for a newer version before it is left to the next exchange.
 const TRIES: u32 = 6;
-/// How many are asked for at a time, and so in one datagram; what is more waits for the next exchange.
+/// Versions requested in one datagram, at most. Further ones wait for the next exchange.
 const MOST: usize = 48;
 
 /// Newer versions that a peer was asked for.
@@ -34,7 +34,7 @@ impl<A: Address> Wanted<A> {
         Self { peer, token, rivals: Vec::new(), asked: now, tries: 0 }
     }
 
-    /// Asks for these as well.
+    /// Asks for these versions as well.
     pub(super) fn ask_for(&mut self, mut rivals: Vec<Rival>, context: &mut Context<'_, A>) {
         rivals.truncate(MOST.saturating_sub(self.rivals.len()));
         if !rivals.is_empty() {
@@ -46,7 +46,7 @@ impl<A: Address> Wanted<A> {
 
     fn ask(&self, rivals: &[Rival], context: &mut Context<'_, A>) {
         let keys: Vec<Short> = rivals.iter().map(|rival| rival.key).collect();
-        let message = Message::Want { token: self.token, keys };
+        let message = Repair::Want(Want { token: self.token, keys });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), message);
     }
 
@@ -54,7 +54,7 @@ impl<A: Address> Wanted<A> {
         self.asked + wait(patience, self.tries)
     }
 
-    /// Asks again for what has not come; `false` if nothing is left to ask for.
+    /// Asks again for versions that have not arrived. Returns `false` if none is left.
     pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
         self.rivals.retain(|rival| is_newer(rival, context.replica));
         if self.rivals.is_empty() || self.tries == TRIES {
@@ -66,12 +66,12 @@ impl<A: Address> Wanted<A> {
     }
 }
 
-/// Whether the peer holds a newer version, as far as can be seen.
+/// Returns true if the peer seems to hold a newer version.
 fn is_newer<A: Address>(rival: &Rival, replica: &Replica<A>) -> bool {
     replica.by_short(rival.key.0).is_none_or(|(_, own)| own.version().short() < rival.version)
 }
 
-/// Takes out of `ours` what stands against an item of `theirs`, at most so many.
+/// Moves items of `ours` that are rivals of an item of `theirs` into a list of its own, at most `most`.
 pub(super) fn set_apart<A: Address>(
     ours: &mut Vec<u64>,
     theirs: &[u64],
@@ -96,8 +96,8 @@ fn rival<A: Address>(hash: u64, replica: &Replica<A>) -> Option<Rival> {
     Some(Rival { key: Short(key.short()), version: replica.get(key)?.version().short() })
 }
 
-/// Drops out of `wanted` what the peer holds in a newer version; what to ask for in return. Where versions look equal
-/// both are worth sending, and so is what only looked like a rival because its hash begins like another's.
+/// Removes from `wanted` what the peer holds in a newer version, and returns the versions to ask for. If versions look
+/// equal both are worth sending, and so is an item that only looked like a rival because its hash has the same prefix.
 pub(super) fn judge<A: Address>(wanted: &mut Vec<u64>, rivals: &[Rival], replica: &Replica<A>) -> Vec<Rival> {
     let mut newer = Vec::new();
     for rival in rivals {

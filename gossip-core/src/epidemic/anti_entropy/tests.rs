@@ -6,9 +6,10 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::*;
+use crate::config::Exchange as Mode;
 use crate::id::NodeId;
 use crate::update::{Entry, Stamp, Until, Update};
-use crate::wire::encoded_len;
+use crate::wire::{Message, Page, Pull, Rival, Short};
 
 const NOW: Instant = Instant::from_secs(1_700_000_000);
 const ROOM: usize = 1_162;
@@ -20,7 +21,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     now: Instant,
-    /// Whether it takes in what it is sent.
+    /// True if it merges what it receives.
     admits: bool,
 }
 
@@ -28,7 +29,7 @@ fn update(n: u64) -> Update<u16> {
     written(n, 100)
 }
 
-/// So many seconds ago.
+/// A time that many seconds ago.
 fn written(n: u64, ago: u64) -> Update<u16> {
     Update::Entry(Entry {
         owner: None,
@@ -80,12 +81,12 @@ impl Site {
         }
     }
 
-    /// What the node does with a message.
+    /// Handles a message as the node does.
     fn hear(&mut self, from: u16, message: Message<u16>) {
         let from = &from;
         match message {
-            Message::Updates(updates) => self.admit(updates),
-            Message::Page { range, last, updates, .. } => {
+            Message::Repair(Repair::Updates(updates)) => self.admit(updates),
+            Message::Pull(Pull::Page(Page { range, last, updates, .. })) => {
                 let (items, before) = (updates.len(), self.holds());
                 self.admit(updates);
                 let news = (self.holds() - before) as usize;
@@ -96,30 +97,19 @@ impl Site {
                 let (anti_entropy, mut context) = self.parts();
                 let context = &mut context;
                 match message {
-                    Message::Summary { cut, count, fingerprint, partial, answer } => {
-                        let summary = Summary { cut, count, fingerprint, partial };
-                        anti_entropy.on_summary(from, summary, answer, true, context);
-                    }
-                    Message::Sketch { cut, range, count, exchange, tokens, sketch } => {
-                        anti_entropy.on_sketch(from, (cut, range, count), exchange, tokens, &sketch, context);
-                    }
-                    Message::Split { range, count, estimate } => {
-                        anti_entropy.on_split(from, range, (count, estimate), context);
-                    }
-                    Message::Decoded { range, found, want, rivals } => {
-                        anti_entropy.on_decoded(from, range, found, (&want, &rivals), context);
-                    }
-                    Message::Want { token, keys } => anti_entropy.on_want(from, token, &keys, context),
-                    Message::Pull { cut, token, window, ranges } => {
-                        anti_entropy.on_pull(from, cut, token, (window, ranges), context);
-                    }
+                    Message::Repair(Repair::Summary(summary)) => anti_entropy.on_summary(from, summary, true, context),
+                    Message::Repair(Repair::Sketch(symbols)) => anti_entropy.on_sketch(from, &symbols, context),
+                    Message::Repair(Repair::Split(split)) => anti_entropy.on_split(from, split, context),
+                    Message::Repair(Repair::Decoded(decoded)) => anti_entropy.on_decoded(from, &decoded, context),
+                    Message::Repair(Repair::Want(want)) => anti_entropy.on_want(from, &want, context),
+                    Message::Pull(Pull::Pages(request)) => anti_entropy.on_pull(from, request, context),
                     other => panic!("{other:?}"),
                 }
             }
         }
     }
 
-    /// What waits in the outbox, as messages that fit a datagram.
+    /// Returns the outbox as messages that fit a datagram.
     fn said(&mut self) -> Vec<Message<u16>> {
         let mut said = Vec::new();
         while let Some((_, _, intent)) = self.outbox.pop() {
@@ -127,7 +117,7 @@ impl Site {
                 Intent::Message(message) => said.push(message),
                 Intent::Items { hashes, .. } => {
                     let updates: Vec<_> = hashes.iter().filter_map(|hash| self.replica.by_hash(*hash)).collect();
-                    said.extend(updates.chunks(15).map(|some| Message::Updates(some.to_vec())));
+                    said.extend(updates.chunks(15).map(|some| Message::Repair(Repair::Updates(some.to_vec()))));
                 }
                 Intent::Pages { cut, mut ranges, mut window } => {
                     while window > 0 && !ranges.is_empty() {
@@ -137,7 +127,7 @@ impl Site {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(said.iter().all(|message| encoded_len(message) <= ROOM));
+        assert!(said.iter().all(|message| message.encoded_len() <= ROOM));
         said
     }
 
@@ -174,7 +164,7 @@ impl Pair {
                 for message in self.sites[usize::from(from)].said() {
                     silent = false;
                     self.messages += 1;
-                    if let Message::Updates(updates) = &message {
+                    if let Message::Repair(Repair::Updates(updates)) = &message {
                         self.updates[usize::from(1 - from)] += updates.len();
                     }
                     if !(self.lost)(self.messages) {
@@ -223,7 +213,7 @@ fn equal_replicas_are_silent_after_one_summary() {
     assert_eq!(pair.messages, 1);
 }
 
-/// So many that only the first and only the second holds: by a sketch, by splitting, by pulling.
+/// Items that only the first and only the second holds: reconciled by a sketch, by splitting, by pulling.
 const DIFFERENCES: [(u64, u64); 6] = [(3, 2), (0, 5), (5, 0), (150, 200), (0, 2_000), (2_000, 0)];
 
 fn differing(mode: Mode, (first, second): (u64, u64)) -> Pair {
@@ -386,16 +376,16 @@ fn one_who_does_not_show_its_token_gets_nothing() {
     let ask = |token| {
         let tokens = Tokens { mine: 0, yours: token };
         vec![
-            Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL] },
-            Message::Want { token, keys: vec![key] },
-            Message::Sketch {
+            Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, ranges: vec![Range::ALL] })),
+            Message::Repair(Repair::Want(Want { token, keys: vec![key] })),
+            Message::Repair(Repair::Sketch(Symbols {
                 cut,
                 range: Range::ALL,
                 count: 0,
                 exchange: Mode::PushPull,
                 tokens,
                 sketch: Sketch::new(30),
-            },
+            })),
         ]
     };
     let token = site.anti_entropy.tokenizer.token(&5_u16, NOW);
@@ -427,11 +417,25 @@ fn answers_that_were_not_asked_for_are_ignored() {
     let cut = cut_of(NOW);
     site.hear(
         5,
-        Message::Summary { cut, count: 1, fingerprint: 1, partial: false, answer: Answer::Brief { token: 1 } },
+        Message::Repair(Repair::Summary(Summary {
+            cut,
+            count: 1,
+            fingerprint: 1,
+            partial: false,
+            answer: Answer::Brief { token: 1 },
+        })),
     );
-    site.hear(5, Message::Split { range: Range::ALL, count: 1_000, estimate: 1_000 });
-    site.hear(5, Message::Decoded { range: Range::ALL, found: 100, want: Prefixes::of(&hashes), rivals: vec![] });
-    site.hear(5, Message::Page { range: Range::ALL, last: true, updates: vec![], large: vec![] });
+    site.hear(5, Message::Repair(Repair::Split(Split { range: Range::ALL, count: 1_000, estimate: 1_000 })));
+    site.hear(
+        5,
+        Message::Repair(Repair::Decoded(Decoded {
+            range: Range::ALL,
+            found: 100,
+            want: Prefixes::of(&hashes),
+            rivals: vec![],
+        })),
+    );
+    site.hear(5, Message::Pull(Pull::Page(Page { range: Range::ALL, last: true, updates: vec![], large: vec![] })));
     assert!(site.said().is_empty() && site.is_idle());
 }
 
@@ -440,11 +444,14 @@ fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let (count, fingerprint, partial) = (1, 1, false);
     let cut = cut_of(NOW - Duration::from_secs(31));
-    site.hear(5, Message::Summary { cut, count, fingerprint, partial, answer: Answer::No });
+    site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer: Answer::No })));
     assert_eq!(site.said(), []);
-    site.hear(5, Message::Summary { cut: u32::MAX, count, fingerprint, partial, answer: Answer::No });
+    site.hear(
+        5,
+        Message::Repair(Repair::Summary(Summary { cut: u32::MAX, count, fingerprint, partial, answer: Answer::No })),
+    );
     assert!(
-        matches!(site.said()[..], [Message::Summary { cut, answer: Answer::Full { .. }, .. }] if cut == cut_of(NOW)),
+        matches!(site.said()[..], [Message::Repair(Repair::Summary(Summary { cut, answer: Answer::Full { .. }, .. }))] if cut == cut_of(NOW)),
         "of two cuts the smaller"
     );
 }
@@ -453,7 +460,7 @@ fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
 /// What a peer answers that holds so many items.
 fn answer(count: u64) -> Message<u16> {
     let answer = Answer::Brief { token: 9 };
-    Message::Summary { cut: cut_of(NOW), count, fingerprint: 1, partial: false, answer }
+    Message::Repair(Repair::Summary(Summary { cut: cut_of(NOW), count, fingerprint: 1, partial: false, answer }))
 }
 
 fn exchanging() -> (Site, u32) {
@@ -461,7 +468,7 @@ fn exchanging() -> (Site, u32) {
     site.begin(1);
     site.said();
     site.hear(1, answer(101));
-    let Some(Message::Sketch { tokens, .. }) = site.said().pop() else { panic!() };
+    let Some(Message::Repair(Repair::Sketch(Symbols { tokens, .. }))) = site.said().pop() else { panic!() };
     (site, tokens.mine)
 }
 
@@ -473,10 +480,11 @@ fn one_who_says_for_ever_that_nothing_decodes_is_given_up() {
     while let Some(range) = ranges.pop() {
         // Few enough that they are split, not pulled, and once as many as can be said.
         let estimate = if sketches == 5 { u64::MAX } else { 1 };
-        site.hear(1, Message::Split { range, count: 1, estimate });
+        site.hear(1, Message::Repair(Repair::Split(Split { range, count: 1, estimate })));
         let said = site.said().into_iter();
-        ranges
-            .extend(said.filter_map(|said| if let Message::Sketch { range, .. } = said { Some(range) } else { None }));
+        ranges.extend(said.filter_map(|said| {
+            if let Message::Repair(Repair::Sketch(Symbols { range, .. })) = said { Some(range) } else { None }
+        }));
         sketches += 1;
         assert!(sketches < 100_000);
     }
@@ -496,13 +504,20 @@ fn catching_up() -> Site {
     site.begin(1);
     site.said();
     site.hear(1, answer(10_000));
-    assert!(matches!(&site.said()[..], [Message::Pull { token: 9, ranges, .. }] if ranges[..] == [Range::ALL]));
+    assert!(
+        matches!(&site.said()[..], [Message::Pull(Pull::Pages(PullRequest { token: 9, ranges, .. }))] if ranges[..] == [Range::ALL])
+    );
     assert_eq!(site.anti_entropy.progress(), Some((0, 10_000)));
     site
 }
 
 fn page(first: u64, last: u64, end: bool) -> Message<u16> {
-    Message::Page { range: Range::new(first, last).unwrap(), last: end, updates: vec![], large: vec![] }
+    Message::Pull(Pull::Page(Page {
+        range: Range::new(first, last).unwrap(),
+        last: end,
+        updates: vec![],
+        large: vec![],
+    }))
 }
 
 #[test]
@@ -512,9 +527,15 @@ fn what_did_not_arrive_of_a_pull_is_asked_for_again() {
     site.hear(1, page(200, 299, true));
     let said = site.said();
     let rest = [Range::new(100, 199).unwrap(), Range::new(300, u64::MAX).unwrap()];
-    assert!(matches!(&said[..], [Message::Pull { ranges, .. }] if ranges[..] == rest), "{said:?}");
+    assert!(
+        matches!(&said[..], [Message::Pull(Pull::Pages(PullRequest { ranges, .. }))] if ranges[..] == rest),
+        "{said:?}"
+    );
     site.hear(1, page(100, u64::MAX, true));
-    assert!(matches!(&site.said()[..], [Message::Summary { .. }]), "then: what does the other lack?");
+    assert!(
+        matches!(&site.said()[..], [Message::Repair(Repair::Summary(Summary { .. }))]),
+        "then: what does the other lack?"
+    );
     assert!(site.is_idle());
 }
 
@@ -563,8 +584,8 @@ proptest! {
         let mut hashes = Vec::new();
         while window > 0 && !ranges.is_empty() {
             let page = compose_page(&site.replica, NOW, &mut ranges, &mut window, room).unwrap();
-            prop_assert!(encoded_len(&page) <= room);
-            let Message::Page { range, last, updates, .. } = page else { panic!() };
+            prop_assert!(page.encoded_len() <= room);
+            let Message::Pull(Pull::Page(Page { range, last, updates, .. })) = page else { panic!() };
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");
             next = range.last().checked_add(1);
             prop_assert_eq!(last, window == 0 || ranges.is_empty());

@@ -15,7 +15,7 @@ fn rng() -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(1)
 }
 
-/// What is left after these contacts.
+/// Returns the interest left after these contacts.
 fn after(policy: &Policy, contacts: impl IntoIterator<Item = Contact>) -> Interest {
     let (mut interest, mut rng) = (Interest::new(), rng());
     for contact in contacts {

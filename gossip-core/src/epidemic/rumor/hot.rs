@@ -1,8 +1,8 @@
-//! The hot list: what is being spread, found by its place, and in the order in which it goes on datagrams: least sent
-//! first, then who has waited longest.
+//! The hot list: rumors being spread, found by slot, and in sending order: least often sent first, then longest
+//! waiting.
 //!
-//! Knows how often each rumor was sent. Must not know rounds, policies, or when any of it happens. Everything is O(1):
-//! in a storm of rumors this list is touched more often than anything else in a node.
+//! Knows how often each rumor was sent. Must not know rounds, policies or times. Every operation is O(1): in a storm of
+//! rumors a node uses this list more than anything else.
 
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -11,12 +11,12 @@ use core::iter;
 use siphasher::sip::SipHasher13;
 
 use super::{Interest, Subject};
-use crate::outbox::{HotKey, Place};
+use crate::outbox::{HotKey, HotSlot};
 use crate::table::Table;
 
-/// No rumor.
+/// No slot.
 const NONE: u32 = u32::MAX;
-/// Room for so many is kept when the list falls empty; what a storm took beyond that is given back.
+/// Capacity that an empty list keeps; the memory that a storm took beyond it is released.
 const KEPT: usize = 16;
 
 /// A hot rumor.
@@ -24,21 +24,21 @@ const KEPT: usize = 16;
 pub(super) struct Hot {
     pub(super) key: HotKey,
     pub(super) subject: Subject,
-    /// The hash of the item, for a fact.
+    /// Hash of the item, for a fact.
     pub(super) hash: u64,
-    /// How many bytes it takes in a rumor message.
+    /// Length in a rumor message, in bytes.
     pub(super) len: usize,
     pub(super) interest: Interest,
-    /// Whether it has had the first round, in which it goes whole.
+    /// True after the first round, in which the rumor is sent whole.
     pub(super) introduced: bool,
     pub(super) sends: u32,
-    born: u64,
-    /// Its neighbours among those sent as often.
+    generation: u64,
+    /// Neighbours among the rumors sent equally often.
     previous: u32,
     next: u32,
 }
 
-/// Those of one subject that were sent equally often, a list through their neighbours.
+/// Rumors of one subject that were sent equally often: a list linked through their neighbours.
 #[derive(Debug, Copy, Clone)]
 struct Line {
     first: u32,
@@ -49,9 +49,9 @@ struct Line {
 #[derive(Debug, Default)]
 pub(super) struct HotList {
     rumors: Table<Hot>,
-    /// Per subject, by the number of sends.
+    /// Lines per subject, by the number of sends.
     lines: [Vec<Line>; 2],
-    born: u64,
+    generation: u64,
 }
 
 impl HotList {
@@ -59,24 +59,24 @@ impl HotList {
         self.rumors.len()
     }
 
-    /// Where a key is hot.
-    pub(super) fn find(&self, key: &HotKey) -> Option<Place> {
+    /// Returns the slot of a key if it is hot.
+    pub(super) fn find(&self, key: &HotKey) -> Option<HotSlot> {
         let at = self.rumors.find(hash(key), |hot| hot.key == *key)?;
-        Some(Place { at, born: self.rumors.get(at)?.born })
+        Some(HotSlot { slot: at, generation: self.rumors.get(at)?.generation })
     }
 
-    /// What is hot there, unless it has cooled since, or what is hot under its key is another rumor by now.
-    pub(super) fn get(&self, place: Place) -> Option<&Hot> {
-        self.rumors.get(place.at).filter(|hot| hot.born == place.born)
+    /// Returns the rumor in a slot, unless it has cooled since or another rumor has taken the slot.
+    pub(super) fn get(&self, at: HotSlot) -> Option<&Hot> {
+        self.rumors.get(at.slot).filter(|hot| hot.generation == at.generation)
     }
 
-    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Hot> {
-        self.rumors.get_mut(place.at).filter(|hot| hot.born == place.born)
+    pub(super) fn get_mut(&mut self, at: HotSlot) -> Option<&mut Hot> {
+        self.rumors.get_mut(at.slot).filter(|hot| hot.generation == at.generation)
     }
 
-    /// Adds what is not hot yet.
-    pub(super) fn insert(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) -> Place {
-        self.born += 1;
+    /// Adds a rumor that is not hot yet.
+    pub(super) fn insert(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) -> HotSlot {
+        self.generation += 1;
         let hot = Hot {
             key,
             subject,
@@ -85,64 +85,64 @@ impl HotList {
             interest: Interest::new(),
             introduced: false,
             sends: 0,
-            born: self.born,
+            generation: self.generation,
             previous: NONE,
             next: NONE,
         };
         let at = self.rumors.insert(self::hash(&key), hot, |hot| self::hash(&hot.key));
         self.link(at);
-        Place { at, born: self.born }
+        HotSlot { slot: at, generation: self.generation }
     }
 
-    /// Takes a rumor out.
-    pub(super) fn remove(&mut self, place: Place) {
-        let Some(hot) = self.get(place) else { return };
+    /// Removes a rumor.
+    pub(super) fn remove(&mut self, at: HotSlot) {
+        let Some(hot) = self.get(at) else { return };
         let hash = hash(&hot.key);
-        self.unlink(place.at);
-        self.rumors.remove(hash, place.at);
+        self.unlink(at.slot);
+        self.rumors.remove(hash, at.slot);
         self.rumors.shrink(KEPT);
     }
 
-    /// Counts a send; the last that is allowed ends it.
-    pub(super) fn sent(&mut self, place: Place, max_sends: u32) {
-        if self.get(place).is_none() {
+    /// Counts a send. Removes the rumor after the last that is allowed.
+    pub(super) fn sent(&mut self, at: HotSlot, max_sends: u32) {
+        if self.get(at).is_none() {
             return;
         }
-        self.unlink(place.at);
-        let Some(hot) = self.rumors.get_mut(place.at) else { return };
+        self.unlink(at.slot);
+        let Some(hot) = self.rumors.get_mut(at.slot) else { return };
         hot.sends += 1;
         let goes_on = hot.sends < max_sends;
-        self.link(place.at);
+        self.link(at.slot);
         if !goes_on {
-            self.remove(place);
+            self.remove(at);
         }
     }
 
-    /// The rumors on a subject, in their order.
-    pub(super) fn in_order(&self, subject: Subject) -> impl Iterator<Item = (Place, &Hot)> {
+    /// Lists the rumors on a subject in sending order.
+    pub(super) fn in_order(&self, subject: Subject) -> impl Iterator<Item = (HotSlot, &Hot)> {
         self.lines[subject as usize].iter().flat_map(move |line| {
             let mut next = line.first;
             iter::from_fn(move || {
                 let at = next;
                 let hot = self.rumors.get(at)?;
                 next = hot.next;
-                Some((Place { at, born: hot.born }, hot))
+                Some((HotSlot { slot: at, generation: hot.generation }, hot))
             })
         })
     }
 
-    /// The last in that order.
-    pub(super) fn most_sent(&self, subject: Subject) -> Option<Place> {
+    /// Returns the last rumor in that order.
+    pub(super) fn most_sent(&self, subject: Subject) -> Option<HotSlot> {
         let line = self.lines[subject as usize].iter().rfind(|line| line.last != NONE)?;
-        Some(Place { at: line.last, born: self.rumors.get(line.last)?.born })
+        Some(HotSlot { slot: line.last, generation: self.rumors.get(line.last)?.generation })
     }
 
-    /// Whether there is anything on a subject.
+    /// Returns true if there is a rumor on a subject.
     pub(super) fn has(&self, subject: Subject) -> bool {
         self.lines[subject as usize].iter().any(|line| line.first != NONE)
     }
 
-    /// Puts a rumor at the end of its line.
+    /// Appends a rumor to its line.
     fn link(&mut self, at: u32) {
         let Self { rumors, lines, .. } = self;
         let Some(hot) = rumors.get_mut(at) else { return };
@@ -159,7 +159,7 @@ impl HotList {
         line.last = at;
     }
 
-    /// Takes a rumor out of its line.
+    /// Removes a rumor from its line.
     fn unlink(&mut self, at: u32) {
         let Self { rumors, lines, .. } = self;
         let Some(&Hot { subject, sends, previous, next, .. }) = rumors.get(at) else { return };
@@ -203,11 +203,12 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list that is sorted whenever it is looked at: by sends, then by when that number was reached.
+        /// Compares with a list that is sorted whenever it is read: by sends, then by the time at which that number was
+        /// reached.
         #[test]
         fn the_order_is_least_sent_first_whatever_happens(steps in proptest::collection::vec((0_u8..3, 0_u8..12), 1..200)) {
             let mut list = HotList::default();
-            let mut model: Vec<(u32, usize, u8, Place)> = Vec::new();
+            let mut model: Vec<(u32, usize, u8, HotSlot)> = Vec::new();
             for (step, (what, n)) in steps.into_iter().enumerate() {
                 let subject = if n % 2 == 0 { Subject::Membership } else { Subject::Data };
                 let held = model.iter().position(|(_, _, m, _)| *m == n);
@@ -243,11 +244,11 @@ mod tests {
     #[test]
     fn a_storm_leaves_no_room_taken() {
         let mut list = HotList::default();
-        let places: Vec<Place> = (0..200).map(|n| list.insert(key(n), Subject::Data, 0, 1)).collect();
+        let places: Vec<HotSlot> = (0..200).map(|n| list.insert(key(n), Subject::Data, 0, 1)).collect();
         places.iter().for_each(|place| list.remove(*place));
         assert_eq!(list.rumors.iter().count(), 0);
         let again = list.insert(key(1), Subject::Data, 0, 1);
-        assert_eq!(again.at, 0, "begun anew");
+        assert_eq!(again.slot, 0, "begun anew");
         assert!(places.iter().all(|place| list.get(*place).is_none()) && list.get(again).is_some());
     }
 }

@@ -97,7 +97,7 @@ impl Site {
                     &mut self.rng,
                 );
                 if let Some(message) = message {
-                    assert!(encoded_len(&message) <= ROOM);
+                    assert!(message.encoded_len() <= ROOM);
                     said.push((to, message));
                 }
                 (next, pull) = (at, false);
@@ -116,13 +116,13 @@ impl Site {
 
     /// Answers every item of a rumor message alike.
     fn answer(&mut self, from: u16, message: &Message<u16>, useful: u64) -> Vec<u64> {
-        let Message::Rumor { number, .. } = message else { panic!("{message:?}") };
-        self.rumors.feedback(&from, (*number, useful, 0), &mut self.rng)
+        let Message::Rumor(Rumor::Round(Round { number, .. })) = message else { panic!("{message:?}") };
+        self.rumors.feedback(&from, Feedback { number: *number, useful, spared: 0 }, &mut self.rng)
     }
 }
 
 fn items(message: &Message<u16>) -> &[(u8, Item<u16>)] {
-    if let Message::Rumor { items, .. } = message { items } else { panic!("{message:?}") }
+    if let Message::Rumor(Rumor::Round(Round { items, .. })) = message { items } else { panic!("{message:?}") }
 }
 
 fn is_offer(message: &Message<u16>) -> bool {
@@ -248,7 +248,9 @@ fn a_blind_policy_counts_every_contact_and_asks_for_no_answer() {
     site.learn("a", 4);
     let said = site.run(Duration::from_secs(10), &[1]);
     assert_eq!((said.len(), site.rumors.len()), (4, 0));
-    assert!(said.iter().all(|(_, message)| matches!(message, Message::Rumor { feedback: false, .. })));
+    assert!(
+        said.iter().all(|(_, message)| matches!(message, Message::Rumor(Rumor::Round(Round { feedback: false, .. }))))
+    );
 }
 
 #[test]
@@ -272,7 +274,7 @@ fn after_its_first_round_what_is_large_is_offered_by_hash_and_sent_when_wanted()
     let first = site.run(Duration::from_millis(5), &[1]);
     assert!(!is_offer(&first[0].1), "whole, the first time");
     let later = site.run(Duration::from_millis(200), &[2]);
-    assert!(is_offer(&later[0].1) && encoded_len(&later[0].1) < 20);
+    assert!(is_offer(&later[0].1) && later[0].1.encoded_len() < 20);
     let wanted = site.answer(2, &later[0].1, 1);
     assert_eq!(wanted.len(), 1);
     assert!(site.replica.by_hash(wanted[0]).is_some());
@@ -281,7 +283,7 @@ fn after_its_first_round_what_is_large_is_offered_by_hash_and_sent_when_wanted()
 
 #[test]
 fn what_is_small_is_offered_only_where_there_is_a_crowd_of_it() {
-    for (many, offers) in [(1, false), (CROWD, false), (CROWD + 1, true)] {
+    for (many, offers) in [(1, false), (MANY_RUMORS, false), (MANY_RUMORS + 1, true)] {
         let mut site = Site::new(policy());
         for name in 0..many {
             site.learn(&std::format!("{name}"), 4);
@@ -323,8 +325,8 @@ fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
 
     // And what is spared at the other end does not move here.
     let said = site.run(Duration::from_millis(5), &[1]);
-    let Message::Rumor { number, .. } = said[0].1 else { unreachable!() };
-    site.rumors.feedback(&1, (number, 0, 1), &mut site.rng);
+    let Message::Rumor(Rumor::Round(Round { number, .. })) = said[0].1 else { unreachable!() };
+    site.rumors.feedback(&1, Feedback { number, useful: 0, spared: 1 }, &mut site.rng);
     assert_eq!(counter(&site), 2);
 
     assert!(site.rumors.minimizes());
@@ -342,10 +344,8 @@ fn one_who_pulls_asks_in_every_round_and_sends_nothing_of_its_own() {
     site.learn("a", 4);
     let said = site.run(Duration::from_secs(1), &[1]);
     assert_eq!(said.len(), 10);
-    assert!(
-        said.iter()
-            .all(|(_, message)| items(message).is_empty() && matches!(message, Message::Rumor { pull: true, .. }))
-    );
+    assert!(said.iter().all(|(_, message)| items(message).is_empty()
+        && matches!(message, Message::Rumor(Rumor::Round(Round { pull: true, .. })))));
     assert!(site.rumors.due().is_some(), "for ever");
     site.rumors.answer_pull(&5, &mut site.outbox);
     let said = site.drain();
@@ -363,7 +363,10 @@ fn one_who_pushes_and_pulls_does_both_in_one_message() {
     site.learn("a", 4);
     site.run(Duration::from_millis(200), &[1]);
     let said = site.run(Duration::from_millis(100), &[1]);
-    assert!(matches!(&said[..], [(1, Message::Rumor { pull: true, items, .. })] if items.len() == 1), "{said:?}");
+    assert!(
+        matches!(&said[..], [(1, Message::Rumor(Rumor::Round(Round { pull: true, items, .. })))] if items.len() == 1),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -388,12 +391,12 @@ fn one_rumor_larger_than_a_round_does_not_block_the_others() {
     let small = site.learn("small", 4);
     site.rumors.hold_rounds(site.now + Duration::from_millis(5), &[1], &mut site.outbox);
     site.rumors.hold_rounds(site.now + Duration::from_millis(10), &[1], &mut site.outbox);
-    let places: Vec<Place> = core::iter::from_fn(|| site.outbox.pop())
+    let places: Vec<HotSlot> = core::iter::from_fn(|| site.outbox.pop())
         .flat_map(|(_, _, intent)| if let Intent::Rumors { rumors, .. } = intent { rumors.to_vec() } else { vec![] })
         .collect();
     let [large, small] = [large, small].map(|key| site.rumors.hot.find(&key).unwrap());
     assert_eq!(places, [large, large, small], "its second round comes with the first of the next");
-    assert_eq!(*site.rumors.worn_least(), [large], "and has later rounds of its own");
+    assert_eq!(*site.rumors.least_sent(), [large], "and has later rounds of its own");
 }
 
 #[test]
@@ -429,7 +432,7 @@ fn what_is_hot_rides_along_least_sent_first_and_every_ride_is_a_send() {
             taken.push(message.clone());
             true
         });
-        assert!(taken.iter().map(encoded_len).sum::<usize>() <= room);
+        assert!(taken.iter().map(Message::encoded_len).sum::<usize>() <= room);
         taken.len()
     };
     assert_eq!(ride(&mut site, 400), 1, "one has room");
@@ -451,7 +454,7 @@ fn data_has_its_share_of_a_datagram_however_much_membership_waits() {
     let Site { rumors, replica, .. } = &mut site;
     let mut used = 0;
     rumors.ride_along((replica, MANY), ROOM, |message| {
-        used += encoded_len(message);
+        used += message.encoded_len();
         true
     });
     assert_eq!(site.hot(&data).sends, 1);

@@ -1,4 +1,4 @@
-//! One value that is being fetched: what has come of it, what is missing, who is asked.
+//! One value that is being fetched: bytes received, bytes missing, holders.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -9,33 +9,33 @@ use super::Wanted;
 use crate::address::Address;
 use crate::epidemic::anti_entropy::wait;
 use crate::time::Instant;
-use crate::wire::{Message, Span};
+use crate::wire::{FetchRequest, Pull, Span};
 
-/// Chunks that one request is answered with, at most.
+/// Chunks that answer one request, at most.
 pub(super) const WINDOW: u8 = 32;
-/// Parts that one request names.
+/// Parts named in one request, at most.
 const SPANS: usize = 24;
-/// Times that a holder is asked without anything having come.
+/// Requests to a holder without any answer.
 const TRIES: u32 = 8;
-/// Pieces that what is missing may fall into: honest chunks come nearly in order and leave few.
+/// Pieces into which the missing bytes may fall, at most. Honest chunks arrive nearly in order and leave few.
 const PIECES: usize = 256;
-/// How long another holder is waited for.
+/// Time to wait for another holder.
 const ORPHANED: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Fetch<A> {
     pub(super) wanted: Wanted<A>,
     value: Vec<u8>,
-    /// In order, apart from one another.
+    /// Missing parts, in order and not adjacent.
     missing: VecDeque<Span>,
-    /// What was asked for last, and how many chunks that is.
+    /// Parts of the last request, and the number of chunks in them.
     asked: Vec<Span>,
     window: u8,
-    /// When a chunk came, or was asked for, last.
+    /// Time of the last chunk or request.
     touched: Instant,
-    /// Whether nothing has come since the last request.
+    /// True if nothing has arrived since the last request.
     fresh: bool,
-    /// Whether the last chunk of a window has come, and nothing is left to ask for but what may have been overtaken.
+    /// True if the last chunk of a window has arrived, and only chunks that may have been overtaken are missing.
     straggling: bool,
 }
 
@@ -58,7 +58,7 @@ impl<A: Address> Fetch<A> {
         self.value.len()
     }
 
-    /// Who is asked.
+    /// Returns the holder that is asked.
     pub(super) fn holder(&self) -> Option<&A> {
         self.wanted.holders.front().map(|holder| &holder.peer)
     }
@@ -67,7 +67,7 @@ impl<A: Address> Fetch<A> {
         self.wanted.holders.front().map_or(0, |holder| holder.tries)
     }
 
-    /// Whether there is nobody to ask.
+    /// Returns true if there is no holder to ask.
     pub(super) fn is_orphaned(&self) -> bool {
         self.wanted.holders.is_empty()
     }
@@ -76,13 +76,13 @@ impl<A: Address> Fetch<A> {
         self.tries() < TRIES
     }
 
-    /// How many chunks are perhaps on their way: none from one who has not answered twice.
+    /// Returns the number of chunks that may be in flight: none from a holder that has not answered twice.
     pub(super) fn in_flight(&self) -> usize {
         if self.is_orphaned() || self.tries() > 2 { 0 } else { self.window.into() }
     }
 
-    /// A holder says so once more: if nobody answers just now it is the one to ask, rather than when all waits are over,
-    /// which grow long where much is lost.
+    /// Prefers a holder that announces the value again while no other answers. Otherwise it would be asked only after
+    /// all waits, which grow long under heavy loss.
     pub(super) fn prefers(&mut self, peer: &A, patience: Duration, now: Instant) -> bool {
         let holders = &mut self.wanted.holders;
         let at = holders.iter().position(|holder| holder.peer == *peer);
@@ -92,15 +92,15 @@ impl<A: Address> Fetch<A> {
         true
     }
 
-    /// The next request, and to whom; none if there is nobody. `proof`: what a peer wants to be shown.
-    pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Message<A>)> {
+    /// Returns the next request and its receiver; none if there is no holder. `proof`: token that a peer wants to see.
+    pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         self.asked.clear();
         self.ask_for(self.missing.clone(), chunk, now, proof)
     }
 
-    /// The next request when a window is over: for what was not asked for just now, since that may only be late. None if
-    /// there is nothing else.
-    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Message<A>)> {
+    /// Returns the next request after a window, for parts that were not in the last request, since those may only be
+    /// late. None if there are no others.
+    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         let mut others = self.missing.clone();
         for asked in &self.asked {
             others = others.into_iter().flat_map(|span| without(span, *asked)).collect();
@@ -115,7 +115,7 @@ impl<A: Address> Fetch<A> {
         chunk: usize,
         now: Instant,
         proof: impl Fn(&A) -> u32,
-    ) -> Option<(A, Message<A>)> {
+    ) -> Option<(A, Pull<A>)> {
         (self.touched, self.fresh, self.straggling) = (now, true, false);
         let holder = self.wanted.holders.front_mut()?;
         holder.tries += 1;
@@ -132,10 +132,10 @@ impl<A: Address> Fetch<A> {
         self.window = chunks as u8;
         let token = proof(&holder.peer);
         let (item, missing) = (self.wanted.item, self.asked.clone());
-        Some((holder.peer.clone(), Message::Fetch { item, token, window: self.window, missing }))
+        Some((holder.peer.clone(), Pull::Fetch(FetchRequest { item, token, window: self.window, missing })))
     }
 
-    /// When too long nothing has come.
+    /// Returns the time at which the holder has been silent for too long.
     pub(super) fn due(&self, patience: Duration) -> Instant {
         self.touched
             + if self.is_orphaned() {
@@ -146,12 +146,12 @@ impl<A: Address> Fetch<A> {
                 // Half a round trip.
                 patience / 8
             } else {
-                // The chunks of a window come one after the other.
+                // The chunks of a window follow each other.
                 patience / 2
             }
     }
 
-    /// Nothing has come: another holder has its turn, and who has had many is asked no more.
+    /// Records a silence: the next holder is asked, and a holder with many silences is not asked any more.
     pub(super) fn note_silence(&mut self, now: Instant) {
         self.touched = now;
         if !self.fresh {
@@ -164,12 +164,12 @@ impl<A: Address> Fetch<A> {
         }
     }
 
-    /// The round trip, if what has come just now is the answer to the only request.
+    /// Returns the round trip if the bytes just received answer the only request.
     pub(super) fn trip(&self, now: Instant) -> Option<Duration> {
         (self.fresh && self.tries() == 1).then(|| now.since(self.touched))
     }
 
-    /// Takes bytes in: whether they can belong to the value, and the round trip, if they tell it.
+    /// Takes bytes in. Returns true if they can belong to the value, and the round trip if they show it.
     pub(super) fn take(&mut self, offset: u32, bytes: &[u8], now: Instant) -> (bool, Option<Duration>) {
         let Some(end) = u32::try_from(bytes.len()).ok().and_then(|len| offset.checked_add(len)) else {
             return (false, None);
@@ -177,7 +177,7 @@ impl<A: Address> Fetch<A> {
         if end as usize > self.value.len() {
             return (false, None);
         }
-        // What was here already is no reason to go on waiting for this holder.
+        // Bytes received before do not extend the wait for this holder.
         if !self.missing.iter().any(|span| span.from < end && offset < span.to) {
             return (true, None);
         }
@@ -188,7 +188,7 @@ impl<A: Address> Fetch<A> {
         }
         let taken = Span { from: offset, to: end };
         let left: VecDeque<Span> = self.missing.iter().flat_map(|span| without(*span, taken)).collect();
-        // Otherwise it is as if it had not come: it will be asked for again.
+        // Otherwise the chunk is ignored and will be asked for again.
         if left.len() <= PIECES.max(self.missing.len()) {
             self.value[offset as usize..end as usize].copy_from_slice(bytes);
             self.missing = left;
@@ -200,7 +200,7 @@ impl<A: Address> Fetch<A> {
         self.missing.is_empty()
     }
 
-    /// How many bytes are missing.
+    /// Returns the number of missing bytes.
     #[cfg(test)]
     pub(super) fn missing(&self) -> u32 {
         self.missing.iter().map(|span| span.to - span.from).sum()
@@ -216,7 +216,7 @@ impl<A: Address> Fetch<A> {
     }
 }
 
-/// What is left of a span.
+/// Returns the rest of a span.
 fn without(span: Span, taken: Span) -> impl Iterator<Item = Span> {
     let before = Span { from: span.from, to: span.to.min(taken.from) };
     let after = Span { from: span.from.max(taken.to), to: span.to };

@@ -22,7 +22,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     now: Instant,
-    /// What came whole.
+    /// Updates that arrived whole.
     whole: Vec<Update<u16>>,
     /// Tampers with what it sends.
     liar: bool,
@@ -75,20 +75,18 @@ impl Site {
     fn hear(&mut self, from: u16, message: Message<u16>) {
         let (transfers, mut context) = self.parts();
         match message {
-            Message::Fetch { item, token, window, missing } => {
-                transfers.on_fetch(&from, (item, token, window), missing, &mut context);
-            }
-            Message::Chunk { item, offset, last, bytes } => {
-                let whole = transfers.on_chunk(&from, (item, offset, last), &bytes, &mut context);
+            Message::Pull(Pull::Fetch(request)) => transfers.on_fetch(&from, request, &mut context),
+            Message::Pull(Pull::Chunk(chunk)) => {
+                let whole = transfers.on_chunk(&from, &chunk, &mut context);
                 self.whole.extend(whole.map(|whole| whole.update));
             }
-            Message::Gone { item } => transfers.on_gone(&from, item, &mut context),
-            Message::Prove { item, token } => transfers.on_prove(&from, item, token, &mut context),
+            Message::Pull(Pull::Gone { item }) => transfers.on_gone(&from, item, &mut context),
+            Message::Trust(Trust::Prove { item, token }) => transfers.on_prove(&from, item, token, &mut context),
             other => panic!("{other:?}"),
         }
     }
 
-    /// What waits in the outbox, as messages.
+    /// Returns the outbox as messages.
     fn said(&mut self) -> Vec<(u16, Message<u16>)> {
         let mut said = Vec::new();
         while let Some((_, to, intent)) = self.outbox.pop() {
@@ -99,7 +97,7 @@ impl Site {
                     while window > 0
                         && let Some(mut chunk) = compose_chunk(&self.replica, item, &mut missing, &mut window, ROOM)
                     {
-                        if let Message::Chunk { bytes, .. } = &mut chunk
+                        if let Message::Pull(Pull::Chunk(Chunk { bytes, .. })) = &mut chunk
                             && self.liar
                         {
                             bytes[0] ^= 1;
@@ -110,7 +108,7 @@ impl Site {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(said.iter().all(|(_, message)| encoded_len(message) <= ROOM));
+        assert!(said.iter().all(|(_, message)| message.encoded_len() <= ROOM));
         said
     }
 }
@@ -333,22 +331,23 @@ fn one_who_has_not_shown_that_its_address_receives_is_sent_no_more_than_it_sent(
     let update = value("n", 1, 60_000);
     let mut holder = Site::holding(&update);
     let item = ItemHasher::new("").item(ItemHasher::new("").key(&update), &update);
-    let fetch =
-        |token, window, item| Message::Fetch { item, token, window, missing: vec![Span { from: 0, to: 60_000 }] };
+    let fetch = |token, window, item| {
+        Message::Pull(Pull::Fetch(FetchRequest { item, token, window, missing: vec![Span { from: 0, to: 60_000 }] }))
+    };
     holder.hear(5, fetch(0, u8::MAX, item));
     let said = holder.said();
-    let [(5, Message::Prove { token, .. })] = said[..] else { panic!("{said:?}") };
-    assert!(encoded_len(&said[0].1) <= encoded_len(&fetch(token, u8::MAX, item)));
+    let [(5, Message::Trust(Trust::Prove { token, .. }))] = said[..] else { panic!("{said:?}") };
+    assert!(said[0].1.encoded_len() <= fetch(token, u8::MAX, item).encoded_len());
     holder.hear(6, fetch(token, u8::MAX, item));
-    assert!(matches!(holder.said()[..], [(6, Message::Prove { .. })]), "it is good for one address");
+    assert!(matches!(holder.said()[..], [(6, Message::Trust(Trust::Prove { .. }))]), "it is good for one address");
 
     holder.hear(5, fetch(token, u8::MAX, item));
     holder.hear(5, fetch(token, u8::MAX, item));
     let chunks = holder.said();
     assert_eq!(chunks.len(), usize::from(WINDOW), "the second request takes the place of the first");
-    assert!(matches!(chunks.last(), Some((5, Message::Chunk { last: true, .. }))));
+    assert!(matches!(chunks.last(), Some((5, Message::Pull(Pull::Chunk(Chunk { last: true, .. }))))));
     holder.hear(5, fetch(token, 3, 99));
-    assert!(matches!(holder.said()[..], [(5, Message::Gone { item: 99 })]));
+    assert!(matches!(holder.said()[..], [(5, Message::Pull(Pull::Gone { item: 99 }))]));
     // As fast as it can: there is an end to it.
     let answered = (0..1_000).filter(|_| {
         holder.hear(5, fetch(token, u8::MAX, item));
@@ -364,24 +363,26 @@ fn nonsense_is_not_answered_and_does_no_harm() {
     site.offered(&update, 1);
     let item = ItemHasher::new("").item(ItemHasher::new("").key(&update), &update);
     site.said();
-    let chunk = |item, offset, len| Message::Chunk { item, offset, last: true, bytes: vec![1; len] };
+    let chunk = |item, offset, len| Message::Pull(Pull::Chunk(Chunk { item, offset, last: true, bytes: vec![1; len] }));
     for (from, message) in [
         (1, chunk(item, 19_999, 2)),
         (1, chunk(item, u32::MAX, 1)),
         (1, chunk(9, 0, 9)),
         (2, chunk(item, 0, 9)),
-        (2, Message::Gone { item }),
-        (2, Message::Prove { item, token: 3 }),
-        (1, Message::Gone { item: 9 }),
+        (2, Message::Pull(Pull::Gone { item })),
+        (2, Message::Trust(Trust::Prove { item, token: 3 })),
+        (1, Message::Pull(Pull::Gone { item: 9 })),
     ] {
         site.hear(from, message);
     }
     assert!(site.said().is_empty() && site.transfers.under_way() == (1, 20_000));
     assert_eq!(site.transfers.running[0].missing(), 20_000);
     // Every other byte: what is missing would fall into ten thousand pieces.
-    (0..10_000).for_each(|at| site.hear(1, Message::Chunk { item, offset: 2 * at, last: false, bytes: vec![1] }));
+    (0..10_000).for_each(|at| {
+        site.hear(1, Message::Pull(Pull::Chunk(Chunk { item, offset: 2 * at, last: false, bytes: vec![1] })))
+    });
     assert!(site.transfers.running[0].pieces() <= 256);
     // And somebody who never has enough proof.
-    (0..100).for_each(|token| site.hear(1, Message::Prove { item, token }));
+    (0..100).for_each(|token| site.hear(1, Message::Trust(Trust::Prove { item, token })));
     assert!(site.said().len() <= 8);
 }

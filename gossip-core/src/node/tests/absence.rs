@@ -1,4 +1,4 @@
-//! What a node makes of having been away: by itself, or in the form of a snapshot.
+//! Absence: a node that was away itself, or in the form of a snapshot.
 
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -55,14 +55,14 @@ fn a_restart_from_a_snapshot_does_not_fetch_everything_again() {
             }
         }
         net.run(20 * SECOND);
-        let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].boot);
+        let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].identity.boot);
         net.lose = |from, to| from == 3 || to == 3;
         net.run(20 * SECOND);
         net.lose = |_, _| false;
         restart(&mut net, memory.then_some(snapshot)).unwrap();
         net.run(20 * SECOND);
         assert!(net.agree() && net.nodes[3].get("key 999").is_some());
-        assert!(net.nodes[3].boot > boot && net.nodes[0].get_own(net.nodes[3].id(), "own").is_none());
+        assert!(net.nodes[3].identity.boot > boot && net.nodes[0].get_own(net.nodes[3].id(), "own").is_none());
         net.nodes[3].stats().bytes_received
     };
     let (with, without) = (fetched(true), fetched(false));
@@ -106,13 +106,13 @@ fn what_is_written_after_a_restore_is_later_than_all_before_it_whatever_the_cloc
         value: Some([][..].into()),
     });
     net.nodes[3].replica.merge(ahead);
-    let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].boot);
+    let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].identity.boot);
     let mut again = node(3, brief());
     // The clock was set back between the two.
     let now = net.now - 15 * SECOND;
     again.restore(now, snapshot).unwrap();
     assert_eq!(again.get("x").as_deref(), Some(&b"before"[..]));
-    assert!(again.put(now, "x", b"after").unwrap() > stamp && again.boot > boot);
+    assert!(again.put(now, "x", b"after").unwrap() > stamp && again.identity.boot > boot);
     assert_eq!(again.get("x").as_deref(), Some(&b"after"[..]));
     assert!(again.get("junk").is_none(), "nobody would take it");
 }
@@ -138,7 +138,7 @@ fn what_cannot_be_restored_is_refused_with_both_numbers_and_changes_nothing() {
     let age = 201 * SECOND;
     let refused = fresh.restore(net.now + age, snapshot.clone());
     assert_eq!(refused, Err(RestoreError::TooOld { age, oldest: 200 * SECOND }));
-    assert_eq!(refused.unwrap_err().to_string(), "the snapshot is 201s old, at most 200s are admitted");
+    assert_eq!(refused.unwrap_err().to_string(), "the snapshot is 201s old, at most 200s is accepted");
     let refused = fresh.restore(net.now - 21 * SECOND, snapshot.clone());
     assert_eq!(refused, Err(RestoreError::FromTheFuture { ahead: 21 * SECOND, furthest: 20 * SECOND }));
     let label = String::from("another");

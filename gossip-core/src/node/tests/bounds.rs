@@ -4,6 +4,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 use super::*;
+use crate::wire::Rumor;
 use crate::{Bound, WriteError};
 
 fn limited(change: impl Fn(&mut crate::Limits)) -> Node<u32> {
@@ -25,7 +26,7 @@ fn told(node: &mut Node<u32>) -> Vec<Bound> {
 fn written(by: u64, name: &str, value: &[u8]) -> Message<u32> {
     let Update::Entry(mut entry) = entry(name, value) else { unreachable!() };
     entry.stamp.node = NodeId::new(by);
-    Message::Mail(Item::Update(Update::Entry(entry)))
+    Message::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry))))
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn a_full_node_says_so_once_until_there_is_room_again() {
         for id in ids {
             let until = Until::at(now + 3_600 * SECOND);
             let left = Record { until, incarnation: id, ..record(id, Standing::Left) };
-            hear(node, now, &[Message::Mail(Item::Update(Update::Member(left)))]);
+            hear(node, now, &[Message::Rumor(Rumor::Mail(Item::Update(Update::Member(left))))]);
         }
     };
     fill(&mut node, now, 1_000..2_000);
@@ -121,17 +122,18 @@ fn a_million_members_and_a_million_keys_leave_memory_within_its_bounds() {
         for id in (first..first + MILLION / 2).step_by(10) {
             let members = (id..id + 10).map(|id| {
                 let record = Record { address: id as u32, ..record(1_000 + id, Standing::Alive) };
-                Message::Mail(Item::Update(Update::Member(record)))
+                Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record))))
             });
             hear(node, now, &members.collect::<Vec<_>>());
             let keys = (id..id + 10).map(|id| written(1_000 + id, &id.to_string(), &[1; 20]));
             hear(node, now, &keys.collect::<Vec<_>>());
             let own = (id..id + 10).map(|id| {
-                let Message::Mail(Item::Update(Update::Entry(entry))) = written(id, "own", &[1; 20]) else {
+                let Message::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry)))) = written(id, "own", &[1; 20])
+                else {
                     unreachable!()
                 };
-                let owner = Some(crate::Owner { id: NodeId::new(MILLION * 10 + id), boot: START });
-                Message::Mail(Item::Update(Update::Entry(Entry { owner, ..entry })))
+                let owner = Some(crate::update::Owner { id: NodeId::new(MILLION * 10 + id), boot: START });
+                Message::Rumor(Rumor::Mail(Item::Update(Update::Entry(Entry { owner, ..entry }))))
             });
             hear(node, now, &own.collect::<Vec<_>>());
             transmits(node);

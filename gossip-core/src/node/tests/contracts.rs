@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::super::PutOptions;
 use super::*;
 use crate::update::{Broadcast, Owner};
-use crate::wire::Suspicion;
+use crate::wire::{PingReq, Repair, Rumor, Suspicion, Swim};
 use crate::{Bound, ConfigError, DatagramError, Membership, Status, WriteError};
 
 // One bad or refused update never costs the rest of its datagram.
@@ -33,11 +33,18 @@ fn one_refused_update_does_not_cost_the_rest_of_its_datagram() {
     for bad in bad {
         let mut node = node(1, Config::lan());
         tick(&mut node, START);
-        hear(&mut node, START, &[Message::Mail(Item::Update(bad.clone())), Message::Ping { seq: 1 }]);
         hear(
             &mut node,
             START,
-            &[Message::Updates(vec![entry("a", b"1")]), Message::Mail(Item::Update(entry("b", b"2")))],
+            &[Message::Rumor(Rumor::Mail(Item::Update(bad.clone()))), Message::Swim(Swim::Ping { seq: 1 })],
+        );
+        hear(
+            &mut node,
+            START,
+            &[
+                Message::Repair(Repair::Updates(vec![entry("a", b"1")])),
+                Message::Rumor(Rumor::Mail(Item::Update(entry("b", b"2")))),
+            ],
         );
         assert!(node.get("a").is_some() && node.get("b").is_some());
         assert!(
@@ -135,8 +142,12 @@ fn every_state_other_than_left_has_a_timer_and_none_is_in_the_past_for_ever() {
         net.run(10 * SECOND);
         for (at, node) in net.nodes.iter_mut().enumerate() {
             node.put(net.now, "x", b"1").unwrap();
-            hear(node, net.now, &[Message::Mail(Item::Suspicion(suspicion(at as u64 % 4 + 2)))]);
-            hear(node, net.now, &[Message::PingReq { seq: 1, target: NodeId::new(9), address: 9 }]);
+            hear(node, net.now, &[Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion(at as u64 % 4 + 2))))]);
+            hear(
+                node,
+                net.now,
+                &[Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(9), address: 9 }))],
+            );
             if at % 2 == 1 {
                 node.leave(net.now);
                 assert!(node.poll_timeout().is_some() || node.has_left(), "leaving has a timer as well");
@@ -155,11 +166,11 @@ fn a_node_at_the_end_of_time_does_not_panic() {
     node.join(Instant::MAX, [3]);
     node.put(Instant::MAX, "a", b"1").unwrap();
     let said = Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, Standing::Alive) };
-    hear(&mut node, Instant::MAX, &[Message::Mail(Item::Update(Update::Member(said)))]);
+    hear(&mut node, Instant::MAX, &[Message::Rumor(Rumor::Mail(Item::Update(Update::Member(said))))]);
     hear(
         &mut node,
         Instant::MAX,
-        &[Message::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) }))],
+        &[Message::Rumor(Rumor::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) })))],
     );
     let _ = node.delete(Instant::MAX, "a");
     node.set_address(Instant::MAX, 9).unwrap();
@@ -349,8 +360,8 @@ fn acks_go_before_probes_rumors_and_anti_entropy_and_bulk_after_every_third() {
     let kinds =
         [TrafficClass::Bulk, TrafficClass::AntiEntropy, TrafficClass::Rumor, TrafficClass::Probe, TrafficClass::Ack];
     for (to, kind) in (0..).zip(kinds) {
-        node.outbox.message(kind, 100 + to, Message::Ping { seq: to });
-        node.outbox.message(kind, 200 + to, Message::Ping { seq: to });
+        node.outbox.message(kind, 100 + to, Message::Swim(Swim::Ping { seq: to }));
+        node.outbox.message(kind, 200 + to, Message::Swim(Swim::Ping { seq: to }));
     }
     let out = transmits(&mut node);
     let to: Vec<u32> = out.iter().map(|(to, ..)| *to).collect();
@@ -361,7 +372,7 @@ fn acks_go_before_probes_rumors_and_anti_entropy_and_bulk_after_every_third() {
 fn what_goes_to_one_peer_shares_a_datagram() {
     let mut node = met();
     for seq in 0..100 {
-        node.outbox.message(TrafficClass::Ack, 100, Message::Ack { seq });
+        node.outbox.message(TrafficClass::Ack, 100, Message::Swim(Swim::Ack { seq }));
     }
     assert_eq!(transmits(&mut node).len(), 1);
 }
@@ -373,7 +384,7 @@ fn a_full_outbox_drops_its_oldest_and_counts_that() {
     tick(&mut node, START);
     transmits(&mut node);
     for seq in 0..20 {
-        node.outbox.message(TrafficClass::Ack, seq, Message::Ack { seq });
+        node.outbox.message(TrafficClass::Ack, seq, Message::Swim(Swim::Ack { seq }));
     }
     assert_eq!(node.stats().outbox_dropped, 4);
     assert_eq!(transmits(&mut node).first().map(|(to, ..)| *to), Some(4));
@@ -394,12 +405,20 @@ fn the_same_configuration_seed_and_calls_give_the_same_bytes() {
                 1 => hear(
                     &mut node,
                     now,
-                    &[Message::Mail(Item::Update(Update::Member(record(u64::from(round) + 10, Standing::Alive))))],
+                    &[Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record(
+                        u64::from(round) + 10,
+                        Standing::Alive,
+                    )))))],
                 ),
                 2 => drop(node.broadcast(now, b"x")),
-                3 => {
-                    hear(&mut node, now, &[Message::Ping { seq: round }, Message::Mail(Item::Update(entry("e", b"v")))])
-                }
+                3 => hear(
+                    &mut node,
+                    now,
+                    &[
+                        Message::Swim(Swim::Ping { seq: round }),
+                        Message::Rumor(Rumor::Mail(Item::Update(entry("e", b"v")))),
+                    ],
+                ),
                 4 => drop(node.delete(now, "e")),
                 _ => {
                     now = now.max(node.poll_timeout().unwrap());
@@ -450,9 +469,13 @@ fn a_full_node_refuses_what_is_new_and_takes_what_is_newer() {
     assert_eq!(node.broadcast(START, b"x").unwrap_err(), full);
     node.put(START, "a", b"2").unwrap();
     node.delete(START, "b").unwrap();
-    hear(&mut node, START, &[Message::Mail(Item::Update(entry("d", b"1")))]);
+    hear(&mut node, START, &[Message::Rumor(Rumor::Mail(Item::Update(entry("d", b"1"))))]);
     for id in 10..20 {
-        hear(&mut node, START, &[Message::Mail(Item::Update(Update::Member(record(id, Standing::Alive))))]);
+        hear(
+            &mut node,
+            START,
+            &[Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record(id, Standing::Alive)))))],
+        );
     }
     assert_eq!((node.get("d"), node.members().count()), (None, 3), "this node and two others");
     assert_eq!(node.stats().updates_full, 9);
@@ -469,7 +492,7 @@ fn one_who_has_left_is_silent_refuses_writes_and_may_join_again() {
     assert!(node.has_left() && node.poll_timeout().is_none());
     assert_eq!(node.put(net.now, "a", b"1"), Err(WriteError::Left));
     assert_eq!(node.broadcast(net.now, b"1").unwrap_err(), WriteError::Left);
-    let ping = datagram(node, &[Message::Ping { seq: 1 }]);
+    let ping = datagram(node, &[Message::Swim(Swim::Ping { seq: 1 })]);
     assert_eq!(node.handle(net.now, Input::Datagram { from: &0, payload: &ping }), Err(DatagramError::Left));
     tick(node, net.now + 3_600 * SECOND);
     assert!(transmits(node).is_empty());
@@ -497,7 +520,7 @@ fn whatever_is_said_of_a_node_that_it_does_not_say_itself_is_refuted() {
             ..record(2, standing)
         };
         let said = Record { until: Until::at(now + 3_600 * SECOND), ..said };
-        hear(&mut node, now, &[Message::Mail(Item::Update(Update::Member(said)))]);
+        hear(&mut node, now, &[Message::Rumor(Rumor::Mail(Item::Update(Update::Member(said))))]);
         let refuted = node.member(own.id).unwrap();
         assert_eq!((refuted.status, refuted.incarnation), (Status::Alive, own.incarnation + 1));
         assert_eq!(transmits(&mut node).iter().filter(|(to, ..)| *to == 900).count(), 1, "who said it is told at once");
@@ -512,14 +535,14 @@ fn a_write_after_a_shrunk_certificate_was_heard_is_newer_than_it() {
     let stamp = Stamp { time: START + 5 * SECOND, counter: 3, node: NodeId::new(5) };
     let deleted: Update<u32> =
         Update::Entry(Entry { stamp, value: None, until: Until::at(START + 3_600 * SECOND), ..sound });
-    let certificate = Update::Certificate(crate::Certificate {
+    let certificate = Update::Certificate(crate::update::Certificate {
         key: node.replica.hasher.key(&deleted),
         owner: None,
         stamp,
         until: deleted.until(),
         digest: node.replica.hasher.digest(&deleted),
     });
-    hear(&mut node, START, &[Message::Mail(Item::Update(certificate))]);
+    hear(&mut node, START, &[Message::Rumor(Rumor::Mail(Item::Update(certificate)))]);
     node.put(START, "n", b"mine").unwrap();
     assert_eq!(node.get("n").as_deref(), Some(&b"mine"[..]));
 }

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::Status;
+use crate::wire::Repair;
 
 #[test]
 fn stamps_from_the_future_are_refused_one_by_one_and_counted() {
@@ -16,11 +17,11 @@ fn stamps_from_the_future_are_refused_one_by_one_and_counted() {
         let stamp = Stamp { time: START + Duration::from_secs(secs), ..entry.stamp };
         Update::Entry(Entry { stamp, ..entry })
     };
-    hear(&mut node, START, &[Message::Updates([3_600, 0, 11, 10, 12, 5].map(ahead).to_vec())]);
+    hear(&mut node, START, &[Message::Repair(Repair::Updates([3_600, 0, 11, 10, 12, 5].map(ahead).to_vec()))]);
     let names: Vec<_> = node.entries("").map(|(name, _)| name.to_string()).collect();
     assert_eq!((names, node.stats().updates_ahead), (vec!["0".into(), "10".into(), "5".into()], 3));
     // When their time has come they are as good as any other.
-    hear(&mut node, START + 2 * SECOND, &[Message::Updates([11, 12].map(ahead).to_vec())]);
+    hear(&mut node, START + 2 * SECOND, &[Message::Repair(Repair::Updates([11, 12].map(ahead).to_vec()))]);
     assert_eq!((node.entries("").count(), node.stats().updates_ahead), (5, 3));
 }
 

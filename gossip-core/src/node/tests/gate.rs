@@ -1,4 +1,4 @@
-//! Who is listened to, and what strangers get.
+//! The gate: admission, proofs of address, answers to strangers.
 
 use std::collections::BTreeMap;
 use std::vec;
@@ -7,7 +7,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Answer, read};
+use crate::wire::{Answer, PingReq, Repair, Rumor, Summary, Swim, Trust, read};
 use crate::{DatagramError, Membership};
 
 /// Nobody knows who is here.
@@ -19,7 +19,7 @@ fn say(node: &mut Node<u32>, from: u32, now: Instant, messages: &[Message<u32>])
     payload.len()
 }
 
-/// What is sent to this address now.
+/// Returns the datagrams to this address.
 fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
     let mut messages = Vec::new();
     for (address, _, payload) in transmits(node) {
@@ -34,8 +34,14 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
 }
 
 fn joins() -> Vec<Message<u32>> {
-    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, answer: Answer::No };
-    vec![Message::Mail(Item::Update(Update::Member(record(900, Standing::Alive)))), summary]
+    let summary = Message::Repair(Repair::Summary(Summary {
+        cut: 1_700_000_021,
+        count: 1,
+        fingerprint: 1,
+        partial: false,
+        answer: Answer::No,
+    }));
+    vec![Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record(900, Standing::Alive))))), summary]
 }
 
 #[test]
@@ -44,22 +50,23 @@ fn a_stranger_changes_nothing_until_it_shows_that_it_receives() {
     let now = node.now;
     say(&mut node, STRANGER, now, &joins());
     assert_eq!(node.member(NodeId::new(900)), None);
-    let [Message::Challenge { cookie }] = said_to(&mut node, STRANGER)[..] else { panic!("a challenge and no more") };
+    let [Message::Trust(Trust::Challenge { cookie })] = said_to(&mut node, STRANGER)[..] else {
+        panic!("a challenge and no more")
+    };
     assert_eq!(node.stats().datagrams_unproved, 1);
 
     // Guessed, or overheard by somebody who is elsewhere.
     for (from, cookie) in [(STRANGER, cookie ^ 1), (STRANGER + 1, cookie)] {
-        say(&mut node, from, now, &[vec![Message::Proof { cookie }], joins()].concat());
+        say(&mut node, from, now, &[vec![Message::Trust(Trust::Proof { cookie })], joins()].concat());
         assert_eq!(node.member(NodeId::new(900)), None);
     }
     transmits(&mut node);
-    say(&mut node, STRANGER, now, &[vec![Message::Proof { cookie }], joins()].concat());
+    say(&mut node, STRANGER, now, &[vec![Message::Trust(Trust::Proof { cookie })], joins()].concat());
     assert!(node.member(NodeId::new(900)).is_some(), "what came along with the proof is taken in");
-    assert!(
-        said_to(&mut node, STRANGER)
-            .iter()
-            .any(|said| matches!(said, Message::Summary { answer: Answer::Brief { .. } | Answer::Full { .. }, .. }))
-    );
+    assert!(said_to(&mut node, STRANGER).iter().any(|said| matches!(
+        said,
+        Message::Repair(Repair::Summary(Summary { answer: Answer::Brief { .. } | Answer::Full { .. }, .. }))
+    )));
     assert_eq!(node.stats().datagrams_unproved, 3);
 }
 
@@ -67,10 +74,10 @@ fn a_stranger_changes_nothing_until_it_shows_that_it_receives() {
 fn who_pings_is_acked_whoever_it_is() {
     let mut node = met();
     let now = node.now;
-    say(&mut node, STRANGER, now, &[Message::Ping { seq: 7 }]);
-    assert_eq!(said_to(&mut node, STRANGER), [Message::Ack { seq: 7 }]);
-    say(&mut node, STRANGER, now, &[Message::Challenge { cookie: 7 }]);
-    assert_eq!(said_to(&mut node, STRANGER), [Message::Proof { cookie: 7 }]);
+    say(&mut node, STRANGER, now, &[Message::Swim(Swim::Ping { seq: 7 })]);
+    assert_eq!(said_to(&mut node, STRANGER), [Message::Swim(Swim::Ack { seq: 7 })]);
+    say(&mut node, STRANGER, now, &[Message::Trust(Trust::Challenge { cookie: 7 })]);
+    assert_eq!(said_to(&mut node, STRANGER), [Message::Trust(Trust::Proof { cookie: 7 })]);
     assert_eq!(node.stats().datagrams_unproved, 0);
 }
 
@@ -111,14 +118,18 @@ fn a_ping_for_another_carries_nothing_along() {
     let now = node.now;
     node.put(now, "hot", &[7; 500]).unwrap();
     transmits(&mut node);
-    hear(&mut node, now, &[Message::PingReq { seq: 1, target: NodeId::new(77), address: STRANGER }]);
-    assert!(matches!(said_to(&mut node, STRANGER)[..], [Message::Ping { .. }]));
+    hear(
+        &mut node,
+        now,
+        &[Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(77), address: STRANGER }))],
+    );
+    assert!(matches!(said_to(&mut node, STRANGER)[..], [Message::Swim(Swim::Ping { .. })]));
 }
 
 #[test]
 fn what_may_have_been_forgotten_since_is_refused() {
     let mut node = met();
-    let payload = datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1")))]);
+    let payload = datagram(&mut node, &[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1"))))]);
     node.gate.note_proved(&STRANGER);
     // Half of the day for which the dead are remembered.
     let oldest = 43_200 * SECOND;
@@ -136,12 +147,12 @@ fn who_is_not_admitted_is_not_heard_and_not_believed_in() {
     let mut node = met();
     let now = node.now;
     node.set_admission(|id, address| id != NodeId::new(900) && *address != 4_000);
-    let payload = datagram(&mut node, &[Message::Ping { seq: 1 }]);
+    let payload = datagram(&mut node, &[Message::Swim(Swim::Ping { seq: 1 })]);
     let heard = node.handle(now, Input::Datagram { from: &2, payload: &payload });
     assert_eq!((heard, node.stats().datagrams_not_admitted), (Err(DatagramError::NotAdmitted), 1));
     // Told by a member, of two that may not be.
     let told = [record(901, Standing::Alive), Record { address: 2, ..record(900, Standing::Alive) }];
-    let told = told.map(|record| Message::Mail(Item::Update(Update::Member(record))));
+    let told = told.map(|record| Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record)))));
     let mut body = vec![0; 500];
     let mut writer = Writer::new(&mut body);
     assert!(told.iter().all(|message| writer.push(message)));
@@ -155,7 +166,7 @@ fn who_is_not_admitted_is_not_heard_and_not_believed_in() {
 fn another_cluster_is_reported_once_an_hour() {
     let mut node = met();
     let mut other = self::node(77, Config { label: "other".into(), ..Config::lan() });
-    let payload = datagram(&mut other, &[Message::Ping { seq: 1 }]);
+    let payload = datagram(&mut other, &[Message::Swim(Swim::Ping { seq: 1 })]);
     let mut told = Vec::new();
     let start = node.now;
     for minute in 0..180_u32 {
@@ -175,13 +186,14 @@ fn another_cluster_is_reported_once_an_hour() {
     assert_eq!(node.stats().datagrams_foreign, 540);
 }
 
-/// What may come from anywhere, and names third parties where it can.
+/// Messages that may come from anywhere, and name third parties if they can.
 fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
     let elsewhere = || STRANGER..STRANGER + 5;
     let member = (900_u64..905, elsewhere()).prop_map(|(id, address)| {
-        Message::Mail(Item::Update(Update::Member(Record { address, ..record(id, Standing::Alive) })))
+        Message::Rumor(Rumor::Mail(Item::Update(Update::Member(Record { address, ..record(id, Standing::Alive) }))))
     });
-    let request = elsewhere().prop_map(|address| Message::PingReq { seq: 1, target: NodeId::new(2), address });
+    let request = elsewhere()
+        .prop_map(|address| Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(2), address })));
     let hostile = proptest::sample::select(hostile::hostile().concat());
     let cookie = any::<u32>();
     let message = prop_oneof![
@@ -189,11 +201,11 @@ fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
         request,
         hostile,
         proptest::sample::select(joins()),
-        any::<u32>().prop_map(|seq| Message::Ping { seq }),
-        cookie.prop_map(|cookie| Message::Challenge { cookie }),
-        cookie.prop_map(|cookie| Message::Proof { cookie }),
-        Just(Message::Mail(Item::Suspicion(suspicion(1)))),
-        Just(Message::Mail(Item::Update(entry("x", &[1; 300])))),
+        any::<u32>().prop_map(|seq| Message::Swim(Swim::Ping { seq })),
+        cookie.prop_map(|cookie| Message::Trust(Trust::Challenge { cookie })),
+        cookie.prop_map(|cookie| Message::Trust(Trust::Proof { cookie })),
+        Just(Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion(1))))),
+        Just(Message::Rumor(Rumor::Mail(Item::Update(entry("x", &[1; 300]))))),
     ];
     proptest::collection::vec(message, 1..6)
 }

@@ -1,4 +1,4 @@
-//! What a node makes of bytes that no honest node sends: no panic, no change, bounded cost.
+//! Bytes that no honest node sends: no panic, no change, bounded cost.
 
 use std::string::ToString;
 use std::vec;
@@ -11,7 +11,10 @@ use crate::outbox::Intent;
 use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::update::Descriptor;
-use crate::wire::{self, Answer, COUNTS, Prefixes, Rival, Short, Span, Suspicion, Tokens};
+use crate::wire::{
+    self, Answer, COUNTS, Chunk, Decoded, Feedback, FetchRequest, Page, PingReq, Prefixes, Pull, PullRequest, Repair,
+    Rival, Round, Rumor, Short, Span, Split, Summary, Suspicion, Swim, Symbols, Tokens, Trust, Want,
+};
 
 // `handle` never panics on any bytes; on `Err` nothing changed but a counter.
 
@@ -28,7 +31,10 @@ fn assert_refused(node: &mut Node<u32>, payload: &[u8]) {
 #[test]
 fn on_an_error_nothing_changes_but_a_counter() {
     let mut node = met();
-    let good = datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1"))), Message::Ping { seq: 1 }]);
+    let good = datagram(
+        &mut node,
+        &[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1")))), Message::Swim(Swim::Ping { seq: 1 })],
+    );
     for end in 0..good.len() {
         assert_refused(&mut node, &good[..end]);
     }
@@ -37,7 +43,10 @@ fn on_an_error_nothing_changes_but_a_counter() {
         bad[bit / 8] ^= 1 << (bit % 8);
         assert_refused(&mut node, &bad);
     }
-    let half = [datagram(&mut node, &[Message::Mail(Item::Update(entry("x", b"1")))])[HEADER..].to_vec(), vec![0xff]];
+    let half = [
+        datagram(&mut node, &[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1"))))])[HEADER..].to_vec(),
+        vec![0xff],
+    ];
     let half = sealed_as(&mut node, 900, &half.concat());
     assert_refused(&mut node, &half);
     assert_refused(&mut node, &vec![0; 70_000]);
@@ -89,48 +98,76 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let cells = |count: u64| {
         let exchange = crate::Exchange::PushPull;
         let sketch = Sketch::new(80);
-        Message::Sketch { cut: u32::MAX, range: Range::ALL, count, exchange, tokens, sketch }
+        Message::Repair(Repair::Sketch(Symbols { cut: u32::MAX, range: Range::ALL, count, exchange, tokens, sketch }))
     };
     let summary = |cut, token: Option<u32>| {
         let answer = token.map_or(Answer::No, |token| Answer::Full { token, counts: [u8::MAX; COUNTS] });
-        Message::Summary { cut, count: u64::MAX, fingerprint: u64::MAX, partial: false, answer }
+        Message::Repair(Repair::Summary(Summary {
+            cut,
+            count: u64::MAX,
+            fingerprint: u64::MAX,
+            partial: false,
+            answer,
+        }))
     };
     let rival = Rival { key: Short(u64::MAX), version: (u64::MAX, 0) };
     let point = Range::new(u64::MAX, u64::MAX).unwrap();
     let offers = vec![(u8::MAX, Item::Offer(7)); 64];
     let far = |standing| Update::Member(Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, standing) });
     vec![
-        vec![Message::Ping { seq: 1 }; 500],
-        vec![Message::Ack { seq: 1 }; 500],
-        vec![Message::Nack { seq: 1 }; 500],
-        vec![Message::PingReq { seq: 1, target: NodeId::new(2), address: u32::MAX }; 60],
-        vec![Message::Rumor { number: 1, feedback: true, pull: true, items: offers }],
-        vec![Message::Rumor { number: 1, feedback: true, pull: true, items: vec![] }; 200],
-        vec![Message::Feedback { number: 1, useful: u64::MAX, spared: u64::MAX }; 50],
+        vec![Message::Swim(Swim::Ping { seq: 1 }); 500],
+        vec![Message::Swim(Swim::Ack { seq: 1 }); 500],
+        vec![Message::Swim(Swim::Nack { seq: 1 }); 500],
+        vec![Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(2), address: u32::MAX })); 60],
+        vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: offers }))],
+        vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: vec![] })); 200],
+        vec![Message::Rumor(Rumor::Feedback(Feedback { number: 1, useful: u64::MAX, spared: u64::MAX })); 50],
         vec![summary(u32::MAX, None), summary(0, None), summary(1_700_000_020, Some(1)), summary(u32::MAX, Some(1))],
         vec![cells(u64::MAX)],
         vec![cells(0)],
-        vec![Message::Split { range: Range::ALL, count: u64::MAX, estimate: u64::MAX }; 50],
-        vec![Message::Split { range: point, count: 0, estimate: u64::MAX }],
-        vec![Message::Decoded { range: Range::ALL, found: u64::MAX, want: Prefixes(vec![7; 280]), rivals: vec![] }],
-        vec![Message::Decoded { range: Range::ALL, found: 0, want: Prefixes(vec![]), rivals: vec![rival; 60] }],
-        vec![Message::Want { token: 0, keys: vec![rival.key; 140] }],
-        vec![Message::Pull { cut: u32::MAX, token: 0, window: u8::MAX, ranges: vec![Range::ALL; 300] }],
-        vec![Message::Page { range: point, last: true, updates: vec![], large: vec![] }; 50],
-        vec![Message::Mail(Item::Large(large("huge", u32::MAX)))],
-        (0..16).map(|n| Message::Mail(Item::Large(large(&n.to_string(), 1 << 20)))).collect(),
-        vec![Message::Large((0..16).map(|n| large(&n.to_string(), 1_000 + n)).collect())],
-        vec![Message::Fetch { item: 7, token: 0, window: u8::MAX, missing: vec![Span { from: 0, to: u32::MAX }; 100] }],
-        vec![Message::Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }],
-        vec![Message::Gone { item: 7 }; 50],
-        vec![Message::Prove { item: 7, token: 1 }; 50],
-        vec![Message::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) }))],
-        vec![Message::Mail(Item::Suspicion(suspicion(77)))],
-        [Standing::Alive, Standing::Dead, Standing::Left].map(|s| Message::Mail(Item::Update(far(s)))).to_vec(),
+        vec![Message::Repair(Repair::Split(Split { range: Range::ALL, count: u64::MAX, estimate: u64::MAX })); 50],
+        vec![Message::Repair(Repair::Split(Split { range: point, count: 0, estimate: u64::MAX }))],
+        vec![Message::Repair(Repair::Decoded(Decoded {
+            range: Range::ALL,
+            found: u64::MAX,
+            want: Prefixes(vec![7; 280]),
+            rivals: vec![],
+        }))],
+        vec![Message::Repair(Repair::Decoded(Decoded {
+            range: Range::ALL,
+            found: 0,
+            want: Prefixes(vec![]),
+            rivals: vec![rival; 60],
+        }))],
+        vec![Message::Repair(Repair::Want(Want { token: 0, keys: vec![rival.key; 140] }))],
+        vec![Message::Pull(Pull::Pages(PullRequest {
+            cut: u32::MAX,
+            token: 0,
+            window: u8::MAX,
+            ranges: vec![Range::ALL; 300],
+        }))],
+        vec![Message::Pull(Pull::Page(Page { range: point, last: true, updates: vec![], large: vec![] })); 50],
+        vec![Message::Rumor(Rumor::Mail(Item::Large(large("huge", u32::MAX))))],
+        (0..16).map(|n| Message::Rumor(Rumor::Mail(Item::Large(large(&n.to_string(), 1 << 20))))).collect(),
+        vec![Message::Repair(Repair::Large((0..16).map(|n| large(&n.to_string(), 1_000 + n)).collect()))],
+        vec![Message::Pull(Pull::Fetch(FetchRequest {
+            item: 7,
+            token: 0,
+            window: u8::MAX,
+            missing: vec![Span { from: 0, to: u32::MAX }; 100],
+        }))],
+        vec![Message::Pull(Pull::Chunk(Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }))],
+        vec![Message::Pull(Pull::Gone { item: 7 }); 50],
+        vec![Message::Trust(Trust::Prove { item: 7, token: 1 }); 50],
+        vec![Message::Rumor(Rumor::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) })))],
+        vec![Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion(77))))],
+        [Standing::Alive, Standing::Dead, Standing::Left]
+            .map(|s| Message::Rumor(Rumor::Mail(Item::Update(far(s)))))
+            .to_vec(),
     ]
 }
 
-/// What nobody holds.
+/// An item that nobody holds.
 fn large(name: &str, size: u32) -> Descriptor {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
     let (expires, until) = (Until::NEVER, Until::NEVER);
@@ -175,10 +212,18 @@ fn laden() -> Node<u32> {
 /// The cut and the token that a node gives to everybody who asks.
 fn token_for(node: &mut Node<u32>, address: u32) -> (u32, u32) {
     let answer = Answer::No;
-    let summary = Message::Summary { cut: 1_700_000_021, count: 1, fingerprint: 1, partial: false, answer };
+    let summary = Message::Repair(Repair::Summary(Summary {
+        cut: 1_700_000_021,
+        count: 1,
+        fingerprint: 1,
+        partial: false,
+        answer,
+    }));
     hear_from(node, address, summary);
     let said = core::iter::from_fn(|| node.outbox.pop()).find_map(|(_, _, intent)| match intent {
-        Intent::Message(Message::Summary { answer: Answer::Brief { token }, cut, .. }) => Some((cut, token)),
+        Intent::Message(Message::Repair(Repair::Summary(Summary { answer: Answer::Brief { token }, cut, .. }))) => {
+            Some((cut, token))
+        }
         _ => None,
     });
     said.expect("an unequal summary is answered with a token")
@@ -191,7 +236,8 @@ fn a_flood_of_pulls_is_answered_within_bounds() {
         let (cut, token) = token_for(&mut node, address);
         let mut pages = 0;
         for _ in 0..pulls {
-            let pull = Message::Pull { cut, token, window: u8::MAX, ranges: vec![Range::ALL; 12] };
+            let pull =
+                Message::Pull(Pull::Pages(PullRequest { cut, token, window: u8::MAX, ranges: vec![Range::ALL; 12] }));
             hear_from(&mut node, address, pull);
             pages += transmits(&mut node).len();
         }
@@ -205,7 +251,11 @@ fn a_flood_of_pulls_is_answered_within_bounds() {
     node.handle(node.now + SECOND, Input::Tick).unwrap();
     transmits(&mut node);
     let (cut, token) = token_for(&mut node, 900);
-    hear_from(&mut node, 900, Message::Pull { cut, token, window: 9, ranges: vec![Range::ALL; 12] });
+    hear_from(
+        &mut node,
+        900,
+        Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, ranges: vec![Range::ALL; 12] })),
+    );
     assert_eq!(transmits(&mut node).len(), 9, "a second later there is more");
 }
 
@@ -247,37 +297,45 @@ impl Crafted {
         Some(match self {
             Self::Summary(count, fingerprint, partial, counts) => {
                 let answer = if partial { Answer::Full { token: 9, counts } } else { Answer::No };
-                Message::Summary { cut, count, fingerprint, partial, answer }
+                Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
             }
             Self::Symbols { count, held: some, items, cells } => {
                 let mut sketch = Sketch::new(cells.min(86));
                 held(some).chain(items).for_each(|item| sketch.add(item));
-                Message::Sketch { cut, range: Range::ALL, count, exchange, tokens, sketch }
+                Message::Repair(Repair::Sketch(Symbols { cut, range: Range::ALL, count, exchange, tokens, sketch }))
             }
             Self::Junk(count, mut bytes) => {
                 bytes.truncate(bytes.len() / 13 * 13);
                 let encoded = postcard::to_allocvec(serde_bytes::Bytes::new(&bytes)).ok()?;
                 let sketch = postcard::from_bytes(&encoded).ok()?;
-                Message::Sketch { cut, range: Range::ALL, count, exchange, tokens, sketch }
+                Message::Repair(Repair::Sketch(Symbols { cut, range: Range::ALL, count, exchange, tokens, sketch }))
             }
-            Self::Split(at, count, estimate) => Message::Split { range: range(at), count, estimate },
+            Self::Split(at, count, estimate) => {
+                Message::Repair(Repair::Split(Split { range: range(at), count, estimate }))
+            }
             Self::Decoded(at, found, some, rivals) => {
                 let want = Prefixes::of(&held(some).collect::<Vec<_>>());
                 let rivals = rivals.into_iter().take(9);
                 let rivals = rivals.map(|(key, time)| Rival { key: Short(key), version: (0, time) }).collect();
-                Message::Decoded { range: range(at), found, want, rivals }
+                Message::Repair(Repair::Decoded(Decoded { range: range(at), found, want, rivals }))
             }
             Self::Want(some, keys) => {
                 let held = held(some.min(80)).filter_map(|hash| node.replica.key_of(hash)).map(|key| key.short());
-                Message::Want { token, keys: held.chain(keys.into_iter().take(20)).map(Short).collect() }
+                Message::Repair(Repair::Want(Want {
+                    token,
+                    keys: held.chain(keys.into_iter().take(20)).map(Short).collect(),
+                }))
             }
             Self::Pull(window, ranges) => {
                 let ranges = ranges.into_iter().take(20).map(any_range).chain([Range::ALL]).collect();
-                Message::Pull { cut, token, window, ranges }
+                Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
             }
-            Self::Page(a, b, last) => {
-                Message::Page { range: any_range((a, b)), last, updates: vec![entry("x", b"1")], large: vec![] }
-            }
+            Self::Page(a, b, last) => Message::Pull(Pull::Page(Page {
+                range: any_range((a, b)),
+                last,
+                updates: vec![entry("x", b"1")],
+                large: vec![],
+            })),
         })
     }
 }
@@ -302,7 +360,7 @@ proptest! {
                 let (_, body) = node.envelope.open(&payload).unwrap();
                 wire::read(body, &mut messages).unwrap();
                 asked.extend(messages.iter().filter_map(|message| match message {
-                    Message::Sketch { range, .. } => Some(*range),
+                    Message::Repair(Repair::Sketch(Symbols { range, .. })) => Some(*range),
                     _ => None,
                 }));
             }
@@ -324,7 +382,7 @@ fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
     let (cut, token) = token_for(&mut node, 900);
     let now = node.now;
     for window in [0, 1, 255] {
-        let pull = Message::Pull { cut, token, window, ranges: vec![Range::ALL; 300] };
+        let pull = Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges: vec![Range::ALL; 300] }));
         (0..3).for_each(|_| hear(&mut node, now, core::slice::from_ref(&pull)));
         let pages = transmits(&mut node).iter().filter(|(_, kind, _)| *kind == TrafficClass::Bulk).count();
         assert!(pages <= 32, "one pull at a time: {pages}");
@@ -332,7 +390,11 @@ fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
     let tokens = Tokens { mine: 0, yours: token };
     for (cells, count) in [(0, 0), (1, u64::MAX), (80, u64::MAX), (80, 0)] {
         let (range, exchange, sketch) = (Range::ALL, crate::Exchange::PushPull, Sketch::new(cells));
-        hear(&mut node, now, &[Message::Sketch { cut, range, count, exchange, tokens, sketch }]);
+        hear(
+            &mut node,
+            now,
+            &[Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))],
+        );
         assert!(transmits(&mut node).len() <= 4);
     }
 }

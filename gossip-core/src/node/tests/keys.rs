@@ -1,6 +1,7 @@
 //! Sealed datagrams: what nobody without the key can do.
 
 use super::*;
+use crate::wire::Swim;
 use crate::{DatagramError, Key, KeyError, Keyring, Plain};
 
 fn keyring(key: u8, salt: u8) -> Keyring {
@@ -19,7 +20,7 @@ fn met_in_secret() -> Net {
     net
 }
 
-/// What the first of them says to the other next.
+/// Returns the next datagram of the first node to the second.
 fn said(net: &mut Net) -> Vec<u8> {
     let now = net.now;
     net.nodes[0].put(now, "secret", b"the plan").unwrap();
@@ -83,7 +84,7 @@ fn a_wrong_key_a_missing_one_and_a_retired_one_open_nothing() {
 fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
     let mut net = met_in_secret();
     let mut plain = node(0, Config::lan());
-    let ping = datagram(&mut plain, &[Message::Ping { seq: 1 }]);
+    let ping = datagram(&mut plain, &[Message::Swim(Swim::Ping { seq: 1 })]);
     assert_eq!(hears(&mut net, &ping), Err(DatagramError::Key { key: 0 }));
     let change = |net: &mut Net, plain| {
         net.nodes[1].change_keys(|keys| {

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::update::Descriptor;
+use crate::wire::{Chunk, FetchRequest, Pull, Rumor};
 use crate::{Limits, WriteError};
 
 fn value(seed: usize, size: usize) -> Vec<u8> {
@@ -66,7 +67,7 @@ fn a_newcomer_ends_with_all_of_many_large_values_within_its_bounds() {
     assert_eq!((stats.transfers_begun, stats.transfers_completed), (300, 300));
 }
 
-/// What a node would say of a value that it holds.
+/// Makes the descriptor that a holder of this value sends.
 fn described(name: &str, secs: u64, value: &[u8]) -> Descriptor {
     let Update::Entry(entry) = entry(name, value) else { unreachable!() };
     let stamp = Stamp { time: START + Duration::from_secs(secs), ..entry.stamp };
@@ -76,7 +77,7 @@ fn described(name: &str, secs: u64, value: &[u8]) -> Descriptor {
 }
 
 fn mail(descriptor: Descriptor) -> Message<u32> {
-    Message::Mail(Item::Large(descriptor))
+    Message::Rumor(Rumor::Mail(Item::Large(descriptor)))
 }
 
 /// A node that has heard, from 900, of a value of 50,000 bytes.
@@ -88,11 +89,13 @@ fn fetching() -> Node<u32> {
     node
 }
 
-/// What is asked of 900.
+/// Returns the requests to 900.
 fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
     let intents = core::iter::from_fn(|| node.outbox.pop());
     let messages = intents.filter_map(|(_, to, intent)| match intent {
-        crate::outbox::Intent::Message(message @ Message::Fetch { .. }) if to == 900 => Some(message),
+        crate::outbox::Intent::Message(message @ Message::Pull(Pull::Fetch(FetchRequest { .. }))) if to == 900 => {
+            Some(message)
+        }
         _ => None,
     });
     messages.collect()
@@ -102,10 +105,11 @@ fn requests(node: &mut Node<u32>) -> Vec<Message<u32>> {
 fn a_value_is_seen_when_it_is_whole_and_not_before() {
     let mut node = fetching();
     let value = value(1, 50_000);
-    let Some(Message::Fetch { item, .. }) = requests(&mut node).pop() else { panic!() };
+    let Some(Message::Pull(Pull::Fetch(FetchRequest { item, .. }))) = requests(&mut node).pop() else { panic!() };
     for (at, bytes) in value.chunks(1_000).enumerate() {
         assert_eq!((node.get("n"), node.stats().updates_new), (None, 0));
-        let chunk = Message::Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() };
+        let chunk =
+            Message::Pull(Pull::Chunk(Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() }));
         hear(&mut node, START, &[chunk]);
     }
     assert_eq!(node.get("n").as_deref(), Some(&value[..]));
@@ -117,12 +121,17 @@ fn a_value_is_seen_when_it_is_whole_and_not_before() {
 #[test]
 fn a_value_that_is_not_what_it_should_be_is_never_seen() {
     let mut node = fetching();
-    let Some(Message::Fetch { item, .. }) = requests(&mut node).pop() else { panic!() };
+    let Some(Message::Pull(Pull::Fetch(FetchRequest { item, .. }))) = requests(&mut node).pop() else { panic!() };
     for (at, bytes) in value(2, 50_000).chunks(1_000).enumerate() {
         hear(
             &mut node,
             START,
-            &[Message::Chunk { item, offset: 1_000 * at as u32, last: false, bytes: bytes.to_vec() }],
+            &[Message::Pull(Pull::Chunk(Chunk {
+                item,
+                offset: 1_000 * at as u32,
+                last: false,
+                bytes: bytes.to_vec(),
+            }))],
         );
     }
     assert_eq!((node.get("n"), node.transfers(), node.stats().transfers_failed), (None, (0, 0), 1));
@@ -164,7 +173,7 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
         ..described("past", 0, &value(1, 9_000))
     };
     hear(&mut node, START, &[mail(past)]);
-    let stranger = crate::Owner { id: NodeId::new(77), boot: START };
+    let stranger = crate::update::Owner { id: NodeId::new(77), boot: START };
     hear(&mut node, START, &[mail(Descriptor { owner: Some(stranger), ..described("n", 0, &value(1, 9_000)) })]);
     let stats = node.stats();
     assert_eq!((stats.updates_oversized, stats.updates_ahead, stats.updates_expired), (1, 1, 1));

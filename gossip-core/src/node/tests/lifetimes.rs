@@ -1,4 +1,4 @@
-//! What ends, everywhere alike: values, certificates, broadcasts, members and what they own.
+//! Ends, the same everywhere: of values, certificates, broadcasts, members and their own entries.
 
 use std::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! What anti-entropy costs: two nodes in virtual time, every byte counted by what it was sent for.
+//! Cost of anti-entropy: two nodes in virtual time, every byte counted by its purpose.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -10,7 +10,9 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::START;
 use crate::config::Membership;
 use crate::update::{Entry, Stamp, Until, Update};
-use crate::wire::{Item, Message, encoded_len, read};
+use crate::wire::{
+    Decoded, Item, Message, Page, Pull, PullRequest, Repair, Rumor, Split, Summary, Symbols, Want, encoded_len, read,
+};
 use crate::{Config, Event, Input, Instant, Node, NodeId, TrafficClass};
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -37,15 +39,15 @@ impl Counted {
         self.bytes += datagram as u64;
         for message in messages {
             let (kind, updates): (_, Vec<&Update<u32>>) = match message {
-                Message::Summary { .. } => ("summary", Vec::new()),
-                Message::Sketch { .. } => ("sketch", Vec::new()),
-                Message::Split { .. } => ("split", Vec::new()),
-                Message::Decoded { .. } => ("decoded", Vec::new()),
-                Message::Want { .. } => ("want", Vec::new()),
-                Message::Pull { .. } => ("pull", Vec::new()),
-                Message::Page { updates, .. } => ("page", updates.iter().collect()),
-                Message::Updates(updates) => ("updates", updates.iter().collect()),
-                Message::Mail(Item::Update(update)) => ("mail", [update].into()),
+                Message::Repair(Repair::Summary(Summary { .. })) => ("summary", Vec::new()),
+                Message::Repair(Repair::Sketch(Symbols { .. })) => ("sketch", Vec::new()),
+                Message::Repair(Repair::Split(Split { .. })) => ("split", Vec::new()),
+                Message::Repair(Repair::Decoded(Decoded { .. })) => ("decoded", Vec::new()),
+                Message::Repair(Repair::Want(Want { .. })) => ("want", Vec::new()),
+                Message::Pull(Pull::Pages(PullRequest { .. })) => ("pull", Vec::new()),
+                Message::Pull(Pull::Page(Page { updates, .. })) => ("page", updates.iter().collect()),
+                Message::Repair(Repair::Updates(updates)) => ("updates", updates.iter().collect()),
+                Message::Rumor(Rumor::Mail(Item::Update(update))) => ("mail", [update].into()),
                 _ => ("other", Vec::new()),
             };
             let bytes: usize = updates.iter().map(|update| encoded_len(*update)).sum();
@@ -53,7 +55,7 @@ impl Counted {
             self.update_bytes += bytes as u64;
             let counted = self.kinds.entry(kind).or_default();
             counted.0 += 1;
-            counted.1 += (encoded_len(message) - bytes) as u64;
+            counted.1 += (message.encoded_len() - bytes) as u64;
         }
     }
 }
@@ -69,13 +71,13 @@ struct Link {
     rng: Xoshiro256PlusPlus,
     counted: Counted,
     names: u64,
-    /// Who says nothing any more.
+    /// Nodes that are silent.
     silent: Option<u32>,
-    /// Whether rumors and direct mail are lost.
+    /// Loses rumors and direct mail.
     no_rumors: bool,
-    /// Whether a step takes one datagram from each node, and no more.
+    /// Takes at most one datagram from each node in a step.
     slow: bool,
-    /// How often each update was sent to each node by anti-entropy.
+    /// Number of times that anti-entropy sent each update to each node.
     fetched: Option<BTreeMap<(u32, Vec<u8>), u32>>,
 }
 
@@ -133,7 +135,9 @@ impl Link {
                 self.sent += 1;
                 if let Some(fetched) = &mut self.fetched {
                     let updates = messages.iter().filter_map(|message| match message {
-                        Message::Page { updates, .. } | Message::Updates(updates) => Some(updates),
+                        Message::Pull(Pull::Page(Page { updates, .. })) | Message::Repair(Repair::Updates(updates)) => {
+                            Some(updates)
+                        }
                         _ => None,
                     });
                     for update in updates.flatten() {
@@ -269,7 +273,7 @@ fn identification(items: usize, differences: usize, loss: u32, (runs, seed): (u6
     mean
 }
 
-/// So many differences among 100,000 items may cost so many bytes.
+/// Bounds on bytes for differences among 100,000 items.
 const BOUNDS: [(usize, u64); 5] = [(0, 64), (10, 800), (100, 5_000), (1_000, 42_000), (10_000, 400_000)];
 
 #[test]
@@ -298,7 +302,7 @@ fn identification_bytes_are_within_their_bounds() {
     assert_eq!(over, [], "differences, loss, seed, bytes");
 }
 
-/// What a newcomer's catching up costs, as a percentage of the encoded entries, and how long it takes.
+/// Measures a newcomer's catching up: bytes as a percentage of the encoded entries, and time.
 fn newcomer(entries: usize, loss: u32) -> (u64, Duration) {
     let mut link = Link::new(2);
     let bytes = link.fill(entries, 100, 1..2);
@@ -337,8 +341,16 @@ fn catching_up_goes_on_beside_a_load_that_never_ends() {
             rumors += 1;
             let update = link.entry(900);
             for to in [0, 2] {
-                link.nodes[1].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
-                link.nodes[2].outbox.message(TrafficClass::Rumor, to, Message::Mail(Item::Update(update.clone())));
+                link.nodes[1].outbox.message(
+                    TrafficClass::Rumor,
+                    to,
+                    Message::Rumor(Rumor::Mail(Item::Update(update.clone()))),
+                );
+                link.nodes[2].outbox.message(
+                    TrafficClass::Rumor,
+                    to,
+                    Message::Rumor(Rumor::Mail(Item::Update(update.clone()))),
+                );
             }
         }
         link.step(link.now + Duration::from_micros(500));

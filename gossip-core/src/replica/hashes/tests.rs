@@ -16,7 +16,7 @@ fn random_hashes(seed: u64) -> impl Iterator<Item = u64> {
     core::iter::from_fn(move || Some(rng.next_u64()))
 }
 
-/// What [`Hashes`] should say, the plain way.
+/// Reference for [`Hashes`], computed the plain way.
 #[derive(Default)]
 struct Model(BTreeMap<u64, u32>);
 

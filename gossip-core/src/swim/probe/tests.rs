@@ -7,12 +7,19 @@ use super::*;
 use crate::config::{Config, Probe as Settings};
 use crate::outbox::Intent;
 use crate::update::{Record, Standing, Until, Update};
+use crate::wire::Message;
 
 const START: Instant = Instant::from_secs(1_000);
 const OWN: NodeId = NodeId::new(99);
 
+/// As in SWIM's paper: no ping is repeated.
 fn settings() -> Settings {
-    Config::lan().probe
+    Settings { repeat: 0, ..Config::lan().probe }
+}
+
+/// Pings are repeated, and nobody else is asked meanwhile.
+fn doubting() -> Settings {
+    Settings { repeat: 16, indirect: 0, ..Config::lan().probe }
 }
 
 /// A prober among members 1, 2, …, whose addresses are their numbers.
@@ -81,7 +88,7 @@ impl Site {
     fn ping(&mut self) -> (u16, u32) {
         loop {
             self.next();
-            if let [(to, Message::Ping { seq }), ..] = self.said()[..] {
+            if let [(to, Message::Swim(Swim::Ping { seq })), ..] = self.said()[..] {
                 return (to, seq);
             }
         }
@@ -93,14 +100,14 @@ impl Site {
         self.next();
         let asked = self.said();
         for (to, message) in &asked {
-            assert_eq!(*message, Message::PingReq { seq, target: id(target), address: target });
+            assert_eq!(*message, Message::Swim(Swim::PingReq(PingReq { seq, target: id(target), address: target })));
             assert_ne!(*to, target);
         }
         (target, seq, asked.into_iter().map(|(to, _)| to).collect())
     }
 
     fn ack(&mut self, sender: u16, seq: u32) {
-        self.prober.on_ack(id(sender), seq, &mut self.health, &mut self.outbox);
+        self.prober.on_ack(self.now, id(sender), seq, &mut self.health, &mut self.outbox);
     }
 }
 
@@ -193,13 +200,13 @@ fn a_late_ack_of_an_earlier_ping_is_none_of_this_one() {
 #[test]
 fn one_who_is_asked_pings_the_target_and_passes_its_ack_on() {
     let mut site = Site::new(2, settings());
-    site.prober.on_ping_req(site.now, &8, 1_234, (id(2), &2), &mut site.outbox);
+    site.prober.on_ping_req(site.now, &8, PingReq { seq: 1_234, target: id(2), address: 2 }, &mut site.outbox);
     let said = site.said();
-    let [(2, Message::Ping { seq })] = said[..] else { panic!("{said:?}") };
+    let [(2, Message::Swim(Swim::Ping { seq }))] = said[..] else { panic!("{said:?}") };
     site.ack(1, seq);
     assert!(site.said().is_empty(), "another one's ack is not passed on");
     site.ack(2, seq);
-    assert_eq!(site.said(), [(8, Message::Ack { seq: 1_234 })]);
+    assert_eq!(site.said(), [(8, Message::Swim(Swim::Ack { seq: 1_234 }))]);
     site.ack(2, seq);
     assert!(site.said().is_empty(), "once");
 }
@@ -208,23 +215,23 @@ fn one_who_is_asked_pings_the_target_and_passes_its_ack_on() {
 fn one_who_is_asked_says_so_before_the_asker_stops_listening_if_the_target_is_silent() {
     let mut site = Site::new(0, settings());
     site.tick();
-    site.prober.on_ping_req(site.now, &8, 1_234, (id(2), &2), &mut site.outbox);
+    site.prober.on_ping_req(site.now, &8, PingReq { seq: 1_234, target: id(2), address: 2 }, &mut site.outbox);
     let said = site.said();
-    let [(2, Message::Ping { seq })] = said[..] else { panic!("{said:?}") };
+    let [(2, Message::Swim(Swim::Ping { seq }))] = said[..] else { panic!("{said:?}") };
     site.now = START + settings().timeout * 4 / 5;
     assert!(site.prober.due().is_some_and(|due| due <= site.now), "80 % of the time-out");
     site.tick();
-    assert_eq!(site.said(), [(8, Message::Nack { seq: 1_234 })]);
+    assert_eq!(site.said(), [(8, Message::Swim(Swim::Nack { seq: 1_234 }))]);
     site.tick();
     assert!(site.said().is_empty(), "once");
     site.ack(2, seq);
-    assert_eq!(site.said(), [(8, Message::Ack { seq: 1_234 })], "a late ack is better than none");
+    assert_eq!(site.said(), [(8, Message::Swim(Swim::Ack { seq: 1_234 }))], "a late ack is better than none");
 }
 
 #[test]
 fn without_nacks_nobody_waits_to_send_one() {
     let mut site = Site::new(0, Settings { nack: false, ..settings() });
-    site.prober.on_ping_req(site.now, &8, 1, (id(2), &2), &mut site.outbox);
+    site.prober.on_ping_req(site.now, &8, PingReq { seq: 1, target: id(2), address: 2 }, &mut site.outbox);
     assert_eq!(site.prober.due(), None);
 }
 
@@ -232,7 +239,7 @@ fn without_nacks_nobody_waits_to_send_one() {
 fn a_flood_of_requests_is_bounded() {
     let mut site = Site::new(0, settings());
     for seq in 0..10_000 {
-        site.prober.on_ping_req(site.now, &8, seq, (id(2), &2), &mut site.outbox);
+        site.prober.on_ping_req(site.now, &8, PingReq { seq, target: id(2), address: 2 }, &mut site.outbox);
     }
     assert!(site.prober.relays.len() <= RELAYS);
 }
@@ -340,7 +347,7 @@ fn a_suspect_is_told_with_its_ping() {
         site.next();
         let said = site.said();
         let suspicion = Suspicion { about: id(1), incarnation: 5, accuser: OWN };
-        let told = said.contains(&(1, Message::Mail(Item::Suspicion(suspicion))));
+        let told = said.contains(&(1, Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion)))));
         assert_eq!(told, buddy, "{said:?}");
     }
 }
@@ -360,13 +367,108 @@ fn a_tick_that_is_late_begins_one_period() {
 fn one_who_asks_for_many_probes_does_not_take_the_place_of_the_others() {
     let mut site = Site::new(3, settings());
     for seq in 0..1_000 {
-        site.prober.on_ping_req(site.now, &1, seq, (id(3), &3), &mut site.outbox);
+        site.prober.on_ping_req(site.now, &1, PingReq { seq, target: id(3), address: 3 }, &mut site.outbox);
     }
-    site.prober.on_ping_req(site.now, &2, 7, (id(3), &3), &mut site.outbox);
+    site.prober.on_ping_req(site.now, &2, PingReq { seq: 7, target: id(3), address: 3 }, &mut site.outbox);
     assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 1).count(), RELAYS_EACH);
     assert_eq!(site.prober.relays.iter().filter(|relay| relay.requester == 2).count(), 1);
     // Only for as long as it listens.
     site.now += settings().period;
-    site.prober.on_ping_req(site.now, &1, 1, (id(3), &3), &mut site.outbox);
+    site.prober.on_ping_req(site.now, &1, PingReq { seq: 1, target: id(3), address: 3 }, &mut site.outbox);
     assert_eq!(site.prober.relays.len(), 1);
+}
+
+/// Goes on to the end of the period: the numbers of the pings to the target and when they left, and who is silent.
+fn series(site: &mut Site, target: u16) -> (Vec<(u32, Duration)>, Option<NodeId>) {
+    let began = site.now;
+    let end = site.prober.period.unwrap();
+    let mut pings = Vec::new();
+    while site.prober.due().is_some_and(|due| due < end) {
+        assert_eq!(site.next(), None, "not before the period is over");
+        for (to, message) in site.said() {
+            let Message::Swim(Swim::Ping { seq }) = message else { panic!("{message:?}") };
+            assert_eq!(to, target);
+            pings.push((seq, site.now.since(began)));
+        }
+    }
+    (pings, site.next())
+}
+
+#[test]
+fn a_ping_that_is_not_answered_is_repeated_within_its_period() {
+    let mut site = Site::new(5, doubting());
+    let (target, first) = site.ping();
+    let began = site.now;
+    let (pings, silent) = series(&mut site, target);
+    let times: Vec<u64> = pings.iter().map(|(_, at)| micros(*at) / 1_000).collect();
+    assert_eq!(times[..5], [20, 60, 122, 185, 247], "a fiftieth of the period at first, a sixteenth at most");
+    assert!(pings.len() <= 16 && times.last().is_some_and(|last| *last > 900), "{times:?}");
+    let mut numbers: Vec<u32> = pings.iter().map(|(seq, _)| *seq).chain([first]).collect();
+    assert!(numbers.iter().all(|seq| seq >> 5 == first >> 5), "one family");
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), pings.len() + 1, "and every one its own");
+    assert_eq!(silent, Some(id(target)));
+    assert_eq!(site.now, began + doubting().period, "no later than without");
+}
+
+#[test]
+fn any_answer_of_the_series_ends_the_doubt_and_says_nothing_about_this_node() {
+    for answered in 0..5 {
+        let mut site = Site::new(5, doubting());
+        site.health.worse(3);
+        let (target, first) = site.ping();
+        let mut pings = Vec::from([first]);
+        for _ in 0..4 {
+            site.next();
+            pings.extend(site.said().iter().filter_map(|(_, message)| match message {
+                Message::Swim(Swim::Ping { seq }) => Some(*seq),
+                _ => None,
+            }));
+        }
+        site.ack(target, pings[answered]);
+        let (more, silent) = series(&mut site, target);
+        assert!(more.is_empty() && silent.is_none(), "{more:?} {silent:?}");
+        assert_eq!(site.health.value(), 3, "a datagram was lost, or the answer was late");
+    }
+}
+
+#[test]
+fn a_number_that_was_not_sent_yet_answers_nothing() {
+    let mut site = Site::new(5, doubting());
+    let (target, first) = site.ping();
+    site.next();
+    for wrong in [first | 2, first | 31, first ^ 32] {
+        site.ack(target, wrong);
+    }
+    assert_eq!(series(&mut site, target).1, Some(id(target)));
+}
+
+#[test]
+fn the_first_pause_follows_the_round_trips_that_were_measured() {
+    let mut site = Site::new(1, doubting());
+    for _ in 0..40 {
+        let (target, first) = site.ping();
+        // Whatever is repeated meanwhile: the number says which ping was answered.
+        let due = site.now + Duration::from_millis(200);
+        while site.prober.due().is_some_and(|due_first| due_first < due) {
+            site.next();
+            site.said();
+        }
+        site.now = due;
+        site.ack(target, first);
+    }
+    let (target, _) = site.ping();
+    let (pings, _) = series(&mut site, target);
+    let first = micros(pings[0].1) / 1_000;
+    assert!((200..230).contains(&first), "{first} ms");
+    assert!(pings.windows(2).all(|pair| pair[1].1 - pair[0].1 <= doubting().period / 16), "{pings:?}");
+}
+
+#[test]
+fn a_failed_probe_counts_once_however_many_pings_it_had() {
+    let mut site = Site::new(5, Settings { nack: false, ..doubting() });
+    let (target, _) = site.ping();
+    assert_eq!(series(&mut site, target).1, Some(id(target)));
+    assert_eq!(site.health.value(), 1);
 }

@@ -11,28 +11,28 @@ type Shown = Message<SocketAddr>;
 /// Every message by its name there; a new one has to be given one here.
 fn name(message: &Shown) -> &'static str {
     match message {
-        Message::Ping { .. } => "Ping",
-        Message::Ack { .. } => "Ack",
-        Message::PingReq { .. } => "PingReq",
-        Message::Nack { .. } => "Nack",
-        Message::Mail(_) => "Mail",
-        Message::Rumor { .. } => "Rumor",
-        Message::Feedback { .. } => "Feedback",
-        Message::Summary { .. } => "Summary",
-        Message::Sketch { .. } => "Sketch",
-        Message::Split { .. } => "Split",
-        Message::Decoded { .. } => "Decoded",
-        Message::Pull { .. } => "Pull",
-        Message::Page { .. } => "Page",
-        Message::Updates(_) => "Updates",
-        Message::Want { .. } => "Want",
-        Message::Challenge { .. } => "Challenge",
-        Message::Proof { .. } => "Proof",
-        Message::Large(_) => "Large",
-        Message::Fetch { .. } => "Fetch",
-        Message::Chunk { .. } => "Chunk",
-        Message::Gone { .. } => "Gone",
-        Message::Prove { .. } => "Prove",
+        Message::Swim(Swim::Ping { .. }) => "Ping",
+        Message::Swim(Swim::Ack { .. }) => "Ack",
+        Message::Swim(Swim::PingReq(PingReq { .. })) => "PingReq",
+        Message::Swim(Swim::Nack { .. }) => "Nack",
+        Message::Rumor(Rumor::Mail(_)) => "Mail",
+        Message::Rumor(Rumor::Round(Round { .. })) => "Rumor",
+        Message::Rumor(Rumor::Feedback(Feedback { .. })) => "Feedback",
+        Message::Repair(Repair::Summary(Summary { .. })) => "Summary",
+        Message::Repair(Repair::Sketch(Symbols { .. })) => "Sketch",
+        Message::Repair(Repair::Split(Split { .. })) => "Split",
+        Message::Repair(Repair::Decoded(Decoded { .. })) => "Decoded",
+        Message::Pull(Pull::Pages(PullRequest { .. })) => "Pull",
+        Message::Pull(Pull::Page(Page { .. })) => "Page",
+        Message::Repair(Repair::Updates(_)) => "Updates",
+        Message::Repair(Repair::Want(Want { .. })) => "Want",
+        Message::Trust(Trust::Challenge { .. }) => "Challenge",
+        Message::Trust(Trust::Proof { .. }) => "Proof",
+        Message::Repair(Repair::Large(_)) => "Large",
+        Message::Pull(Pull::Fetch(FetchRequest { .. })) => "Fetch",
+        Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
+        Message::Pull(Pull::Gone { .. }) => "Gone",
+        Message::Trust(Trust::Prove { .. }) => "Prove",
     }
 }
 
@@ -78,51 +78,61 @@ fn messages() -> Vec<Shown> {
     sketch.add(0x0123_4567_89ab_cdef);
     let tokens = Tokens { mine: 5, yours: 6 };
     vec![
-        Message::Ping { seq: 7 },
-        Message::Ack { seq: 7 },
-        Message::PingReq { seq: 7, target: node, address },
-        Message::Nack { seq: 7 },
-        Message::Mail(Item::Update(entry(Some(b"b")))),
-        Message::Rumor {
+        Message::Swim(Swim::Ping { seq: 7 }),
+        Message::Swim(Swim::Ack { seq: 7 }),
+        Message::Swim(Swim::PingReq(PingReq { seq: 7, target: node, address })),
+        Message::Swim(Swim::Nack { seq: 7 }),
+        Message::Rumor(Rumor::Mail(Item::Update(entry(Some(b"b"))))),
+        Message::Rumor(Rumor::Round(Round {
             number: 300,
             feedback: true,
             pull: false,
             items: vec![(0, Item::Suspicion(suspicion)), (1, Item::Offer(0x0123_4567_89ab_cdef))],
-        },
-        Message::Feedback { number: 300, useful: 0b10, spared: 0 },
-        Message::Summary {
+        })),
+        Message::Rumor(Rumor::Feedback(Feedback { number: 300, useful: 0b10, spared: 0 })),
+        Message::Repair(Repair::Summary(Summary {
             cut: 1_700_000_000,
             count: 3,
             fingerprint: 0x0123_4567_89ab_cdef,
             partial: false,
             answer: Answer::No,
-        },
-        Message::Sketch {
+        })),
+        Message::Repair(Repair::Sketch(Symbols {
             cut: 1_700_000_000,
             range: Range::ALL,
             count: 3,
             exchange: Exchange::PushPull,
             tokens,
             sketch,
-        },
-        Message::Split { range: Range::ALL, count: 3, estimate: 200 },
-        Message::Decoded {
+        })),
+        Message::Repair(Repair::Split(Split { range: Range::ALL, count: 3, estimate: 200 })),
+        Message::Repair(Repair::Decoded(Decoded {
             range: upper,
             found: 2,
             want: Prefixes::of(&[0x0123_4567_89ab_cdef]),
             rivals: vec![Rival { key: Short(0x0123_4567), version: (0, 9) }],
-        },
-        Message::Pull { cut: 1_700_000_000, token: 6, window: 32, ranges: vec![upper] },
-        Message::Page { range: upper, last: true, updates: vec![], large: vec![] },
-        Message::Updates(vec![entry(Some(b"b"))]),
-        Message::Want { token: 6, keys: vec![Short(0x0123_4567)] },
-        Message::Challenge { cookie: 0x1234_5678 },
-        Message::Proof { cookie: 0x1234_5678 },
-        Message::Large(vec![descriptor()]),
-        Message::Fetch { item: 0x0123_4567_89ab_cdef, token: 6, window: 2, missing: vec![Span { from: 0, to: 2_000 }] },
-        Message::Chunk { item: 0x0123_4567_89ab_cdef, offset: 1_000, last: true, bytes: b"hello".into() },
-        Message::Gone { item: 0x0123_4567_89ab_cdef },
-        Message::Prove { item: 0x0123_4567_89ab_cdef, token: 6 },
+        })),
+        Message::Pull(Pull::Pages(PullRequest { cut: 1_700_000_000, token: 6, window: 32, ranges: vec![upper] })),
+        Message::Pull(Pull::Page(Page { range: upper, last: true, updates: vec![], large: vec![] })),
+        Message::Repair(Repair::Updates(vec![entry(Some(b"b"))])),
+        Message::Repair(Repair::Want(Want { token: 6, keys: vec![Short(0x0123_4567)] })),
+        Message::Trust(Trust::Challenge { cookie: 0x1234_5678 }),
+        Message::Trust(Trust::Proof { cookie: 0x1234_5678 }),
+        Message::Repair(Repair::Large(vec![descriptor()])),
+        Message::Pull(Pull::Fetch(FetchRequest {
+            item: 0x0123_4567_89ab_cdef,
+            token: 6,
+            window: 2,
+            missing: vec![Span { from: 0, to: 2_000 }],
+        })),
+        Message::Pull(Pull::Chunk(Chunk {
+            item: 0x0123_4567_89ab_cdef,
+            offset: 1_000,
+            last: true,
+            bytes: b"hello".into(),
+        })),
+        Message::Pull(Pull::Gone { item: 0x0123_4567_89ab_cdef }),
+        Message::Trust(Trust::Prove { item: 0x0123_4567_89ab_cdef, token: 6 }),
     ]
 }
 
@@ -137,7 +147,7 @@ fn hex(bytes: &[u8]) -> String {
 fn the_manual_shows_the_bytes_that_are_sent() {
     let mut examples: Vec<(&str, Vec<u8>)> = Vec::new();
     for message in messages() {
-        examples.push((name(&message), postcard::to_allocvec(&message).unwrap()));
+        examples.push((name(&message), encoded(&message)));
     }
     for (name, update) in [
         ("Member", member()),
@@ -150,7 +160,7 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     let mut buffer = [0; 512];
     let mut writer = Writer::new(&mut buffer[HEADER..]);
-    assert!(writer.push(&Shown::Ping { seq: 7 }));
+    assert!(writer.push(&Shown::Swim(Swim::Ping { seq: 7 })));
     let used = writer.used();
     let header = Header { sender: NodeId::new(1), incarnation: TIME.as_micros(), clock: TIME };
     let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);

@@ -1,5 +1,6 @@
-//! A static library with a panic handler and an allocator of its own. Where anything pulls std in, there are two panic
-//! handlers and the compiler refuses (E0152), so that it builds is the proof, on a machine that has one target only.
+//! A static library with a panic handler and an allocator of its own. If a dependency used std there would be two panic
+//! handlers, which the compiler refuses (E0152). Building it is therefore the proof, on a machine that has only one
+//! target.
 #![no_std]
 
 extern crate alloc;
@@ -27,7 +28,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Everything generic in the core, made concrete: what is not instantiated is not compiled.
+/// Instantiates everything generic in the core, since generic code is compiled only when it is instantiated.
 // SAFETY: the name is nobody else's.
 #[unsafe(no_mangle)]
 pub extern "C" fn gossip_core_without_std() -> usize {

@@ -1,6 +1,6 @@
 //! `anti-entropy`: one update, and no rumor to carry it.
 
-use gossip_core::rumor::Exchange;
+use gossip_core::Exchange;
 use gossip_testkit::lab::{Estimate, Impossible, SimpleEpidemic, trials};
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gossip_core::rumor::{Exchange, LossOfInterest, Response};
+use gossip_core::{Exchange, LossOfInterest, Response};
 use gossip_testkit::lab::MAX_NODES;
 use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
 use serde::Deserialize;

@@ -114,7 +114,7 @@ fn config(lifeguard: bool) -> Config {
     let probe = &mut config.probe;
     if !lifeguard {
         (probe.alpha, probe.beta, probe.confirmations) = (5, 1, 0);
-        (probe.max_health, probe.buddy, probe.nack) = (0, false, false);
+        (probe.max_health, probe.buddy, probe.nack, probe.repeat) = (0, false, false, 0);
     }
     config
 }

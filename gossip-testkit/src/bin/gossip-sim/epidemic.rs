@@ -1,7 +1,7 @@
 //! `epidemic`: one rumor of one's own choice, and where it stands among the others.
 
 use gossip_core::Config;
-use gossip_core::rumor::{Exchange, LossOfInterest, Policy, Response};
+use gossip_core::{Exchange, LossOfInterest, Policy, Response};
 use gossip_testkit::lab::{Epidemic, Impossible, Measured};
 use serde::Serialize;
 

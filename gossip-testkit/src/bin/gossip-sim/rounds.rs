@@ -1,6 +1,6 @@
 //! `rounds`: everybody stays infective, and how long it takes until all know.
 
-use gossip_core::rumor::Exchange;
+use gossip_core::Exchange;
 use gossip_testkit::lab::{Estimate, Impossible, SimpleEpidemic, trials};
 use serde::Serialize;
 

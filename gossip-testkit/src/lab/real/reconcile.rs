@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Membership, Node, Update};
+use gossip_core::inspect::Update;
+use gossip_core::{Config, Membership, Node};
 
 use super::observed::{bodies, marked};
 use super::{MAX_KEYS, Observed, PATIENCE, Preset, Pulse, Restless, Setting, Unfinished, possible, until_each};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender, bounded};
-use gossip_tokio::core::{Event, NodeId, Snapshot, Status};
+use gossip_tokio::gossip_core::{Event, Instant as Time, NodeId, Snapshot, Status};
 use gossip_tokio::{Events, Gossip, Lagged, SpawnError, bind};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,7 +109,7 @@ impl Agent {
         let now = gossip.now();
         let (cut, agreed, hot, transfers) = gossip.inspect(|node| {
             let settled = SETTLED.as_micros() as u64;
-            let cut = gossip_tokio::core::Instant::from_micros(now.as_micros().saturating_sub(settled));
+            let cut = Time::from_micros(now.as_micros().saturating_sub(settled));
             let cut = cut.floor_to(Duration::from_secs(10));
             (cut, node.reconciled(cut), node.hot_rumors(), node.transfers())
         });

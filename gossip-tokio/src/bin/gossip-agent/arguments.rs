@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use gossip_tokio::core::Status;
+use gossip_tokio::gossip_core::Status;
 
 /// A gossip node on this machine
 ///

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::core::{KeyError, Member, NodeId, PutOptions, SmolStr, Status, WriteError};
+use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, WriteError};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -288,12 +288,12 @@ pub(crate) async fn watch(agent: &Agent, mut events: Events<SocketAddr>, prefix:
     while let Some(event) = events.next().await {
         let (item, last) = match event {
             Ok(event) => {
-                if let (gossip_tokio::core::Event::Entry { name, .. }, false) = (&event, prefix.is_none())
+                if let (Event::Entry { name, .. }, false) = (&event, prefix.is_none())
                     && !wanted(name)
                 {
                     continue;
                 }
-                let last = matches!(event, gossip_tokio::core::Event::Left);
+                let last = matches!(event, Event::Left);
                 let told = tell(&event, |id| agent.called(id));
                 if prefix.is_some() && told.object["event"] != "entry" && !last {
                     continue;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gossip_tokio::core::Snapshot;
+use gossip_tokio::gossip_core::Snapshot;
 
 /// How a file begins that this program has written.
 const MAGIC: &[u8] = b"gossip-agent data\n";
@@ -85,7 +85,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use gossip_tokio::core::{Config, Instant, Node, NodeId};
+    use gossip_tokio::gossip_core::{Config, Instant, Node, NodeId};
 
     use super::*;
 

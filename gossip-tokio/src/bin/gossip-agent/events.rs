@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gossip_tokio::core::{Change, Event, Member, NodeId, Status};
+use gossip_tokio::gossip_core::{Change, Event, Member, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::output::{Form, data, shown, time};

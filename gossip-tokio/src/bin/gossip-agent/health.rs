@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gossip_tokio::Gossip;
-use gossip_tokio::core::{Event, Instant as Time};
+use gossip_tokio::gossip_core::{Event, Instant as Time};
 use serde::Serialize;
 
 /// How long an alert stands whose end no event tells.

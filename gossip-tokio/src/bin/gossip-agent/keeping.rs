@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gossip_tokio::Gossip;
-use gossip_tokio::core::Snapshot;
+use gossip_tokio::gossip_core::Snapshot;
 
 use crate::agent::Agent;
 use crate::data::{Found, Store};

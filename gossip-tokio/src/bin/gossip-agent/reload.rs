@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use gossip_tokio::Gossip;
-use gossip_tokio::core::Key;
+use gossip_tokio::gossip_core::Key;
 
 use crate::agent::{Agent, publish};
 use crate::arguments::Start;

@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use gossip_tokio::core::Status;
+use gossip_tokio::gossip_core::Status;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{Command, Keys};

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::future::{Either, select};
-use gossip_tokio::core::Config;
+use gossip_tokio::gossip_core::Config;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -87,8 +88,7 @@ impl Server {
     pub(crate) fn serve<L: Accept>(&self, agent: Arc<Agent>, listener: Arc<L>, access: Access, config: &Config) {
         // Text of a value in hex digits, and what is around it.
         let largest = 2 * config.limits.max_value.max(config.max_datagram) + (64 << 10);
-        let router = router(agent, largest);
-        let router = router.layer(middleware::from_fn_with_state(Arc::new(access), admit));
+        let router = router(agent, largest).layer(middleware::from_fn_with_state(Arc::new((access, largest)), admit));
         let (room, ending) = (Arc::clone(&self.room), self.ending.subscribe());
         tokio::spawn(async move {
             while let Ok(place) = Arc::clone(&room).acquire_owned().await {
@@ -138,16 +138,31 @@ where
     connection.await
 }
 
-/// Refuses requests of those who may not ask.
-async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match permitted(&access, request.method(), request.uri().path(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err((status, reason)) => {
-            let mut response = refused(status, &Code::Invalid.says(reason));
-            if status == StatusCode::UNAUTHORIZED {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-            }
-            response.into_response()
+/// Refuses requests of those who may not ask, and bodies that are too large or do not come.
+async fn admit(State(rules): State<Arc<(Access, usize)>>, request: Request, next: Next) -> Response {
+    let (access, largest) = &*rules;
+    if let Err((status, reason)) = permitted(access, request.method(), request.uri().path(), request.headers()) {
+        let mut response = refused(status, &Code::Invalid.says(reason));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        return response;
+    }
+    let too_large = || {
+        let reason = format!("a body of more than {largest} bytes");
+        refused(StatusCode::PAYLOAD_TOO_LARGE, &Code::Invalid.says(reason))
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > *largest as u64) {
+        return too_large();
+    }
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(SILENCE, to_bytes(body, *largest)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => too_large(),
+        Err(_) => {
+            let reason = format!("the body did not come within {SILENCE:?}");
+            refused(StatusCode::REQUEST_TIMEOUT, &Code::Invalid.says(reason))
         }
     }
 }

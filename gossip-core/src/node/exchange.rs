@@ -1,0 +1,32 @@
+//! Exchanges of anti-entropy: when this node begins one, and what they work with.
+
+use super::Node;
+use super::learn::REHEATS;
+use crate::address::Address;
+use crate::epidemic::anti_entropy::{AntiEntropy, Context};
+
+impl<A: Address> Node<A> {
+    /// Anti-entropy, and what it works with.
+    pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
+        let Self { now, clock, replica, outbox, anti_entropy, .. } = self;
+        (anti_entropy, Context { now: *now, clock: clock.now(*now), replica, outbox })
+    }
+
+    pub(super) fn tick_anti_entropy(&mut self) {
+        if self.anti_entropy.begins(self.now, &mut self.rng)
+            && self.identity.is_running()
+            && let Some(peer) = self.random_peers(1).first()
+        {
+            self.begin_exchange(peer);
+        }
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.retry(&mut context);
+    }
+
+    pub(super) fn begin_exchange(&mut self, with: &A) {
+        self.stats.exchanges += 1;
+        self.reheats = REHEATS;
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.begin(with, &mut context);
+    }
+}

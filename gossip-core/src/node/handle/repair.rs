@@ -1,0 +1,51 @@
+//! Messages of anti-entropy.
+
+use super::Node;
+use crate::address::Address;
+use crate::id::NodeId;
+use crate::node::learn::{REHEATS, Source};
+use crate::wire::{Repair, Symbols};
+
+impl<A: Address> Node<A> {
+    pub(super) fn on_repair(&mut self, sender: NodeId, from: &A, message: Repair<A>) {
+        match message {
+            Repair::Updates(updates) => {
+                for update in updates {
+                    self.learn(update, Source::Repair, Some(from));
+                }
+            }
+            Repair::Large(large) => {
+                for descriptor in large {
+                    self.hear_of(descriptor, Source::Repair, from);
+                }
+            }
+            Repair::Summary(summary) => {
+                let known = self.is_known(sender, from);
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_summary(from, summary, known, &mut context);
+            }
+            Repair::Sketch(symbols) => self.on_sketch(from, &symbols),
+            Repair::Split(split) => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_split(from, split, &mut context);
+            }
+            Repair::Decoded(decoded) => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_decoded(from, &decoded, &mut context);
+            }
+            Repair::Want(want) => {
+                let (anti_entropy, mut context) = self.anti_entropy();
+                anti_entropy.on_want(from, &want, &mut context);
+            }
+        }
+    }
+
+    fn on_sketch(&mut self, from: &A, symbols: &Symbols) {
+        // Repairs of this exchange are as new here as those of one begun here. It begins with the first range.
+        if symbols.range.first() == 0 {
+            self.reheats = REHEATS;
+        }
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.on_sketch(from, symbols, &mut context);
+    }
+}

@@ -1,0 +1,60 @@
+//! A life from its start to its end: what this node says of itself, and when it falls silent.
+
+use core::time::Duration;
+
+use super::Node;
+use super::identity::Phase;
+use crate::address::Address;
+use crate::outbox::HotKey;
+use crate::replica::Merged;
+use crate::update::{KeyHash, Standing, Until, Update};
+
+impl<A: Address> Node<A> {
+    pub(super) fn own_key(&self) -> KeyHash {
+        self.replica.hasher.member(self.identity.id)
+    }
+
+    /// When a death or departure of now is forgotten: counted from the hour (or what is short beside `reap_after`), so
+    /// that many who declare it agree, and not in the past already.
+    pub(super) fn reaped_at(&self) -> Until {
+        let reap_after = self.config.lifetimes.reap_after;
+        let unit = Duration::from_secs(3_600).min(reap_after / 2);
+        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
+    }
+
+    /// Begins a life: the first, or after a departure the next.
+    pub(super) fn start(&mut self) {
+        self.identity.start(self.now);
+        self.publish_self(Standing::Alive);
+        self.rumors.begin_pulling(self.now);
+        self.anti_entropy.look_again(self.now);
+        self.anti_entropy.begins(self.now, &mut self.rng);
+        self.heal_later();
+    }
+
+    /// Tells everybody what is true of this node.
+    pub(super) fn publish_self(&mut self, standing: Standing) {
+        let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
+        let record = Update::Member(self.identity.record(standing, until));
+        let key = self.own_key();
+        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
+            self.heat(key);
+            self.mail(key);
+        }
+        self.note_touched();
+    }
+
+    pub(super) fn tick_leaving(&mut self) {
+        let Phase::Leaving { deadline } = self.identity.phase else { return };
+        // Until this node has a peer nobody has received its departure: seeds challenge it first.
+        let heard = !self.lacks_peers();
+        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        let alone = heard && self.detector.members().peers() == 0;
+        if spread || alone || self.now >= deadline {
+            self.identity.phase = Phase::Left;
+            self.outbox.clear();
+            self.transfers.clear();
+            self.events.left();
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Members: what follows from the detector's findings, and from what is said of this node itself.
+
+use alloc::vec::Vec;
+
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::Node;
+use super::identity::Contradiction;
+use super::learn::Source;
+use crate::address::Address;
+use crate::epidemic::rumor::Subject;
+use crate::id::NodeId;
+use crate::outbox::{HotKey, Intent, TrafficClass};
+use crate::swim::{self, Detector, Finding};
+use crate::time::Instant;
+use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
+use crate::wire::{Item, Rumor, Suspicion, encoded_len};
+
+impl<A: Address> Node<A> {
+    /// The detector, and what it works with.
+    pub(super) fn detector(&mut self) -> (&mut Detector<A>, swim::Context<'_, A, Xoshiro256PlusPlus>) {
+        let horizon = self.horizon();
+        let Self { now, detector, replica, outbox, rng, .. } = self;
+        (detector, swim::Context { now: *now, horizon, replica, outbox, rng })
+    }
+
+    pub(super) fn tick_detector(&mut self) {
+        if self.identity.is_running() {
+            let (detector, mut context) = self.detector();
+            detector.tick(&mut context);
+            self.apply_findings(None);
+        }
+    }
+
+    /// Applies everything that the detector has found. `from`: the address of the sender of what led to it.
+    pub(super) fn apply_findings(&mut self, from: Option<&A>) {
+        while let Some(finding) = self.detector.pop_finding() {
+            match finding {
+                Finding::Seen { id, was, moved } => self.events.member(id, was, moved),
+                Finding::Suspect(suspicion) => {
+                    let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion) + 1);
+                    self.rumors.heat(self.now, key, Subject::Membership, 0, len, &mut self.rng);
+                }
+                Finding::Settled(suspicion) => self.rumors.cool(&HotKey::Opinion(suspicion)),
+                Finding::Dead { id, incarnation } => self.record_death(id, incarnation),
+                Finding::Revived { here } => {
+                    self.anti_entropy.unsettle(self.now);
+                    if let Some(address) = here {
+                        self.bridge(&address);
+                    }
+                }
+                Finding::Refute { incarnation } => self.answer_accusation(incarnation, from),
+            }
+        }
+    }
+
+    fn record_death(&mut self, id: NodeId, incarnation: u64) {
+        let Some(record) = self.replica.member(id) else { return };
+        let record = Record { incarnation, standing: Standing::Dead, until: self.reaped_at(), ..record.clone() };
+        self.learn(Update::Member(record), Source::Own, None);
+    }
+
+    /// The record of a member has changed: so does, perhaps, how it is seen.
+    pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
+        let (detector, mut context) = self.detector();
+        if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
+            detector.see_record(key, record, from, &mut context);
+        }
+        self.apply_findings(from);
+    }
+
+    /// Somebody suspects somebody. Returns whether that was new.
+    pub(super) fn on_suspicion(&mut self, suspicion: Suspicion, from: Option<&A>) -> bool {
+        let (detector, mut context) = self.detector();
+        let is_new = detector.on_suspicion(suspicion, &mut context);
+        self.apply_findings(from);
+        is_new
+    }
+
+    /// Forgets members whose records have ended.
+    pub(super) fn forget_members(&mut self, ids: impl IntoIterator<Item = NodeId>) {
+        ids.into_iter().for_each(|id| self.detector.forget(id));
+        self.apply_findings(None);
+    }
+
+    fn answer_accusation(&mut self, incarnation: u64, from: Option<&A>) {
+        if incarnation >= self.identity.incarnation && self.identity.is_running() {
+            self.refute(incarnation);
+            if let Some(from) = from {
+                self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
+            }
+        }
+    }
+
+    /// Raises the incarnation above `said` (SWIM, section 4.2).
+    fn refute(&mut self, said: u64) {
+        self.stats.refutations += 1;
+        self.detector.note_refuted();
+        self.identity.refute(said);
+        self.publish_self(Standing::Alive);
+    }
+
+    /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
+    pub(super) fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
+        let said = Update::Member(record.clone());
+        let own = self.replica.get(self.own_key())?;
+        if said.order(&own, &self.replica.hasher).is_le() {
+            self.stats.updates_known += 1;
+            return None;
+        }
+        if !self.identity.is_running() {
+            return None;
+        }
+        self.stats.updates_new += 1;
+        if self.identity.is_twin(record) {
+            match self.identity.contradict(self.now) {
+                Contradiction::NotYet => return None,
+                Contradiction::First => {}
+                Contradiction::Repeated => self.events.conflict(record.address.clone()),
+            }
+        }
+        if record.boot > self.identity.boot {
+            self.outlive(record.boot);
+        }
+        self.refute(record.incarnation);
+        if let Some(from) = from {
+            // Its sender hears it at once, and is perhaps on the other side of a partition.
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));
+            self.bridge(from);
+        }
+        None
+    }
+
+    /// Begins a younger life than another process of this id had. What this process owns goes along.
+    pub(super) fn outlive(&mut self, boot: Instant) {
+        let own: Vec<Update<A>> = self.replica.owned(self.identity.id).collect();
+        self.identity.outlive(boot);
+        let owner = Some(Owner { id: self.identity.id, boot: self.identity.boot });
+        self.publish_self(Standing::Alive);
+        for update in own {
+            let update = match update {
+                Update::Entry(entry) => Update::Entry(Entry { owner, ..entry }),
+                Update::Certificate(certificate) => Update::Certificate(Certificate { owner, ..certificate }),
+                Update::Member(_) | Update::Broadcast(_) => continue,
+            };
+            self.learn(update, Source::Own, None);
+        }
+    }
+
+    /// Tells a sender who seems not to know what is said of it: also of a suspicion whose rumor has cooled, perhaps
+    /// while there was no way between the two.
+    pub(super) fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+        let spreads = |suspicion| self.rumors.is_hot(&HotKey::Opinion(suspicion));
+        if let Some(suspicion) = self.detector.accusation(sender, incarnation, spreads) {
+            self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
+        }
+        let Some(record) = self.replica.member(sender) else { return };
+        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
+        {
+            let key = self.replica.hasher.member(sender);
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Rounds in which rumors go out.
+
+use super::Node;
+use crate::address::Address;
+
+impl<A: Address> Node<A> {
+    pub(super) fn tick_rumors(&mut self) {
+        let wanted = self.rumors.partners_wanted(self.now);
+        if wanted > 0 {
+            let partners = self.random_peers(wanted);
+            self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
+        }
+    }
+}

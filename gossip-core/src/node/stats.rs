@@ -1,0 +1,116 @@
+//! Counters: of every datagram, update and message that was taken, refused or dropped.
+
+use serde::Serialize;
+
+use super::Node;
+use crate::address::Address;
+use crate::swim;
+
+/// Counters of a node since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams handed to the driver.
+    pub datagrams_sent: u64,
+    /// Bytes handed to the driver.
+    pub bytes_sent: u64,
+    /// Datagrams accepted.
+    pub datagrams_received: u64,
+    /// Bytes accepted.
+    pub bytes_received: u64,
+    /// Datagrams refused: too short or long, malformed, damaged.
+    pub datagrams_malformed: u64,
+    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
+    pub datagrams_foreign: u64,
+    /// Datagrams refused: their senders are not admitted.
+    pub datagrams_not_admitted: u64,
+    /// Datagrams refused: older than what is remembered of deaths and deletions.
+    pub datagrams_too_old: u64,
+    /// Datagrams of which nothing was taken in, because their senders have not proved yet that they receive what is sent
+    /// to their addresses. Each was asked to, if that took no more bytes than it had.
+    pub datagrams_unproved: u64,
+    /// Updates that were news.
+    pub updates_new: u64,
+    /// Updates that were known or outdated.
+    pub updates_known: u64,
+    /// Updates refused: past their time.
+    pub updates_expired: u64,
+    /// Updates refused: stamped too far ahead.
+    pub updates_ahead: u64,
+    /// Updates refused: the node holds as many members or items as it may.
+    pub updates_full: u64,
+    /// Updates refused: the node holds as many bytes as it may.
+    pub updates_full_bytes: u64,
+    /// Updates refused: the node holds as much of their writer's as it may.
+    pub updates_full_share: u64,
+    /// Messages not looked at because there was too much in their datagram.
+    pub work_dropped: u64,
+    /// Updates refused: records of members that are not admitted.
+    pub updates_not_admitted: u64,
+    /// Updates refused: larger than this node takes.
+    pub updates_oversized: u64,
+    /// Datagrams that came after this node had left.
+    pub datagrams_after_leaving: u64,
+    /// Messages dropped because the outbox was full.
+    pub outbox_dropped: u64,
+    /// Messages dropped because no datagram has room for them.
+    pub outbox_unsendable: u64,
+    /// Rumors that cooled because there were too many.
+    pub hot_dropped: u64,
+    /// Owned entries of unknown members dropped because there were too many.
+    pub parked_dropped: u64,
+    /// Events on members and entries that the application did not fetch before there were too many.
+    pub events_dropped: u64,
+    /// Broadcasts the application did not fetch in time.
+    pub broadcasts_dropped: u64,
+    /// Values too large for a datagram that this node set out to fetch.
+    pub transfers_begun: u64,
+    /// Those that came whole, and were what they should be.
+    pub transfers_completed: u64,
+    /// Those that nobody gave, or not as they should be: anti-entropy will find another holder.
+    pub transfers_failed: u64,
+    /// Those given up because the value was overwritten meanwhile.
+    pub transfers_overtaken: u64,
+    /// Those not begun because there were too many: anti-entropy will find them missing again.
+    pub transfers_refused: u64,
+    /// Anti-entropy exchanges begun here.
+    pub exchanges: u64,
+    /// Members probed: one in every protocol period.
+    pub probes: u64,
+    /// Pings repeated within their period, because no answer had come within a round trip.
+    pub pings_repeated: u64,
+    /// Probes that nobody answered within their period, neither directly nor through others.
+    pub probes_failed: u64,
+    /// Members suspected here.
+    pub suspicions: u64,
+    /// Members declared dead here.
+    pub deaths: u64,
+    /// Times that this node refuted what was said of it.
+    pub refutations: u64,
+}
+
+impl<A: Address> Node<A> {
+    /// Returns the counters as they are now.
+    pub fn stats(&self) -> Stats {
+        let transfers = self.transfers.counted();
+        let swim::Counted { probes_failed, suspicions, deaths } = self.detector.counted();
+        Stats {
+            transfers_begun: transfers.begun,
+            transfers_completed: transfers.completed,
+            transfers_failed: transfers.failed,
+            transfers_overtaken: transfers.overtaken,
+            transfers_refused: transfers.refused,
+            probes: self.detector.probes_begun(),
+            pings_repeated: self.detector.pings_repeated(),
+            probes_failed,
+            suspicions,
+            deaths,
+            outbox_dropped: self.outbox.dropped(),
+            hot_dropped: self.rumors.dropped(),
+            parked_dropped: self.replica.parked_dropped(),
+            events_dropped: self.events.dropped(),
+            broadcasts_dropped: self.events.broadcasts_dropped(),
+            ..self.stats.clone()
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Time: everything that a node waits for, and what it does when that is due.
+
+use super::Node;
+use super::identity::Phase;
+use crate::address::Address;
+use crate::time::Instant;
+
+/// Something that a node waits for.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Timer {
+    /// The end of the wait for this node's departure to spread.
+    Leaving,
+    /// The next probe, the time-out of the one that runs, or the end of a suspicion.
+    Detector,
+    /// The next round of rumor mongering.
+    Rumors,
+    /// The next exchange, or the next retry of the one that runs.
+    AntiEntropy,
+    /// The next retry of a value that is being fetched in parts.
+    Transfers,
+    /// The next contact with a seed or a dead member.
+    Contacts,
+    /// The next update that is past its time.
+    Expiry,
+}
+
+impl Timer {
+    const ALL: [Self; 7] =
+        [Self::Leaving, Self::Detector, Self::Rumors, Self::AntiEntropy, Self::Transfers, Self::Contacts, Self::Expiry];
+}
+
+impl<A: Address> Node<A> {
+    fn due(&self, timer: Timer) -> Option<Instant> {
+        match timer {
+            Timer::Leaving => match self.identity.phase {
+                Phase::Leaving { deadline } => Some(deadline),
+                _ => None,
+            },
+            Timer::Detector => self.detector.due().filter(|_| self.identity.is_running()),
+            Timer::Rumors => self.rumors.due(),
+            Timer::AntiEntropy => self.anti_entropy.due(),
+            Timer::Transfers => self.transfers.due(),
+            Timer::Contacts => self.contacts.due(),
+            Timer::Expiry => self.replica.next_due(),
+        }
+    }
+
+    /// When the node wants a [tick](super::Input::Tick): the one deadline that a driver keeps. Only a node that has left has
+    /// none.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.identity.phase {
+            Phase::Unborn => Some(Instant::ORIGIN),
+            Phase::Left => None,
+            Phase::Running | Phase::Leaving { .. } => Timer::ALL.into_iter().filter_map(|timer| self.due(timer)).min(),
+        }
+    }
+
+    /// Takes note of the time, which never runs backwards here. The first call begins this node's life.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let gap = now.since(self.now);
+        self.now = self.now.max(now);
+        if gap > self.config.lifetimes.certificate {
+            // A process that was suspended: nothing of what it knew may leave it before it has asked.
+            self.end_absence(gap);
+        }
+        if self.identity.phase == Phase::Unborn {
+            self.start();
+        }
+    }
+
+    /// Does everything that is due.
+    pub(super) fn tick(&mut self) {
+        if self.identity.phase == Phase::Left {
+            return;
+        }
+        self.tick_expiry();
+        self.tick_detector();
+        self.tick_rumors();
+        self.tick_anti_entropy();
+        self.tick_transfers();
+        self.tick_bounds();
+        self.tick_gate();
+        self.tick_leaving();
+        self.note_isolation();
+        self.tick_contacts();
+    }
+
+    fn tick_expiry(&mut self) {
+        let clock = self.clock.now(self.now);
+        if self.replica.next_due().is_some_and(|due| due <= clock) {
+            let ended = self.replica.advance(clock);
+            self.forget_members(ended);
+            self.note_touched();
+        }
+    }
+}

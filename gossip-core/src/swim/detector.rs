@@ -1,0 +1,334 @@
+//! The failure detector whole: the member view, the prober, the suspicions and local health.
+//!
+//! Every call takes a [`Context`] and leaves [`Finding`]s, which the node fetches and applies. The detector never learns what
+//! follows from them: which records are written, which rumors are spread, what the application is told.
+
+use alloc::collections::VecDeque;
+
+use rand::Rng;
+
+use super::suspicion::{Due, Suspicions, Verdict};
+use super::{Health, Prober, probe};
+use crate::address::Address;
+use crate::config::Probe;
+use crate::event::Status;
+use crate::id::NodeId;
+use crate::members::{Members, Seen};
+use crate::outbox::{Intent, Outbox, TrafficClass};
+use crate::replica::Replica;
+use crate::time::Instant;
+use crate::update::{KeyHash, Record, Standing};
+use crate::wire::{Item, PingReq, Rumor, Suspicion};
+
+/// Capacity for findings that is kept while none waits.
+const FINDINGS_KEPT: usize = 8;
+
+/// Everything outside of the detector that it works with.
+pub(crate) struct Context<'a, A, R> {
+    pub(crate) now: Instant,
+    /// The latest credible incarnation: one from far ahead would leave no room to refute it.
+    pub(crate) horizon: Instant,
+    pub(crate) replica: &'a Replica<A>,
+    pub(crate) outbox: &'a mut Outbox<A>,
+    pub(crate) rng: &'a mut R,
+}
+
+impl<A, R> Context<'_, A, R> {
+    fn is_credible(&self, incarnation: u64) -> bool {
+        Instant::from_micros(incarnation) <= self.horizon
+    }
+}
+
+/// A result of the detector, to be applied by the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finding<A> {
+    /// A member is seen in another way than before, or may have another address (`moved`).
+    Seen { id: NodeId, was: Option<Status>, moved: bool },
+    /// A suspicion that this node had not heard of: it spreads as a rumor.
+    Suspect(Suspicion),
+    /// A suspicion that is settled: its rumor spreads no further.
+    Settled(Suspicion),
+    /// A suspicion has lasted long enough: the member's death is to be recorded.
+    Dead { id: NodeId, incarnation: u64 },
+    /// A dead member lives. `here`: its address, if it said so itself.
+    Revived { here: Option<A> },
+    /// Somebody accuses this node of being silent.
+    Refute { incarnation: u64 },
+}
+
+/// Counters of the detector, as in [`Stats`](crate::Stats).
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) probes_failed: u64,
+    pub(crate) suspicions: u64,
+    pub(crate) deaths: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Detector<A> {
+    own: NodeId,
+    buddy: bool,
+    /// False where the application gives the members: then nobody is probed or suspected.
+    probes: bool,
+    members: Members,
+    prober: Prober<A>,
+    suspicions: Suspicions,
+    health: Health,
+    findings: VecDeque<Finding<A>>,
+    counted: Counted,
+}
+
+impl<A: Address> Detector<A> {
+    /// `probes`: whether this node finds out by itself who is there.
+    pub(crate) fn new(own: NodeId, settings: Probe, probes: bool, rng: &mut impl Rng) -> Self {
+        Self {
+            own,
+            buddy: settings.buddy,
+            probes,
+            members: Members::default(),
+            suspicions: Suspicions::new(own, settings.clone()),
+            health: Health::new(settings.max_health),
+            prober: Prober::new(settings, rng),
+            findings: VecDeque::new(),
+            counted: Counted::default(),
+        }
+    }
+
+    /// The member view.
+    pub(crate) const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub(crate) const fn health(&self) -> u32 {
+        self.health.value()
+    }
+
+    pub(crate) const fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// Number of probes begun so far.
+    pub(crate) const fn probes_begun(&self) -> u64 {
+        self.prober.begun()
+    }
+
+    /// Number of pings repeated so far.
+    pub(crate) const fn pings_repeated(&self) -> u64 {
+        self.prober.repeated()
+    }
+
+    /// Takes out the next finding.
+    pub(crate) fn pop_finding(&mut self) -> Option<Finding<A>> {
+        let finding = self.findings.pop_front();
+        if finding.is_none() && self.findings.capacity() > FINDINGS_KEPT {
+            self.findings.shrink_to(FINDINGS_KEPT);
+        }
+        finding
+    }
+
+    /// The next time at which [`tick`](Self::tick) has something to do.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let due = || self.prober.due().into_iter().chain(self.suspicions.due()).min();
+        self.probes.then(due).flatten()
+    }
+
+    /// Probes, and ends suspicions that have lasted long enough.
+    pub(crate) fn tick<R: Rng>(&mut self, context: &mut Context<'_, A, R>) {
+        if !self.probes {
+            return;
+        }
+        let Context { now, replica, outbox, rng, .. } = context;
+        let mut probing =
+            probe::Context { now: *now, own: self.own, members: &mut self.members, replica, outbox, rng: &mut **rng };
+        if let Some(silent) = self.prober.tick(&mut self.health, &mut probing) {
+            self.counted.probes_failed += 1;
+            self.suspect(silent, context);
+        }
+        while let Some(due) = self.suspicions.pop_due(context.now) {
+            match due {
+                Due::Warning(id) => self.warn(id, context),
+                Due::End(id) => self.declare_dead(id, context),
+            }
+        }
+    }
+
+    pub(crate) fn on_ack(&mut self, now: Instant, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
+        self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
+    }
+
+    pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
+        self.prober.on_nack(sender, seq);
+    }
+
+    pub(crate) fn on_ping_req(&mut self, now: Instant, from: &A, request: PingReq<A>, outbox: &mut Outbox<A>) {
+        self.prober.on_ping_req(now, from, request, outbox);
+    }
+
+    pub(crate) fn on_unreachable(&mut self, to: &A, now: Instant) {
+        self.prober.on_unreachable(to, now);
+    }
+
+    /// Takes note that the record of another member has changed. `key`: the record's; `from`: the address of whoever
+    /// sent it.
+    pub(crate) fn see_record<R: Rng>(
+        &mut self,
+        key: KeyHash,
+        record: &Record<A>,
+        from: Option<&A>,
+        context: &mut Context<'_, A, R>,
+    ) {
+        let Record { id, incarnation, standing, address, .. } = record;
+        let (id, incarnation) = (*id, *incarnation);
+        let seen = self.members.get(id);
+        match (*standing, seen.map(|seen| seen.status)) {
+            (Standing::Alive, was) => {
+                let refuted = seen.is_none_or(|seen| seen.incarnation < incarnation);
+                let status = if refuted { Status::Alive } else { was.unwrap_or(Status::Alive) };
+                if refuted {
+                    self.settle(id);
+                }
+                // A suspicion may be of an incarnation whose record is still to come.
+                self.see(id, status, incarnation.max(seen.map_or(0, |seen| seen.incarnation)), true, context.rng);
+                if was == Some(Status::Dead) && status == Status::Alive {
+                    let here = (from == Some(address)).then(|| address.clone());
+                    self.findings.push_back(Finding::Revived { here });
+                }
+            }
+            (Standing::Dead, Some(status @ (Status::Alive | Status::Suspect))) if self.probes => {
+                // Believed only after it had its chance to refute it: where datagrams are lost somebody is suspected
+                // at any time, and an old record from beyond a partition would bury whoever it is just then.
+                self.suspicions.hear_of_death(context.now, id, incarnation, self.members.peers() + 1);
+                let incarnation = incarnation.max(seen.map_or(0, |seen| seen.incarnation));
+                self.see(id, Status::Suspect, incarnation, false, context.rng);
+                if status == Status::Alive {
+                    // The accused hears it first; one who is suspected has heard of it already.
+                    context.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
+                    self.prober.ping_now(address, context.outbox);
+                }
+            }
+            (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false, context.rng),
+            (Standing::Left, _) => {
+                self.settle(id);
+                self.see(id, Status::Left, incarnation, false, context.rng);
+            }
+        }
+    }
+
+    /// Sees a member in this way from now on. `moved`: its address may be another.
+    fn see(&mut self, id: NodeId, status: Status, incarnation: u64, moved: bool, rng: &mut impl Rng) {
+        let was = self.members.get(id);
+        self.members.see(id, status, incarnation, rng);
+        // A member that was gone before this node heard of it is no event.
+        let differs = match was {
+            None => matches!(status, Status::Alive | Status::Suspect),
+            Some(was) => was.status != status || (moved && was.incarnation != incarnation),
+        };
+        if differs {
+            let (was, moved) = (was.map(|was| was.status), moved && was.is_some());
+            self.findings.push_back(Finding::Seen { id, was, moved });
+        }
+    }
+
+    /// Forgets a member.
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        if let Some(seen) = self.members.forget(id) {
+            self.suspicions.end(id);
+            self.findings.push_back(Finding::Seen { id, was: Some(seen.status), moved: false });
+        }
+    }
+
+    /// Gives a dead member up: it is not contacted again.
+    pub(crate) fn give_up(&mut self, id: NodeId) {
+        self.members.give_up(id);
+    }
+
+    /// Takes note that somebody suspects somebody. Returns whether that was new here.
+    pub(crate) fn on_suspicion<R: Rng>(&mut self, suspicion: Suspicion, context: &mut Context<'_, A, R>) -> bool {
+        let Suspicion { about, incarnation, accuser } = suspicion;
+        if !self.probes || !context.is_credible(incarnation) {
+            return false;
+        }
+        if about == self.own {
+            self.findings.push_back(Finding::Refute { incarnation });
+            return false;
+        }
+        let Some(seen) = self.members.get(about) else { return false };
+        if !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
+            return false;
+        }
+        let n = self.members.peers() + 1;
+        if self.suspicions.accuse(context.now, about, incarnation, Some(accuser), n) == Verdict::Stale {
+            return false;
+        }
+        self.see(about, Status::Suspect, incarnation, false, context.rng);
+        self.findings.push_back(Finding::Suspect(suspicion));
+        true
+    }
+
+    /// Ends the suspicion of a member: nobody else needs to hear of it any more.
+    fn settle(&mut self, about: NodeId) {
+        if let Some((incarnation, accusers)) = self.suspicions.end(about) {
+            let settled = accusers.into_iter().map(|accuser| Suspicion { about, incarnation, accuser });
+            self.findings.extend(settled.map(Finding::Settled));
+        }
+    }
+
+    /// A member did not answer. It hears so at once: if it is there after all, the suspicion is mostly refuted before
+    /// many have heard of it.
+    fn suspect<R: Rng>(&mut self, id: NodeId, context: &mut Context<'_, A, R>) {
+        let Some(seen) = self.members.get(id) else { return };
+        if matches!(seen.status, Status::Alive | Status::Suspect) {
+            let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.own };
+            let raised = self.on_suspicion(suspicion, context);
+            self.counted.suspicions += u64::from(raised && seen.status == Status::Alive);
+            if raised && self.buddy {
+                self.warn(id, context);
+            }
+        }
+    }
+
+    /// Tells a member that this node suspects it, and pings it once more (after Lifeguard's buddy system).
+    fn warn<R>(&mut self, about: NodeId, context: &mut Context<'_, A, R>) {
+        if let (Some(seen), Some(record)) = (self.members.get(about), context.replica.member(about)) {
+            let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.own };
+            let warning = Rumor::Mail(Item::Suspicion(suspicion));
+            context.outbox.message(TrafficClass::Probe, record.address.clone(), warning);
+            self.prober.ping_now(&record.address, context.outbox);
+        }
+    }
+
+    /// A suspicion has lasted long enough.
+    fn declare_dead<R: Rng>(&mut self, id: NodeId, context: &mut Context<'_, A, R>) {
+        let (Some(record), Some(seen)) = (context.replica.member(id), self.members.get(id)) else { return };
+        self.counted.deaths += 1;
+        // A suspicion may have come before the record that it is about.
+        let incarnation = record.incarnation.max(seen.incarnation);
+        self.see(id, Status::Dead, incarnation, false, context.rng);
+        if record.standing == Standing::Alive || record.incarnation != incarnation {
+            self.findings.push_back(Finding::Dead { id, incarnation });
+        }
+    }
+
+    /// The suspicion that `sender`, which speaks of itself with this incarnation, seems not to know of. `spreads`: whether a
+    /// suspicion is a rumor still, which gets there by itself: repeated at every datagram, a cluster with losses would
+    /// speak of little else.
+    pub(crate) fn accusation(
+        &self,
+        sender: NodeId,
+        incarnation: u64,
+        spreads: impl Fn(Suspicion) -> bool,
+    ) -> Option<Suspicion> {
+        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+        let suspicion = |accuser| Suspicion { about: sender, incarnation, accuser };
+        let due = self.buddy
+            && self.members.get(sender).is_some_and(suspected)
+            && !self.suspicions.accusers(sender).iter().any(|accuser| spreads(suspicion(*accuser)));
+        due.then(|| suspicion(self.own))
+    }
+
+    /// Counts a refutation against this node's health: somebody did not hear it in time.
+    pub(crate) fn note_refuted(&mut self) {
+        self.health.worse(1);
+    }
+}

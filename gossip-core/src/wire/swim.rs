@@ -1,0 +1,47 @@
+//! Messages of failure detection (SWIM, sections 3.1 and 4.2; Lifeguard, section IV).
+//!
+//! ```text
+//! prober ── Ping ──▶ target                  prober ── PingReq ──▶ helper ── Ping ──▶ target
+//! prober ◀── Ack ─── target                  prober ◀──── Ack ──── helper ◀── Ack ─── target
+//!                                            prober ◀──── Nack ─── helper             (no ack by 80 % of the timeout)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::size::encoded_len;
+use crate::address::{Address, MAX_ADDRESS};
+use crate::id::NodeId;
+
+/// The family's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+pub(crate) enum Swim<A> {
+    /// Asks the receiver for an [`Ack`](Self::Ack).
+    Ping { seq: u32 },
+    /// Answers the ping of the same number; also sent by a helper whose own ping the target has answered.
+    Ack { seq: u32 },
+    /// Asks the receiver to ping a member that was silent.
+    PingReq(PingReq<A>),
+    /// Answers a ping-req: the target has been pinged and was silent so far.
+    Nack { seq: u32 },
+}
+
+/// Request to ping `target` on behalf of the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+pub(crate) struct PingReq<A> {
+    pub(crate) seq: u32,
+    pub(crate) target: NodeId,
+    /// The target's address, for a helper that has no record of it.
+    pub(crate) address: A,
+}
+
+impl<A: Address> Swim<A> {
+    /// Returns whether a correct node can have sent this.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::PingReq(PingReq { address, .. }) => encoded_len(address) <= MAX_ADDRESS,
+            Self::Ping { .. } | Self::Ack { .. } | Self::Nack { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The search that is guided by coverage, and what a sweep says of its own.
+
+mod mini;
+
+use std::fmt::Display;
+
+use gossip_testkit::{Checker, Framed, Machine, Swarm, Workload};
+use mini::around::{NoCopies, ShortLength};
+use mini::swim::{self, Swim};
+use mini::{Bug, Config, Mini};
+
+#[test]
+fn a_hunt_is_a_function_of_its_seed() {
+    let checker = Checker::<Mini>::new(Config::default());
+    let hunt = |seed| checker.hunt(&Swarm::default(), seed, |hunt| hunt.cases < 60).unwrap();
+    assert_eq!(hunt(1), hunt(1));
+    assert_ne!(hunt(1), hunt(2));
+    let hunt = hunt(3);
+    assert!(hunt.kept > 5 && hunt.features > hunt.kept, "{hunt}");
+}
+
+#[test]
+fn a_hunt_finds_a_bug_and_minimises_it() {
+    let checker = Checker::<Mini>::new(Config { bug: Some(Bug::OlderWins) });
+    let failure = checker.hunt(&Swarm::default(), 1, |hunt| hunt.cases < 200).expect_err("there is a bug");
+    assert!(failure.invariant().starts_with("versions"), "{failure}");
+    assert!(failure.scenario().starts_with("seed "));
+}
+
+#[test]
+fn a_sweep_says_what_it_has_met() {
+    let sweep = Checker::<Mini>::new(Config::default()).sweep(&Swarm::default(), 0..100).unwrap();
+    let coverage = &sweep.coverage;
+    assert_eq!((coverage.classes.len(), coverage.pairs.len()), (9, 36), "{coverage}");
+    assert!(coverage.states.contains_key("an older version arrives"), "{coverage:?}");
+    assert!(coverage.states.contains_key("lost") && coverage.new[0] > 9 + 36);
+    assert!(sweep.to_string().contains("9 classes of faults, 36 of 36 pairs"));
+}
+
+/// Processor time of this thread, in milliseconds.
+fn spent() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("this is measured on Linux");
+    let nanoseconds = stat.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+    nanoseconds.expect("the first number is the time on a processor") as f64 / 1e6
+}
+
+/// Scenarios after which neither goes on.
+const MOST: u64 = 2_000;
+
+/// Medians of five seeds: processor time until the sweep and until the hunt have found it.
+fn race<M: Machine<Command: Workload + Display>>(name: &str, config: M::Config, swarm: &Swarm) -> bool {
+    let checker = Checker::<M>::new(config).most_runs(0);
+    let time = |find: &dyn Fn(u64) -> u64| {
+        let mut found: Vec<(f64, u64)> = (0..5)
+            .map(|seed| {
+                let before = spent();
+                let cases = find(seed);
+                (spent() - before, cases)
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found[2]
+    };
+    let sweep = time(&|seed| {
+        let first = 1 + seed * 1_000_000;
+        (0..MOST).find(|case| checker.run(&swarm.scenario(first + case)).is_err()).map_or(MOST, |case| case + 1)
+    });
+    let hunt = time(&|seed| {
+        let mut cases = 0;
+        let result = checker.hunt(swarm, seed, |hunt| {
+            cases = hunt.cases + 1;
+            hunt.cases < MOST
+        });
+        if result.is_ok() { MOST } else { cases }
+    });
+    println!("{name:<24} sweep {:>7} in {:>9.1} ms   hunt {:>7} in {:>9.1} ms", sweep.1, sweep.0, hunt.1, hunt.0);
+    hunt.0 < sweep.0
+}
+
+/// `cargo test --release -p gossip-testkit --test hunt -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn the_hunt_against_the_sweep_on_the_planted_bugs() {
+    let (swarm, quiet) = (Swarm::default(), Swarm { writes: 0..=0, ..Swarm::default() });
+    let mut faster: Vec<bool> =
+        Bug::ALL.iter().map(|&bug| race::<Mini>(&format!("{bug:?}"), Config { bug: Some(bug) }, &swarm)).collect();
+    faster.extend(swim::Bug::ALL.iter().map(|&bug| race::<Swim>(&format!("swim {bug:?}"), Some(bug), &quiet)));
+    faster.push(race::<Framed<Mini, ShortLength>>("ShortLength", Config::default(), &swarm));
+    faster.push(race::<NoCopies>("NoCopies", Config::default(), &swarm));
+    let (won, all) = (faster.iter().filter(|&&faster| faster).count(), faster.len());
+    println!("the hunt was faster for {won} of {all}");
+    assert!(won * 26 >= all * 20, "{won} of {all}");
+}
