@@ -20,7 +20,6 @@ use crate::runtime;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::watch::{MemberLists, Subscription};
-use crate::within::Within;
 
 /// A running node. Clones are handles of the same node. When the last is dropped, the node stops without notice to its
 /// peers.
@@ -234,11 +233,6 @@ impl<A: Address> Gossip<A> {
     /// with no gap between.
     pub fn subscribe(&self, prefix: impl AsRef<str>) -> Subscription<A> {
         Subscription::new(Arc::clone(&self.shared), self.events(), prefix.as_ref())
-    }
-
-    /// Gives the waits below a time limit: `gossip.within(limit).wait_for("name")`.
-    pub fn within(&self, limit: Duration) -> Within<'_, A> {
-        Within { gossip: self, limit }
     }
 
     /// Waits for a shared entry, and returns its value.

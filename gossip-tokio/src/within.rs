@@ -13,8 +13,15 @@ use crate::runtime;
 /// The waits of a [`Gossip`] with a time limit for each, from [`within`](Gossip::within).
 #[derive(Debug)]
 pub struct Within<'a, A: Address> {
-    pub(crate) gossip: &'a Gossip<A>,
-    pub(crate) limit: Duration,
+    gossip: &'a Gossip<A>,
+    limit: Duration,
+}
+
+impl<A: Address> Gossip<A> {
+    /// Gives the waits a time limit: `gossip.within(limit).wait_for("name")`.
+    pub fn within(&self, limit: Duration) -> Within<'_, A> {
+        Within { gossip: self, limit }
+    }
 }
 
 impl<A: Address> Within<'_, A> {

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wildmatch::WildMatch;
 
-use crate::agent::Agent;
 use crate::events::{entry_is, member_is, tell};
 use crate::failure::chain;
 use crate::output::{data, shown};
 use crate::request::Request;
 use crate::settings::check_name;
+use crate::state::Agent;
 
 /// How long leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);

@@ -12,13 +12,13 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::agent::Agent;
 use crate::arguments::{Command, Line};
 use crate::commands::{execute, watch};
 use crate::output::Form;
 use crate::present::{Presenter, Print};
 use crate::printer::Printer;
 use crate::request::{Request, prepare};
+use crate::state::Agent;
 
 /// Lines of standard input, from a thread of its own: nothing else can wait for a terminal and for a network at once.
 pub(crate) fn lines() -> Receiver<String> {

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::agent::Agent;
 use crate::commands::{Code, Refusal, execute, members};
 use crate::request::{Payload, Request};
+use crate::state::Agent;
 
 /// Objects of an answer that wait for a slow reader.
 const AHEAD: usize = 16;

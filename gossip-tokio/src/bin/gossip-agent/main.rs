@@ -2,7 +2,7 @@
 //!
 //! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
 //! configuration file, [`request`] what a client asks. Done: [`agent`] is the life of the node, [`commands`] what can be
-//! asked of it, [`health`] what is wrong with it, [`handlers`] the programs that it runs, [`reload`] what changes while it
+//! asked of it, [`state`] what it remembers, [`health`] what is wrong with it, [`handlers`] the programs that it runs, [`reload`] what changes while it
 //! runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
 //! [`present`], [`output`] and [`printer`]. [`data`] and [`keeping`] are what outlives the process, [`extras`] what needs
 //! no agent at all. The binary decides nothing about gossip.
@@ -51,6 +51,8 @@ mod serve;
 mod settings;
 #[cfg(unix)]
 mod setup;
+#[cfg(unix)]
+mod state;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {

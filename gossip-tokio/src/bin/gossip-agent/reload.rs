@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use gossip_tokio::Gossip;
 use gossip_tokio::gossip_core::Key;
 
-use crate::agent::{Agent, publish};
 use crate::arguments::Start;
 use crate::commands::resolve;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::setup::Log;
+use crate::state::{Agent, publish};
 
 /// Takes over what can change: keys, tags, the log's filter, handlers, seeds. What is wrong with the rest of the settings
 /// is told, and nothing changes then.

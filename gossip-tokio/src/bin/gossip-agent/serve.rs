@@ -21,10 +21,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 
-use crate::agent::Agent;
 use crate::commands::Code;
 use crate::control::Listening;
 use crate::http::{refused, router};
+use crate::state::Agent;
 
 /// Connections that are open at a time, in all; others wait until one of these ends.
 const CONNECTIONS: usize = 128;
