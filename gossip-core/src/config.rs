@@ -72,6 +72,17 @@ pub enum LossOfInterest {
     Coin,
 }
 
+/// Way in which news reaches everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relay {
+    /// Along links with a few neighbours, most of which carry offers only: everybody receives a body once. What links
+    /// cannot bring goes to random peers.
+    Tree,
+    /// To random peers: direct mail and rumor mongering as in Demers et al., sections 1.2 and 1.4.
+    Random,
+}
+
 /// Source of the member list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +111,8 @@ settings! {
         mail: Mail,
         /// Rumor mongering.
         rumor: Policy,
+        /// Links with neighbours.
+        overlay: Links,
         /// Anti-entropy.
         anti_entropy: AntiEntropy,
         /// Times for which things are kept.
@@ -160,6 +173,8 @@ settings! {
 settings! {
     /// Rumor mongering (Demers et al., section 1.4).
     Policy / PolicyOverlay {
+        /// Way in which news reaches everybody. With [`Relay::Tree`] everything else here applies to what links cannot bring.
+        relay: Relay,
         /// Direction in which rumors travel.
         exchange: Exchange,
         /// Answers to a rumor.
@@ -182,6 +197,14 @@ settings! {
         /// Size in bytes above which updates are offered by hash after their first round. Smaller ones are offered as
         /// well when very many are hot.
         offer_above: usize,
+    }
+}
+
+settings! {
+    /// Links with neighbours, along which news travels where [`Policy::relay`] is [`Relay::Tree`].
+    Links / LinksOverlay {
+        /// Links that a node keeps; 2 to 7.
+        degree: u32,
     }
 }
 
@@ -271,6 +294,7 @@ impl Config {
             healing: Healing { interval: 5 * second },
             mail: Mail { fanout: 8 },
             rumor: Policy {
+                relay: Relay::Random,
                 exchange: Exchange::Push,
                 response: Response::Feedback,
                 loss_of_interest: LossOfInterest::Counter,
@@ -282,6 +306,7 @@ impl Config {
                 minimization: false,
                 offer_above: 32,
             },
+            overlay: Links { degree: 5 },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {
                 broadcast: 60 * second,

@@ -42,6 +42,15 @@ pub enum DatagramError {
         /// Key id in the header; 0 is plain text.
         key: u8,
     },
+    /// A message of a later version of the wire format that a node must understand or refuse.
+    #[error("message {tag:#04x} of a later version must be understood")]
+    NotUnderstood {
+        /// The first byte of the message.
+        tag: u8,
+    },
+    /// An ack that names no sender and answers no ping that this node still knows of: late, or not meant for it.
+    #[error("an ack to no ping that is waited for")]
+    Unasked,
     /// The trailer does not belong to these bytes: damaged, cut or forged.
     #[error("the integrity trailer does not match")]
     Integrity,

@@ -53,6 +53,18 @@ pub struct Member<A> {
     pub boot: Instant,
 }
 
+/// A member that this node has a link with, along which news travels.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Neighbour {
+    /// Its id.
+    pub id: NodeId,
+    /// It is sent bodies at once. If not, it is sent hashes, and asks for what it lacks.
+    pub eager: bool,
+    /// It has been silent for so long that another neighbour is sought beside it.
+    pub doubted: bool,
+}
+
 /// Identifies a broadcast.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BroadcastId(pub Stamp);
@@ -138,6 +150,22 @@ pub enum Event<A> {
     /// Datagrams of another cluster arrive here, because of a wrong label or a wrong address. Reported at most once per
     /// hour.
     ForeignCluster {
+        /// Source of the latest datagram.
+        address: A,
+    },
+    /// Datagrams arrive here that are sealed with a key that this node does not have, or that are plain while it requires a
+    /// key. Reported at most once per hour.
+    UnknownKey {
+        /// Number of the key; 0 is plain.
+        key: u8,
+        /// Source of the latest datagram.
+        address: A,
+    },
+    /// Datagrams of a version of the wire format arrive here that this node does not understand. Reported at most once per
+    /// hour.
+    UnknownVersion {
+        /// Version in the datagram; that of this node, if only a message in it is of a later one.
+        version: u8,
         /// Source of the latest datagram.
         address: A,
     },

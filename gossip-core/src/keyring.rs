@@ -3,7 +3,7 @@
 //! Knows bytes and keys; must not know the content of a datagram, nor where keys come from.
 //!
 //! ```text
-//! header (30 bytes, associated data; byte 1: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
+//! header (16 bytes, associated data; the last: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
 //! ```
 
 use alloc::boxed::Box;
@@ -135,8 +135,8 @@ pub enum Plain {
 ///
 /// # Guarantees
 /// Without a key nobody can read what members send, alter it, or send anything. A datagram that was altered, or sealed
-/// with a key that this node lacks, is refused whole. The header (sender, incarnation, clock, hash of the cluster's
-/// label) is not secret, but cannot be altered either.
+/// with a key that this node lacks, is refused whole. The header (sender, clock, a byte of the hash of its
+/// record and one of the cluster's label) is not secret, but cannot be altered either.
 ///
 /// - All holders of a key are equal: a member cannot prove to the others that it is the one named in the header, and
 ///   can send anything in the name of any member.

@@ -92,6 +92,7 @@ pub mod manual;
 mod members;
 mod node;
 mod outbox;
+mod overlay;
 mod replica;
 mod sketch;
 mod swim;
@@ -103,11 +104,11 @@ mod wire;
 
 pub use address::{Address, MAX_ADDRESS};
 pub use config::{
-    AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, LossOfInterest, Mail, Membership, Policy, Probe,
-    Response,
+    AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, Links, LossOfInterest, Mail, Membership, Policy, Probe,
+    Relay, Response,
 };
 pub use error::{Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
-pub use event::{BroadcastId, Change, Event, Member, Status};
+pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};

@@ -16,6 +16,7 @@ mod large;
 mod learn;
 mod lifecycle;
 mod membership;
+mod overlay;
 mod rumors;
 mod snapshot;
 mod stats;
@@ -38,9 +39,10 @@ use crate::epidemic::anti_entropy::{AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
 use crate::epidemic::transfer::Transfers;
 use crate::error::ConfigError;
-use crate::event::{Change, Event, Member, Status};
+use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
+use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::Detector;
 use crate::time::Instant;
@@ -51,7 +53,7 @@ use bounds::Met;
 use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
-use gate::Gate;
+use gate::{Gate, Unreadable};
 use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
@@ -157,6 +159,7 @@ pub struct Node<A: Address> {
     replica: Replica<A>,
     detector: Detector<A>,
     rumors: Rumors<A>,
+    overlay: Overlay<A>,
     anti_entropy: AntiEntropy<A>,
     transfers: Transfers<A>,
     contacts: Contacts<A>,
@@ -189,6 +192,7 @@ impl<A: Address> Node<A> {
         let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
+        let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =
             AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
         let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
@@ -205,6 +209,7 @@ impl<A: Address> Node<A> {
             contact: None,
             replica,
             rumors,
+            overlay,
             anti_entropy,
             transfers,
             contacts: Contacts::default(),
@@ -243,7 +248,11 @@ impl<A: Address> Node<A> {
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
                 Pending::Full(bound) => Event::Full { bound },
-                Pending::ForeignCluster(address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Label, address) => Event::ForeignCluster { address },
+                Pending::Unreadable(Unreadable::Key(key), address) => Event::UnknownKey { key, address },
+                Pending::Unreadable(Unreadable::Version(version), address) => {
+                    Event::UnknownVersion { version, address }
+                }
                 Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });
@@ -279,6 +288,11 @@ impl<A: Address> Node<A> {
         let status =
             if id == self.identity.id { self.identity.status() } else { self.detector.members().get(id)?.status };
         Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
+    }
+
+    /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
+    pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
+        self.overlay.neighbours()
     }
 
     /// How many members are alive or suspected, this node included while it has not left.

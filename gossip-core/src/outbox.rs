@@ -70,6 +70,8 @@ pub(crate) enum Intent<A> {
     Fact(KeyHash),
     /// The hot rumors of a round. Those before `next` are already sent. `bodies`: none of them by its hash alone.
     Rumors { rumors: Arc<[HotSlot]>, next: usize, bodies: bool, pull: bool },
+    /// Everything that waits for this neighbour in the overlay.
+    Link,
     /// Updates by the hashes of their items. Those before `next` are already sent. `mail`: as rumors that are relayed.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// At most `window` datagrams of the items in these ranges.

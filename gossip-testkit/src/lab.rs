@@ -21,11 +21,14 @@
 mod cycle;
 mod epidemic;
 mod lines;
+mod proportion;
 pub mod real;
+pub mod recording;
 mod simple;
 pub mod tables;
 mod trials;
 
 pub use epidemic::{Epidemic, Impossible, MAX_NODES, Measured, Outcome};
+pub use proportion::{CONFIDENCE, Proportion};
 pub use simple::SimpleEpidemic;
 pub use trials::{Estimate, trials};

@@ -239,6 +239,8 @@ fn the_recordings_are_worth_playing() {
     assert!(cluster.node(1).stats().refutations > 0, "an old suspicion is refuted");
     cluster.run_for(200 * SECOND);
     play(&mut cluster);
-    assert!(refused(&cluster) > 1_000);
+    // Nearly half of what a cluster at rest says are bare acks, which nobody waits for any more.
+    let unasked = cluster.live().map(|(_, node)| node.stats().datagrams_unasked).sum::<u64>();
+    assert!(refused(&cluster) > 100 && refused(&cluster) + unasked > 1_000, "{} and {unasked}", refused(&cluster));
     assert_eq!(cluster.node(0).member(NodeId::new(id_of(Addr(GONE)).get())), None, "it stays forgotten");
 }

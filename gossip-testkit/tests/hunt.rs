@@ -47,8 +47,9 @@ fn spent() -> f64 {
 /// Scenarios after which neither goes on.
 const MOST: u64 = 2_000;
 
-/// Medians of five seeds: processor time until the sweep and until the hunt have found it.
-fn race<M: Machine<Command: Workload + Display>>(name: &str, config: M::Config, swarm: &Swarm) -> bool {
+/// Prints medians of five seeds: processor time until the sweep and until the hunt have found a bug. The clock of
+/// processor time ticks every 4 ms. Returns two answers: the hunt has found it, and it was faster.
+fn race<M: Machine<Command: Workload + Display>>(name: &str, config: M::Config, swarm: &Swarm) -> (bool, bool) {
     let checker = Checker::<M>::new(config).most_runs(0);
     let time = |find: &dyn Fn(u64) -> u64| {
         let mut found: Vec<(f64, u64)> = (0..5)
@@ -74,7 +75,7 @@ fn race<M: Machine<Command: Workload + Display>>(name: &str, config: M::Config, 
         if result.is_ok() { MOST } else { cases }
     });
     println!("{name:<24} sweep {:>7} in {:>9.1} ms   hunt {:>7} in {:>9.1} ms", sweep.1, sweep.0, hunt.1, hunt.0);
-    hunt.0 < sweep.0
+    (hunt.1 < MOST, hunt.0 < sweep.0)
 }
 
 /// `cargo test --release -p gossip-testkit --test hunt -- --ignored --nocapture`
@@ -82,12 +83,12 @@ fn race<M: Machine<Command: Workload + Display>>(name: &str, config: M::Config, 
 #[ignore = "a measurement"]
 fn the_hunt_against_the_sweep_on_the_planted_bugs() {
     let (swarm, quiet) = (Swarm::default(), Swarm { writes: 0..=0, ..Swarm::default() });
-    let mut faster: Vec<bool> =
+    let mut races: Vec<(bool, bool)> =
         Bug::ALL.iter().map(|&bug| race::<Mini>(&format!("{bug:?}"), Config { bug: Some(bug) }, &swarm)).collect();
-    faster.extend(swim::Bug::ALL.iter().map(|&bug| race::<Swim>(&format!("swim {bug:?}"), Some(bug), &quiet)));
-    faster.push(race::<Framed<Mini, ShortLength>>("ShortLength", Config::default(), &swarm));
-    faster.push(race::<NoCopies>("NoCopies", Config::default(), &swarm));
-    let (won, all) = (faster.iter().filter(|&&faster| faster).count(), faster.len());
-    println!("the hunt was faster for {won} of {all}");
-    assert!(won * 26 >= all * 20, "{won} of {all}");
+    races.extend(swim::Bug::ALL.iter().map(|&bug| race::<Swim>(&format!("swim {bug:?}"), Some(bug), &quiet)));
+    races.push(race::<Framed<Mini, ShortLength>>("ShortLength", Config::default(), &swarm));
+    races.push(race::<NoCopies>("NoCopies", Config::default(), &swarm));
+    let won = races.iter().filter(|&&(_, faster)| faster).count();
+    println!("the hunt was faster for {won} of {}", races.len());
+    assert!(races.iter().all(|&(found, _)| found), "there is one that the hunt has not found");
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Exchange, LossOfInterest, Membership, Response};
+use super::{Exchange, LossOfInterest, Membership, Relay, Response};
 use crate::time::micros;
 
 /// A setting, or a struct of settings, that a document may replace in part.
@@ -78,7 +78,7 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(bool, u32, usize, String, Exchange, Response, LossOfInterest, Membership);
+plain!(bool, u32, usize, String, Exchange, Response, LossOfInterest, Membership, Relay);
 
 impl Overlay for Duration {
     type Document = Text;

@@ -116,6 +116,8 @@ pub(crate) struct AntiEntropy<A> {
     news: Option<Progress>,
     told: u64,
     fruitless: Fruitless,
+    /// Whether an exchange is due and begins with the next ping.
+    waits_for_ping: bool,
     /// Time to wait for an answer: follows the measured round trips.
     patience: Duration,
 }
@@ -138,6 +140,7 @@ impl<A: Address> AntiEntropy<A> {
             in_vain: None,
             news: None,
             told: 0,
+            waits_for_ping: false,
             patience,
         }
     }
@@ -161,6 +164,21 @@ impl<A: Address> AntiEntropy<A> {
     /// Returns true if an exchange is due, and sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
         self.pace.begins(now, self.patience, rng)
+    }
+
+    /// Returns whether the exchange that begins may wait for a ping to ride on: nothing is known to be missing.
+    pub(crate) const fn is_calm(&self) -> bool {
+        self.pace.is_calm() && self.exchange.is_none() && self.catch_up.is_none()
+    }
+
+    /// Lets the next ping take a summary along.
+    pub(crate) const fn wait_for_ping(&mut self) {
+        self.waits_for_ping = true;
+    }
+
+    /// Returns whether a ping that is sent now takes a summary along.
+    pub(crate) const fn rides_on_ping(&mut self) -> bool {
+        core::mem::replace(&mut self.waits_for_ping, false)
     }
 
     /// Retries what was not answered.

@@ -80,6 +80,7 @@ impl<A: Address> Node<A> {
         for record in gone.iter().filter_map(|id| self.replica.member(*id)) {
             self.contacts.remember(record);
         }
+        self.forget_links();
         self.forget_members(gone);
         self.replica.retain(|update| is_of(own, update) || contact.precedes(own, update));
         self.anti_entropy.drop_exchange(self.now);

@@ -211,10 +211,15 @@ impl<A: Address> Node<A> {
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
             self.mail(key);
         }
+        self.schedule_links();
         Ok(())
     }
 
     pub(super) fn mail(&mut self, key: KeyHash) {
+        if self.floods() {
+            // The first flood is the mail.
+            return;
+        }
         let peers = self.random_peers(self.config.mail.fanout as usize);
         direct_mail::mail(key, peers, &mut self.outbox);
     }

@@ -1,4 +1,4 @@
-//! Whom a node speaks to: random peers, seeds until they answer, the dead now and then, so that partitions heal.
+//! Contacts of a node: random peers, seeds until they answer, and sometimes dead members, so that partitions heal.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
@@ -19,31 +19,31 @@ use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
 use crate::wire::Trust;
 
-/// How often one who is alone calls in quick succession, before it falls back to the pace of healing.
+/// Calls of an isolated node in quick succession, before it falls back to the interval of healing.
 const QUICK_CALLS: u32 = 16;
-/// The first of them come sooner than a time-out after one another: so many pauses grow to one by doubling.
+/// The first four calls are spaced an eighth, a quarter, a half and a whole timeout apart.
 const QUICKEST: u32 = 4;
 
 type Hasher = BuildHasherDefault<SipHasher13>;
 
-/// Addresses to speak to besides the members'.
+/// Addresses to contact besides the members'.
 #[derive(Debug)]
 pub(super) struct Contacts<A> {
-    /// Seeds, and who answered there last.
+    /// Seeds, with the node that answered last at each.
     seeds: IndexMap<A, Option<NodeId>, Hasher>,
-    /// The peers that the application gave, where it does.
+    /// Peers given by the application, if it gives them.
     given: IndexSet<A, Hasher>,
-    /// Where members were before this node forgot them. Called until anybody answers.
+    /// Former addresses of members that this node has forgotten. Called until a peer answers.
     former: Vec<A>,
-    /// When one may be contacted next.
+    /// Time of the next contact.
     next: Option<Instant>,
-    /// How often it has called since it is alone, or was told whom to call.
+    /// Number of calls since the node is isolated, or was given seeds.
     calls: u32,
-    /// The last dead member that was tried, and where.
+    /// Dead member that was tried last, and its address.
     tried: Option<(NodeId, A)>,
-    /// What one of those who were called is to be shown, so that it listens.
+    /// Challenge of a called node: it accepts this node after the answer.
     challenge: Option<(A, u32)>,
-    /// No exchange out of turn before this.
+    /// No further exchange out of turn before this time.
     next_bridge: Instant,
     isolated: bool,
 }
@@ -78,13 +78,12 @@ impl<A: Address> Contacts<A> {
         (self.next, self.calls) = (Some(now), 0);
     }
 
-    /// Whether the application named this address, or it was a member's before that was forgotten.
+    /// Returns true if the application named this address, or if it belonged to a member that was forgotten.
     pub(super) fn knows(&self, address: &A) -> bool {
         self.seeds.contains_key(address) || self.given.contains(address) || self.former.contains(address)
     }
 
-    /// Somebody who was called answers, and wants to be shown this: that is shown at every further call, since any of
-    /// them may be lost.
+    /// Records the challenge of a node that was called. Every further call answers it, since any of them may be lost.
     pub(super) fn note_challenge(&mut self, from: &A, cookie: u32) {
         self.challenge = Some((from.clone(), cookie));
         self.calls = 0;
@@ -101,7 +100,7 @@ impl<A: Address> Contacts<A> {
 }
 
 impl<A: Address> Contacts<A> {
-    /// A member is forgotten, but perhaps there is nobody else to ask.
+    /// Keeps the address of a forgotten member: perhaps there is no other to ask.
     pub(super) fn remember(&mut self, record: &Record<A>) {
         if record.standing != Standing::Left && self.former.len() < FORMER {
             self.former.push(record.address.clone());
@@ -109,17 +108,17 @@ impl<A: Address> Contacts<A> {
     }
 }
 
-/// How many addresses of forgotten members are kept.
+/// Addresses of forgotten members that are kept.
 const FORMER: usize = 16;
 
-/// A time around `time`, so that nodes do not stay in step: between three and five quarters of it.
+/// Returns a time between three and five quarters of `time`, so that nodes do not stay in step.
 fn jittered(time: Duration, rng: &mut impl Rng) -> Duration {
     let time = micros(time);
     Duration::from_micros(rng.random_range(time - time / 4..=time + time / 4))
 }
 
 impl<A: Address> Node<A> {
-    /// Up to `count` different peers' addresses, at random.
+    /// Returns the addresses of up to `count` different peers, chosen at random.
     pub(super) fn random_peers(&mut self, count: usize) -> Vec<A> {
         match self.config.membership {
             Membership::Probed => {
@@ -135,7 +134,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Whether nobody is there to speak to who should be.
+    /// Returns true if there is no peer to contact although there should be one.
     pub(super) fn lacks_peers(&self) -> bool {
         match self.config.membership {
             Membership::Probed => {
@@ -148,7 +147,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Tells the application if that has changed.
+    /// Reports a change of isolation to the application.
     pub(super) fn note_isolation(&mut self) {
         let isolated = self.identity.is_running() && self.lacks_peers();
         if isolated != self.contacts.isolated {
@@ -162,25 +161,25 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Leaves the first contacts to `join`: seeds and the dead come after an interval.
+    /// Leaves the first contacts to `join`: seeds and dead members follow after an interval.
     pub(super) fn heal_later(&mut self) {
         self.contacts.set_next(self.now + self.config.healing.interval);
     }
 
-    /// Contacts seeds and the dead, if it is time to.
+    /// Contacts seeds and dead members if that is due.
     pub(super) fn tick_contacts(&mut self) {
         let lonely = self.lacks_peers();
-        // One who leaves before it got to know anybody has only the seeds to say goodbye to.
+        // A node that leaves before it has met a member has only the seeds to tell.
         let speaks = self.identity.is_running() || (lonely && self.identity.phase != Phase::Left);
         if self.contacts.next.is_some_and(|next| self.now < next) {
             return;
         }
-        // Until one answers: a join that is tried once is lost with one datagram. But whoever stays alone calls no more
-        // often than anybody else in the end.
+        // Until one answers, since a join that is tried once is lost with one datagram. A node that stays isolated
+        // falls back to the pace of all others in the end.
         self.contacts.calls = if lonely { self.contacts.calls.saturating_add(1) } else { 0 };
         let Config { probe, healing, .. } = &self.config;
         let pause = match self.contacts.calls {
-            // An answer takes a small part of the time-out; the more were lost, the less is it the network's whim.
+            // An answer takes a small part of the timeout. The more were lost, the less it is a chance of the network.
             call @ 1..=QUICK_CALLS => (probe.timeout / (1 << QUICKEST.saturating_sub(call))).min(healing.interval),
             _ => healing.interval,
         };
@@ -189,7 +188,7 @@ impl<A: Address> Node<A> {
             return;
         }
         if self.config.membership == Membership::Given {
-            // Ids are learned on contact, so there is nobody to find: anti-entropy meets them all.
+            // Ids are learned on contact, so anti-entropy meets all given peers.
             if lonely {
                 self.random_peers(3).iter().for_each(|peer| self.call(peer));
             }
@@ -217,14 +216,14 @@ impl<A: Address> Node<A> {
             self.contacts.former.clear();
         }
         for seed in seeds {
-            // All of them together contact a lost seed about as often as three would.
+            // All nodes together contact a lost seed about as often as three would.
             if lonely || self.rng.random_range(0..n) < 3 {
                 self.call(&seed);
             }
         }
     }
 
-    /// One dead member now and then: it may be on the other side of a partition that has ended.
+    /// Tries one dead member: it may be on the other side of a partition that has ended.
     fn contact_dead(&mut self) {
         let (dead, alive) = (self.detector.members().dead(), self.detector.members().peers() + 1);
         if dead == 0 || self.rng.random_range(0..alive) >= dead {
@@ -233,7 +232,7 @@ impl<A: Address> Node<A> {
         let Some(id) = self.detector.members().random_dead(alive.max(8), &mut self.rng) else { return };
         let Some(address) = self.replica.member(id).map(|record| record.address.clone()) else { return };
         if address == self.identity.address {
-            // An earlier self, under another id.
+            // An earlier incarnation of this process, under another id.
             self.detector.give_up(id);
             return;
         }
@@ -242,7 +241,7 @@ impl<A: Address> Node<A> {
         self.contacts.tried = Some((id, address));
     }
 
-    /// Introduces this node and begins an exchange.
+    /// Introduces this node to an address and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
         if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
             let proof = Trust::Proof { cookie: *cookie };
@@ -252,8 +251,7 @@ impl<A: Address> Node<A> {
         self.begin_exchange(address);
     }
 
-    /// Somebody from the other side of a partition answers: exchanges at once what either side lacks, but not with
-    /// everybody who does.
+    /// Exchanges at once with a node from the other side of a partition, but not with every node of it.
     pub(super) fn bridge(&mut self, to: &A) {
         if self.now >= self.contacts.next_bridge {
             self.contacts.next_bridge = self.now + self.config.rumor.interval;
@@ -261,7 +259,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Whether this is a peer at its own address: one that answers probes, or that the application has named.
+    /// Returns true if this is a peer at its own address: one that answers probes, or that the application has named.
     pub(super) fn is_known(&self, sender: NodeId, from: &A) -> bool {
         match self.config.membership {
             Membership::Probed => {
@@ -272,7 +270,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Notes who answers where.
+    /// Records which node answers at an address.
     pub(super) fn note_sender(&mut self, sender: NodeId, from: &A) {
         if let Some(answered) = self.contacts.seeds.get_mut(from) {
             *answered = Some(sender);
@@ -281,7 +279,7 @@ impl<A: Address> Node<A> {
             && address == from
         {
             if *id != sender && self.detector.members().get(*id).is_some_and(|seen| seen.status == Status::Dead) {
-                // Somebody else lives there now.
+                // Another node has this address now.
                 self.detector.give_up(*id);
             }
             self.contacts.tried = None;

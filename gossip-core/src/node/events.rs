@@ -4,10 +4,12 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::gate::Unreadable;
 use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
@@ -23,7 +25,7 @@ pub(super) enum Pending<A> {
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
-    ForeignCluster(A),
+    Unreadable(Unreadable, A),
     CameBack(Duration),
     Left,
 }
@@ -52,7 +54,8 @@ pub(super) struct Events<A> {
     isolated: Option<bool>,
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
-    foreign_cluster: Option<A>,
+    /// Datagrams that cannot be read: one of each kind.
+    unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
     came_back: Option<Duration>,
     left: bool,
@@ -72,7 +75,7 @@ impl<A> Events<A> {
             isolated: None,
             conflict: None,
             clock_wrong: None,
-            foreign_cluster: None,
+            unreadable: Vec::new(),
             full: BTreeSet::new(),
             came_back: None,
             left: false,
@@ -133,8 +136,9 @@ impl<A> Events<A> {
         self.full.insert(bound);
     }
 
-    pub(super) fn foreign_cluster(&mut self, address: A) {
-        self.foreign_cluster = Some(address);
+    pub(super) fn unreadable(&mut self, what: Unreadable, address: A) {
+        self.unreadable.retain(|(other, _)| !other.is_like(what));
+        self.unreadable.push((what, address));
     }
 
     pub(super) fn came_back(&mut self, away: Duration) {
@@ -167,8 +171,8 @@ impl<A> Events<A> {
         if let Some(bound) = self.full.pop_first() {
             return Some(Pending::Full(bound));
         }
-        if let Some(address) = self.foreign_cluster.take() {
-            return Some(Pending::ForeignCluster(address));
+        if let Some((what, address)) = self.unreadable.pop() {
+            return Some(Pending::Unreadable(what, address));
         }
         if let Some(away) = self.came_back.take() {
             return Some(Pending::CameBack(away));

@@ -13,14 +13,25 @@ impl<A: Address> Node<A> {
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {
-        if self.anti_entropy.begins(self.now, &mut self.rng)
-            && self.identity.is_running()
-            && let Some(peer) = self.random_peers(1).first()
-        {
-            self.begin_exchange(peer);
+        if self.anti_entropy.begins(self.now, &mut self.rng) && self.identity.is_running() {
+            // At rest a summary rides on the next ping: that goes to a member as random as any, and saves a header.
+            if self.detector.pings_soon() && self.anti_entropy.is_calm() {
+                self.anti_entropy.wait_for_ping();
+            } else if let Some(peer) = self.random_peers(1).first() {
+                self.begin_exchange(peer);
+            }
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.retry(&mut context);
+    }
+
+    /// Begins an exchange with the member that has been pinged just now, if one waits for that.
+    pub(super) fn ride_on_ping(&mut self) {
+        if let Some(pinged) = self.detector.pinged().cloned()
+            && self.anti_entropy.rides_on_ping()
+        {
+            self.begin_exchange(&pinged);
+        }
     }
 
     pub(super) fn begin_exchange(&mut self, with: &A) {

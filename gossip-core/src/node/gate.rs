@@ -24,12 +24,12 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
-use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, Want};
+use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, VERSION, Want};
 
 /// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
 const PROVED: usize = 1_024;
-/// Not more often than this is the application told of another cluster.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(3_600);
+/// The application is told of datagrams of one kind that cannot be read at most once in this time.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(3_600);
 
 type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
 
@@ -37,14 +37,60 @@ type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
 pub(super) struct Gate<A> {
     accept: Option<Accept<A>>,
     proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
-    /// Where another cluster's datagram came from last, and since when the application may be told.
-    foreign: Option<A>,
-    foreign_from: Instant,
+    /// Datagrams that could not be read, by kind.
+    unreadable: [Unread<A>; 3],
+}
+
+/// Reason why a datagram cannot be read.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Another cluster's label.
+    Label,
+    /// A key that is not accepted here; 0 is none.
+    Key(u8),
+    /// A version that is not spoken here.
+    Version(u8),
+}
+
+impl Unreadable {
+    const fn kind(self) -> usize {
+        match self {
+            Self::Label => 0,
+            Self::Key(_) => 1,
+            Self::Version(_) => 2,
+        }
+    }
+
+    /// Returns whether both are of one kind.
+    pub(super) const fn is_like(self, other: Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    /// Returns the reason, if it is one, for which a datagram was refused.
+    const fn of(error: &DatagramError) -> Option<Self> {
+        match *error {
+            DatagramError::ForeignLabel => Some(Self::Label),
+            DatagramError::Key { key } => Some(Self::Key(key)),
+            DatagramError::Version { found, .. } => Some(Self::Version(found)),
+            DatagramError::NotUnderstood { .. } => Some(Self::Version(VERSION)),
+            _ => None,
+        }
+    }
+}
+
+/// Datagrams of one kind that could not be read.
+#[derive(Debug)]
+struct Unread<A> {
+    /// The latest, and where it came from, if the application is still to be told.
+    latest: Option<(Unreadable, A)>,
+    /// Time from which on the application may be told.
+    from: Instant,
 }
 
 impl<A> Default for Gate<A> {
     fn default() -> Self {
-        Self { accept: None, proved: IndexSet::default(), foreign: None, foreign_from: Instant::ORIGIN }
+        let none = || Unread { latest: None, from: Instant::ORIGIN };
+        Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none()] }
     }
 }
 
@@ -66,18 +112,19 @@ impl<A: Address> Gate<A> {
         }
     }
 
-    pub(super) fn note_foreign(&mut self, from: &A) {
-        self.foreign = Some(from.clone());
+    /// Takes note of a datagram that was refused.
+    pub(super) fn note_refused(&mut self, error: &DatagramError, from: &A) {
+        if let Some(what) = Unreadable::of(error) {
+            self.unreadable[what.kind()].latest = Some((what, from.clone()));
+        }
     }
 
-    /// Of whom the application is to be told now.
-    pub(super) fn take_foreign(&mut self, now: Instant) -> Option<A> {
-        if now < self.foreign_from {
-            return None;
-        }
-        let from = self.foreign.take()?;
-        self.foreign_from = now + FOREIGN_PAUSE;
-        Some(from)
+    /// Takes out what the application is to be told now.
+    fn take_unreadable(&mut self, now: Instant) -> Option<(Unreadable, A)> {
+        let due = |unread: &&mut Unread<A>| now >= unread.from && unread.latest.is_some();
+        let unread = self.unreadable.iter_mut().find(due)?;
+        unread.from = now + UNREADABLE_PAUSE;
+        unread.latest.take()
     }
 }
 
@@ -96,23 +143,29 @@ impl<A: Address> Node<A> {
         self.gate.admits(record.id, &record.address)
     }
 
-    /// Tells the application of another cluster's datagrams.
+    /// Tells the application of datagrams that cannot be read.
     pub(super) fn tick_gate(&mut self) {
-        if let Some(address) = self.gate.take_foreign(self.now) {
-            self.events.foreign_cluster(address);
+        while let Some((what, address)) = self.gate.take_unreadable(self.now) {
+            self.events.unreadable(what, address);
         }
     }
 
     /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
-    pub(super) fn check_sender(&self, now: Instant, header: &Header, from: &A) -> Result<(), DatagramError> {
-        if !self.gate.admits(header.sender, from) {
+    pub(super) fn check_sender(
+        &self,
+        now: Instant,
+        sender: NodeId,
+        header: &Header,
+        from: &A,
+    ) -> Result<(), DatagramError> {
+        if !self.gate.admits(sender, from) {
             return Err(DatagramError::NotAdmitted);
         }
         // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
         // believed again.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.now.max(now).since(header.clock);
+        let age = self.now.max(now).since(header.clock());
         if age > oldest {
             return Err(DatagramError::TooOld { age, oldest });
         }
@@ -159,11 +212,12 @@ impl<A: Address> Node<A> {
         self.stats.datagrams_unproved += u64::from(said);
         let cookie = self.anti_entropy.token(from, self.now);
         let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
-        let mut room = length.saturating_sub(self.envelope.overhead());
+        let mut used = 0;
         let mut answers = Vec::new();
         for answer in [challenge, ping, own].into_iter().flatten() {
-            if let Some(left) = room.checked_sub(answer.encoded_len()) {
-                room = left;
+            let longer = used + answer.encoded_len();
+            if self.envelope.length(longer) <= length {
+                used = longer;
                 answers.push(answer);
             }
         }

@@ -14,7 +14,7 @@ use crate::error::DatagramError;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::Update;
-use crate::wire::{self, Header, Item, Message, Rumor, Trust};
+use crate::wire::{self, Header, Item, Message, Rumor, Swim, Trust};
 
 /// Room for so many messages is kept from one datagram to the next: few have more, and those who have come in storms.
 const MESSAGES_KEPT: usize = 8;
@@ -28,9 +28,9 @@ impl<A: Address> Node<A> {
     pub fn handle(&mut self, now: Instant, input: Input<'_, A>) -> Result<(), DatagramError> {
         match input {
             Input::Datagram { from, payload } => {
-                let read = self.read(payload).and_then(|header| {
-                    self.check_sender(now, &header, from).inspect_err(|_| self.messages.clear())?;
-                    Ok(header)
+                let read = self.read(payload).and_then(|(sender, header)| {
+                    self.check_sender(now, sender, &header, from).inspect_err(|_| self.messages.clear())?;
+                    Ok((sender, header))
                 });
                 match &read {
                     Ok(_) => {
@@ -40,18 +40,21 @@ impl<A: Address> Node<A> {
                     Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
                     Err(DatagramError::NotAdmitted) => self.stats.datagrams_not_admitted += 1,
                     Err(DatagramError::TooOld { .. }) => self.stats.datagrams_too_old += 1,
-                    Err(DatagramError::ForeignLabel) => {
+                    Err(DatagramError::Unasked) => self.stats.datagrams_unasked += 1,
+                    Err(
+                        error @ (DatagramError::ForeignLabel
+                        | DatagramError::Version { .. }
+                        | DatagramError::NotUnderstood { .. }
+                        | DatagramError::Key { .. }),
+                    ) => {
                         self.stats.datagrams_foreign += 1;
-                        self.gate.note_foreign(from);
-                    }
-                    Err(DatagramError::Version { .. } | DatagramError::Key { .. }) => {
-                        self.stats.datagrams_foreign += 1;
+                        self.gate.note_refused(error, from);
                     }
                     Err(_) => self.stats.datagrams_malformed += 1,
                 }
-                let header = read?;
+                let (sender, header) = read?;
                 self.advance(now);
-                self.on_datagram(header, from, payload.len());
+                self.on_datagram(sender, &header, from, payload.len());
             }
             Input::Tick => {
                 self.advance(now);
@@ -65,18 +68,30 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Whether the datagram is whole and sound; its messages are in `messages` then.
-    fn read(&mut self, payload: &[u8]) -> Result<Header, DatagramError> {
+    /// Returns the sender and the header if the datagram is whole and sound; its messages are in `messages` then.
+    fn read(&mut self, payload: &[u8]) -> Result<(NodeId, Header), DatagramError> {
         if self.identity.phase == Phase::Left {
             return Err(DatagramError::Left);
         }
         let (header, body) = self.envelope.open(payload)?;
         wire::read(body, &mut self.messages)?;
-        Ok(header)
+        if let Some(sender) = header.sender {
+            return Ok((sender, header));
+        }
+        // A bare ack: from one of those whose ack is waited for, or from nobody.
+        let sender = match self.messages[..] {
+            [Message::Swim(Swim::Ack { seq })] => {
+                self.detector.awaited(seq).find(|sender| self.envelope.is_from(payload, *sender))
+            }
+            _ => None,
+        };
+        if sender.is_none() {
+            self.messages.clear();
+        }
+        Ok((sender.ok_or(DatagramError::Unasked)?, header))
     }
 
-    fn on_datagram(&mut self, header: Header, from: &A, length: usize) {
-        let Header { sender, incarnation, clock } = header;
+    fn on_datagram(&mut self, sender: NodeId, header: &Header, from: &A, length: usize) {
         let mut messages = mem::take(&mut self.messages);
         if !self.has_proved(sender, from, &messages) {
             self.answer_stranger(sender, from, length, &messages);
@@ -92,11 +107,11 @@ impl<A: Address> Node<A> {
             });
         } else {
             self.note_signal();
-            self.note_clock(sender, clock);
+            self.note_clock(sender, header.clock());
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
             if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
-                self.give_back_record(sender, incarnation, from);
+                self.give_back_record(sender, header, from);
             }
         }
         let mut left = self.config.limits.work;
@@ -112,6 +127,7 @@ impl<A: Address> Node<A> {
         }
         messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
+        self.schedule_links();
         self.note_isolation();
     }
 
@@ -123,6 +139,7 @@ impl<A: Address> Node<A> {
             Message::Repair(message) => self.on_repair(sender, from, message),
             Message::Pull(message) => self.on_pull(from, message),
             Message::Trust(message) => self.on_trust(from, message),
+            Message::Overlay(message) => self.on_overlay(sender, from, message),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{Record, Standing, Until};
+use crate::wire::Header;
 
 /// The pauses between refutations of a twin: the first and the last.
 const CONFLICT_PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
@@ -68,6 +69,12 @@ impl<A: Clone + PartialEq> Identity<A> {
             Phase::Unborn | Phase::Running => Status::Alive,
             Phase::Leaving { .. } | Phase::Left => Status::Left,
         }
+    }
+
+    /// Header of what is sent at this time.
+    pub(super) fn header(&self, clock: Instant) -> Header {
+        let standing = if self.status() == Status::Left { Standing::Left } else { Standing::Alive };
+        Header::new(self.id, self.incarnation, standing, clock)
     }
 
     /// Begins a life: the first, or after a departure the next.

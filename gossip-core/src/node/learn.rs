@@ -8,6 +8,7 @@ use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::BroadcastId;
 use crate::outbox::HotKey;
+use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Update};
@@ -33,7 +34,19 @@ pub(super) enum Source {
     Restored,
 }
 
-fn subject<A>(update: &Update<A>) -> Subject {
+/// Something to be spread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spread {
+    pub(super) key: HotKey,
+    pub(super) subject: Subject,
+    /// The hash of the item.
+    pub(super) hash: u64,
+    /// The length of its encoding, without the tag that tells it from an offer.
+    pub(super) len: usize,
+    pub(super) haste: Haste,
+}
+
+pub(super) fn subject<A>(update: &Update<A>) -> Subject {
     if matches!(update, Update::Member(_)) { Subject::Membership } else { Subject::Data }
 }
 
@@ -82,6 +95,7 @@ impl<A: Address> Node<A> {
             self.clock.observe(stamp.time, stamp.counter);
         }
         let subject = subject(&update);
+        let replaced = self.replica.hash_of(key);
         let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
             self.stats.updates_known += 1;
             return None;
@@ -94,6 +108,7 @@ impl<A: Address> Node<A> {
             self.events.broadcast(id, payload);
         }
         self.rumors.got(hash);
+        self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         let heats = match source {
             Source::Own | Source::Rumor => true,
@@ -105,9 +120,9 @@ impl<A: Address> Node<A> {
         };
         if heats && len > self.largest_update() {
             // Its descriptor.
-            self.heat(key);
+            self.heat(key, source);
         } else if heats {
-            self.heat_item(HotKey::Fact(key), subject, hash, len);
+            self.spread(Spread { key: HotKey::Fact(key), subject, hash, len, haste: self.haste(key, source) });
         }
         if about_member {
             self.see_record(key, from);
@@ -165,15 +180,16 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Makes what the replica holds of a key hot.
-    pub(super) fn heat(&mut self, key: KeyHash) {
+    /// Spreads what the replica holds of a key.
+    pub(super) fn heat(&mut self, key: KeyHash, source: Source) {
         let (Some(update), Some(hash)) = (self.replica.get(key), self.replica.hash_of(key)) else { return };
-        self.heat_item(HotKey::Fact(key), subject(&update), hash, wire_len(&self.replica, &update));
-    }
-
-    /// `len`: that of the update.
-    fn heat_item(&mut self, key: HotKey, subject: Subject, hash: u64, len: usize) {
-        // With the tag that tells it from an offer.
-        self.rumors.heat(self.now, key, subject, hash, len + 1, &mut self.rng);
+        let len = wire_len(&self.replica, &update);
+        self.spread(Spread {
+            key: HotKey::Fact(key),
+            subject: subject(&update),
+            hash,
+            len,
+            haste: self.haste(key, source),
+        });
     }
 }

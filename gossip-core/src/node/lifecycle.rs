@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Node;
 use super::identity::Phase;
+use super::learn::Source;
 use crate::address::Address;
 use crate::outbox::HotKey;
 use crate::replica::Merged;
@@ -25,6 +26,7 @@ impl<A: Address> Node<A> {
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
         self.identity.start(self.now);
+        self.forget_links();
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);
         self.anti_entropy.look_again(self.now);
@@ -37,10 +39,13 @@ impl<A: Address> Node<A> {
         let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
         let record = Update::Member(self.identity.record(standing, until));
         let key = self.own_key();
-        if let Merged::News { .. } = self.replica.merge_keyed(key, record) {
-            self.heat(key);
+        let replaced = self.replica.hash_of(key);
+        if let Merged::News { hash, .. } = self.replica.merge_keyed(key, record) {
+            self.note_merged(hash, replaced);
+            self.heat(key, Source::Own);
             self.mail(key);
         }
+        self.schedule_links();
         self.note_touched();
     }
 
@@ -48,7 +53,9 @@ impl<A: Address> Node<A> {
         let Phase::Leaving { deadline } = self.identity.phase else { return };
         // Until this node has a peer nobody has received its departure: seeds challenge it first.
         let heard = !self.lacks_peers();
-        let spread = heard && !self.rumors.is_hot(&HotKey::Fact(self.own_key())) && self.outbox.is_empty();
+        let own = self.own_key();
+        let spreads = self.is_flooding(own) || self.rumors.is_hot(&HotKey::Fact(own));
+        let spread = heard && !spreads && self.outbox.is_empty();
         let alone = heard && self.detector.members().peers() == 0;
         if spread || alone || self.now >= deadline {
             self.identity.phase = Phase::Left;

@@ -8,13 +8,12 @@ use super::Node;
 use super::identity::Contradiction;
 use super::learn::Source;
 use crate::address::Address;
-use crate::epidemic::rumor::Subject;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
-use crate::wire::{Item, Rumor, Suspicion, encoded_len};
+use crate::wire::{Header, Item, Rumor, Suspicion};
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
@@ -26,8 +25,12 @@ impl<A: Address> Node<A> {
 
     pub(super) fn tick_detector(&mut self) {
         if self.identity.is_running() {
+            let begun = self.detector.probes_begun();
             let (detector, mut context) = self.detector();
             detector.tick(&mut context);
+            if self.detector.probes_begun() > begun {
+                self.ride_on_ping();
+            }
             self.apply_findings(None);
         }
     }
@@ -36,12 +39,12 @@ impl<A: Address> Node<A> {
     pub(super) fn apply_findings(&mut self, from: Option<&A>) {
         while let Some(finding) = self.detector.pop_finding() {
             match finding {
-                Finding::Seen { id, was, moved } => self.events.member(id, was, moved),
-                Finding::Suspect(suspicion) => {
-                    let (key, len) = (HotKey::Opinion(suspicion), encoded_len(&suspicion) + 1);
-                    self.rumors.heat(self.now, key, Subject::Membership, 0, len, &mut self.rng);
+                Finding::Seen { id, was, moved } => {
+                    self.note_status(id, was);
+                    self.events.member(id, was, moved);
                 }
-                Finding::Settled(suspicion) => self.rumors.cool(&HotKey::Opinion(suspicion)),
+                Finding::Suspect(suspicion) => self.spread_suspicion(suspicion),
+                Finding::Settled(suspicion) => self.cool_suspicion(suspicion),
                 Finding::Dead { id, incarnation } => self.record_death(id, incarnation),
                 Finding::Revived { here } => {
                     self.anti_entropy.unsettle(self.now);
@@ -149,14 +152,14 @@ impl<A: Address> Node<A> {
 
     /// Tells a sender who seems not to know what is said of it: also of a suspicion whose rumor has cooled, perhaps
     /// while there was no way between the two.
-    pub(super) fn give_back_record(&mut self, sender: NodeId, incarnation: u64, from: &A) {
+    pub(super) fn give_back_record(&mut self, sender: NodeId, header: &Header, from: &A) {
+        let says = |incarnation| header.agrees(incarnation, Standing::Alive);
         let spreads = |suspicion| self.rumors.is_hot(&HotKey::Opinion(suspicion));
-        if let Some(suspicion) = self.detector.accusation(sender, incarnation, spreads) {
+        if let Some(suspicion) = self.detector.accusation(sender, says, spreads) {
             self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
-        if incarnation < record.incarnation || (incarnation == record.incarnation && record.standing != Standing::Alive)
-        {
+        if !header.agrees(record.incarnation, record.standing) {
             let key = self.replica.hasher.member(sender);
             self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
         }

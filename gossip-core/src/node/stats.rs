@@ -22,6 +22,8 @@ pub struct Stats {
     pub datagrams_malformed: u64,
     /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
     pub datagrams_foreign: u64,
+    /// Acks alone that answer no ping that is still waited for: mostly late ones.
+    pub datagrams_unasked: u64,
     /// Datagrams refused: their senders are not admitted.
     pub datagrams_not_admitted: u64,
     /// Datagrams refused: older than what is remembered of deaths and deletions.
@@ -55,6 +57,12 @@ pub struct Stats {
     pub outbox_dropped: u64,
     /// Messages dropped because no datagram has room for them.
     pub outbox_unsendable: u64,
+    /// Links in the overlay that ended because the neighbour was silent.
+    pub links_ended: u64,
+    /// Datagrams over links that were not confirmed in time; what they carried was offered again.
+    pub links_repeated: u64,
+    /// Items not sent over a link, or not asked for, because too many waited.
+    pub links_dropped: u64,
     /// Rumors that cooled because there were too many.
     pub hot_dropped: u64,
     /// Owned entries of unknown members dropped because there were too many.
@@ -92,7 +100,7 @@ pub struct Stats {
 impl<A: Address> Node<A> {
     /// Returns the counters as they are now.
     pub fn stats(&self) -> Stats {
-        let transfers = self.transfers.counted();
+        let (transfers, links) = (self.transfers.counted(), self.overlay.counted());
         let swim::Counted { probes_failed, suspicions, deaths } = self.detector.counted();
         Stats {
             transfers_begun: transfers.begun,
@@ -106,6 +114,9 @@ impl<A: Address> Node<A> {
             suspicions,
             deaths,
             outbox_dropped: self.outbox.dropped(),
+            links_ended: links.ended,
+            links_repeated: links.repeated,
+            links_dropped: links.dropped,
             hot_dropped: self.rumors.dropped(),
             parked_dropped: self.replica.parked_dropped(),
             events_dropped: self.events.dropped(),

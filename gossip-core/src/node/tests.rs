@@ -6,6 +6,7 @@ mod contracts;
 mod entries;
 mod gate;
 mod hostile;
+mod idle;
 #[cfg(feature = "encryption")]
 mod keys;
 mod large;
@@ -105,16 +106,17 @@ impl Net {
 
 /// A datagram of somebody's, sealed, with anything in it.
 pub(super) fn sealed_as(node: &mut Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
-    let header = Header { sender: NodeId::new(sender), incarnation: START.as_micros(), clock: node.clock(START) };
+    let header = Header::new(NodeId::new(sender), START.as_micros(), Standing::Alive, node.clock(START));
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
-    node.envelope.seal(&header, &mut bytes, body.len());
+    let len = node.envelope.seal(&header, &mut bytes, body.len());
+    bytes.truncate(len);
     bytes
 }
 
 pub(super) fn datagram(node: &mut Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
-    let mut body = vec![0; 1_162];
+    let mut body = vec![0; 1_200 - HEADER - TRAILER];
     let mut writer = Writer::new(&mut body);
     assert!(messages.iter().all(|message| writer.push(message)));
     let used = writer.used();
@@ -140,7 +142,11 @@ pub(super) fn state(node: &mut Node<u32>) -> (String, Stats) {
 }
 
 pub(super) fn counted(stats: &Stats) -> u64 {
-    stats.datagrams_malformed + stats.datagrams_foreign + stats.datagrams_after_leaving + stats.datagrams_too_old
+    stats.datagrams_malformed
+        + stats.datagrams_unasked
+        + stats.datagrams_foreign
+        + stats.datagrams_after_leaving
+        + stats.datagrams_too_old
 }
 
 /// All datagrams that wait, with where they go.

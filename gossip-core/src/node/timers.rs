@@ -14,6 +14,8 @@ enum Timer {
     Detector,
     /// The next round of rumor mongering.
     Rumors,
+    /// The next thing to be sent over a link, or the next step of its upkeep.
+    Overlay,
     /// The next exchange, or the next retry of the one that runs.
     AntiEntropy,
     /// The next retry of a value that is being fetched in parts.
@@ -25,8 +27,16 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 7] =
-        [Self::Leaving, Self::Detector, Self::Rumors, Self::AntiEntropy, Self::Transfers, Self::Contacts, Self::Expiry];
+    const ALL: [Self; 8] = [
+        Self::Leaving,
+        Self::Detector,
+        Self::Rumors,
+        Self::Overlay,
+        Self::AntiEntropy,
+        Self::Transfers,
+        Self::Contacts,
+        Self::Expiry,
+    ];
 }
 
 impl<A: Address> Node<A> {
@@ -38,6 +48,7 @@ impl<A: Address> Node<A> {
             },
             Timer::Detector => self.detector.due().filter(|_| self.identity.is_running()),
             Timer::Rumors => self.rumors.due(),
+            Timer::Overlay => self.overlay_due(),
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),
             Timer::Contacts => self.contacts.due(),
@@ -76,6 +87,7 @@ impl<A: Address> Node<A> {
         self.tick_expiry();
         self.tick_detector();
         self.tick_rumors();
+        self.tick_overlay();
         self.tick_anti_entropy();
         self.tick_transfers();
         self.tick_bounds();

@@ -7,10 +7,10 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Header, Item, Message, Repair, Rumor, Writer, encoded_len};
+use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
 
 /// What became of an intent.
-enum Packed<A> {
+pub(super) enum Packed<A> {
     Whole,
     /// This is left of it, and goes on in the next datagram.
     Rest(Intent<A>),
@@ -42,6 +42,9 @@ impl<A: Address> Node<A> {
                 }
                 Packed::Rest(rest) => self.outbox.put_back(class, to.clone(), rest),
             }
+            if !bare && matches!(class, TrafficClass::Ack | TrafficClass::Probe) {
+                self.note_link(&to, &mut writer);
+            }
             if writer.used() == 0 {
                 // What it was about is gone.
                 continue;
@@ -51,11 +54,7 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = Header {
-                sender: self.identity.id,
-                incarnation: self.identity.incarnation,
-                clock: self.clock.now(self.now),
-            };
+            let header = self.identity.header(self.clock.now(self.now));
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
@@ -123,6 +122,7 @@ impl<A: Address> Node<A> {
                 }
                 if done { Packed::Whole } else { Packed::Rest(Intent::Rumors { rumors, next, bodies, pull: false }) }
             }
+            Intent::Link => self.pack_link(to, writer),
             Intent::Items { hashes, mail, next } => self.pack_items(hashes, mail, next, writer),
             Intent::Chunks { item, mut missing, mut window } => {
                 match compose_chunk(&self.replica, item, &mut missing, &mut window, writer.room()) {

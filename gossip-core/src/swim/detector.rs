@@ -108,6 +108,11 @@ impl<A: Address> Detector<A> {
         self.counted
     }
 
+    /// Returns whether a member is pinged within a period.
+    pub(crate) fn pings_soon(&self) -> bool {
+        self.probes && self.members.peers() > 0 && self.health.value() == 0
+    }
+
     /// Number of probes begun so far.
     pub(crate) const fn probes_begun(&self) -> u64 {
         self.prober.begun()
@@ -151,6 +156,16 @@ impl<A: Address> Detector<A> {
                 Due::End(id) => self.declare_dead(id, context),
             }
         }
+    }
+
+    /// Address that was pinged in this period.
+    pub(crate) fn pinged(&self) -> Option<&A> {
+        self.prober.pinged()
+    }
+
+    /// Members of which an ack with this number is waited for.
+    pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
+        self.prober.awaited(seq)
     }
 
     pub(crate) fn on_ack(&mut self, now: Instant, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
@@ -204,7 +219,7 @@ impl<A: Address> Detector<A> {
                 if status == Status::Alive {
                     // The accused hears it first; one who is suspected has heard of it already.
                     context.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
-                    self.prober.ping_now(address, context.outbox);
+                    self.prober.ping_now(id, address, context.outbox);
                 }
             }
             (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false, context.rng),
@@ -294,7 +309,7 @@ impl<A: Address> Detector<A> {
             let suspicion = Suspicion { about, incarnation: seen.incarnation, accuser: self.own };
             let warning = Rumor::Mail(Item::Suspicion(suspicion));
             context.outbox.message(TrafficClass::Probe, record.address.clone(), warning);
-            self.prober.ping_now(&record.address, context.outbox);
+            self.prober.ping_now(about, &record.address, context.outbox);
         }
     }
 
@@ -316,13 +331,14 @@ impl<A: Address> Detector<A> {
     pub(crate) fn accusation(
         &self,
         sender: NodeId,
-        incarnation: u64,
+        says: impl Fn(u64) -> bool,
         spreads: impl Fn(Suspicion) -> bool,
     ) -> Option<Suspicion> {
-        let suspected = |seen: Seen| seen.status == Status::Suspect && seen.incarnation == incarnation;
+        let Seen { incarnation, status, .. } = self.members.get(sender)?;
         let suspicion = |accuser| Suspicion { about: sender, incarnation, accuser };
         let due = self.buddy
-            && self.members.get(sender).is_some_and(suspected)
+            && status == Status::Suspect
+            && says(incarnation)
             && !self.suspicions.accusers(sender).iter().any(|accuser| spreads(suspicion(*accuser)));
         due.then(|| suspicion(self.own))
     }

@@ -29,6 +29,8 @@ const RELAYS: usize = 128;
 /// Of these, for one asker.
 const RELAYS_EACH: usize = 4;
 
+/// Pings out of turn whose numbers are remembered.
+const EXTRA: usize = 8;
 /// The numbers of a probe's pings differ in these bits only, which say which ping it was: at most `probe.repeat`.
 const FAMILY: u32 = 0x1f;
 /// Parts of a period: the shortest pause before a ping is repeated, also before anything was measured. Shorter than that
@@ -102,6 +104,8 @@ pub(crate) struct Prober<A> {
     period: Option<Instant>,
     probe: Option<Probe<A>>,
     relays: VecDeque<Relay<A>>,
+    /// The last pings out of turn, and whom they went to.
+    extra: VecDeque<(u32, NodeId)>,
     /// Makes the numbers of pings: who does not receive them does not guess them, and cannot say that another is there.
     secret: (u64, u64),
     pings: u64,
@@ -120,6 +124,7 @@ impl<A: Address> Prober<A> {
             period: None,
             probe: None,
             relays: VecDeque::new(),
+            extra: VecDeque::new(),
             secret: (rng.random(), rng.random()),
             pings: 0,
             begun: 0,
@@ -293,9 +298,27 @@ impl<A: Address> Prober<A> {
     }
 
     /// Pings a member out of turn: what is said of it may be wrong.
-    pub(crate) fn ping_now(&mut self, address: &A, outbox: &mut Outbox<A>) {
+    pub(crate) fn ping_now(&mut self, target: NodeId, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
+        if self.extra.len() == EXTRA {
+            self.extra.pop_front();
+        }
+        self.extra.push_back((seq, target));
         outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
+    }
+
+    /// Address that was pinged in this period.
+    pub(crate) fn pinged(&self) -> Option<&A> {
+        self.probe.as_ref().map(|probe| &probe.address)
+    }
+
+    /// Members of which an ack with this number is waited for.
+    pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
+        let probe = self.probe.iter().filter(move |probe| probe.ping_of(seq).is_some());
+        let probed = probe.flat_map(|probe| [probe.target].into_iter().chain(probe.asked.iter().flatten().copied()));
+        let relayed = self.relays.iter().filter(move |relay| relay.seq == seq).map(|relay| relay.target);
+        let extra = self.extra.iter().filter(move |(number, _)| *number == seq).map(|(_, target)| *target);
+        probed.chain(relayed).chain(extra)
     }
 
     pub(crate) fn on_ack(

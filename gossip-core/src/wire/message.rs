@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer};
 
 use super::HEADER;
 use super::anti_entropy::Repair;
+use super::overlay::Overlay;
 use super::pull::Pull;
 use super::rumor::Rumor;
 use super::size::encoded_len;
@@ -28,6 +29,7 @@ pub(crate) enum Message<A> {
     Repair(Repair<A>),
     Pull(Pull<A>),
     Trust(Trust),
+    Overlay(Overlay<A>),
 }
 
 /// Numbers of the families.
@@ -36,6 +38,13 @@ const RUMOR: u8 = 1;
 const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
+const OVERLAY: u8 = 5;
+/// Tag of [`Swim::Ack`].
+pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
+/// Tags from here on are followed by the length of the message, a varint: those of a later version.
+const LATER: u8 = 0x80;
+/// Of these, those that a node must understand: it refuses the datagram if it does not. The others it skips.
+const MUST: u8 = 0x40;
 
 impl<A> From<Swim<A>> for Message<A> {
     fn from(message: Swim<A>) -> Self {
@@ -67,6 +76,12 @@ impl<A> From<Trust> for Message<A> {
     }
 }
 
+impl<A> From<Overlay<A>> for Message<A> {
+    fn from(message: Overlay<A>) -> Self {
+        Self::Overlay(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -76,6 +91,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => (REPAIR, postcard::to_slice(message, buffer)),
             Self::Pull(message) => (PULL, postcard::to_slice(message, buffer)),
             Self::Trust(message) => (TRUST, postcard::to_slice(message, buffer)),
+            Self::Overlay(message) => (OVERLAY, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -93,6 +109,7 @@ impl<A: Address> Message<A> {
             REPAIR => variant(kind, rest).map(|(message, rest)| (Self::Repair(message), rest)),
             PULL => variant(kind, rest).map(|(message, rest)| (Self::Pull(message), rest)),
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
+            OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
             _ => None,
         }
     }
@@ -105,6 +122,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => encoded_len(message),
             Self::Pull(message) => encoded_len(message),
             Self::Trust(message) => encoded_len(message),
+            Self::Overlay(message) => encoded_len(message),
         }
     }
 
@@ -116,6 +134,7 @@ impl<A: Address> Message<A> {
             Self::Repair(message) => message.is_sound(),
             Self::Pull(message) => message.is_sound(),
             Self::Trust(_) => true,
+            Self::Overlay(message) => message.is_sound(),
         }
     }
 }
@@ -128,6 +147,7 @@ impl<A> Message<A> {
             Self::Rumor(message) => message.work(),
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
+            Self::Overlay(message) => message.work(),
         }
     }
 }
@@ -185,21 +205,42 @@ impl<'a> Writer<'a> {
 }
 
 /// Reads all messages of a datagram into `messages`, or none.
-pub(crate) fn read<A: Address>(mut body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
+///
+/// # Errors
+/// [`Malformed`](DatagramError::Malformed) at what does not parse, and
+/// [`NotUnderstood`](DatagramError::NotUnderstood) at a message of a later version that must be understood.
+pub(crate) fn read<A: Address>(body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
     messages.clear();
-    let length = body.len();
-    while !body.is_empty() {
-        let offset = HEADER + length - body.len();
-        match Message::decode(body) {
-            Some((message, rest)) if message.is_sound() => {
-                messages.push(message);
-                body = rest;
+    let mut rest = body;
+    while let Some(tag) = rest.first() {
+        let offset = HEADER + body.len() - rest.len();
+        let refused = if *tag >= LATER {
+            match skip(&rest[1..]) {
+                Some(after) if tag & MUST == 0 => {
+                    rest = after;
+                    continue;
+                }
+                Some(_) => DatagramError::NotUnderstood { tag: *tag },
+                None => DatagramError::Malformed { offset },
             }
-            _ => {
-                messages.clear();
-                return Err(DatagramError::Malformed { offset });
+        } else {
+            match Message::decode(rest) {
+                Some((message, after)) if message.is_sound() => {
+                    messages.push(message);
+                    rest = after;
+                    continue;
+                }
+                _ => DatagramError::Malformed { offset },
             }
-        }
+        };
+        messages.clear();
+        return Err(refused);
     }
     Ok(())
+}
+
+/// Returns what follows a message that begins with its length.
+fn skip(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = postcard::take_from_bytes::<u16>(bytes).ok()?;
+    rest.get(usize::from(length)..)
 }

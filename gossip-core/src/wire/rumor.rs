@@ -8,8 +8,10 @@
 //! ```
 
 use alloc::vec::Vec;
+use core::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use super::sound::is_sound;
 use crate::address::Address;
@@ -49,6 +51,17 @@ pub(crate) struct Suspicion {
     pub(crate) about: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) accuser: NodeId,
+}
+
+impl Suspicion {
+    /// Hash that stands for the suspicion among the hashes of items.
+    pub(crate) fn item_hash(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        for part in [self.about.get(), self.incarnation, self.accuser.get()] {
+            hasher.write(&part.to_le_bytes());
+        }
+        hasher.finish()
+    }
 }
 
 /// Items of one rumor round for one partner.
@@ -102,7 +115,7 @@ impl<A> Rumor<A> {
 }
 
 impl<A: Address> Item<A> {
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         match self {
             Self::Update(update) => is_sound(update),
             Self::Suspicion(_) | Self::Offer(_) => true,

@@ -17,19 +17,29 @@ use crate::id::NodeId;
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub(crate) enum Swim<A> {
     /// Asks the receiver for an [`Ack`](Self::Ack).
-    Ping { seq: u32 },
+    Ping {
+        #[serde(with = "postcard::fixint::le")]
+        seq: u32,
+    },
     /// Answers the ping of the same number; also sent by a helper whose own ping the target has answered.
-    Ack { seq: u32 },
+    Ack {
+        #[serde(with = "postcard::fixint::le")]
+        seq: u32,
+    },
     /// Asks the receiver to ping a member that was silent.
     PingReq(PingReq<A>),
     /// Answers a ping-req: the target has been pinged and was silent so far.
-    Nack { seq: u32 },
+    Nack {
+        #[serde(with = "postcard::fixint::le")]
+        seq: u32,
+    },
 }
 
 /// Request to ping `target` on behalf of the sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub(crate) struct PingReq<A> {
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) seq: u32,
     pub(crate) target: NodeId,
     /// The target's address, for a helper that has no record of it.

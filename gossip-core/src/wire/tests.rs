@@ -27,10 +27,8 @@ fn envelope() -> Envelope {
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    any::<(u64, u64, u64)>().prop_map(|(sender, incarnation, clock)| Header {
-        sender: NodeId::new(sender),
-        incarnation,
-        clock: Instant::from_micros(clock),
+    any::<(u64, u64, u64)>().prop_map(|(sender, incarnation, clock)| {
+        Header::new(NodeId::new(sender), incarnation, Standing::Alive, Instant::from_micros(clock))
     })
 }
 
@@ -210,19 +208,31 @@ fn datagram(header: &Header, messages: &[Said]) -> Vec<u8> {
     buffer
 }
 
+fn one() -> Header {
+    Header::new(NodeId::new(1), 1, Standing::Alive, Instant::ORIGIN)
+}
+
 /// A datagram with any bytes in place of messages.
 fn sealed(body: &[u8]) -> Vec<u8> {
-    let header = Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN };
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
-    envelope().seal(&header, &mut bytes, body.len());
+    let len = envelope().seal(&one(), &mut bytes, body.len());
+    bytes.truncate(len);
     bytes
 }
 
 fn opened(bytes: &[u8]) -> Result<(Header, Vec<Said>), DatagramError> {
-    let mut envelope = envelope();
+    opened_from(bytes, None)
+}
+
+/// `sender`: who may have sent a bare ack.
+fn opened_from(bytes: &[u8], sender: Option<NodeId>) -> Result<(Header, Vec<Said>), DatagramError> {
+    let (whole, mut envelope) = (envelope(), envelope());
     let (header, body) = envelope.open(bytes)?;
+    if header.sender.is_none() && !sender.is_some_and(|sender| whole.is_from(bytes, sender)) {
+        return Err(DatagramError::Integrity);
+    }
     let mut messages = Vec::new();
     read(body, &mut messages)?;
     Ok((header, messages))
@@ -232,8 +242,15 @@ proptest! {
     #[test]
     fn what_is_written_is_read(header in header(), messages in proptest::collection::vec(message(), 0..8)) {
         let bytes = datagram(&header, &messages);
-        prop_assert_eq!(bytes.len(), HEADER + TRAILER + messages.iter().map(Message::encoded_len).sum::<usize>());
-        prop_assert_eq!(opened(&bytes), Ok((header, messages)));
+        let length = messages.iter().map(Message::encoded_len).sum::<usize>();
+        let read = opened_from(&bytes, header.sender);
+        if let [Message::Swim(Swim::Ack { .. })] = messages[..] {
+            prop_assert_eq!(bytes.len(), ACK_DATAGRAM);
+            prop_assert_eq!(read, Ok((Header { sender: None, ..header }, messages)));
+        } else {
+            prop_assert_eq!(bytes.len(), envelope().length(length));
+            prop_assert_eq!(read, Ok((header, messages)));
+        }
     }
 
     #[test]
@@ -273,8 +290,7 @@ proptest! {
         message in message(),
         damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let bytes = datagram(&Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN }, &[message]);
-        let mut body = bytes[HEADER..bytes.len() - TRAILER].to_vec();
+        let mut body = encoded(&message);
         for (at, byte) in damage {
             let at = at.index(body.len());
             body[at] = byte;
@@ -298,36 +314,77 @@ proptest! {
 
 #[test]
 fn the_header_is_as_documented() {
-    let header = Header {
-        sender: NodeId::new(0x0102_0304_0506_0708),
-        incarnation: 0x1112_1314_1516_1718,
-        clock: Instant::from_micros(0x2122_2324_2526_2728),
-    };
+    let clock = Instant::from_secs(0x2122_2324);
+    let header = Header::new(NodeId::new(0x0102_0304_0506_0708), 7, Standing::Alive, clock);
     let bytes = datagram(&header, &[]);
-    assert_eq!(bytes.len(), HEADER + TRAILER);
-    assert_eq!(bytes[..2], [VERSION, 0]);
-    assert_eq!(bytes[6..14], 0x0102_0304_0506_0708_u64.to_le_bytes());
-    assert_eq!(bytes[14..22], 0x1112_1314_1516_1718_u64.to_le_bytes());
-    assert_eq!(bytes[22..30], 0x2122_2324_2526_2728_u64.to_le_bytes());
+    assert_eq!(bytes.len(), HEADER + SHORT_TRAILER);
+    assert_eq!(bytes[0], 0x20);
+    assert_eq!(bytes[2..10], 0x0102_0304_0506_0708_u64.to_le_bytes());
+    assert_eq!(bytes[10], header.check);
+    assert_eq!(bytes[11..15], 0x2122_2324_u32.to_le_bytes());
+    assert_eq!(header.clock(), clock);
+}
+
+#[test]
+fn a_ping_has_24_bytes_and_its_ack_16() {
+    assert_eq!(datagram(&one(), &[Message::Swim(Swim::Ping { seq: u32::MAX })]).len(), 24);
+    assert_eq!(datagram(&one(), &[Message::Swim(Swim::Ack { seq: u32::MAX })]).len(), 16);
+}
+
+#[test]
+fn a_bare_ack_is_that_of_one_sender_and_damaged_it_is_nobodys() {
+    let mut bytes = datagram(&one(), &[Message::Swim(Swim::Ack { seq: 7 })]);
+    assert!(envelope().is_from(&bytes, NodeId::new(1)) && !envelope().is_from(&bytes, NodeId::new(2)));
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(opened_from(&bytes, Some(NodeId::new(1))).is_err(), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn who_has_another_record_of_the_sender_sees_it_within_seconds() {
+    let said = |second| Header::new(NodeId::new(1), 5, Standing::Alive, Instant::from_secs(second));
+    for second in 0..1_000 {
+        assert!(said(second).agrees(5, Standing::Alive));
+    }
+    let missed =
+        |incarnation, standing| (0..10_000).filter(|second| said(*second).agrees(incarnation, standing)).count();
+    for missed in [missed(4, Standing::Alive), missed(6, Standing::Alive), missed(5, Standing::Dead)] {
+        assert!((10..=80).contains(&missed), "{missed} of 10,000, about one in 256");
+    }
+}
+
+#[test]
+fn a_message_of_a_later_version_is_skipped_or_refused_as_its_tag_says() {
+    let ping = encoded(&Said::Swim(Swim::Ping { seq: 7 }));
+    let with = |tag: u8, length: u8| [&ping[..], &[tag, length, 1, 2, 3], &ping].concat();
+    let (_, messages) = opened(&sealed(&with(0x83, 3))).unwrap();
+    assert_eq!(messages, [Message::Swim(Swim::Ping { seq: 7 }), Message::Swim(Swim::Ping { seq: 7 })]);
+    assert_eq!(opened(&sealed(&with(0xc3, 3))), Err(DatagramError::NotUnderstood { tag: 0xc3 }));
+    let offset = HEADER + ping.len();
+    assert_eq!(opened(&sealed(&with(0x83, 99))), Err(DatagramError::Malformed { offset }), "longer than the rest");
+    assert_eq!(opened(&sealed(&with(0x53, 3))), Err(DatagramError::Malformed { offset }), "no family of this version");
 }
 
 #[test]
 fn each_refusal_names_its_cause() {
-    let header = Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN };
-    let good = datagram(&header, &[Message::Swim(Swim::Ping { seq: 1 })]);
+    let good = datagram(&one(), &[Message::Swim(Swim::Ping { seq: 1 })]);
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
         opened(&bytes).map(drop)
     };
-    assert_eq!(opened(&[]).map(drop), Err(DatagramError::TooShort { length: 0, shortest: 38 }));
-    assert_eq!(with(0, 9), Err(DatagramError::Version { found: 9, spoken: VERSION }));
-    assert_eq!(with(1, 3), Err(DatagramError::Key { key: 3 }));
-    assert_eq!(with(2, good[2] ^ 1), Err(DatagramError::ForeignLabel));
-    assert_eq!(with(30, 0x55), Err(DatagramError::Integrity));
-    assert_eq!(opened(&sealed(&[0xff])).map(drop), Err(DatagramError::Malformed { offset: HEADER }));
+    assert_eq!(opened(&[]).map(drop), Err(DatagramError::TooShort { length: 0, shortest: 16 }));
+    assert_eq!(opened(&good[..18]).map(drop), Err(DatagramError::TooShort { length: 18, shortest: 19 }));
+    assert_eq!(with(0, 0x90), Err(DatagramError::Version { found: 9, spoken: VERSION }));
+    assert_eq!(with(0, 0x21), Err(DatagramError::Key { key: good[HEADER] }));
+    assert_eq!(with(0, 0x2f), Err(DatagramError::Malformed { offset: 0 }));
+    assert_eq!(with(1, good[1] ^ 1), Err(DatagramError::ForeignLabel));
+    assert_eq!(with(HEADER, 0x55), Err(DatagramError::Integrity));
+    assert_eq!(opened(&sealed(&[0x7f])).map(drop), Err(DatagramError::Malformed { offset: HEADER }));
     let (body, mut small) = (sealed(&[0; 600]), Envelope::new("test", 512));
-    assert_eq!(small.open(&body).map(drop), Err(DatagramError::TooLong { length: 638, longest: 512 }));
+    assert_eq!(small.open(&body).map(drop), Err(DatagramError::TooLong { length: 623, longest: 512 }));
     assert_eq!(Envelope::new("other", LONGEST).open(&good).map(drop), Err(DatagramError::ForeignLabel));
 }
 
@@ -335,7 +392,7 @@ fn each_refusal_names_its_cause() {
 fn one_malformed_message_refuses_all_of_its_datagram() {
     let mut body = encoded(&Said::Swim(Swim::Ping { seq: 7 }));
     let offset = HEADER + body.len();
-    body.extend([0xff, 0xff]);
+    body.extend([0x7f, 0xff]);
     assert_eq!(opened(&sealed(&body)), Err(DatagramError::Malformed { offset }));
 }
 
@@ -450,7 +507,7 @@ fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
     let summary = |answer| -> usize {
         let (cut, count, fingerprint, partial) = (u32::MAX, 1 << 28, u64::MAX, true);
         let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }));
-        HEADER + TRAILER + summary.encoded_len()
+        envelope().length(summary.encoded_len())
     };
     let token = u32::MAX;
     assert!(summary(Answer::No) < 60);
@@ -464,8 +521,7 @@ fn the_sampled_records_are_sound() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     runner
         .run(&record(), |record| {
-            let header = Header { sender: NodeId::new(1), incarnation: 1, clock: Instant::ORIGIN };
-            prop_assert!(opened(&datagram(&header, &[Message::Rumor(Rumor::Mail(Item::Update(record)))])).is_ok());
+            prop_assert!(opened(&datagram(&one(), &[Message::Rumor(Rumor::Mail(Item::Update(record)))])).is_ok());
             Ok(())
         })
         .unwrap();

@@ -9,15 +9,15 @@ use rand::seq::SliceRandom;
 
 use super::lines::{Lines, MAX_FANOUT};
 
-/// How one update spreads.
+/// Rules by which one update spreads.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) nodes: u32,
     pub(super) exchange: Exchange,
     pub(super) fanout: u32,
-    /// How interest is lost; a simple epidemic knows no removed sites.
+    /// Loss of interest; a simple epidemic knows no removed sites.
     pub(super) loss: Option<Policy>,
-    /// Whether sites without the update call too. It matters where they pull, or take up others' lines.
+    /// True if sites without the update call too. It matters where they pull, or take up others' lines.
     pub(super) all_call: bool,
     pub(super) limit: Option<u8>,
     pub(super) hunt: u32,
@@ -27,7 +27,7 @@ pub(super) struct Rules {
 struct Site {
     /// None while susceptible.
     interest: Option<Interest>,
-    /// What this cycle's contacts come to, where they count as one.
+    /// Sum of this cycle's contacts, where they count as one.
     contact: Option<Contact>,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Population<'a> {
         self.note(from, contact, rng);
     }
 
-    /// Whether a contact with one who knows counts.
+    /// Returns whether a contact with a site that knows counts.
     fn counts(&self, site: u32, theirs: Interest) -> bool {
         let minimization = self.rules.loss.as_ref().is_some_and(|policy| policy.minimization);
         !minimization || self.site(site).interest.is_some_and(|mine| mine.moves(theirs.counter()))

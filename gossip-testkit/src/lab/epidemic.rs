@@ -20,7 +20,7 @@ pub const MAX_NODES: u32 = 1_000_000;
 pub struct Impossible {
     /// The field, as it is written here.
     pub setting: &'static str,
-    /// What it must satisfy.
+    /// The bound that it must satisfy.
     pub bound: String,
 }
 
@@ -40,17 +40,17 @@ impl Impossible {
 /// One rumor in a population.
 #[derive(Debug, Clone)]
 pub struct Epidemic {
-    /// How many sites, from 2 to [`MAX_NODES`].
+    /// Number of sites, from 2 to [`MAX_NODES`].
     pub nodes: u32,
     /// Exchange, response, loss of interest, `k`, fanout and minimization; the rest of it plays no part.
     pub policy: Policy,
-    /// How many calls a site takes in a cycle (section 1.4, "Connection Limit"); it makes any number.
+    /// Number of calls that a site takes in a cycle (section 1.4, "Connection Limit"); it makes any number.
     pub connection_limit: Option<u8>,
-    /// How many other partners a site tries when one has no line free ("Hunting").
+    /// Number of other partners that a site tries when one has no line free ("Hunting").
     pub hunt: u32,
 }
 
-/// What became of one epidemic.
+/// Result of one epidemic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// The share of sites that never learned the update.
@@ -80,7 +80,7 @@ impl Epidemic {
         Self { nodes, policy, connection_limit: None, hunt: 0 }
     }
 
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
@@ -172,7 +172,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Of `count` epidemics with seeds drawn from `seed`, on all processors; `done` is called after each.
+    /// Measures `count` epidemics with seeds drawn from `seed`, on all processors; `done` is called after each.
     ///
     /// # Errors
     /// See [`Epidemic::check`].

@@ -1,4 +1,4 @@
-//! Who gets through to whom: random partners, connection limits, hunting. Knows nothing of rumors.
+//! Lines between callers and partners: random partners, connection limits, hunting. Knows nothing of rumors.
 
 use rand::{Rng, RngExt};
 
@@ -19,7 +19,7 @@ impl Lines {
         Self { limit, hunt, taken: if limit.is_some() { vec![0; sites as usize] } else { Vec::new() } }
     }
 
-    /// Whether the order of the callers decides who is served.
+    /// True if the order of the callers decides who is served.
     pub(super) const fn limited(&self) -> bool {
         self.limit.is_some()
     }

@@ -9,6 +9,7 @@ mod agenda;
 mod detect;
 mod idle;
 mod join;
+mod live;
 mod median;
 mod observed;
 mod reconcile;
@@ -24,10 +25,11 @@ use super::epidemic::Impossible;
 use crate::cluster::Cluster;
 use crate::sim::Latency;
 
-pub use advise::{Advice, Sweep};
+pub use advise::{Advice, Advise, Answer, Verdict};
 pub use detect::{Detect, Detection};
 pub use idle::{Idle, Rest};
 pub use join::{Join, Joined};
+pub use live::{Detail, Frame, Live, Start, SubjectFrame};
 pub use observed::{Log, Observed, Setting};
 pub use reconcile::{Reconcile, Reconciliation};
 pub use spread::{Course, Spread};
@@ -36,12 +38,12 @@ pub use spread::{Course, Spread};
 pub const MAX_NODES: u32 = 100_000;
 /// The most entries: likewise.
 pub const MAX_KEYS: u32 = 4_000_000;
-/// Where more datagrams are lost nothing is measured but luck.
+/// Largest loss: beyond it nothing is measured but luck.
 pub const MAX_LOSS: f64 = 0.9;
 
-/// How long a cluster may take to come to rest before an experiment is given up, in simulated time.
+/// Simulated time in which a cluster must come to rest, or the experiment is given up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often it is looked at meanwhile.
+/// Interval at which it is looked at meanwhile.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// A network, and the configuration made for it.
@@ -56,6 +58,20 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Returns the preset of this name: `local`, `lan` or `wan`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Local, Self::Lan, Self::Wan].into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// Name, as a configuration file spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+
     /// The configuration.
     pub fn config(self) -> Config {
         match self {
@@ -65,7 +81,7 @@ impl Preset {
         }
     }
 
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub fn latency(self) -> Latency {
         let micros = |base, mean| Latency { base: Duration::from_micros(base), mean: Duration::from_micros(mean) };
         match self {
@@ -81,17 +97,17 @@ impl Preset {
 #[error("after {after:?} of simulated time {missing} of {nodes} nodes do not {what}")]
 #[non_exhaustive]
 pub struct Restless {
-    /// How many nodes there are.
+    /// Number of nodes.
     pub nodes: usize,
-    /// How many of them are to blame.
+    /// Number of those that are to blame.
     pub missing: usize,
-    /// What they should do.
+    /// The thing they should do.
     pub what: &'static str,
-    /// How long that was waited for.
+    /// Time for which that was waited for.
     pub after: Duration,
 }
 
-/// Why an experiment has no result.
+/// Reason why an experiment has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unfinished {
@@ -103,7 +119,7 @@ pub enum Unfinished {
     Restless(#[from] Restless),
 }
 
-/// What all experiments with a cluster need.
+/// Checks the settings that all experiments with a cluster have.
 fn possible(nodes: u32, config: &Config, loss: f64) -> Result<(), Impossible> {
     Impossible::unless((2..=MAX_NODES).contains(&nodes), "nodes", format!("must be from 2 to {MAX_NODES}"))?;
     Impossible::unless((0.0..=MAX_LOSS).contains(&loss), "loss", format!("must be from 0 to {MAX_LOSS}"))?;

@@ -10,18 +10,18 @@ use super::epidemic::{Impossible, Outcome};
 /// One update in a population in which every site that knows it passes it on in every cycle, until all know.
 #[derive(Debug, Clone)]
 pub struct SimpleEpidemic {
-    /// How many sites, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of sites, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// Who asks and who tells.
+    /// Direction of an exchange: push, pull or both.
     pub exchange: Exchange,
-    /// How many others a site calls in a cycle.
+    /// Number of others that a site calls in a cycle.
     pub fanout: u32,
-    /// How many calls a site takes in a cycle. All call, also those that have nothing to tell: so anti-entropy does.
+    /// Number of calls that a site takes in a cycle. All call, also those that have nothing to tell: so anti-entropy does.
     pub connection_limit: Option<u8>,
 }
 
 impl SimpleEpidemic {
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.

@@ -8,7 +8,7 @@ use super::Epidemic;
 /// A table of the paper.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
-    /// What varies, in short: `push-feedback-counter`.
+    /// The variation in short: `push-feedback-counter`.
     pub name: &'static str,
     /// Its number in the paper.
     pub number: u8,

@@ -15,12 +15,12 @@ pub struct Estimate {
     pub mean: f64,
     /// The standard deviation of one trial.
     pub sd: f64,
-    /// How many trials.
+    /// Number of trials.
     pub trials: usize,
 }
 
 impl Estimate {
-    /// Of these values, added up in their order.
+    /// Estimates from these values, added up in their order.
     pub fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
         let trials = values.len();
         let mean = values.clone().sum::<f64>() / trials as f64;

@@ -13,7 +13,7 @@ const JOIN: &str = "join --nodes 8";
 const DETECT: &str = "detect --nodes 10 --kill 2 --minutes 1";
 const RECONCILE: &str = "reconcile --items 200 --difference 60";
 const CHECK: &str = "check --cases 3 --nodes 2..=4";
-const ADVISE: &str = "advise --nodes 6 --loss 0.05";
+const ADVISE: &str = "advise --nodes 6 --loss 0.05 --reach 95%";
 
 fn temporary(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
@@ -27,34 +27,85 @@ fn scenario(name: &str, text: &str) -> String {
 }
 
 #[test]
-fn json_has_one_object_with_the_fields_of_each_command() {
+fn json_has_the_fields_of_each_command() {
     let commands = [
-        (SPREAD, vec!["bytes_per_node", "copies_per_node", "datagrams_per_node", "t100_ms", "t50_ms", "t99_ms"]),
+        (SPREAD, "loss t50_ms t99_ms t100_ms bytes_per_node datagrams_per_node copies_per_node"),
         (
             IDLE,
-            vec![
-                "bytes_per_node_s",
-                "cpu_us_per_node_s",
-                "datagrams_per_node_s",
-                "heap_bytes_per_member",
-                "largest_datagram",
-            ],
+            "nodes keys bytes_per_node_s datagrams_per_node_s largest_datagram cpu_us_per_node_s heap_bytes_per_member",
         ),
-        (JOIN, vec!["bytes_per_node", "datagrams_per_node", "seconds"]),
-        (DETECT, vec!["all_s", "false_deaths", "false_suspicions", "first_s"]),
-        (RECONCILE, vec!["datagrams", "equal", "identification_bytes", "round_trips", "time_ms", "update_bytes"]),
-        (CHECK, vec!["cases", "datagrams", "faults"]),
-        (ADVISE, vec!["bytes_per_node_s", "fanout", "interval_ms", "t9999_ms"]),
+        (JOIN, "seconds bytes_per_node datagrams_per_node"),
+        (DETECT, "lifeguard first_s all_s false_suspicions false_deaths false_deaths_at_well"),
+        (RECONCILE, "identification_bytes update_bytes datagrams round_trips time_ms equal"),
+        (CHECK, "cases datagrams faults"),
+        (
+            ADVISE,
+            "fanout interval_ms own best verdict reached reached_low reached_high puts t50_ms t99_ms t100_ms \
+             bytes_per_node_s bytes_error",
+        ),
     ];
     for (line, fields) in commands {
         let objects = objects(line);
-        assert_eq!(objects.len(), 1, "{line}");
+        assert_eq!(objects.len() > 1, line == ADVISE, "{line}");
+        let mut fields: Vec<&str> = fields.split_whitespace().collect();
+        explained(line, &fields);
+        fields.sort_unstable();
         let mut names: Vec<&str> = objects[0].keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, fields, "{line}");
-        explained(line, &fields);
-        for field in fields {
-            assert!(field == "equal" || number(&objects[0], field) >= 0.0, "{line}: {field}");
+        for (field, value) in &objects[0] {
+            assert!(!value.is_number() || number(&objects[0], field) >= 0.0, "{line}: {field}");
+        }
+    }
+}
+
+#[test]
+fn every_value_of_a_list_has_a_row() {
+    let of = |line: &str, field: &str| -> Vec<f64> { objects(line).iter().map(|row| number(row, field)).collect() };
+    assert_eq!(of("spread --nodes 5 --loss 0,20%", "loss"), [0.0, 0.2]);
+    let idle = "idle --nodes 4,5 --keys 0,7 --seconds 1";
+    assert_eq!((of(idle, "nodes"), of(idle, "keys")), (vec![4.0, 5.0, 4.0, 5.0], vec![0.0, 0.0, 7.0, 7.0]));
+    let both = objects("detect --nodes 5 --kill 1 --minutes 1 --lifeguard both");
+    assert_eq!(both.iter().map(|row| row["lifeguard"].as_bool()).collect::<Vec<_>>(), [Some(true), Some(false)]);
+}
+
+/// Dadgar et al., section V: a tenth of the false deaths that SWIM reports, or less.
+#[test]
+fn lifeguard_spares_the_well_among_members_that_are_held_up() {
+    let rows = objects("detect --nodes 48 --kill 0 --pause 30% --minutes 5 --lifeguard both");
+    let [with, without] = [&rows[0], &rows[1]]
+        .map(|row| ["false_suspicions", "false_deaths", "false_deaths_at_well"].map(|field| number(row, field)));
+    assert!(without[1] > 50.0, "there is something to save: {without:?}");
+    assert!(2.0 * with[0] <= without[0] && 10.0 * with[1] <= without[1], "{with:?} {without:?}");
+}
+
+/// Every command that runs real nodes takes a preset or a file, and both make a difference.
+#[test]
+fn nodes_are_configured_by_preset_or_file() {
+    let file = temporary("config.toml");
+    let text = "preset = \"wan\"\n[probe]\nperiod = \"700ms\"\ntimeout = \"300ms\"\n[rumor]\nfanout = 2\n\
+                [anti_entropy]\nexchange = \"push\"\n";
+    fs::write(&file, text).expect("the directory for this is there");
+    let replay = scenario("configured.txt", "seed 1\nnodes 0-2\nat 2s node 1: put \"a\" \"b\"\n");
+    for line in [SPREAD, IDLE, JOIN, DETECT, RECONCILE, CHECK, &replay, "advise --nodes 5 --reach 90%"] {
+        let plain = objects(line);
+        assert_eq!(objects(&format!("{line} --preset lan")).len(), plain.len(), "{line}");
+        assert_ne!(objects(&format!("{line} --config {}", file.display())), plain, "{line}");
+        if line != RECONCILE {
+            assert_ne!(objects(&format!("{line} --preset wan")), plain, "{line}");
+        }
+    }
+    let bad = temporary("bad.toml");
+    for (text, told) in
+        [("[rumor]\nfan_out = 3\n", "line 2: unknown field `fan_out`"), ("[rumor]\nfanout = 0\n", "rumor.fanout")]
+    {
+        fs::write(&bad, text).expect("the directory for this is there");
+        for line in [SPREAD, CHECK, &replay] {
+            let output = sim(&format!("{line} --config {}", bad.display()));
+            let message = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+            assert!(message.starts_with("error: --config ") && message.contains(told), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
         }
     }
 }
@@ -98,7 +149,9 @@ fn every_option_does_something() {
         (CHECK.to_owned(), CHECK.replace("cases 3", "cases 4")),
         (CHECK.to_owned(), CHECK.replace("2..=4", "5")),
         (ADVISE.to_owned(), ADVISE.replace("6", "7")),
-        (ADVISE.to_owned(), ADVISE.replace("0.05", "0.4 --within-ms 9000")),
+        (ADVISE.to_owned(), ADVISE.replace("0.05", "0.4")),
+        (ADVISE.to_owned(), ADVISE.replace("95%", "80% --within 5ms")),
+        (ADVISE.to_owned(), ADVISE.replace("95%", "99.9%")),
     ];
     for (one, other) in pairs {
         assert_ne!(objects(&one), objects(&other), "{other}");
@@ -169,8 +222,11 @@ fn impossible_parameters_get_one_line_with_flag_and_bound_and_exit_code_2() {
         ("check --cases 0", "--cases", "1.."),
         ("check --nodes 9..=2", "--nodes", "from 1 to 64"),
         ("check --nodes few", "--nodes", "2..=12"),
-        ("advise --nodes 9", "--loss", "required"),
-        ("advise --nodes 9 --loss 0 --within-ms 0", "--within-ms", "1..=600000"),
+        ("advise --nodes 9 --within 0s", "--within", "from 1ms to 600s"),
+        ("advise --nodes 9 --within soon", "--within", "500ms"),
+        ("advise --nodes 9 --reach 100%", "--reach", "from 50% to 99.999%"),
+        ("advise --nodes 9 --reach all", "--reach", "99.99%"),
+        ("spread --nodes 9 --config no-such-file", "no-such-file", "No such file"),
         (&nonsense, "nonsense.txt", "line 4, column 6: expected a probability"),
         (&nobody, "nobody.txt", "line 3"),
         ("replay no-such-file", "no-such-file", "No such file"),
@@ -201,13 +257,30 @@ fn a_replay_shows_what_happened() {
     for told in ["0 starts", "sends probe to", "LOST", "did Put", "converged after"] {
         assert!(text.contains(told), "{told}:\n{text}");
     }
-    explained("replay", &["trace", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
+    explained("replay", &["trace", "hash", "converged_after_s", "simulated_s", "datagrams", "violated", "scenario"]);
     let again = objects(&format!("{line} --seed 9"));
     let objects = objects(&line);
     assert_eq!(objects, again, "the seed is the scenario's");
     let (last, trace) = objects.split_last().expect("there is something to tell");
     assert!(trace.iter().all(|line| line["trace"].is_string()) && trace.len() > 100);
     assert!(number(last, "datagrams") > 10.0 && number(last, "simulated_s") > 5.0, "{last:?}");
+}
+
+#[test]
+fn a_page_of_a_replay_needs_nothing_else() {
+    let line = scenario("page.txt", "seed 3\nnodes 0-2\nat 2s node 1: put \"a\" \"</script>\"\n");
+    let file = temporary("page.html");
+    assert_eq!(out(&format!("{line} --html {}", file.display())), out(&line), "the trace is printed all the same");
+    let page = fs::read_to_string(&file).expect("it was written");
+    let (_, rest) = page.split_once("type=\"application/json\">").expect("the recording is there");
+    let recording: Value = serde_json::from_str(rest.split_once("</script>").expect("it ends").0).expect("JSON");
+    assert!(recording["scenario"].as_str().expect("a text").contains("put \"a\" \"</script>\""));
+    let last = objects(&line).pop().expect("an object");
+    assert_eq!(recording["outcome"]["trace"], last["hash"]);
+    assert!(!page.contains("@@") && !page.contains("src=") && !page.contains("http"), "all is on the page");
+    let output = sim(&format!("{line} --html {}", temporary("no-such-directory/x.html").display()));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --html "), "{output:?}");
 }
 
 /// A plan may cut nodes off for ever: they do not converge, which is no fault of theirs.
@@ -230,19 +303,39 @@ fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
 
 #[test]
 fn advice_that_there_is_none_is_exit_code_1() {
-    let output = sim("advise --nodes 5 --loss 0 --within-ms 1 --json");
+    let output = sim("advise --nodes 5 --reach 90% --within 1ms");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: nothing reaches 99.99 % within 1 ms\n");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\nNo: lan does not ("), "{output:?}");
+    let told = "error: nothing surely reaches 90 % of 5 nodes within 1ms at 0 % loss\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), told);
+}
+
+/// Another seed is another measurement, and comes to the same verdict.
+#[test]
+fn an_answer_does_not_depend_on_the_seed() {
+    let verdicts = |line: &str| -> Vec<(String, String)> {
+        (1..=3)
+            .map(|seed| {
+                let rows = objects(&format!("{line} --seed {seed}"));
+                let own = rows.iter().find(|row| row["own"] == true).expect("the preset has its row");
+                let best = rows.iter().find(|row| row["best"] == true).expect("something does");
+                assert_eq!(best["verdict"], "yes");
+                (own["verdict"].to_string(), best["verdict"].to_string())
+            })
+            .collect()
+    };
+    let same = verdicts("advise --nodes 10 --loss 10% --reach 99%");
+    assert!(same.iter().all(|one| one.0 == "\"yes\""), "{same:?}");
 }
 
 #[test]
 fn pictures_have_axes_legend_and_curves() {
     for (command, labels) in [
-        (SPREAD, ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
-        ("spread --nodes 2", ["nodes that know (%)", "\n0.1\n", "\n1\n"]),
-        ("idle --nodes 12 --seconds 5", ["nodes", "bytes sent per node and second", "1000 entries"]),
+        ("spread --nodes 12 --loss 0,30%", ["time since the put (ms)", "nodes that know (%)", "30 % loss"]),
+        ("spread --nodes 2", ["nodes that know (%)", "\n0.1\n", "fastest to slowest put"]),
+        ("idle --nodes 6,12 --keys 0,9 --seconds 5", ["nodes", "bytes sent per node and second", "9 entries"]),
         (DETECT, ["time since the crash (s)", "crashes that all have seen (%)", "with Lifeguard"]),
+        ("detect --nodes 5 --minutes 1 --lifeguard both", ["95 % confidence", "without", "with Lifeguard"]),
     ] {
         let file = temporary(&format!("{}.svg", labels[0]));
         let line = [command.split_whitespace().collect(), vec!["--svg", file.to_str().expect("UTF-8")]].concat();
@@ -253,6 +346,32 @@ fn pictures_have_axes_legend_and_curves() {
         for label in labels {
             assert!(svg.contains(label), "{command}: {label}");
         }
-        assert!(svg.matches("<polyline").count() >= 2, "{command}");
+        assert!(svg.matches("<polyline").count() >= 2 && svg.contains("<polygon"), "{command}");
+        legend_beneath(&svg);
     }
+}
+
+/// Nothing that is drawn reaches down to the signs of the legend but the legend.
+fn legend_beneath(svg: &str) {
+    let height = |line: &str, name: &str| -> Option<f64> {
+        line.split_once(&format!("{name}=\""))?.1.split_once('"')?.0.parse().ok()
+    };
+    let points = |line: &str| -> Vec<f64> {
+        let points =
+            line.split_once("points=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(points, _)| points);
+        points.split_whitespace().filter_map(|point| point.split_once(',')?.1.parse().ok()).collect()
+    };
+    let (mut curves, mut legend) = (0.0_f64, f64::MAX);
+    for line in svg.lines() {
+        let lowest = points(line).into_iter().fold(0.0, f64::max);
+        // The legend's lines are as wide as they are in no curve.
+        if line.contains("stroke-width=\"3\"") {
+            legend = legend.min(lowest);
+        } else if line.starts_with("<polyline") || line.starts_with("<polygon") {
+            curves = curves.max(lowest);
+        } else if line.starts_with("<circle") {
+            curves = curves.max(height(line, "cy").unwrap_or(0.0));
+        }
+    }
+    assert!(0.0 < curves && curves < legend && legend < 640.0, "curves down to {curves}, the legend from {legend}");
 }

@@ -22,11 +22,13 @@ pub(super) struct Pace {
     eager: u32,
     /// Number of times that the interval is halved.
     halvings: u32,
+    /// Whether nothing was missing at the last exchange, and nothing has disturbed the pace since.
+    calm: bool,
 }
 
 impl Pace {
     pub(super) const fn new(interval: Duration) -> Self {
-        Self { interval, next: None, eager: EAGER, halvings: SETTLING }
+        Self { interval, next: None, eager: EAGER, halvings: SETTLING, calm: false }
     }
 
     pub(super) const fn due(&self) -> Option<Instant> {
@@ -44,6 +46,7 @@ impl Pace {
             patience.min(self.interval)
         } else {
             let shortened = self.interval / (1 << self.halvings);
+            self.calm = self.halvings == 0;
             self.halvings = self.halvings.saturating_sub(1);
             shortened
         });
@@ -52,20 +55,28 @@ impl Pace {
         self.next.replace(now + jittered).is_some()
     }
 
+    /// Returns whether the exchange that begins may wait for a ping to ride on.
+    pub(super) const fn is_calm(&self) -> bool {
+        self.calm
+    }
+
     /// Begins the next exchange soon: something is missing, and no peer has been asked for it.
     pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
+        self.calm = false;
         (self.eager, self.halvings) = (EAGER, SETTLING);
         self.next = self.next.map(|next| next.min(now + patience));
     }
 
     /// Shortens the interval: where one item was missing, more may be, also at other peers.
     pub(super) fn note_difference(&mut self, now: Instant) {
+        self.calm = false;
         let soon = now + self.interval / 4;
         self.next = self.next.map(|next| next.min(soon));
     }
 
     /// Shortens the interval because much changes at once. As after a start, it grows back to its full length.
     pub(super) fn unsettle(&mut self, now: Instant) {
+        self.calm = false;
         self.halvings = SETTLING;
         let soon = now + self.interval / (1 << SETTLING);
         self.next = self.next.map(|next| next.min(soon));

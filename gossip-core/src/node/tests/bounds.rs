@@ -101,8 +101,8 @@ fn a_datagram_costs_no_more_than_so_much_work() {
     let mut node = node(1, config);
     tick(&mut node, START);
     node.gate.note_proved(&900);
-    let pings = std::vec![0_u8; 4_000];
-    // Pings with number 0: two bytes each.
+    let pings = std::vec![0_u8; 10_000];
+    // Pings with number 0: five bytes each.
     let payload = sealed_as(&mut node, 900, &pings);
     node.handle(START, Input::Datagram { from: &900, payload: &payload }).unwrap();
     assert_eq!(node.stats().work_dropped, 2_000 - 1_024);

@@ -133,7 +133,7 @@ fn what_may_have_been_forgotten_since_is_refused() {
     node.gate.note_proved(&STRANGER);
     // Half of the day for which the dead are remembered.
     let oldest = 43_200 * SECOND;
-    let late = node.clock(START) + oldest + SECOND;
+    let late = node.clock(START).floor_to(SECOND) + oldest + SECOND;
     let before = state(&mut node).0;
     let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
     assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
@@ -186,6 +186,31 @@ fn another_cluster_is_reported_once_an_hour() {
     assert_eq!(node.stats().datagrams_foreign, 540);
 }
 
+#[test]
+fn unknown_keys_and_versions_are_reported_once_an_hour_each() {
+    let mut node = met();
+    let plain = datagram(&mut node, &[Message::Swim(Swim::Ping { seq: 1 })]);
+    let with = |first: u8| [&[first], &plain[1..]].concat();
+    let later = sealed_as(&mut node, 900, &[0xc3, 0]);
+    let (start, mut told) = (node.now, Vec::new());
+    for minute in 0..90_u32 {
+        let now = start + 60 * minute * SECOND;
+        for payload in [with(0x90), with(0x21), later.clone()] {
+            assert!(node.handle(now, Input::Datagram { from: &(STRANGER + minute), payload: &payload }).is_err());
+        }
+        tick(&mut node, now);
+        told.extend(core::iter::from_fn(|| node.poll_event()).filter_map(|event| match event {
+            Event::UnknownKey { key, address } => Some((u32::from(key), address - STRANGER)),
+            Event::UnknownVersion { version, address } => Some((1_000 + u32::from(version), address - STRANGER)),
+            _ => None,
+        }));
+    }
+    told.sort_unstable();
+    let key = u32::from(plain[15]);
+    assert_eq!(told, [(key, 0), (key, 60), (1_002, 0), (1_002, 60)], "the latest of each");
+    assert_eq!(node.stats().datagrams_foreign, 270);
+}
+
 /// Messages that may come from anywhere, and name third parties if they can.
 fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
     let elsewhere = || STRANGER..STRANGER + 5;
@@ -228,7 +253,8 @@ proptest! {
             }
             let used = writer.used();
             let payload = sealed_as(&mut node, sender, &body[..used]);
-            node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
+            let heard = node.handle(now, Input::Datagram { from: &from, payload: &payload });
+            prop_assert!(matches!(heard, Ok(()) | Err(DatagramError::Unasked)), "{:?}", heard);
             *received.entry(from).or_default() += payload.len();
             now += Duration::from_millis(wait);
             tick(&mut node, now);

@@ -115,9 +115,9 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let offers = vec![(u8::MAX, Item::Offer(7)); 64];
     let far = |standing| Update::Member(Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, standing) });
     vec![
-        vec![Message::Swim(Swim::Ping { seq: 1 }); 500],
-        vec![Message::Swim(Swim::Ack { seq: 1 }); 500],
-        vec![Message::Swim(Swim::Nack { seq: 1 }); 500],
+        vec![Message::Swim(Swim::Ping { seq: 1 }); 200],
+        vec![Message::Swim(Swim::Ack { seq: 1 }); 200],
+        vec![Message::Swim(Swim::Nack { seq: 1 }); 200],
         vec![Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(2), address: u32::MAX })); 60],
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: offers }))],
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: vec![] })); 200],

@@ -33,6 +33,24 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
         Message::Trust(Trust::Prove { .. }) => "Prove",
+        Message::Overlay(message) => overlay(message),
+    }
+}
+
+const fn overlay(message: &Overlay<SocketAddr>) -> &'static str {
+    match message {
+        Overlay::Link { .. } => "Link",
+        Overlay::Linked { .. } => "Linked",
+        Overlay::Full { .. } => "Full",
+        Overlay::Unlink => "Unlink",
+        Overlay::Part => "Part",
+        Overlay::Neighbour => "Neighbour",
+        Overlay::Flood { .. } => "Flood",
+        Overlay::Offers { .. } => "Offers",
+        Overlay::Again { .. } => "Again",
+        Overlay::Confirm { .. } => "Confirm",
+        Overlay::Graft { .. } => "Graft",
+        Overlay::Prune => "Prune",
     }
 }
 
@@ -133,6 +151,18 @@ fn messages() -> Vec<Shown> {
         })),
         Message::Pull(Pull::Gone { item: 0x0123_4567_89ab_cdef }),
         Message::Trust(Trust::Prove { item: 0x0123_4567_89ab_cdef, token: 6 }),
+        Overlay::Link { first: 300, alone: false }.into(),
+        Overlay::Linked { first: 7 }.into(),
+        Overlay::Full { others: vec![node, accuser] }.into(),
+        Overlay::Unlink.into(),
+        Overlay::Part.into(),
+        Overlay::Neighbour.into(),
+        Overlay::Flood { number: 300, items: vec![Item::Update(entry(Some(b"b")))] }.into(),
+        Overlay::Offers { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
+        Overlay::Again { number: 301, hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
+        Overlay::Confirm { newest: 301, missing: 0b10 }.into(),
+        Overlay::Graft { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
+        Overlay::Prune.into(),
     ]
 }
 
@@ -158,13 +188,15 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     ] {
         examples.push((name, postcard::to_allocvec(&update).unwrap()));
     }
-    let mut buffer = [0; 512];
-    let mut writer = Writer::new(&mut buffer[HEADER..]);
-    assert!(writer.push(&Shown::Swim(Swim::Ping { seq: 7 })));
-    let used = writer.used();
-    let header = Header { sender: NodeId::new(1), incarnation: TIME.as_micros(), clock: TIME };
-    let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);
-    examples.push(("Datagram", buffer[..len].to_vec()));
+    for (name, message) in [("Datagram", Swim::Ping { seq: 7 }), ("Bare ack", Swim::Ack { seq: 7 })] {
+        let mut buffer = [0; 512];
+        let mut writer = Writer::new(&mut buffer[HEADER..]);
+        assert!(writer.push(&Shown::Swim(message)));
+        let used = writer.used();
+        let header = Header::new(NodeId::new(1), TIME.as_micros(), Standing::Alive, TIME);
+        let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);
+        examples.push((name, buffer[..len].to_vec()));
+    }
 
     let manual = include_str!("../../../docs/wire.md");
     let lines = || manual.lines().filter_map(|line| line.strip_prefix("= ")?.split_once(':'));
@@ -175,5 +207,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 22, "every kind of message is shown");
+    assert_eq!(shown.len(), 34, "every kind of message is shown");
 }

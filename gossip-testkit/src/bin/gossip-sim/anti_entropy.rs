@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!("With --json:\n", "  t_last, t_ave  cycles until the last and the mean site knew",);
 
 /// One update spread by anti-entropy alone
@@ -20,10 +20,10 @@ const FIELDS: &str = concat!("With --json:\n", "  t_last, t_ave  cycles until th
 pub(crate) struct AntiEntropy {
     #[command(flatten)]
     nodes: Nodes,
-    /// Who asks and who tells
+    /// Direction of an exchange
     #[arg(long, default_value = "push-pull", value_parser = arguments::exchange())]
     exchange: Exchange,
-    /// How many calls a site takes in a cycle
+    /// Number of calls that a site takes in a cycle
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u8).range(1..))]
     connection_limit: Option<u8>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What all pictures have in common: their size, their writing, and how curves and legends look.
+//! Parts that all pictures share: size, fonts, colours, axes, curves, and a legend beneath the axes.
 
 use std::error::Error;
 use std::fs;
@@ -12,8 +12,9 @@ use crate::failure::Failure;
 
 const SIZE: (u32, u32) = (900, 640);
 const FONT: &str = "sans-serif";
-/// What is written along axes, and at their ticks.
+/// Font of the names of axes.
 pub(crate) const AXIS: (&str, i32) = (FONT, 19);
+/// Font of ticks and of the legend.
 pub(crate) const TICK: (&str, i32) = (FONT, 17);
 /// Okabe and Ito's colours, which the colour-blind can tell apart, and grey.
 pub(crate) const COLOURS: [RGBColor; 9] = [
@@ -45,50 +46,102 @@ pub(crate) fn draw(file: &Path, paint: impl FnOnce(&Root<'_>) -> Painted<()>) ->
     fs::write(file, svg).map_err(|error| failure(file, &error))
 }
 
-/// Two axes with a title above and so much room to the right.
+/// Two axes with a title above them.
 pub(crate) fn plane<'a, 'b, X: AsRangedCoord, Y: AsRangedCoord>(
-    root: &'a Root<'b>,
+    area: &'a Root<'b>,
     title: &str,
-    right: i32,
     (x, y): (X, Y),
 ) -> Painted<Plane<'a, 'b, X::CoordDescType, Y::CoordDescType>> {
-    let mut builder = ChartBuilder::on(root);
-    builder.caption(title, (FONT, 24)).margin(16).margin_right(right).x_label_area_size(52).y_label_area_size(80);
+    let mut builder = ChartBuilder::on(area);
+    builder.caption(title, (FONT, 24)).margin(16).margin_right(32).margin_bottom(4);
+    builder.x_label_area_size(52).y_label_area_size(80);
     Ok(builder.build_cartesian_2d(x, y)?)
 }
 
-/// A line through points, which are drawn as dots if they are few.
+/// A line through points, which are drawn as dots if there are few of them.
 pub(crate) fn curve<X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
     plane: &mut Plane<'_, '_, X, Y>,
-    name: &str,
     points: impl Iterator<Item = (f64, f64)> + Clone,
     (colour, dots): (RGBColor, bool),
 ) -> Painted<()> {
-    plane
-        .draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?
-        .label(name)
-        .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
+    plane.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
     if dots {
         plane.draw_series(points.map(|point| Circle::new(point, 4, colour.filled())))?;
     }
     Ok(())
 }
 
-/// The legend, when all is drawn.
-pub(crate) fn legend<'a, 'b: 'a, X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
-    plane: &mut Plane<'a, 'b, X, Y>,
-    position: SeriesLabelPosition,
-) -> Painted<()> {
-    plane
-        .configure_series_labels()
-        .position(position)
-        .margin(12)
-        .legend_area_size(34)
-        .background_style(WHITE.mix(0.9))
-        .border_style(BLACK.mix(0.3))
-        .label_font(TICK)
-        .draw()?;
-    Ok(())
+/// An entry of a legend.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) sign: Sign,
+}
+
+/// The sign before an entry's name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sign {
+    Line(RGBColor),
+    Dashes,
+    Cross,
+    Band,
+}
+
+const SIGN: i32 = 34;
+const ROW: i32 = 26;
+const MARGIN: i32 = 96;
+
+/// Lays a legend out in rows beneath the axes, where no curve can be.
+#[derive(Debug)]
+pub(crate) struct Legend {
+    rows: Vec<Vec<(i32, Entry)>>,
+}
+
+impl Legend {
+    pub(crate) fn new(entries: Vec<Entry>) -> Self {
+        let mut rows: Vec<Vec<(i32, Entry)>> = vec![Vec::new()];
+        let mut x = MARGIN;
+        for entry in entries {
+            // The width of a character of this font, rounded up.
+            let width = SIGN + 9 * entry.name.chars().count() as i32 + 24;
+            if x > MARGIN && x + width > SIZE.0 as i32 {
+                rows.push(Vec::new());
+                x = MARGIN;
+            }
+            if let Some(row) = rows.last_mut() {
+                row.push((x, entry));
+            }
+            x += width;
+        }
+        Self { rows }
+    }
+
+    /// Draws it at the lower end of a picture and returns the area above it.
+    pub(crate) fn draw<'b>(&self, root: &Root<'b>) -> Painted<Root<'b>> {
+        let height = ROW * self.rows.len() as i32 + 12;
+        let (above, below) = root.split_vertically(SIZE.1 as i32 - height);
+        for (row, y) in self.rows.iter().zip((0..).map(|row| ROW * row + 12)) {
+            for (x, Entry { name, sign }) in row {
+                let line = |style: ShapeStyle| PathElement::new([(*x, y), (x + 24, y)], style);
+                match sign {
+                    Sign::Line(colour) => below.draw(&line(colour.stroke_width(3)))?,
+                    Sign::Dashes => {
+                        for dash in [0, 10, 20] {
+                            let dash = [(x + dash, y), (x + dash + 5, y)];
+                            below.draw(&PathElement::new(dash, BLACK.mix(0.6).stroke_width(2)))?;
+                        }
+                    }
+                    Sign::Cross => below.draw(&Cross::new((x + 12, y), 6, BLACK.stroke_width(2)))?,
+                    Sign::Band => {
+                        let corners = [(*x, y - 6), (x + 24, y + 6)];
+                        below.draw(&Rectangle::new(corners, BLACK.mix(0.15).filled()))?;
+                    }
+                }
+                below.draw(&Text::new(name.clone(), (x + SIGN, y - 9), TICK))?;
+            }
+        }
+        Ok(above)
+    }
 }
 
 pub(crate) fn failure(file: &Path, error: &dyn Error) -> Failure {

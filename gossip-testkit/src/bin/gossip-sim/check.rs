@@ -9,17 +9,18 @@ use gossip_testkit::lab::trials;
 use gossip_testkit::{Addr, Checker, Command, Counters, Failure as Violated, Machine, Scenario, Swarm};
 use serde::Serialize;
 
+use crate::arguments::{Real, Setup};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// So many scenarios at a time, after which a failure is looked into.
+/// Number of scenarios at a time, after which a failure is looked into.
 const BATCH: u32 = 64;
 const MOST_NODES: u32 = 64;
-/// So often at most a scenario is run to make it smaller.
+/// Largest number of runs to make a scenario smaller.
 const MOST_RUNS: u32 = 3_000;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  cases               scenarios that were run\n",
@@ -33,12 +34,19 @@ const FIELDS: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many scenarios
+    /// Number of scenarios
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     cases: u32,
-    /// How many nodes they have, such as 2..=12
+    /// Number of nodes that they have, such as 2..=12
     #[arg(long, value_name = "A..=B", default_value = "2..=12", value_parser = nodes)]
     nodes: RangeInclusive<u32>,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+/// Returns the checker of a setup: of the standard one that which `run` makes, so that a failure says so.
+pub(crate) fn checker(real: &Real) -> Checker<Node<Addr>> {
+    if real.standard { Checker::default() } else { Checker::new(real.config.clone()).latency(real.latency) }
 }
 
 fn nodes(text: &str) -> Result<RangeInclusive<u32>, String> {
@@ -67,6 +75,8 @@ struct Found<'a> {
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+        let real = self.setup.load()?;
+        real.config.check().map_err(|error| Failure::Flag { flag: "config".into(), bound: error.to_string() })?;
         let swarm = Swarm { nodes: self.nodes.clone(), ..Swarm::default() };
         let progress = Progress::new(self.cases.into());
         let (mut total, mut faults, mut done) = (Counters::default(), 0, 0);
@@ -74,13 +84,13 @@ impl Arguments {
             let batch = BATCH.min(self.cases - done);
             let numbers = trials(batch, seed.wrapping_add(u64::from(done) << 32), &|| progress.step(), |number| {
                 let scenario: Scenario<Command> = swarm.scenario(number);
-                let report = Checker::<Node<Addr>>::default().run(&scenario);
+                let report = checker(&real).run(&scenario);
                 (number, scenario.plan.faults.len() as u64, report.ok().map(|report| report.counters))
             });
             for (number, planned, counters) in numbers {
                 let Some(counters) = counters else {
                     drop(progress);
-                    return failed(&swarm.scenario(number), output);
+                    return failed(&real, &swarm.scenario(number), output);
                 };
                 total += counters;
                 faults += planned;
@@ -99,7 +109,7 @@ impl Arguments {
 }
 
 /// Runs a scenario that has failed again and again, until it is the smallest that does, and tells of it.
-fn failed(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
+fn failed(real: &Real, scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
     let progress = Rc::new(Progress::new(MOST_RUNS.into()));
     let bar = progress.clone();
     // Its invariants are made anew for each run.
@@ -107,7 +117,7 @@ fn failed(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failu
         bar.step();
         Pulse
     };
-    let result = Checker::<Node<Addr>>::default().most_runs(MOST_RUNS).invariant(felt).check(scenario);
+    let result = checker(real).most_runs(MOST_RUNS).invariant(felt).check(scenario);
     drop(progress);
     match result {
         Err(failure) => show(&failure, output),
@@ -132,7 +142,7 @@ fn fickle(scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failu
     Err(Failure::Shown(format!("error: case {} failed, and did not when it was run again", scenario.seed)))
 }
 
-/// What failed, with its explanation as comments, so that all of it is a scenario.
+/// Prints a failure with its explanation as comments, so that all of it is a scenario.
 pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failure> {
     output.object(&Found { violated: failure.invariant(), scenario: failure.scenario() })?;
     // Whoever holds the text need not be told how to replay it.
@@ -146,12 +156,17 @@ pub(crate) fn show(failure: &Violated, output: &mut Output) -> Result<(), Failur
 
 #[cfg(test)]
 mod tests {
+    use gossip_core::Config;
+    use gossip_testkit::Latency;
+
     use super::*;
 
     #[test]
     fn a_failure_that_does_not_happen_again_is_one() {
         let fine: Scenario<Command> = Swarm::default().scenario(7);
-        let failure = failed(&fine, &mut Output::new(true)).unwrap_err();
+        let (config, latency) = (Config::lan(), Latency::default());
+        let real = Real { name: "lan".into(), config, latency, standard: true };
+        let failure = failed(&real, &fine, &mut Output::new(true)).unwrap_err();
         assert_eq!(failure.to_string(), "error: case 7 failed, and did not when it was run again");
     }
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::arguments::{self, Nodes, Svg, Trials};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
-use crate::picture::{Curve, Picture};
+use crate::picture::{Curve, Picture, Point};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  residue        the share of sites never reached\n",
@@ -29,10 +29,10 @@ const FIELDS: &str = concat!(
 pub(crate) struct Arguments {
     #[command(flatten)]
     nodes: Nodes,
-    /// Who asks and who tells
+    /// Direction of an exchange
     #[arg(long, value_name = "E", value_parser = arguments::exchange())]
     exchange: Exchange,
-    /// Whether the receiver says if it knew already
+    /// Answer of the receiver: says if it knew already, or nothing
     #[arg(long, value_name = "R", value_parser = arguments::response())]
     response: Response,
     /// After k contacts in a row that count, or with probability 1/k at each
@@ -41,16 +41,16 @@ pub(crate) struct Arguments {
     /// The k of the loss of interest
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=255))]
     k: u32,
-    /// How many others a site calls in a cycle
+    /// Number of others that a site calls in a cycle
     #[arg(long, value_name = "F", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32))]
     fanout: u32,
     /// Where both know, count only for the smaller counter
     #[arg(long)]
     minimization: bool,
-    /// How many calls a site takes in a cycle
+    /// Number of calls that a site takes in a cycle
     #[arg(long, value_name = "LIMIT", value_parser = clap::value_parser!(u8).range(1..))]
     connection_limit: Option<u8>,
-    /// How many others to try when a line is busy
+    /// Number of others to try when a line is busy
     #[arg(long, value_name = "H", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000))]
     hunt: u32,
     #[command(flatten)]
@@ -103,8 +103,11 @@ impl Arguments {
                 let mut measured = measure(&epidemics.each_ref(), self.trials.trials, seed)?;
                 // Where a residue is counted, too few were missed to draw a point.
                 measured.retain(|cell| cell.residue.error() < cell.residue.mean / 5.0);
-                let points = measured.iter().map(|cell| (cell.traffic.mean, cell.residue.mean)).collect();
-                picture.curve(Curve::new(name.to_owned(), points));
+                let point = |cell: &Measured| {
+                    let Measured { traffic, residue, .. } = cell;
+                    Point { traffic: traffic.mean, residue: residue.mean, error: residue.error() }
+                };
+                picture.curve(Curve { name: name.to_owned(), points: measured.iter().map(point).collect() });
             }
             picture.draw("this configuration", &file)
         })
@@ -120,7 +123,7 @@ fn measure(epidemics: &[&Epidemic], trials: u32, seed: u64) -> Result<Vec<Measur
     epidemics.iter().map(|epidemic| Measured::of(epidemic, trials, seed, &|| progress.step())).collect()
 }
 
-/// What there is to choose from, each for `k` from 1 to 6.
+/// The choices there are, each for `k` from 1 to 6.
 fn menu(nodes: u32) -> [(&'static str, [Epidemic; 6]); 9] {
     use Exchange::{Pull, Push, PushPull};
     use LossOfInterest::{Coin, Counter};

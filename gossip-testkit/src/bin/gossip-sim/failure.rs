@@ -1,4 +1,4 @@
-//! What ends a command early: one line for people, and an exit code for scripts.
+//! Errors that end a command early: one line for people, and an exit code for scripts.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use gossip_testkit::ParseError;
 use gossip_testkit::lab::Impossible;
 use gossip_testkit::lab::real::{Restless, Unfinished};
 
-/// Why a command did not finish.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The command line was not understood, or asked for help.
@@ -23,6 +23,9 @@ pub(crate) enum Failure {
     /// A file cannot be read.
     #[error("error: {file}: {reason}")]
     File { file: String, reason: io::Error },
+    /// A configuration file that does not parse; nothing was run.
+    #[error("error: --config {file}: line {line}: {reason}")]
+    Config { file: String, line: usize, reason: String },
     /// A cluster did not get where the experiment begins.
     #[error("error: {0}")]
     Restless(#[from] Restless),
@@ -32,13 +35,16 @@ pub(crate) enum Failure {
     /// Standard output cannot be written.
     #[error("error: standard output: {0}")]
     Output(#[from] io::Error),
+    /// The page cannot be written.
+    #[error("error: --html {file}: {reason}")]
+    Page { file: String, reason: io::Error },
     /// The picture cannot be written.
     #[error("error: --svg {file}: {reason}")]
     Picture { file: String, reason: String },
 }
 
 impl Failure {
-    /// Says it, and with which code to exit: 2 for what was asked, 1 for what went wrong.
+    /// Prints the error and returns the exit code: 2 if the command line is at fault, 1 for everything else.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::CommandLine(error) if !error.use_stderr() => {
@@ -52,11 +58,15 @@ impl Failure {
             }
             // The reader has seen enough: `| head` is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Self::CommandLine(_) | Self::Flag { .. } | Self::Scenario { .. } | Self::File { .. } => {
+            Self::CommandLine(_)
+            | Self::Flag { .. }
+            | Self::Scenario { .. }
+            | Self::File { .. }
+            | Self::Config { .. } => {
                 eprintln!("{self}");
                 ExitCode::from(2)
             }
-            Self::Output(_) | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
+            Self::Output(_) | Self::Page { .. } | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
                 eprintln!("{self}");
                 ExitCode::FAILURE
             }
@@ -81,7 +91,7 @@ impl From<Unfinished> for Failure {
     }
 }
 
-/// What clap says before it turns to usage and advice.
+/// Returns the part of clap's message before usage and advice, on one line.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let words = text.lines().take_while(|line| !line.is_empty()).flat_map(str::split_whitespace);

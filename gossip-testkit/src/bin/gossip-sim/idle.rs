@@ -1,28 +1,25 @@
-//! `idle`: what a cluster costs that has nothing to do.
+//! `idle`: the cost of a cluster that has nothing to do.
 
 use std::time::Duration;
 
-use gossip_core::Config;
-use gossip_testkit::Latency;
 use gossip_testkit::lab::real::{Idle, Log, MAX_KEYS, MAX_NODES, Rest};
 use serde::Serialize;
 
-use crate::arguments::Svg;
-use crate::chart::{Axis, Chart, Legend, round_up};
+use crate::arguments::{Real, Setup, Svg};
+use crate::chart::{Axis, Chart, Curve, around, round_up};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// How often a life is lived through again: the fastest time is the least disturbed.
+/// Number of replays of a node's log: the fastest is the least disturbed.
 const REPEATS: usize = 10;
-/// How many lives are lived through again, about: four for time and memory, one of the pair for memory.
+/// Number of replays in all, about: of four nodes for time and memory, of one of the pair for memory.
 const LIVES: u64 = 4 * (REPEATS as u64 + 1) + 1;
-/// The entries of the picture's second curve, unless said.
-const SOME_KEYS: u32 = 1_000;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
-    "With --json:\n",
+    "With --json, an object for each row:\n",
+    "  nodes, keys            of the cluster\n",
     "  bytes_per_node_s       sent per second\n",
     "  datagrams_per_node_s   likewise\n",
     "  largest_datagram       in bytes\n",
@@ -34,26 +31,30 @@ const FIELDS: &str = concat!(
 ///
 /// Processor time is that of some of the nodes, each run alone with everything that it received. Memory is what a node
 /// has allocated more than one of a pair with the same entries, per member more. The picture shows bytes against the
-/// size of the cluster. More than 2,000 nodes do not join one by one: they start with what one of them knows of all, as
+/// size of the cluster, a curve for each number of entries, with two standard errors around it. More than 2,000 nodes do not join one by one: they start with what one of them knows of all, as
 /// after a restart.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many nodes there are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]
-    nodes: u32,
-    /// How many entries everybody holds
-    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
-    keys: u32,
-    /// How long it is looked at, in simulated seconds
+    /// Number of nodes; several: 10,100,1000
+    #[arg(long, value_name = "N", required = true, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(3..=i64::from(MAX_NODES)))]
+    nodes: Vec<u32>,
+    /// Number of entries that everybody holds; several: 0,1000
+    #[arg(long, value_name = "K", default_value = "0", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
+    keys: Vec<u32>,
+    /// Duration of the experiment, in simulated seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    #[command(flatten)]
+    setup: Setup,
     #[command(flatten)]
     svg: Svg,
 }
 
 #[derive(Debug, Serialize)]
 struct Row {
+    nodes: u32,
+    keys: u32,
     bytes_per_node_s: f64,
     datagrams_per_node_s: f64,
     largest_datagram: usize,
@@ -63,58 +64,61 @@ struct Row {
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
-        let idle = Idle {
-            nodes: self.nodes,
-            keys: self.keys,
-            time: Duration::from_secs(self.seconds),
-            config: Config::lan(),
-            latency: Latency::default(),
-        };
-        idle.check()?;
+        let Real { config, latency, .. } = self.setup.load()?;
+        let time = Duration::from_secs(self.seconds);
+        let idle = |nodes, keys| Idle { nodes, keys, time, config: config.clone(), latency };
+        let cases: Vec<_> =
+            self.keys.iter().flat_map(|&keys| self.nodes.iter().map(move |&nodes| (nodes, keys))).collect();
+        cases.iter().try_for_each(|&(nodes, keys)| idle(nodes, keys).check())?;
         let svg = self.svg.file()?;
-        let sizes = if svg.is_some() { smaller(idle.nodes) } else { Vec::new() };
-        // As much as one of so many nodes had its part in.
-        let life = (idle.pulses() / u64::from(idle.nodes)).max(1);
-        let pair = Idle { nodes: 2, time: Duration::from_secs(1), ..idle.clone() };
-        let progress = Progress::new(idle.pulses() * (1 + 2 * sizes.len() as u64) + pair.pulses() + LIVES * life);
-        let pulse = || progress.step();
-        let rest = idle.run(seed, &pulse)?;
-        let pair = pair.run(seed, &pulse)?;
-        let mut curves = Vec::new();
-        for keys in [0, if idle.keys == 0 { SOME_KEYS } else { idle.keys }] {
-            let mut points = Vec::new();
-            for &nodes in &sizes {
-                let other = Idle { nodes, keys, ..idle.clone() };
-                let usage = if other == idle { rest.usage } else { other.run(seed, &pulse)?.usage };
-                points.push((f64::from(nodes), usage.bytes_per_node_second()));
-            }
-            curves.push((format!("{keys} entries"), points));
-        }
-        let lived = || progress.steps(life);
-        let time = |log| processor_time(log, &rest, &lived) * 1e6 / self.seconds as f64;
-        let row = Row {
-            bytes_per_node_s: rest.usage.bytes_per_node_second(),
-            datagrams_per_node_s: rest.usage.datagrams_per_node_second(),
-            largest_datagram: rest.largest,
-            cpu_us_per_node_s: mean(rest.logs.iter().map(time)),
-            heap_bytes_per_member: (heap(&rest, &lived) - heap(&pair, &lived)) / f64::from(idle.nodes - 2),
+        let pair = |keys| Idle { nodes: 2, time: Duration::from_secs(1), ..idle(2, keys) };
+        let steps = |&(nodes, keys): &(u32, u32)| {
+            let idle = idle(nodes, keys);
+            idle.pulses() + pair(keys).pulses() + LIVES * life(&idle)
         };
-        drop(progress);
-        output.object(&row)?;
-        output.table(
-            &format!("{} nodes with {} entries at rest", idle.nodes, idle.keys),
-            ["bytes/s", "datagrams/s", "largest", "cpu (µs/s)", "heap (bytes/member)"],
-            &[[
+        let progress = Progress::new(cases.iter().map(steps).sum());
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
+        for &(nodes, keys) in &cases {
+            let rest = idle(nodes, keys).run(seed, &|| progress.step())?;
+            let pair = pair(keys).run(seed, &|| progress.step())?;
+            let lived = || progress.steps(life(&idle(nodes, keys)));
+            let time = |log| processor_time(log, &rest, &lived) * 1e6 / self.seconds as f64;
+            let row = Row {
+                nodes,
+                keys,
+                bytes_per_node_s: rest.usage.bytes_per_node_second(),
+                datagrams_per_node_s: rest.usage.datagrams_per_node_second(),
+                largest_datagram: rest.largest,
+                cpu_us_per_node_s: mean(rest.logs.iter().map(time)),
+                heap_bytes_per_member: (heap(&rest, &lived) - heap(&pair, &lived)) / f64::from(nodes - 2),
+            };
+            lines.push([
+                nodes.to_string(),
+                keys.to_string(),
                 figure(row.bytes_per_node_s),
                 figure(row.datagrams_per_node_s),
                 row.largest_datagram.to_string(),
                 figure(row.cpu_us_per_node_s),
                 figure(row.heap_bytes_per_member),
-            ]],
+            ]);
+            rows.push((row, rest.bytes_per_node_second.error()));
+        }
+        drop(progress);
+        for (row, _) in &rows {
+            output.object(row)?;
+        }
+        output.table(
+            &format!("At rest for {} s, per node", self.seconds),
+            ["nodes", "entries", "bytes/s", "datagrams/s", "largest", "cpu (µs/s)", "heap (B/member)"],
+            &lines,
         )?;
-        output.note("  (per node)")?;
-        svg.map_or(Ok(()), |file| picture(curves).draw(&file))
+        svg.map_or(Ok(()), |file| picture(&self.keys, &rows).draw(&file))
     }
+}
+
+/// Steps of progress that a replay is worth: those of one node's part in the run.
+fn life(idle: &Idle) -> u64 {
+    (idle.pulses() / u64::from(idle.nodes)).max(1)
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -122,7 +126,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// Seconds that a node, alone, takes for what it did at rest.
+/// Processor time in seconds that a node, alone, takes for what it did at rest.
 #[expect(clippy::disallowed_types, reason = "processor time is what is measured; nothing else depends on it")]
 fn processor_time(log: &Log, rest: &Rest, lived: &dyn Fn()) -> f64 {
     let run = || {
@@ -137,7 +141,7 @@ fn processor_time(log: &Log, rest: &Rest, lived: &dyn Fn()) -> f64 {
     (0..REPEATS).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
-/// Bytes that a node has allocated at the end, the mean of several.
+/// Number of bytes that a node has allocated at the end, the mean of several nodes.
 fn heap(rest: &Rest, lived: &dyn Fn()) -> f64 {
     let allocated = |log: &Log| {
         let mut node = None;
@@ -152,25 +156,26 @@ fn heap(rest: &Rest, lived: &dyn Fn()) -> f64 {
     mean(rest.logs.iter().map(allocated))
 }
 
-/// 1, 2, 5, 10 … up to the size asked for.
-fn smaller(nodes: u32) -> Vec<u32> {
-    let decades = (0..5).flat_map(|power| [1, 2, 5].map(|step| step * 10_u32.pow(power)));
-    decades.filter(|size| (5..nodes).contains(size)).chain([nodes]).collect()
-}
-
-fn picture(curves: Vec<(String, Vec<(f64, f64)>)>) -> Chart {
-    let points = || curves.iter().flat_map(|(_, points)| points);
-    let sizes = points().map(|point| point.0);
+fn picture(keys: &[u32], rows: &[(Row, f64)]) -> Chart {
+    let curve = |&keys: &u32| {
+        let mut rows: Vec<_> = rows.iter().filter(|(row, _)| row.keys == keys).collect();
+        rows.sort_by_key(|(row, _)| row.nodes);
+        let point = |row: &Row, error: f64| (f64::from(row.nodes), row.bytes_per_node_s + error);
+        let ends: Vec<_> =
+            rows.iter().map(|(row, error)| [point(row, -2.0 * error), point(row, 2.0 * error)]).collect();
+        let points = rows.iter().map(|(row, _)| point(row, 0.0)).collect();
+        Curve { name: format!("{keys} entries"), points, band: around(&ends) }
+    };
+    let sizes = rows.iter().map(|(row, _)| f64::from(row.nodes));
+    let most = rows.iter().map(|(row, error)| row.bytes_per_node_s + 2.0 * error).fold(1.0, f64::max);
+    let (least, largest) = (sizes.clone().fold(f64::MAX, f64::min), sizes.fold(10.0, f64::max));
     Chart {
         title: "A cluster at rest".to_owned(),
-        x: Axis { name: "nodes", range: sizes.clone().fold(f64::MAX, f64::min)..sizes.fold(10.0, f64::max) },
-        y: Axis {
-            name: "bytes sent per node and second",
-            range: 0.0..round_up(1.3 * points().map(|point| point.1).fold(1.0, f64::max)),
-        },
+        x: Axis { name: "nodes", range: least.min(largest / 2.0)..largest },
+        y: Axis { name: "bytes sent per node and second", range: 0.0..round_up(1.3 * most) },
         logarithmic: true,
         dots: true,
-        legend: Legend::LowerRight,
-        curves,
+        band: "two standard errors",
+        curves: keys.iter().map(curve).collect(),
     }
 }

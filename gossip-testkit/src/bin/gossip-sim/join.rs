@@ -1,16 +1,14 @@
 //! `join`: a cluster that forms through one seed.
 
-use gossip_core::Config;
-use gossip_testkit::Latency;
 use gossip_testkit::lab::real::Join;
 use serde::Serialize;
 
-use crate::arguments::{Cluster, Loss, percent};
+use crate::arguments::{Cluster, Loss, Real, percent};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  seconds             until all have seen all\n",
@@ -26,7 +24,7 @@ const FIELDS: &str = concat!(
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    nodes: Cluster,
+    cluster: Cluster,
     #[command(flatten)]
     loss: Loss,
 }
@@ -40,8 +38,9 @@ struct Row {
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
-        let (Cluster { nodes }, Loss { loss }) = (self.nodes, self.loss);
-        let join = Join { nodes, config: Config::lan(), latency: Latency::default(), loss };
+        let (Cluster { nodes, setup }, Loss { loss }) = (self.cluster, self.loss);
+        let Real { config, latency, .. } = setup.load()?;
+        let join = Join { nodes, config, latency, loss };
         let progress = Progress::new(Join::PULSES);
         let joined = join.run(seed, &|| progress.step())?;
         drop(progress);

@@ -1,4 +1,4 @@
-//! What a gossip configuration does, seen before it is deployed.
+//! Shows the effects of a gossip configuration before it is deployed.
 //!
 //! One file per command, each with its arguments and a `run`; [`output`], [`progress`], [`picture`] and
 //! [`chart`], both on a [`canvas`], are what they share. The binary knows the laboratory and how to talk to people; it decides nothing about epidemics itself.
@@ -42,13 +42,13 @@ struct Arguments {
     common: Common,
 }
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Debug, clap::Args)]
 struct Common {
     /// Print one JSON object per line instead of a table
     #[arg(long, global = true)]
     json: bool,
-    /// Where all randomness comes from
+    /// Seed of all randomness
     #[arg(long, global = true, value_name = "S", default_value_t = 1)]
     seed: u64,
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Where results go.
+/// Destination of results.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far a command has come. Silent for the first second, and where standard error is not a terminal.
+/// Progress of a command. Silent for the first second, and where standard error is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -15,7 +15,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of so many steps.
+    /// Begins a number of steps.
     pub(crate) fn new(steps: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} %, {eta} left") {
@@ -24,12 +24,12 @@ impl Progress {
         Self { bar, shown: AtomicBool::new(false) }
     }
 
-    /// One step is done; from any thread.
+    /// Counts one step as done; from any thread.
     pub(crate) fn step(&self) {
         self.steps(1);
     }
 
-    /// So many are.
+    /// Counts a number of steps as done.
     pub(crate) fn steps(&self, count: u64) {
         self.bar.inc(count);
         if !self.shown.load(Ordering::Relaxed)

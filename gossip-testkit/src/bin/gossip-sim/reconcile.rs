@@ -3,7 +3,7 @@
 use gossip_testkit::lab::real::{MAX_KEYS, Reconcile};
 use serde::Serialize;
 
-use crate::arguments::{Loss, percent};
+use crate::arguments::{Loss, Setup, percent};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
@@ -11,7 +11,7 @@ use crate::progress::Progress;
 /// The simulated seconds before the measurement, and a few after it.
 const PULSES: u64 = 100;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  identification_bytes  sent to find out what differs\n",
@@ -24,18 +24,21 @@ const FIELDS: &str = concat!(
 
 /// Two replicas that differ in D entries become equal by anti-entropy
 ///
-/// Each lacks half of the difference. Identification is every byte that is not the encoding of an update.
+/// Each lacks half of the difference. Identification is every byte that is not the encoding of an update. Of a
+/// configuration, what concerns membership and direct mail plays no part.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
-    /// How many entries each holds
+    /// Number of entries that each holds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_KEYS)))]
     items: u32,
-    /// How many entries only one of them holds: at most twice as many
+    /// Number of entries that only one of them holds: at most twice as many
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(..=2 * i64::from(MAX_KEYS)))]
     difference: u32,
     #[command(flatten)]
     loss: Loss,
+    #[command(flatten)]
+    setup: Setup,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,8 +53,8 @@ struct Row {
 
 impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
-        let Self { items, difference, loss: Loss { loss } } = self;
-        let reconcile = Reconcile { items, difference, loss };
+        let Self { items, difference, loss: Loss { loss }, setup } = self;
+        let reconcile = Reconcile { items, difference, loss, config: setup.load()?.config };
         reconcile.check()?;
         let progress = Progress::new(PULSES);
         let done = reconcile.run(seed, &|| progress.step())?;

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json:\n",
     "  mean_rounds  rounds until all know, the mean\n",
@@ -22,10 +22,10 @@ const FIELDS: &str = concat!(
 pub(crate) struct Rounds {
     #[command(flatten)]
     nodes: Nodes,
-    /// Who asks and who tells
+    /// Direction of an exchange
     #[arg(long, value_parser = arguments::exchange())]
     exchange: Exchange,
-    /// How many others a site calls in a round
+    /// Number of others that a site calls in a round
     #[arg(long, value_name = "F", value_parser = clap::value_parser!(u32).range(1..=32))]
     fanout: u32,
     #[command(flatten)]

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::arguments::{Svg, Trials};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
-use crate::picture::{Curve, Picture};
+use crate::picture::{Curve, Picture, Point};
 use crate::progress::Progress;
 
-/// What the fields mean that programs get.
+/// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
     "With --json, an object for each row:\n",
     "  table          which: exchange, response and loss of interest\n",
@@ -68,13 +68,13 @@ impl Tables {
                 let [residue_cell, traffic_cell, ave, last] =
                     pairs.map(|(here, paper)| format!("{} ({})", figure(here), printed(paper)));
                 lines.push([k.to_string(), residue_cell, traffic_cell, ave, last]);
-                points.push((traffic, residue));
+                points.push(Point { traffic, residue, error: row.residue.error() });
                 picture.mark(paper.traffic, paper.residue);
             }
             let title = format!("Table {}, {}: here (in the paper)", table.number, table.name);
             output.table(&title, ["k", "residue", "traffic", "t_ave", "t_last"], &lines)?;
             output.note("")?;
-            picture.curve(Curve::new(table.name.replace('-', ", "), points));
+            picture.curve(Curve { name: table.name.replace('-', ", "), points });
         }
         svg.map_or(Ok(()), |file| picture.draw("the paper's figures", &file))
     }

@@ -9,7 +9,7 @@ use crate::sim::Verdict;
 
 const FIRST: Addr = Addr(0);
 
-/// Where all join through the first, all learn of all: nodes times nodes records are told, each of them more than once.
+/// Makes nodes know each other. Where all join through the first, all learn of all: nodes times nodes records are told, each of them more than once.
 /// Here only the first hears the others until it knows all, and they restore a snapshot of it, as after a restart. What
 /// is left to tell is the record of the first, which is in no snapshot of its own.
 ///

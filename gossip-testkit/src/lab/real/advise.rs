@@ -1,92 +1,272 @@
-//! Which fanout and interval reach nearly everybody in time, and what each costs.
+//! A question about a configuration: does a put reach this share of the nodes in this time? And what would be cheaper?
+//!
+//! The configuration asked about is tried until its answer is certain. Its variations in fanout and interval are first
+//! tried a little, to order them by cost, and then from the cheapest on until one is certain to do. Every trial is a
+//! cluster with a seed of its own in which random nodes put something, four times a second. The verdict is that of Wilson's
+//! interval for the share of (put, node) pairs that were reached in time, in which puts that miss several nodes count
+//! for less; so another seed gives another verdict about as often as the interval is wrong.
 
 use std::time::Duration;
 
+use gossip_core::Config;
+
+use super::agenda::pass;
+use super::median::median;
 use super::spread::{Sightings, Spread, at_rest};
-use super::{Preset, Pulse, Restless, Unfinished, possible};
-use crate::lab::Impossible;
+use super::{Pulse, Restless, Unfinished, possible};
 use crate::lab::trials::over;
+use crate::lab::{CONFIDENCE, Estimate, Impossible, Proportion, trials};
 use crate::scenario::Dice;
+use crate::sim::Latency;
 
-const FANOUTS: [u32; 5] = [1, 2, 3, 4, 6];
-const INTERVALS: [u64; 5] = [25, 50, 100, 200, 400];
-/// How many pairs of a put and a node a configuration is judged by: five of them may be late. One put a second, and
-/// among few nodes no more than so many.
-const PAIRS: u32 = 50_000;
-const MOST_PUTS: u32 = 500;
-const SECOND: Duration = Duration::from_secs(1);
+const FANOUTS: [u32; 4] = [1, 2, 3, 4];
+/// Intervals, in halves of the configuration's own.
+const HALVES: [u32; 3] = [1, 2, 4];
+/// Time between two puts: four times as long as most take to reach all.
+const GAP: Duration = Duration::from_millis(250);
+/// Pairs of a put and a node in the first trial of a configuration, about, and in each later one.
+const PAIRS: (u32, u32) = (2_000, 10_000);
+/// Bounds on the puts of one trial: fewer are not worth starting a cluster for.
+const PUTS: (u32, u32) = (10, 200);
+/// Trials that run side by side before anything is decided: the same number on every machine.
+const ABREAST: u32 = 2;
+/// A configuration is given up as undecided after this many times the pairs that would decide if all were reached.
+const PATIENCE: f64 = 2.0;
+/// Number of variations that are tried until they are certain, beginning with the cheapest.
+const PURSUED: usize = 3;
 
-/// The experiment: the LAN preset in all its variations.
+/// The question.
 #[derive(Debug, Clone)]
-pub struct Sweep {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+pub struct Advise {
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
+    /// The configuration asked about.
+    pub config: Config,
+    /// Latency of datagrams.
+    pub latency: Latency,
+    /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
-    /// How long is waited for the last put to arrive.
+    /// Share of the nodes to be reached, from 0.5 to 0.99999.
+    pub reach: f64,
+    /// Time in which they are to be reached.
     pub within: Duration,
 }
 
-/// What one configuration does.
-#[derive(Debug, Copy, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Advice {
-    /// Of rumor mongering.
-    pub fanout: u32,
-    /// Likewise.
-    pub interval: Duration,
-    /// When 99.99 % of all (put, node) pairs were reached; none if they were not in time.
-    pub t9999: Option<Duration>,
-    /// Bytes sent per node and second at one put a second, all included.
-    pub bytes_per_node_second: f64,
+/// The answer to whether a configuration reaches that share in that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does: the interval is above the share.
+    Yes,
+    /// It does not: the interval is below the share.
+    No,
+    /// The interval contains the share.
+    Unsure,
 }
 
-impl Sweep {
-    /// How often the pulse is felt.
-    pub const PULSES: u64 = (FANOUTS.len() * INTERVALS.len()) as u64;
+/// One configuration and what it does.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Advice {
+    /// Fanout of rumor mongering.
+    pub fanout: u32,
+    /// Interval of rumor mongering.
+    pub interval: Duration,
+    /// True for the configuration asked about.
+    pub own: bool,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Share of pairs of a put and a node that were reached in time.
+    pub reached: Proportion,
+    /// Number of puts that this was seen in.
+    pub puts: usize,
+    /// Times at which 50, 99 and 100 % of the nodes were reached, the medians over the puts; none if most were later than asked.
+    pub times: [Option<Duration>; 3],
+    /// Bytes sent per node and second at four puts a second, all included.
+    pub bytes_per_node_second: Estimate,
+}
 
-    /// Whether this can be run.
+/// All configurations that were tried.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The cheapest first.
+    pub rows: Vec<Advice>,
+}
+
+impl Answer {
+    /// The configuration asked about.
+    pub fn own(&self) -> &Advice {
+        self.rows.iter().find(|row| row.own).expect("the configuration asked about is always tried")
+    }
+
+    /// The cheapest configuration that certainly does, if there is one. The one asked about unless another is cheaper by
+    /// more than both costs are uncertain.
+    pub fn best(&self) -> Option<&Advice> {
+        let best = self.rows.iter().find(|row| row.verdict == Verdict::Yes)?;
+        let own = self.own();
+        let noise = 3.0 * (best.bytes_per_node_second.error() + own.bytes_per_node_second.error());
+        let cheaper = best.bytes_per_node_second.mean + noise < own.bytes_per_node_second.mean;
+        Some(if own.verdict == Verdict::Yes && !cheaper { own } else { best })
+    }
+}
+
+/// One trial: per put how many nodes were missed and when the others were reached, and the traffic.
+struct Trial {
+    missed: Vec<u32>,
+    times: Vec<Vec<Duration>>,
+    bytes_per_node_second: f64,
+}
+
+/// A configuration on trial.
+struct Candidate {
+    fanout: u32,
+    interval: Duration,
+    own: bool,
+    trials: Vec<Trial>,
+}
+
+impl Advise {
+    /// Number of pulses, about.
+    pub const PULSES: u64 = 40;
+
+    /// Checks that the question can be asked.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
     pub fn check(&self) -> Result<(), Impossible> {
-        possible(self.nodes, &Preset::Lan.config(), self.loss)
+        possible(self.nodes, &self.config, self.loss)?;
+        Impossible::unless((0.5..=0.99999).contains(&self.reach), "reach", "must be from 0.5 to 0.99999")
     }
 
-    /// Tries them all, the cheapest first.
+    /// Finds the answer.
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Vec<Advice>, Unfinished> {
+    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Answer, Unfinished> {
         self.check()?;
-        let cells: Vec<_> = FANOUTS.into_iter().flat_map(|fanout| INTERVALS.map(|ms| (fanout, ms))).collect();
-        let results = over(&cells, pulse, |&(fanout, ms)| self.cell(seed, fanout, Duration::from_millis(ms)));
-        let mut advice = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-        advice.sort_by(|a, b| a.bytes_per_node_second.total_cmp(&b.bytes_per_node_second));
-        Ok(advice)
+        // The same seeds for every configuration: what differs is the configuration.
+        let seeds = trials(self.most_trials(), seed, &|| (), |seed| seed);
+        let mut candidates = self.candidates();
+        let first = over(&candidates, pulse, |candidate| self.trial(candidate, seeds[0], PAIRS.0));
+        for (candidate, trial) in candidates.iter_mut().zip(first) {
+            candidate.trials.push(trial?);
+        }
+        candidates.sort_by(|a, b| a.bytes().mean.total_cmp(&b.bytes().mean));
+        let own = candidates.iter().position(|candidate| candidate.own).unwrap_or(0);
+        let decided = self.pursue(&mut candidates[own], &seeds, pulse)?;
+        let dearest = if decided == Verdict::Yes { candidates[own].bytes().mean } else { f64::INFINITY };
+        let others = candidates.iter_mut().filter(|candidate| !candidate.own && candidate.bytes().mean < dearest);
+        for candidate in others.take(PURSUED) {
+            if self.pursue(candidate, &seeds, pulse)? == Verdict::Yes {
+                break;
+            }
+        }
+        let mut rows: Vec<_> = candidates.iter().map(|candidate| self.advice(candidate)).collect();
+        rows.sort_by(|a, b| a.bytes_per_node_second.mean.total_cmp(&b.bytes_per_node_second.mean));
+        Ok(Answer { rows })
     }
 
-    fn cell(&self, seed: u64, fanout: u32, interval: Duration) -> Result<Advice, Restless> {
-        let mut config = Preset::Lan.config();
-        (config.rumor.fanout, config.rumor.interval) = (fanout, interval);
-        config.rumor.relay_delay = config.rumor.relay_delay.min(interval);
-        let spread = Spread { nodes: self.nodes, config, latency: Preset::Lan.latency(), loss: self.loss };
+    /// The configuration asked about, and its variations.
+    fn candidates(&self) -> Vec<Candidate> {
+        let rumor = &self.config.rumor;
+        let candidate = |fanout, interval, own| Candidate { fanout, interval, own, trials: Vec::new() };
+        let mut candidates = vec![candidate(rumor.fanout, rumor.interval, true)];
+        for fanout in FANOUTS.into_iter().filter(|&fanout| fanout < self.nodes) {
+            let intervals = HALVES.map(|halves| rumor.interval * halves / 2);
+            let others = intervals.into_iter().filter(|&interval| (fanout, interval) != (rumor.fanout, rumor.interval));
+            candidates.extend(others.map(|interval| candidate(fanout, interval, false)));
+        }
+        candidates
+    }
+
+    fn puts(&self, pairs: u32) -> u32 {
+        pairs.div_ceil(self.nodes).clamp(PUTS.0, PUTS.1)
+    }
+
+    /// Number of trials after which a configuration is undecided.
+    fn most_trials(&self) -> u32 {
+        let square = CONFIDENCE * CONFIDENCE;
+        let needed = self.reach / (1.0 - self.reach) * square;
+        let trials = PATIENCE * needed / f64::from(self.puts(PAIRS.1)) / f64::from(self.nodes);
+        1 + ABREAST * (trials / f64::from(ABREAST)).ceil() as u32
+    }
+
+    /// Tries a configuration until it is decided.
+    fn pursue(&self, candidate: &mut Candidate, seeds: &[u64], pulse: Pulse<'_>) -> Result<Verdict, Restless> {
+        let mut verdict = self.verdict(candidate.reached());
+        while verdict == Verdict::Unsure && candidate.trials.len() < seeds.len() {
+            let next = &seeds[candidate.trials.len()..][..ABREAST as usize];
+            let trials = over(next, pulse, |&seed| self.trial(candidate, seed, PAIRS.1));
+            candidate.trials.extend(trials.into_iter().collect::<Result<Vec<_>, _>>()?);
+            verdict = self.verdict(candidate.reached());
+        }
+        Ok(verdict)
+    }
+
+    fn verdict(&self, reached: Proportion) -> Verdict {
+        if reached.low >= self.reach {
+            Verdict::Yes
+        } else if reached.high < self.reach {
+            Verdict::No
+        } else {
+            Verdict::Unsure
+        }
+    }
+
+    fn advice(&self, candidate: &Candidate) -> Advice {
+        let reached = candidate.reached();
+        let puts: Vec<_> = candidate.trials.iter().flat_map(|trial| trial.times.iter().cloned()).collect();
+        let time = |share: f64| median(&puts, ((f64::from(self.nodes) * share).ceil() as usize).max(1));
+        Advice {
+            fanout: candidate.fanout,
+            interval: candidate.interval,
+            own: candidate.own,
+            verdict: self.verdict(reached),
+            reached,
+            puts: puts.len(),
+            times: [0.5, 0.99, 1.0].map(time),
+            bytes_per_node_second: candidate.bytes(),
+        }
+    }
+
+    fn trial(&self, candidate: &Candidate, seed: u64, pairs: u32) -> Result<Trial, Restless> {
+        let mut config = self.config.clone();
+        (config.rumor.fanout, config.rumor.interval) = (candidate.fanout, candidate.interval);
+        config.rumor.relay_delay = config.rumor.relay_delay.min(candidate.interval);
+        let spread = Spread { nodes: self.nodes, config, latency: self.latency, loss: self.loss };
         let mut cluster = at_rest(&spread, seed, &|| ())?;
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
-        let before = *cluster.counters();
-        let puts = PAIRS.div_ceil(self.nodes).min(MOST_PUTS);
+        let (before, puts) = (*cluster.counters(), self.puts(pairs));
         for number in 0..puts {
             sightings.put(&mut cluster, number, self.nodes, &mut dice);
-            cluster.run_for(SECOND);
+            cluster.run_for(GAP);
         }
         let bytes = cluster.counters().bytes - before.bytes;
-        cluster.run_for(self.within.saturating_sub(SECOND));
-        let mut times: Vec<_> = (0..puts).flat_map(|number| sightings.times(number)).collect();
-        times.sort_unstable();
-        let needed = (f64::from(puts) * f64::from(self.nodes) * 0.9999).ceil() as usize;
-        let t9999 = times.get(needed - 1).copied().filter(|&time| time <= self.within);
-        let bytes_per_node_second = bytes as f64 / f64::from(self.nodes) / f64::from(puts);
-        Ok(Advice { fanout, interval, t9999, bytes_per_node_second })
+        pass(&mut cluster, self.within.saturating_sub(GAP), &|| ());
+        let in_time = |number| {
+            let mut times = sightings.times(number);
+            times.retain(|&time| time <= self.within);
+            times
+        };
+        let times: Vec<_> = (0..puts).map(in_time).collect();
+        Ok(Trial {
+            missed: times.iter().map(|times| self.nodes - times.len() as u32).collect(),
+            times,
+            bytes_per_node_second: bytes as f64 / f64::from(self.nodes) / (f64::from(puts) * GAP.as_secs_f64()),
+        })
+    }
+}
+
+impl Candidate {
+    fn bytes(&self) -> Estimate {
+        Estimate::of(self.trials.iter().map(|trial| trial.bytes_per_node_second))
+    }
+
+    /// The author of a put knows it at once and is no trial.
+    fn reached(&self) -> Proportion {
+        let puts = self.trials.iter().flat_map(|trial| trial.missed.iter().zip(&trial.times));
+        let puts: Vec<_> = puts.map(|(&missed, times)| (missed, missed + times.len() as u32 - 1)).collect();
+        Proportion::clustered(&puts, CONFIDENCE)
     }
 }

@@ -1,4 +1,4 @@
-//! What is to happen to a cluster at certain times.
+//! Things that are to happen to a cluster at certain times.
 
 use std::time::Duration;
 
@@ -43,6 +43,18 @@ pub(super) fn measure(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pu
         pulse();
     }
     usage
+}
+
+/// Adds up the traffic of consecutive times.
+pub(super) fn sum(parts: &[Usage]) -> Usage {
+    let mut parts = parts.iter().copied();
+    let first = parts.next().expect("there is something to add up");
+    parts.fold(first, |sum, part| Usage {
+        time: sum.time + part.time,
+        datagrams: sum.datagrams + part.datagrams,
+        bytes: sum.bytes + part.bytes,
+        ..part
+    })
 }
 
 /// Lets time pass.

@@ -6,62 +6,66 @@ use std::time::Duration;
 use gossip_core::{Config, Instant};
 
 use super::acquaint::acquaint;
-use super::agenda::{measure, pass};
+use super::agenda::{measure, pass, sum};
 use super::observed::marked;
 use super::{Log, Observed, Pulse, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
-use crate::lab::Impossible;
+use crate::lab::{Estimate, Impossible};
 use crate::metrics::Usage;
 use crate::node::Command;
 use crate::sim::Latency;
 
-/// Of so many nodes, spread evenly, everything is written down.
+/// Number of nodes, spread evenly, of which everything is written down.
 const LOGGED: u32 = 4;
-/// So many nodes join one by one; where there are more, that would take longer than all the rest.
+/// Largest cluster that joins one by one; of more nodes, that would take longer than all the rest.
 const MOST_JOINING: u32 = 2_000;
-/// How long a value is.
+/// Parts of the time at rest, each of which is a sample of its traffic.
+const PARTS: u32 = 10;
+/// Length of a value in bytes.
 const VALUE: usize = 32;
 
 /// The experiment. More than 2,000 nodes do not tell each other who they are: they start with what the first knows of
 /// all, as after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How many entries each holds, up to what the configuration allows.
+    /// Number of entries that each holds, up to what the configuration allows.
     pub keys: u32,
-    /// How long it is looked at; something.
+    /// Duration of the experiment; more than none.
     pub time: Duration,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub latency: Latency,
 }
 
-/// What a cluster does that has nothing to do.
+/// Traffic and state of a cluster that has nothing to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rest {
-    /// What it sent.
+    /// Traffic of all.
     pub usage: Usage,
+    /// Bytes sent per node and second, over ten parts of the time.
+    pub bytes_per_node_second: Estimate,
     /// The largest datagram of that time, where [`Usage::largest_ever`] is that of the start, too.
     pub largest: usize,
-    /// When it began to be looked at, by the nodes' clocks.
+    /// Beginning of the measurement, by the nodes' clocks.
     pub from: Instant,
-    /// When that ended.
+    /// End of the measurement.
     pub to: Instant,
     /// All that some of the nodes were called with.
     pub logs: Vec<Log>,
 }
 
 impl Idle {
-    /// How often the pulse is felt, about.
+    /// Number of pulses, about.
     pub fn pulses(&self) -> u64 {
         150 + self.time.as_secs() * 10
     }
 
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
@@ -100,11 +104,14 @@ impl Idle {
         let largest = std::rc::Rc::new(std::cell::Cell::new(0));
         let seen = largest.clone();
         cluster.tap(move |datagram| seen.set(seen.get().max(datagram.payload.len())));
-        let usage = measure(&mut cluster, self.time, pulse);
+        let part = (self.time / PARTS).max(Duration::from_micros(1));
+        let parts: Vec<_> = (0..PARTS).map(|_| measure(&mut cluster, part, pulse)).collect();
+        let bytes_per_node_second = Estimate::of(parts.iter().map(Usage::bytes_per_node_second));
+        let usage = sum(&parts);
         let to = cluster.reading(0);
         let take = |addr: Addr| cluster.with(addr.0, |node, _| node.take_log());
         let logs = logged.into_iter().filter_map(take).collect();
-        Ok(Rest { usage, largest: largest.get(), from, to, logs })
+        Ok(Rest { usage, bytes_per_node_second, largest: largest.get(), from, to, logs })
     }
 
     /// The first that starts has it all; the others get it when they join.

@@ -9,28 +9,28 @@ use crate::cluster::Cluster;
 use crate::lab::Impossible;
 use crate::sim::Latency;
 
-/// How precisely the end is found out.
+/// Precision with which the end is found out.
 const GLANCE: Duration = Duration::from_millis(10);
 
 /// The experiment: everybody starts within a protocol period and knows one address. It ends when everybody has seen all,
 /// be it alive or suspected: where datagrams are lost, somebody is suspected all the time, and now and then taken for dead.
 #[derive(Debug, Clone)]
 pub struct Join {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub latency: Latency,
-    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
+    /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
-/// How a cluster formed.
+/// Time and traffic that a cluster took to form.
 #[derive(Debug, Copy, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Joined {
-    /// When all had seen all, counted from when the first could start.
+    /// Time until all had seen all, counted from when the first could start.
     pub time: Duration,
     /// Bytes sent until then, per node.
     pub bytes_per_node: f64,
@@ -39,10 +39,10 @@ pub struct Joined {
 }
 
 impl Join {
-    /// How often the pulse is felt, about.
+    /// Number of pulses, about.
     pub const PULSES: u64 = 500;
 
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.

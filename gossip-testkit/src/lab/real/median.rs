@@ -1,8 +1,8 @@
-//! Of an experiment done several times, when so many had seen what there was to see.
+//! The median over several runs of when a number of nodes had seen something.
 
 use std::time::Duration;
 
-/// When the `count`th of each run's times was, the median over the runs; none if most runs have fewer. Every run is in
+/// Returns the median over the runs of each run's `count`th time; none if most runs have fewer. Every run is in
 /// order.
 pub(super) fn median(runs: &[Vec<Duration>], count: usize) -> Option<Duration> {
     let mut times: Vec<_> = runs.iter().map(|run| run.get(count.checked_sub(1)?).copied()).collect();

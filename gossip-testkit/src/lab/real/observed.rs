@@ -10,7 +10,7 @@ use crate::machine::{Boot, Machine};
 use crate::node::Command;
 use crate::wrapper::Wrapper;
 
-/// What the values of an experiment begin with, so that they can be found in a datagram.
+/// Beginning of the values of an experiment, so that they can be found in a datagram.
 pub(super) const MARK: &str = "\u{1}mark\u{2}:)\u{3}";
 
 /// A value of `length` bytes that can be told from all others.
@@ -20,7 +20,7 @@ pub(super) fn marked(number: u32, length: usize) -> String {
     value
 }
 
-/// How many values of an experiment a datagram carries.
+/// Counts the values of an experiment that a datagram carries.
 pub(super) fn bodies(payload: &[u8]) -> u64 {
     let (mut count, mut rest) = (0, payload);
     while let Some(at) = rest.iter().position(|&byte| byte == MARK.as_bytes()[0]) {
@@ -31,14 +31,14 @@ pub(super) fn bodies(payload: &[u8]) -> u64 {
     count
 }
 
-/// What observed nodes have in common.
+/// Settings that observed nodes have in common.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
-    /// Whether the bodies that arrive are counted.
+    /// True if the bodies that arrive are counted.
     pub count_bodies: bool,
-    /// Of whom everything is written down.
+    /// Nodes of which everything is written down.
     pub logged: Arc<[Addr]>,
 }
 
@@ -69,12 +69,12 @@ impl Observed {
         &self.node
     }
 
-    /// How many marked bodies have arrived here.
+    /// Number of marked bodies that have arrived here.
     pub fn bodies(&self) -> u64 {
         self.bodies.unwrap_or(0)
     }
 
-    /// What the node was called with, if that was written down.
+    /// Takes the log of what the node was called with, if there is one.
     pub fn take_log(&mut self) -> Option<Log> {
         self.log.take()
     }

@@ -8,7 +8,7 @@ use gossip_core::inspect::Update;
 use gossip_core::{Config, Membership, Node};
 
 use super::observed::{bodies, marked};
-use super::{MAX_KEYS, Observed, PATIENCE, Preset, Pulse, Restless, Setting, Unfinished, possible, until_each};
+use super::{MAX_KEYS, Observed, PATIENCE, Pulse, Restless, Setting, Unfinished, possible, until_each};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::Impossible;
@@ -16,7 +16,7 @@ use crate::node::Command;
 use crate::plan::Links;
 use crate::sim::{Datagram, Latency};
 
-/// How long a value is.
+/// Length of a value in bytes.
 const VALUE: usize = 32;
 /// Always the same, so that causes and effects can be told apart by their times.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -26,15 +26,17 @@ const AGE: Duration = Duration::from_secs(70);
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Reconcile {
-    /// How many entries each replica has; with half of the difference at most [`MAX_KEYS`](super::MAX_KEYS).
+    /// Number of entries of each replica; with half of the difference at most [`MAX_KEYS`](super::MAX_KEYS).
     pub items: u32,
-    /// How many of them only one has, both taken together; at most twice as many.
+    /// Number of those that only one has, both taken together; at most twice as many.
     pub difference: u32,
-    /// How likely a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
+    /// Probability that a datagram is lost, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
+    /// Configuration of both. Membership, direct mail and the share of one writer are set by the experiment.
+    pub config: Config,
 }
 
-/// What it cost.
+/// Cost of the reconciliation.
 #[derive(Debug, Copy, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Reconciliation {
@@ -46,13 +48,13 @@ pub struct Reconciliation {
     pub datagrams: u64,
     /// The longest chain of answers to answers, in pairs.
     pub round_trips: u32,
-    /// How long it took from the first datagram.
+    /// Time from the first datagram.
     pub time: Duration,
-    /// Whether both hold the same in the end.
+    /// True if both hold the same in the end.
     pub equal: bool,
 }
 
-/// What a tap writes down.
+/// Notes of the tap.
 #[derive(Debug, Default)]
 struct Ledger {
     begun: Option<Duration>,
@@ -88,7 +90,7 @@ impl Ledger {
 }
 
 impl Reconcile {
-    /// Whether this can be run.
+    /// Checks that this can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
@@ -99,7 +101,7 @@ impl Reconcile {
         let most = MAX_KEYS - self.difference / 2;
         let bound = format!("must be from 0 to {most}: with half of the difference no more than {MAX_KEYS}");
         Impossible::unless(self.items <= most, "items", bound)?;
-        possible(2, &Preset::Lan.config(), self.loss)
+        possible(2, &self.config, self.loss)
     }
 
     /// Runs it.
@@ -108,7 +110,7 @@ impl Reconcile {
     /// See [`check`](Self::check); two replicas that do not come to hold the same before anything is measured.
     pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Reconciliation, Unfinished> {
         self.check()?;
-        let mut config: Config = Preset::Lan.config();
+        let mut config = self.config.clone();
         // Anti-entropy alone: nobody is probed, nothing is mailed.
         config.membership = Membership::Given;
         config.mail.fanout = 0;
@@ -173,7 +175,7 @@ fn write(cluster: &mut Cluster<Observed>, node: u32, numbers: std::ops::Range<u3
     }
 }
 
-/// How many bytes the newest of the entries takes on the wire: all of them take as many, but for a varint of a counter.
+/// Number of bytes that the newest entry takes on the wire: all of them take as many, but for a varint of a counter.
 fn update_size(node: &Node<Addr>) -> u64 {
     let newest = |update: &Update<Addr>| match update {
         Update::Entry(entry) => Some(entry.stamp),

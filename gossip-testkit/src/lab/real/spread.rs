@@ -17,7 +17,7 @@ use crate::node::Command;
 use crate::scenario::Dice;
 use crate::sim::Latency;
 
-/// How long after a put the last node may learn of it.
+/// Time after a put in which the last node may learn of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A value that is worth offering by its hash.
 const VALUE: usize = 64;
@@ -28,17 +28,17 @@ const PUTS: u32 = 5;
 /// The experiment.
 #[derive(Debug, Clone)]
 pub struct Spread {
-    /// How many nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
+    /// Number of nodes, from 2 to [`MAX_NODES`](super::MAX_NODES).
     pub nodes: u32,
-    /// How they are configured.
+    /// Configuration of all nodes.
     pub config: Config,
-    /// How long datagrams are under way.
+    /// Latency of datagrams.
     pub latency: Latency,
-    /// How likely a datagram is lost once the cluster is at rest, up to [`MAX_LOSS`](super::MAX_LOSS).
+    /// Probability that a datagram is lost once the cluster is at rest, up to [`MAX_LOSS`](super::MAX_LOSS).
     pub loss: f64,
 }
 
-/// What became of several puts, one after another in two clusters.
+/// Course of several puts, one after another in two clusters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Course {
     nodes: usize,
@@ -49,12 +49,12 @@ pub struct Course {
     pub bytes_per_node: Estimate,
     /// Datagrams likewise.
     pub datagrams_per_node: Estimate,
-    /// How often the body was received, per node and put.
+    /// Number of times the body was received, per node and put.
     pub copies_per_node: f64,
 }
 
 impl Course {
-    /// When this share of the nodes knew, the median of all puts; none if most never got there.
+    /// Time at which this share of the nodes knew, the median of all puts; none if most never got there.
     pub fn share(&self, share: f64) -> Option<Duration> {
         median(&self.puts, ((self.nodes as f64 * share).ceil() as usize).max(1))
     }
@@ -65,6 +65,13 @@ impl Course {
         times.sort_unstable();
         let all = (self.nodes * self.puts.len()) as f64;
         times.into_iter().zip(1_u32..).map(|(time, known)| (time, f64::from(known) / all)).collect()
+    }
+
+    /// Times at which this share of the nodes knew: of the earliest put and of the latest. None if one never got there.
+    pub fn range(&self, share: f64) -> Option<(Duration, Duration)> {
+        let needed = ((self.nodes as f64 * share).ceil() as usize).max(1);
+        let times: Option<Vec<_>> = self.puts.iter().map(|put| put.get(needed - 1).copied()).collect();
+        times.and_then(|times| Some((*times.iter().min()?, *times.iter().max()?)))
     }
 
     fn of(nodes: u32, clusters: Vec<Cost>) -> Self {
@@ -81,7 +88,7 @@ impl Course {
     }
 }
 
-/// What the puts of one cluster cost.
+/// Costs of the puts of one cluster.
 #[derive(Default)]
 struct Cost {
     puts: Vec<Vec<Duration>>,
@@ -91,10 +98,10 @@ struct Cost {
 }
 
 impl Spread {
-    /// How often the pulse is felt, about.
+    /// Number of pulses, about.
     pub const PULSES: u64 = 300;
 
-    /// Whether this can be run.
+    /// Checks that the experiment can be run.
     ///
     /// # Errors
     /// The first setting that cannot be, with its bound.
@@ -156,7 +163,7 @@ pub(super) fn at_rest(spread: &Spread, seed: u64, pulse: Pulse<'_>) -> Result<Cl
     Ok(cluster)
 }
 
-/// Who has seen which put, and when.
+/// Times at which each node saw each put.
 #[derive(Clone, Default)]
 pub(super) struct Sightings(Rc<RefCell<Vec<Seen>>>);
 
@@ -185,7 +192,7 @@ impl Sightings {
         }
     }
 
-    /// Some node puts something that nobody has seen.
+    /// Lets a random node put something that nobody has seen.
     pub(super) fn put(&self, cluster: &mut Cluster<Observed>, number: u32, nodes: u32, dice: &mut Dice) {
         let node = dice.within(0..=u64::from(nodes) - 1) as u32;
         let put = cluster.now();
@@ -195,7 +202,7 @@ impl Sightings {
         cluster.command(node, &command).expect("a short value is written by a node that has not left");
     }
 
-    /// When nodes saw this put, in order.
+    /// Times at which nodes saw this put, in order.
     pub(super) fn times(&self, number: u32) -> Vec<Duration> {
         let seen = self.0.borrow();
         let mut times: Vec<_> = seen[number as usize].by.iter().flatten().copied().collect();

@@ -4,6 +4,11 @@ use gossip_core::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn advise() -> Advise {
+    let (config, latency) = (Config::lan(), Latency::default());
+    Advise { nodes: 10, config, latency, loss: 0.0, reach: 0.99, within: SECOND }
+}
+
 fn idle(nodes: u32, keys: u32) -> Idle {
     Idle { nodes, keys, time: 5 * SECOND, config: Config::lan(), latency: Latency::default() }
 }
@@ -72,7 +77,8 @@ fn nodes_that_need_not_tell_each_other_who_they_are_are_at_rest_as_others_are() 
 
 #[test]
 fn two_replicas_are_made_equal_at_a_price_that_follows_the_difference() {
-    let run = |items, difference, loss| Reconcile { items, difference, loss }.run(3, &|| ()).unwrap();
+    let run =
+        |items, difference, loss| Reconcile { items, difference, loss, config: Config::lan() }.run(3, &|| ()).unwrap();
     let none = run(500, 0, 0.0);
     assert!(none.equal && none.update_bytes == 0 && none.datagrams <= 2, "{none:?}");
     let few = run(500, 9, 0.0);
@@ -155,7 +161,7 @@ fn what_cannot_be_run_is_refused_with_its_bound() {
     let detect = |nodes, kill, pause| {
         Detect { nodes, config: lan().0, latency: lan().1, loss: 0.0, kill, pause, time: SECOND }.run(1, &|| ())
     };
-    let reconcile = |items, difference| Reconcile { items, difference, loss: 0.0 }.run(1, &|| ());
+    let reconcile = |items, difference| Reconcile { items, difference, loss: 0.0, config: lan().0 }.run(1, &|| ());
     let mut mute = Config::lan();
     mute.rumor.fanout = 0;
     let refusals = [
@@ -173,7 +179,8 @@ fn what_cannot_be_run_is_refused_with_its_bound() {
         (refused(detect(3, 1, -0.1)), "pause must be from 0 to 0.333: "),
         (refused(reconcile(5, 11)), "difference must be from 0 to 10: "),
         (refused(reconcile(u32::MAX, 9)), "items must be from 0 to 3999996: "),
-        (refused(Sweep { nodes: 1, loss: 0.0, within: SECOND }.run(1, &|| ())), "nodes must be from 2 to 100000"),
+        (refused(Advise { nodes: 1, ..advise() }.run(1, &|| ())), "nodes must be from 2 to 100000"),
+        (refused(Advise { reach: 1.0, ..advise() }.run(1, &|| ())), "reach must be from 0.5 to 0.99999"),
     ];
     for (refusal, bound) in refusals {
         assert!(refusal.starts_with(bound), "{refusal}");

@@ -1,0 +1,293 @@
+//! The flood: news goes over eager links whole, over lazy ones as offers; what is missing is asked for.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::link::{BODIES, Link, WAITING, Window};
+use super::{Haste, Overlay};
+use crate::address::Address;
+use crate::outbox::HotKey;
+use crate::time::{Instant, micros};
+use crate::wire::{Hashes, Item, Message, Overlay as Said, Writer, encoded_len};
+
+/// A duplicate makes a link lazy at once if none was made lazy for another item for this long: two items in flight would
+/// cut each other's branches.
+const PRUNE_PAUSE: Duration = Duration::from_millis(200);
+/// Otherwise this many duplicates in a row do.
+const DUPLICATES: u32 = 2;
+/// Offers in one datagram.
+const OFFERS: usize = 256;
+/// Bytes of a message of hashes or bodies without them: tags, number and length.
+const HEAD: usize = 8;
+/// Bytes that a datagram holds at most before its first body.
+const BEFORE_BODY: usize = 24;
+
+// News.
+impl<A: Address> Overlay<A> {
+    /// Spreads an item along the links. Returns whether there are any: if not, it is for others to spread.
+    pub(crate) fn news(&mut self, now: Instant, item: u64, key: HotKey, haste: Haste, rng: &mut impl Rng) -> bool {
+        let known = self.recents.spread(now, item, key);
+        if known == 0 && !self.links.iter().any(|link| link.eager && !link.doubted) {
+            // Nobody would have the body before somebody asks.
+            let best = self.links.iter_mut().filter(|link| !link.doubted);
+            if let Some(best) = best.min_by_key(|link| link.trip.smoothed().unwrap_or(Duration::MAX)) {
+                best.eager = true;
+            }
+        }
+        let times = &self.times;
+        let gather = if haste == Haste::Gathered { times.gather_members } else { times.gather };
+        let lossy = self.evidence.is_lossy();
+        for link in self.links.iter_mut().filter(|link| known & link.bit() == 0) {
+            let queued = if link.eager && haste != Haste::Offered {
+                queue_body(link, item, false, now.max(link.last_body + gather))
+            } else if lossy {
+                link.offer(item, (now + times.offer_lossy / 2, now + times.offer_lossy), true)
+            } else {
+                let [from, to] = times.offer;
+                let due = Duration::from_micros(rng.random_range(micros(from)..=micros(to)));
+                link.offer(item, (now + from, now + due), true)
+            };
+            self.counted.dropped += u64::from(!queued);
+        }
+        self.is_linked()
+    }
+
+    /// An item is not to be spread any more.
+    pub(crate) fn cool(&mut self, item: u64) {
+        self.recents.cool(item);
+    }
+
+    /// An item is here.
+    pub(crate) fn got(&mut self, item: u64) {
+        self.wanted.got(item);
+    }
+
+    /// Returns whether an item was seen lately, whatever became of it.
+    pub(crate) fn has_seen(&self, item: u64) -> bool {
+        self.recents.contains(item)
+    }
+
+    /// Returns whether a body of this item waits for a neighbour, or was not confirmed by one yet.
+    pub(crate) fn is_spreading(&self, item: u64) -> bool {
+        self.links.iter().any(|link| !link.doubted && link.unsettled().any(|unsettled| unsettled == item))
+    }
+}
+
+fn queue_body<A>(link: &mut Link<A>, item: u64, asked: bool, due: Instant) -> bool {
+    if link.bodies.len() >= WAITING {
+        return false;
+    }
+    link.bodies.push_back((item, asked));
+    link.bodies_due = Some(link.bodies_due.map_or(due, |at| at.min(due)));
+    true
+}
+
+// Receiving.
+impl<A: Address> Overlay<A> {
+    /// A numbered datagram came: whether for the first time. None if there is no link.
+    pub(crate) fn on_number(&mut self, now: Instant, from: &A, number: u16) -> Option<bool> {
+        let at = self.position(from)?;
+        let link = &mut self.links[at];
+        link.heard();
+        Some(link.note_number(number, now, &self.times))
+    }
+
+    /// A body came, whatever becomes of it; returns whether it was seen before.
+    pub(crate) fn on_body(&mut self, now: Instant, from: &A, item: u64) -> bool {
+        let Some(at) = self.position(from) else { return self.recents.contains(item) };
+        self.wanted.got(item);
+        self.recents.receive(now, item, self.links[at].slot)
+    }
+
+    /// A body was news: its branch of the tree is kept.
+    pub(crate) fn on_useful(&mut self, from: &A) {
+        if let Some(at) = self.position(from) {
+            let link = &mut self.links[at];
+            (link.eager, link.duplicates) = (true, 0);
+        }
+    }
+
+    /// A body was known: one of the two links over which it came is superfluous, perhaps.
+    pub(crate) fn on_duplicate(&mut self, now: Instant, from: &A, item: u64) {
+        let Some(at) = self.position(from) else { return };
+        // Over the same link twice: a datagram was duplicated, or its confirmation lost.
+        if self.recents.first(item) == Some(self.links[at].slot) {
+            return;
+        }
+        let alone = !self.links.iter().enumerate().any(|(other, link)| other != at && link.eager && !link.doubted);
+        let calm = self.last_prune.is_none_or(|(of, when)| of == item || now.since(when) > PRUNE_PAUSE);
+        let link = &mut self.links[at];
+        link.duplicates += 1;
+        if alone || (!calm && link.duplicates < DUPLICATES) {
+            return;
+        }
+        (link.eager, link.prune, link.duplicates) = (false, true, 0);
+        self.last_prune = Some((item, now));
+    }
+
+    /// Takes a confirmation in.
+    pub(crate) fn on_confirm(&mut self, now: Instant, from: &A, newest: u16, missing: u32) -> bool {
+        let Some(at) = self.position(from) else { return false };
+        let link = &mut self.links[at];
+        link.heard();
+        if let Some(accepted) = link.accepted.take() {
+            link.trip.sample(now.since(accepted));
+        }
+        let (items, first_tries) = link.confirm(Window { newest, missing }, now);
+        let bit = link.bit();
+        items.into_iter().for_each(|item| self.recents.note_known(item, bit));
+        (0..first_tries).for_each(|_| self.evidence.note(true));
+        true
+    }
+
+    /// The neighbour offers an item; `missing`: it is neither here nor on its way. `again`: its body was sent and lost.
+    pub(crate) fn on_offer(&mut self, now: Instant, from: &A, item: u64, missing: bool, again: bool) {
+        let Some(at) = self.position(from) else { return };
+        let link = &mut self.links[at];
+        link.heard();
+        let (slot, bit) = (link.slot, link.bit());
+        if !missing {
+            self.recents.note_known(item, bit);
+            return;
+        }
+        let due = if again { now } else { now + self.patience() };
+        if !self.wanted.offer(item, slot, due, again) {
+            self.counted.dropped += 1;
+        }
+    }
+
+    /// Time from an offer to the request for the item: its body may come over another link meanwhile.
+    fn patience(&self) -> Duration {
+        let slowest = self.links.iter().filter_map(|link| link.trip.smoothed()).max().unwrap_or_default();
+        self.times.patience.max(slowest / 3)
+    }
+
+    /// The neighbour lacks these.
+    pub(crate) fn on_graft(&mut self, now: Instant, from: &A, items: &[u64]) -> bool {
+        let Some(at) = self.position(from) else { return false };
+        let link = &mut self.links[at];
+        link.heard();
+        link.eager = true;
+        for item in items {
+            let queued = queue_body(link, *item, true, now);
+            self.counted.dropped += u64::from(!queued);
+        }
+        true
+    }
+
+    /// The neighbour wants offers only.
+    pub(crate) fn on_prune(&mut self, from: &A) -> bool {
+        let Some(at) = self.position(from) else { return false };
+        let link = &mut self.links[at];
+        link.heard();
+        (link.eager, link.duplicates) = (false, 0);
+        true
+    }
+
+    /// Asks for what was offered long enough ago.
+    pub(super) fn tick_wanted(&mut self, now: Instant) {
+        let (links, times) = (&self.links, &self.times);
+        let timeout = |slot| {
+            let link = links.iter().find(|link| link.slot == slot);
+            link.map_or(times.first_timeout, |link| link.trip.timeout(times))
+        };
+        for (item, slot) in self.wanted.ask(now, timeout) {
+            if let Some(link) = self.links.iter_mut().find(|link| link.slot == slot) {
+                link.wants.push(item);
+                link.eager = true;
+            }
+        }
+    }
+}
+
+// Sending.
+impl<A: Address> Overlay<A> {
+    /// Packs what waits for a neighbour. `body`: an item by its hash, and its key if it is being spread. Returns whether
+    /// something is left for the next datagram.
+    pub(crate) fn compose(
+        &mut self,
+        to: &A,
+        now: Instant,
+        mut body: impl FnMut(u64, Option<HotKey>) -> Option<Item<A>>,
+        writer: &mut Writer<'_>,
+    ) -> bool {
+        let Some(at) = self.position(to) else { return false };
+        let Self { links, recents, times, evidence, counted, .. } = self;
+        let (link, recents) = (&mut links[at], &*recents);
+        let bit = link.bit();
+        link.scheduled = None;
+        let said = |writer: &mut Writer<'_>, said: Said<A>| writer.push(&Message::Overlay(said));
+        if link.prune && said(writer, Said::Prune) {
+            link.prune = false;
+        }
+        if writer.room() >= HEAD
+            && let Some(Window { newest, missing }) = link.take_confirmation()
+        {
+            said(writer, Said::Confirm { newest, missing });
+        }
+        // Bodies: those that are gathered for longer use a datagram that leaves anyway.
+        if !link.bodies.is_empty() {
+            let (mut items, mut hashes) = (Vec::new(), Vec::new());
+            let mut room = writer.room().saturating_sub(HEAD);
+            while items.len() < BODIES
+                && let Some((item, asked)) = link.bodies.front().copied()
+            {
+                if asked || !recents.is_settled(item, bit) {
+                    if link.is_full() {
+                        // It is asked for if it is missing.
+                        link.bodies.pop_front();
+                        counted.dropped += u64::from(!link.offer(item, (now, now), true));
+                        continue;
+                    }
+                    if let Some(whole) = body(item, recents.key(item)) {
+                        let len = encoded_len(&whole);
+                        if len > room && (!items.is_empty() || writer.used() > BEFORE_BODY) {
+                            break;
+                        }
+                        if len <= room {
+                            room -= len;
+                            items.push(whole);
+                            hashes.push(item);
+                        } else {
+                            counted.dropped += 1;
+                        }
+                    }
+                }
+                link.bodies.pop_front();
+            }
+            if !items.is_empty() {
+                link.last_body = now;
+                let number = link.number(hashes, now, times);
+                said(writer, Said::Flood { number, items });
+            }
+        }
+        if link.bodies.is_empty() {
+            link.bodies_due = None;
+        }
+        // What is missing here.
+        let room = writer.room().saturating_sub(HEAD) / 8;
+        if !link.wants.is_empty() && room > 0 {
+            let hashes = link.wants.drain(..room.min(link.wants.len())).collect();
+            said(writer, Said::Graft { hashes: Hashes(hashes) });
+        }
+        // What was not confirmed.
+        while let Some(repeat) = link.repeats.front()
+            && HEAD + 8 * repeat.items.len() <= writer.room()
+            && let Some(repeat) = link.repeats.pop_front()
+        {
+            let hashes = repeat.items.clone();
+            let number = link.number_again(repeat, now, times);
+            said(writer, Said::Again { number, hashes: Hashes(hashes) });
+        }
+        // Offers.
+        let room = (writer.room().saturating_sub(HEAD) / 8).min(OFFERS);
+        let again = evidence.is_lossy().then_some(times.offer_again);
+        let hashes = link.take_offers(now, room, again, |item| recents.is_settled(item, bit));
+        if !hashes.is_empty() {
+            said(writer, Said::Offers { hashes: Hashes(hashes) });
+        }
+        link.is_ready(now)
+    }
+}

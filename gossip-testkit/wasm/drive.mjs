@@ -1,0 +1,164 @@
+// Drives the page in headless Chromium through its debugging pipe, without any package:
+//   node drive.mjs CHROMIUM PAGE HOST_ANSWERS DIRECTORY
+// What the page answers must equal what the host has answered; then it is used as a person uses it. Screenshots of that
+// are left in DIRECTORY.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const [chromium, page, host, directory] = process.argv.slice(2);
+const profile = mkdtempSync(join(tmpdir(), 'laboratory-'));
+const browser = spawn(chromium, ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
+  '--no-first-run', '--remote-debugging-pipe', `--user-data-dir=${profile}`, '--window-size=1400,1300', 'about:blank'],
+{ stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+const waiting = new Map();
+let number = 0, rest = '';
+browser.stdio[4].on('data', (data) => {
+  const messages = (rest + data).split('\0');
+  rest = messages.pop();
+  for (const message of messages.map((text) => JSON.parse(text))) {
+    const { resolve, reject } = waiting.get(message.id) ?? {};
+    waiting.delete(message.id);
+    if (message.error) reject?.(new Error(message.error.message)); else resolve?.(message.result);
+  }
+});
+let session;
+const send = (method, params = {}) => new Promise((resolve, reject) => {
+  waiting.set(++number, { resolve, reject });
+  browser.stdio[3].write(JSON.stringify({ id: number, method, params, sessionId: session }) + '\0');
+});
+
+async function evaluate(expression) {
+  const { result, exceptionDetails } = await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
+  if (exceptionDetails) throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+  return result.value;
+}
+
+function check(holds, what) {
+  if (!holds) throw new Error(what);
+  console.log(`ok: ${what}`);
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+// Waits for something of the page, in real time; virtual time is the page's own.
+async function until(expression, what, limit = 240_000) {
+  const start = Date.now();
+  while (!await evaluate(expression)) {
+    if (Date.now() - start > limit) throw new Error(`${what}: not after ${limit / 1000} s; ${await evaluate('document.getElementById("state").textContent + document.getElementById("error").textContent')}`);
+    await pause(50);
+  }
+  console.log(`ok: ${what}`);
+}
+
+async function shoot(name) {
+  await pause(400);
+  const { data } = await send('Page.captureScreenshot', { format: 'png' });
+  writeFileSync(join(directory, `${name}.png`), Buffer.from(data, 'base64'));
+}
+
+const ask = (request) => `laboratory.ask(${JSON.stringify(request)})`;
+// A click on a node, by the mouse and in the place where it is drawn.
+async function click(tool, node) {
+  await evaluate(`document.querySelector('input[value=${tool}]').click()`);
+  const [x, y] = await evaluate(`(() => { const box = document.getElementById('cluster').getBoundingClientRect(), [x, y] = laboratory.place(${node}); return [box.left + x * box.width / 1000, box.top + y * box.height / 760]; })()`);
+  for (const type of ['mousePressed', 'mouseReleased']) await send('Input.dispatchMouseEvent', { type, x, y, button: 'left', clickCount: 1 });
+}
+const press = (id) => evaluate(`document.getElementById('${id}').click()`);
+const choose = (id, value) => evaluate(`(() => { const it = document.getElementById('${id}'); it.value = '${value}'; it.dispatchEvent(new Event('change')); })()`);
+const known = 'laboratory.frame().subjects.at(-1)?.known.length';
+
+async function drive() {
+  const { targetId } = await send('Target.createTarget', { url: pathToFileURL(page).href });
+  session = (await send('Target.attachToTarget', { targetId, flatten: true })).sessionId;
+  await until('window.laboratory?.frame() != null', 'the page starts a cluster, from a file');
+
+  // The same requests, the same answers, on the host and here.
+  await evaluate('laboratory.setPace(false)');
+  const requests = JSON.parse(readFileSync(join(dirname(fileURLToPath(import.meta.url)), 'requests.json')));
+  const expected = JSON.parse(readFileSync(host));
+  for (const [index, request] of requests.entries()) {
+    const answer = await evaluate(ask(request));
+    if (JSON.stringify(answer) !== JSON.stringify(expected[index])) {
+      throw new Error(`request ${index}, ${request.do}: the page does not answer what the host does: trace ${answer.frame?.trace}, ${expected[index].frame?.trace}`);
+    }
+  }
+  const traces = expected.map((answer) => answer.frame?.trace ?? answer.recording?.outcome.trace).filter(Boolean);
+  check(new Set(traces).size > 8, `${requests.length} requests are answered byte for byte as on the host, among them ${traces.length} trace hashes (${traces.at(-1)})`);
+
+  // Speed.
+  await choose('nodes', 100);
+  await choose('speed', '1e9');
+  await press('start');
+  await until('laboratory.frame().nodes.length === 100 && laboratory.frame().now > 2e6', 'a hundred nodes run');
+  const [from, real] = [await evaluate('laboratory.frame().now'), Date.now()];
+  await pause(4_000);
+  const rate = (await evaluate('laboratory.frame().now') - from) / 1e3 / (Date.now() - real);
+  // Twenty on a machine of its own; of one that it shares with others, its share.
+  const load = Math.max(1, loadavg()[0] / cpus().length);
+  check(rate >= 20 / load, `a hundred nodes: ${rate.toFixed(1)} simulated seconds a second, at ${load.toFixed(1)} processes a core`);
+
+  // Five hundred nodes: a put reaches all, a partition is made and healed, a crash is seen.
+  await choose('nodes', 500);
+  await press('start');
+  await until('laboratory.frame().nodes === "u".repeat(500) && laboratory.frame().sees.every((seen) => seen === 500)', 'five hundred nodes see each other');
+  await choose('speed', '0.1');
+  await click('put', 123);
+  await until(`${known} === 500`, 'a put that a click made reaches all');
+  await shoot('put');
+  await press('half');
+  await press('cut');
+  await until('laboratory.frame().cut', 'a partition is made');
+  await click('put', 44);
+  await choose('speed', '1e9');
+  await until('laboratory.frame().lost[1] > 1000 && Math.max(...laboratory.frame().sees) < 400', 'each side takes the other for dead');
+  check(await evaluate(known) < 400, 'a put on one side stays there');
+  await choose('speed', '1');
+  await shoot('partition');
+  await choose('speed', '1e9');
+  await press('heal');
+  await until(`!laboratory.frame().cut && ${known} === 500 && laboratory.frame().sees.every((seen) => seen === 500)`, 'it is healed: all know, and see each other');
+  await click('crash', 77);
+  await until(`laboratory.frame().nodes[77] === 'd' && ${known} === 499`, 'a crash is seen by all');
+  await shoot('crash');
+  await press('tell');
+  await until('/^cut .*<->/m.test(document.getElementById("scenario").value)', 'the story is told as a scenario');
+
+  // A scenario that fails, replayed and watched.
+  const failing = 'seed 1\nnodes 0-3\nseeds 2\nat 2s node 0: put "a" "b"\ncut 0-1 <-> 2-3 from 1s to 400s\nloss 100% on 0-1 -> 2-3 from 0s on\n';
+  await evaluate(`document.getElementById('scenario').value = ${JSON.stringify(failing)}`);
+  await press('replay');
+  await until('document.getElementById("outcome")?.textContent.startsWith("violated at ")', 'a failing scenario is replayed');
+  await evaluate('shown.show(1e9)');
+  check(await evaluate('/entry "a"/.test(document.getElementById("difference").textContent)'), 'its views differ in what was put');
+  const at = await evaluate('shown.scene.count');
+  await evaluate('shown.show(shown.scene.count - 1)');
+  check(await evaluate('shown.scene.count') === at - 1, 'it is watched step by step, backwards too');
+  await evaluate('shown.show(shown.scene.recording.happenings.findIndex((one) => one.at > 3e6))');
+  await shoot('replay');
+}
+
+let failed = null;
+const giveUp = setTimeout(() => { failed = new Error('not done after 600 s'); browser.kill(); }, 600_000);
+const gone = new Promise((_, reject) => browser.on('exit', () => reject(new Error('chromium has ended'))));
+try {
+  await Promise.race([drive(), gone]);
+} catch (error) {
+  failed ??= error;
+}
+clearTimeout(giveUp);
+gone.catch(() => {});
+const ended = new Promise((resolve) => (browser.exitCode ?? browser.signalCode) !== null ? resolve() : browser.on('exit', resolve));
+browser.kill('SIGKILL');
+await ended;
+try {
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+} catch (error) {
+  // Its helpers end a moment later than the browser; what they leave is in the folder for temporary files.
+  console.log(`left behind: ${error.message}`);
+}
+if (failed) {
+  console.error(`error: ${failed.message}`);
+  process.exit(1);
+}
