@@ -120,6 +120,11 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_suspicions_total", "Members suspected here.", |state| state.stats.node.suspicions as f64;
     Counter "gossip_deaths_total", "Members declared dead here.", |state| state.stats.node.deaths as f64;
     Counter "gossip_refutations_total", "Times that this node refuted being suspected or dead.", |state| state.stats.node.refutations as f64;
+    Counter "gossip_datagrams_unasked_total", "Acks alone that answer no ping that is still waited for: mostly late ones.", |state| state.stats.node.datagrams_unasked as f64;
+    Counter "gossip_links_ended_total", "Links in the overlay that ended because the neighbour was silent.", |state| state.stats.node.links_ended as f64;
+    Counter "gossip_links_repeated_total", "Datagrams over links that were not confirmed in time; what they carried was offered again.", |state| state.stats.node.links_repeated as f64;
+    Counter "gossip_links_dropped_total", "Items not sent over a link, or not asked for, because too many waited.", |state| state.stats.node.links_dropped as f64;
+    Counter "gossip_pings_repeated_total", "Pings repeated within their period, because no answer had come within a round trip.", |state| state.stats.node.pings_repeated as f64;
     Counter "gossip_driver_turns_total", "Rounds of the driver's loop.", |state| state.stats.driver.turns as f64;
     Counter "gossip_driver_timers_set_total", "Times that the driver's timer was set.", |state| state.stats.driver.timers_set as f64;
     Counter "gossip_driver_sends_dropped_total", "Datagrams dropped: the transport would have blocked.", |state| state.stats.driver.sends_dropped as f64;
