@@ -24,7 +24,7 @@ pub(crate) struct Seen {
 }
 
 /// See the [module](self). Contains every known member except this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Members {
     seen: Table<Seen>,
     /// Members alive or suspected, by row in `seen`. Those before `cursor` have been probed in this round.
@@ -32,6 +32,20 @@ pub(crate) struct Members {
     cursor: usize,
     /// Members declared dead, by row in `seen`. The latest is last, except for the gaps that revived members left.
     dead: Vec<u32>,
+    /// The dead before this place are still to be contacted in this round.
+    next_dead: usize,
+    /// Departed. Few are ever looked for, so they have no places.
+    left: usize,
+}
+
+/// No dead member has been contacted yet.
+const NOT_BEGUN: usize = usize::MAX;
+
+impl Default for Members {
+    fn default() -> Self {
+        let (seen, peers, dead) = (Table::default(), Vec::new(), Vec::new());
+        Self { seen, peers, cursor: 0, dead, next_dead: NOT_BEGUN, left: 0 }
+    }
 }
 
 fn hash(id: NodeId) -> u64 {
@@ -69,6 +83,17 @@ impl Members {
         self.dead.len()
     }
 
+    /// Number of departed members.
+    pub(crate) const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Returns a departed member at random. Looks at all members.
+    pub(crate) fn random_left(&self, rng: &mut impl Rng) -> Option<NodeId> {
+        let mut left = self.iter().filter(|seen| seen.status == Status::Left);
+        left.nth(rng.random_range(0..self.left.max(1))).map(|seen| seen.id)
+    }
+
     /// Sets a member's status and incarnation.
     pub(crate) fn see(&mut self, id: NodeId, status: Status, incarnation: u64, rng: &mut impl Rng) {
         let seen = self.row(id).and_then(|row| Some((row, self.seen.get(row)?.status)));
@@ -81,6 +106,7 @@ impl Members {
         let row = match seen {
             Some((row, _)) => row,
             None => {
+                self.left += usize::from(status == Status::Left);
                 let seen = Seen { id, incarnation, status, place: 0 };
                 self.seen.insert(hash(id), seen, |seen| hash(seen.id))
             }
@@ -101,6 +127,8 @@ impl Members {
             }
         }
         if let Some(seen) = self.seen.get_mut(row) {
+            self.left -= usize::from(seen.status == Status::Left);
+            self.left += usize::from(status == Status::Left);
             (seen.status, seen.incarnation) = (status, incarnation);
         }
     }
@@ -111,7 +139,7 @@ impl Members {
         match self.seen.get(row)?.status {
             Status::Alive | Status::Suspect => self.remove_peer(row),
             Status::Dead => self.remove_dead(row),
-            Status::Left => {}
+            Status::Left => self.left -= 1,
         }
         self.seen.remove(hash(id), row)
     }
@@ -136,11 +164,25 @@ impl Members {
         picked.filter_map(|at| self.seen.get(self.peers[at]).map(|seen| seen.id))
     }
 
-    /// Returns a dead member: half the time one of the `recent` that died last, otherwise any.
-    pub(crate) fn random_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
-        let first = if rng.random_ratio(1, 2) { self.dead.len().saturating_sub(recent) } else { 0 };
+    /// Returns one of the `recent` members that died last, at random.
+    pub(crate) fn recently_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
+        let first = self.dead.len().saturating_sub(recent);
         let row = (first < self.dead.len()).then(|| self.dead[rng.random_range(first..self.dead.len())])?;
         self.seen.get(row).map(|seen| seen.id)
+    }
+
+    /// Returns the next dead member: each once in a round, the latest first. The first round begins at a random place, so that
+    /// not all nodes contact the same.
+    pub(crate) fn next_dead(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
+        let dead = self.dead.len();
+        if self.next_dead == NOT_BEGUN && dead > 0 {
+            self.next_dead = rng.random_range(1..=dead);
+        }
+        if self.next_dead == 0 || self.next_dead > dead {
+            self.next_dead = dead;
+        }
+        self.next_dead = self.next_dead.checked_sub(1)?;
+        self.seen.get(self.dead[self.next_dead]).map(|seen| seen.id)
     }
 
     /// Gives a dead member up: it is not tried again.
@@ -293,6 +335,44 @@ mod tests {
             assert!(picked.len() == 3 && picked.iter().all(|peer| peer.get() < 5));
         }
         assert_eq!(members.random(99, &mut rng).count(), 5);
-        assert!((0..50).all(|_| members.random_dead(2, &mut rng).is_some_and(|peer| peer.get() >= 5)));
+        assert!((0..50).all(|_| members.recently_dead(2, &mut rng).is_some_and(|peer| peer.get() >= 8)));
+    }
+
+    #[test]
+    fn each_of_the_dead_has_its_turn_whatever_comes_and_goes() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+        let mut members = Members::default();
+        assert_eq!(members.next_dead(&mut rng), None);
+        for n in 0..20 {
+            members.see(id(n), Status::Dead, 1, &mut rng);
+        }
+        for _ in 0..3 {
+            let round: BTreeSet<_> = (0..20).filter_map(|_| members.next_dead(&mut rng)).collect();
+            assert_eq!(round.len(), 20);
+        }
+        // Some come back, some die meanwhile: two rounds are enough for those that stay.
+        let mut met = BTreeSet::new();
+        for n in 0..40 {
+            members.see(id(n % 5), if n % 2 == 0 { Status::Alive } else { Status::Dead }, 2, &mut rng);
+            met.extend(members.next_dead(&mut rng));
+        }
+        assert!((5..20).all(|n| met.contains(&id(n))), "{met:?}");
+    }
+
+    #[test]
+    fn the_departed_are_counted_and_found() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(6);
+        let mut members = Members::default();
+        assert_eq!(members.random_left(&mut rng), None);
+        for (n, status) in
+            [(1, Status::Left), (2, Status::Alive), (3, Status::Left), (3, Status::Alive), (2, Status::Left)]
+        {
+            members.see(id(n), status, 1, &mut rng);
+        }
+        assert_eq!(members.left(), 2);
+        let found: BTreeSet<_> = (0..50).filter_map(|_| members.random_left(&mut rng)).collect();
+        assert_eq!(found, BTreeSet::from([id(1), id(2)]));
+        members.forget(id(1));
+        assert_eq!((members.left(), members.random_left(&mut rng)), (1, Some(id(2))));
     }
 }

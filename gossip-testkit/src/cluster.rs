@@ -379,7 +379,8 @@ impl<M: Machine> Cluster<M> {
         mut is_true: impl FnMut(&Self) -> bool,
     ) -> Option<Duration> {
         let start = self.now();
-        // Time that does not move ends nothing.
+        // Simulated time counts microseconds: a fraction of one never passes, and time that does not move ends nothing.
+        let within = Duration::from_micros(u64::try_from(within.as_micros()).unwrap_or(u64::MAX));
         let every = every.max(Duration::from_micros(1));
         loop {
             if is_true(self) {

@@ -150,8 +150,8 @@ impl<A: Address> Node<A> {
         self.tick_leaving();
     }
 
-    /// Declares that a member is gone for good, as somebody who knows: nobody tries to reach it any more. If it lives
-    /// after all, it will say so.
+    /// Declares that a member is gone for good, as somebody who knows. It is contacted as rarely as one that has left: where
+    /// nobody else is left, and now and then where nobody is dead. If it lives after all, it says so.
     pub fn forget(&mut self, now: Instant, id: NodeId) {
         self.advance(now);
         if id == self.identity.id {

@@ -1,4 +1,5 @@
-//! Contacts of a node: random peers, seeds until they answer, and sometimes dead members, so that partitions heal.
+//! Contacts besides probes and rumors: seeds until they answer, the dead and the forgotten now and then, so that partitions
+//! heal however long they lasted and whoever died meanwhile.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
@@ -33,14 +34,18 @@ pub(super) struct Contacts<A> {
     seeds: IndexMap<A, Option<NodeId>, Hasher>,
     /// Peers given by the application, if it gives them.
     given: IndexSet<A, Hasher>,
-    /// Former addresses of members that this node has forgotten. Called until a peer answers.
+    /// Addresses of members that this node knew before its absence. Called until anybody answers.
     former: Vec<A>,
+    /// Addresses of members that were forgotten when their records ended: seeds of last resort.
+    forgotten: Reservoir<A>,
+    /// The one of them that was called last.
+    called: Option<A>,
     /// Time of the next contact.
     next: Option<Instant>,
     /// Number of calls since the node is isolated, or was given seeds.
     calls: u32,
-    /// Dead member that was tried last, and its address.
-    tried: Option<(NodeId, A)>,
+    /// The dead members that were tried last, with their addresses.
+    tried: Vec<(NodeId, A)>,
     /// Challenge of a called node: it accepts this node after the answer.
     challenge: Option<(A, u32)>,
     /// No further exchange out of turn before this time.
@@ -54,9 +59,11 @@ impl<A> Default for Contacts<A> {
             seeds: IndexMap::default(),
             given: IndexSet::default(),
             former: Vec::new(),
+            forgotten: Reservoir::default(),
+            called: None,
             next: None,
             calls: 0,
-            tried: None,
+            tried: Vec::new(),
             challenge: None,
             next_bridge: Instant::ORIGIN,
             isolated: false,
@@ -80,7 +87,10 @@ impl<A: Address> Contacts<A> {
 
     /// Returns true if the application named this address, or if it belonged to a member that was forgotten.
     pub(super) fn knows(&self, address: &A) -> bool {
-        self.seeds.contains_key(address) || self.given.contains(address) || self.former.contains(address)
+        self.seeds.contains_key(address)
+            || self.given.contains(address)
+            || self.former.contains(address)
+            || self.called.as_ref() == Some(address)
     }
 
     /// Records the challenge of a node that was called. Every further call answers it, since any of them may be lost.
@@ -100,6 +110,12 @@ impl<A: Address> Contacts<A> {
 }
 
 impl<A: Address> Contacts<A> {
+    /// Takes note of a member whose record has ended: it may live on the other side of a partition that lasts longer than
+    /// the dead are remembered.
+    pub(super) fn keep_forgotten(&mut self, record: &Record<A>, rng: &mut impl Rng) {
+        self.forgotten.insert(record.address.clone(), rng);
+    }
+
     /// Keeps the address of a forgotten member: perhaps there is no other to ask.
     pub(super) fn remember(&mut self, record: &Record<A>) {
         if record.standing != Standing::Left && self.former.len() < FORMER {
@@ -108,8 +124,55 @@ impl<A: Address> Contacts<A> {
     }
 }
 
-/// Addresses of forgotten members that are kept.
+/// Addresses of members known before an absence that are kept.
 const FORMER: usize = 16;
+/// Addresses of forgotten members that are kept: different ones at different nodes.
+const FORGOTTEN: usize = 32;
+
+/// A bounded random sample of addresses (algorithm R of Vitter, 1985): each that was ever inserted has the same chance to be
+/// in it.
+#[derive(Debug)]
+struct Reservoir<A> {
+    kept: Vec<A>,
+    inserted: u64,
+}
+
+impl<A> Default for Reservoir<A> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), inserted: 0 }
+    }
+}
+
+impl<A: PartialEq + Clone> Reservoir<A> {
+    fn insert(&mut self, address: A, rng: &mut impl Rng) {
+        if self.kept.contains(&address) {
+            return;
+        }
+        self.inserted += 1;
+        if self.kept.len() < FORGOTTEN {
+            self.kept.push(address);
+        } else if let Some(kept) =
+            usize::try_from(rng.random_range(0..self.inserted)).ok().and_then(|at| self.kept.get_mut(at))
+        {
+            *kept = address;
+        }
+    }
+
+    fn pick(&self, rng: &mut impl Rng) -> Option<A> {
+        (!self.kept.is_empty()).then(|| self.kept[rng.random_range(0..self.kept.len())].clone())
+    }
+
+    fn remove(&mut self, address: &A) {
+        self.kept.retain(|kept| kept != address);
+    }
+}
+
+/// Dead members that one living node contacts in an interval, at most.
+const DEAD_AT_ONCE: usize = 8;
+/// Intervals in which the living contact each of the dead once, while that takes no more than [`DEAD_AT_ONCE`].
+const DEAD_ROUND: usize = 16;
+/// While others are there, a departed member is contacted this much more rarely than a forgotten one.
+const DEPARTED: usize = 8;
 
 /// Returns a time between three and five quarters of `time`, so that nodes do not stay in step.
 fn jittered(time: Duration, rng: &mut impl Rng) -> Duration {
@@ -196,6 +259,7 @@ impl<A: Address> Node<A> {
         }
         self.contact_seeds(lonely);
         self.contact_dead();
+        self.contact_forgotten();
     }
 
     fn contact_seeds(&mut self, lonely: bool) {
@@ -223,13 +287,29 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Tries one dead member: it may be on the other side of a partition that has ended.
+    /// Contacts dead members now and then: they may be on the other side of a partition that has ended. The living share the
+    /// work; where few are left among many dead, each does more, up to a bound.
     fn contact_dead(&mut self) {
+        self.contacts.tried.clear();
         let (dead, alive) = (self.detector.members().dead(), self.detector.members().peers() + 1);
         if dead == 0 || self.rng.random_range(0..alive) >= dead {
             return;
         }
-        let Some(id) = self.detector.members().random_dead(alive.max(8), &mut self.rng) else { return };
+        let in_turn = dead.div_ceil(DEAD_ROUND * alive).min(DEAD_AT_ONCE);
+        // A partition that has ended soon is that of the members that died last.
+        if self.rng.random_ratio(1, 2)
+            && let Some(id) = self.detector.members().recently_dead(alive.max(8), &mut self.rng)
+        {
+            self.contact_member(id);
+        }
+        for _ in 0..in_turn {
+            if let Some(id) = self.detector.next_dead(&mut self.rng) {
+                self.contact_member(id);
+            }
+        }
+    }
+
+    fn contact_member(&mut self, id: NodeId) {
         let Some(address) = self.replica.member(id).map(|record| record.address.clone()) else { return };
         if address == self.identity.address {
             // An earlier incarnation of this process, under another id.
@@ -238,7 +318,28 @@ impl<A: Address> Node<A> {
         }
         let key = self.replica.hasher.member(id);
         self.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
-        self.contacts.tried = Some((id, address));
+        self.contacts.tried.push((id, address));
+    }
+
+    /// Contacts the address of a forgotten member, or one of the departed if all others are there: the last ways to the
+    /// other half of a cluster that was apart for longer than its dead are remembered, or was told to forget. All nodes
+    /// together contact about one in an interval.
+    fn contact_forgotten(&mut self) {
+        let members = self.detector.members();
+        let (alive, dead, left) = (members.peers() + 1, members.dead(), members.left());
+        if self.rng.random_range(0..alive) > 0 {
+            return;
+        }
+        let address = self.contacts.forgotten.pick(&mut self.rng).or_else(|| {
+            let rest = if alive == 1 { 1 } else { DEPARTED };
+            let due = dead == 0 && left > 0 && self.rng.random_range(0..rest) == 0;
+            let departed = due.then(|| self.detector.members().random_left(&mut self.rng)).flatten()?;
+            self.replica.member(departed).map(|record| record.address.clone())
+        });
+        if let Some(address) = address.filter(|address| *address != self.identity.address) {
+            self.contacts.called = Some(address.clone());
+            self.call(&address);
+        }
     }
 
     /// Introduces this node to an address and begins an exchange.
@@ -275,14 +376,16 @@ impl<A: Address> Node<A> {
         if let Some(answered) = self.contacts.seeds.get_mut(from) {
             *answered = Some(sender);
         }
-        if let Some((id, address)) = &self.contacts.tried
-            && address == from
-        {
-            if *id != sender && self.detector.members().get(*id).is_some_and(|seen| seen.status == Status::Dead) {
+        if let Some(at) = self.contacts.tried.iter().position(|(_, address)| address == from) {
+            let (id, _) = self.contacts.tried.swap_remove(at);
+            if id != sender && self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Dead) {
                 // Another node has this address now.
-                self.detector.give_up(*id);
+                self.detector.give_up(id);
             }
-            self.contacts.tried = None;
+        }
+        if self.contacts.called.as_ref() == Some(from) {
+            self.contacts.called = None;
+            self.contacts.forgotten.remove(from);
         }
     }
 }

@@ -70,7 +70,7 @@ impl<A: Address> Node<A> {
         if let Update::Member(record) = &update
             && record.id == self.identity.id
         {
-            return self.hear_of_myself(record, from);
+            return self.hear_of_myself(record, source, from);
         }
         if let Update::Member(record) = &update
             && !self.admits(record)
@@ -96,9 +96,16 @@ impl<A: Address> Node<A> {
         }
         let subject = subject(&update);
         let replaced = self.replica.hash_of(key);
-        let Merged::News { hash, old } = self.replica.merge_keyed(key, update) else {
-            self.stats.updates_known += 1;
-            return None;
+        let (hash, old) = match self.replica.merge_keyed(key, update) {
+            Merged::News { hash, old } => (hash, old),
+            merged => {
+                self.stats.updates_known += 1;
+                let outdated = merged == Merged::Outdated && subject == Subject::Membership;
+                if let Some(from) = from.filter(|_| outdated) {
+                    self.give_newer(key, source, from);
+                }
+                return None;
+            }
         };
         self.stats.updates_new += 1;
         if let Some((id, payload)) = delivered

@@ -104,11 +104,15 @@ impl<A: Address> Node<A> {
     }
 
     /// Something is said of this node that is not what it says itself: the larger incarnation has the last word.
-    pub(super) fn hear_of_myself(&mut self, record: &Record<A>, from: Option<&A>) -> Option<KeyHash> {
+    pub(super) fn hear_of_myself(&mut self, record: &Record<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
         let said = Update::Member(record.clone());
         let own = self.replica.get(self.own_key())?;
-        if said.order(&own, &self.replica.hasher).is_le() {
+        let order = said.order(&own, &self.replica.hasher);
+        if order.is_le() {
             self.stats.updates_known += 1;
+            if let Some(from) = from.filter(|_| order.is_lt()) {
+                self.give_newer(self.own_key(), source, from);
+            }
             return None;
         }
         if !self.identity.is_running() {
@@ -132,6 +136,16 @@ impl<A: Address> Node<A> {
             self.bridge(from);
         }
         None
+    }
+
+    /// Gives a newer record of a member to a sender that has shown an older one: perhaps it hears so from nobody else. So
+    /// the record of a death, shown to its subject, brings back the record of a life that began since.
+    pub(super) fn give_newer(&mut self, key: KeyHash, source: Source, from: &A) {
+        // An exchange in which both sides send what they have does it by itself.
+        let is_exchange = matches!(source, Source::Repair | Source::CatchUp);
+        if !is_exchange || !self.config.anti_entropy.exchange.pushes() {
+            self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
+        }
     }
 
     /// Begins a younger life than another process of this id had. What this process owns goes along.

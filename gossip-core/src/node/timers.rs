@@ -101,7 +101,8 @@ impl<A: Address> Node<A> {
         let clock = self.clock.now(self.now);
         if self.replica.next_due().is_some_and(|due| due <= clock) {
             let ended = self.replica.advance(clock);
-            self.forget_members(ended);
+            ended.iter().for_each(|record| self.contacts.keep_forgotten(record, &mut self.rng));
+            self.forget_members(ended.into_iter().map(|record| record.id));
             self.note_touched();
         }
     }

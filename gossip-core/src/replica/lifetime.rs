@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 
 use super::{Replica, Stored};
 use crate::address::Address;
-use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, Update};
+use crate::update::{Certificate, Entry, Record, Update};
 
 impl<A: Address> Replica<A> {
     /// When an entry is no more than its death certificate: its value when it expires, its name after τ1.
@@ -21,8 +20,8 @@ impl<A: Address> Replica<A> {
         ends.into_iter().chain(shrinks).min()
     }
 
-    /// Lets time pass. Returns the members that are forgotten.
-    pub(crate) fn advance(&mut self, clock: Instant) -> Vec<NodeId> {
+    /// Lets time pass. Returns the records of the members that are forgotten.
+    pub(crate) fn advance(&mut self, clock: Instant) -> Vec<Record<A>> {
         while let Some((at, slot)) = self.shrinking.first().copied()
             && at <= clock
         {
@@ -53,10 +52,10 @@ impl<A: Address> Replica<A> {
             && end + self.grace <= clock
         {
             if let Some(Stored { update: Update::Member(record), .. }) = self.remove(slot) {
-                forgotten.push(record.id);
                 for slot in self.owned_by(record.id) {
                     self.remove(slot);
                 }
+                forgotten.push(record);
             }
         }
         forgotten

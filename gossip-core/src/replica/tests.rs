@@ -215,7 +215,7 @@ proptest! {
         check_indexes(&replica, secs(200));
         let everlasting = Model(updates).set(secs(200));
         prop_assert_eq!(seen(&replica, Instant::ORIGIN).0, everlasting);
-        prop_assert!(forgotten.iter().all(|id| replica.member(*id).is_none()));
+        prop_assert!(forgotten.iter().all(|record| replica.member(record.id).is_none()));
         prop_assert!(replica.next_due().is_none_or(|due| due > secs(200)), "nothing is due for ever");
     }
 
@@ -305,7 +305,8 @@ fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() 
     replica.merge(alive(1, 6, 5));
     assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
     replica.merge(dead(1, 6, 5, 100));
-    assert_eq!(replica.advance(secs(150)), [NodeId::new(1)]);
+    let forgotten: Vec<NodeId> = replica.advance(secs(150)).into_iter().map(|record| record.id).collect();
+    assert_eq!(forgotten, [NodeId::new(1)]);
     assert_eq!(replica.items.len(), 0);
 }
 

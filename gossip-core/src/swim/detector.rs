@@ -253,6 +253,11 @@ impl<A: Address> Detector<A> {
         }
     }
 
+    /// The next dead member to be contacted.
+    pub(crate) fn next_dead(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
+        self.members.next_dead(rng)
+    }
+
     /// Gives a dead member up: it is not contacted again.
     pub(crate) fn give_up(&mut self, id: NodeId) {
         self.members.give_up(id);

@@ -364,7 +364,7 @@ fn a_message_of_a_later_version_is_skipped_or_refused_as_its_tag_says() {
     assert_eq!(opened(&sealed(&with(0xc3, 3))), Err(DatagramError::NotUnderstood { tag: 0xc3 }));
     let offset = HEADER + ping.len();
     assert_eq!(opened(&sealed(&with(0x83, 99))), Err(DatagramError::Malformed { offset }), "longer than the rest");
-    assert_eq!(opened(&sealed(&with(0x53, 3))), Err(DatagramError::Malformed { offset }), "no family of this version");
+    assert_eq!(opened(&sealed(&with(0x73, 3))), Err(DatagramError::Malformed { offset }), "no family of this version");
 }
 
 #[test]
