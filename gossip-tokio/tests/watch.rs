@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::gossip::gossip_core::{Config, Status};
 use common::gossip::{Memory, Network, Stopped, Transport, WaitError, over};
 use common::{millis, node, pair, run, runtime, within};
-use futures_util::StreamExt as _;
+use futures_util::StreamExt;
 
 #[test]
 fn the_list_of_members_is_always_the_newest() {
