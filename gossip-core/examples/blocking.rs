@@ -33,6 +33,10 @@ fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) 
     let mut buffer = vec![0; config.max_datagram + 1];
     let mut node =
         Node::new(NodeId::new(number as u64), socket.local_addr()?, config, RandomState::new().hash_one(number))?;
+    // Timers run on monotonic time, stamps are made of the wall clock.
+    let started = std::time::Instant::now();
+    let now = || Instant::ORIGIN + started.elapsed();
+    node.set_wall_clock(now(), wall_clock());
     if number == 0 {
         node.put(now(), "greeting", b"hello")?;
         done.fetch_add(1, Ordering::Relaxed);
@@ -59,7 +63,9 @@ fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) 
         let wait = node.poll_timeout().map_or(Duration::MAX, |deadline| deadline.since(now()));
         socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(50))))?;
         // 4. Hand it to the node, or report that time has passed. The node has counted a datagram that it refuses.
-        let _ = match socket.recv_from(&mut buffer) {
+        let received = socket.recv_from(&mut buffer);
+        node.set_wall_clock(now(), wall_clock());
+        let _ = match received {
             Ok((length, from)) => {
                 let payload = &buffer[..length];
                 node.handle(now(), Input::Datagram { from: &from, payload })
@@ -70,8 +76,7 @@ fn run(number: usize, socket: &UdpSocket, seed: SocketAddr, done: &AtomicUsize) 
     Ok(())
 }
 
-/// UNIX time. A driver that lives longer takes a monotonic clock from here on.
-fn now() -> Instant {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Instant::from_micros(since.as_micros() as u64)
+/// UNIX time.
+fn wall_clock() -> Instant {
+    Instant::ORIGIN + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

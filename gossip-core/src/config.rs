@@ -224,15 +224,14 @@ settings! {
     Lifetimes / LifetimesOverlay {
         /// Time for which a broadcast is carried.
         broadcast: Duration,
-        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1). A node that has had no
-        /// answer for longer forgets what it had learned before, also if its only peer was away. Choose more than the
-        /// longest absence.
+        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1). A node that was away for longer may
+        /// bring back what was deleted meanwhile. Choose more than the longest absence.
         certificate: Duration,
         /// Age at which a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
         /// Time for which a dead or departed member is remembered.
         reap_after: Duration,
-        /// Bound on how far a stamp may be ahead of this node's clock. A stamp further ahead is refused.
+        /// Bound on how far apart clocks may be that count as right. A clock further off is reported, and does not count.
         max_ahead: Duration,
     }
 }

@@ -141,6 +141,14 @@ pub enum WriteError {
         /// Largest permitted number.
         limit: usize,
     },
+    /// The clock, or the version of this name that is held, is past the latest time that a stamp may have.
+    #[error("a stamp of {time} seconds after 1970, at most {latest} is admitted: set the clock")]
+    TooLate {
+        /// The time that the stamp would have.
+        time: crate::time::Instant,
+        /// The bound: the beginning of the year 2500.
+        latest: crate::time::Instant,
+    },
     /// The node has left the cluster.
     #[error("this node has left")]
     Left,
@@ -180,22 +188,6 @@ pub struct DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The snapshot is older than death certificates become: entries deleted since might come back from it.
-    #[error("the snapshot is {age:?} old, at most {oldest:?} is accepted")]
-    TooOld {
-        /// Age of the snapshot.
-        age: core::time::Duration,
-        /// Bound: `lifetimes.certificate`.
-        oldest: core::time::Duration,
-    },
-    /// The snapshot is ahead of the clock: all members would refuse stamps that follow it.
-    #[error("the snapshot is {ahead:?} ahead of the clock, at most {furthest:?} is accepted")]
-    FromTheFuture {
-        /// Time by which it is ahead.
-        ahead: core::time::Duration,
-        /// Bound.
-        furthest: core::time::Duration,
-    },
     /// The snapshot was taken in another cluster.
     #[error("the snapshot is of another cluster, {label:?}")]
     ForeignLabel {

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -134,11 +133,13 @@ pub enum Event<A> {
         /// Address of the other node.
         address: A,
     },
-    /// Most peers' clocks are further ahead of this node's than stamps may be.
+    /// This node's wall clock is further from most members' than [`max_ahead`](crate::Lifetimes::max_ahead), and it goes by
+    /// theirs until its own is set. Of two members each goes by its own, and both say so. Said once, until it is right
+    /// again.
     ClockWrong {
-        /// Median of the peers' clocks.
+        /// Median of the members' clocks.
         peers: Instant,
-        /// This node's clock.
+        /// This node's wall clock.
         own: Instant,
     },
     /// This node refuses new items because it has reached a bound. Reported once, until there is room again;
@@ -168,12 +169,6 @@ pub enum Event<A> {
         version: u8,
         /// Source of the latest datagram.
         address: A,
-    },
-    /// This node had no contact for longer than death certificates are kept, and comes back as a newcomer. It keeps
-    /// what it wrote since and what it owns, forgets what it had learned before, and fetches that again.
-    CameBack {
-        /// Time without contact.
-        away: Duration,
     },
     /// This node's [`leave`](crate::Node::leave) is done.
     Left,

@@ -10,8 +10,8 @@
 //!
 //! use gossip_core::{Config, Input, Instant, Node, NodeId};
 //!
-//! fn now() -> Instant {
-//!     Instant::from_micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64)
+//! fn wall_clock() -> Instant {
+//!     Instant::ORIGIN + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 //! }
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,6 +20,9 @@
 //!     let mut buffer = [0; 1_500];
 //!     let seed = RandomState::new().hash_one(0); // random and secret
 //!     let mut node = Node::new(NodeId::from_name("db-1"), socket.local_addr()?, Config::lan(), seed)?;
+//!     let started = std::time::Instant::now();
+//!     let now = || Instant::ORIGIN + started.elapsed(); // timers run on monotonic time
+//!     node.set_wall_clock(now(), wall_clock()); // stamps are made of the wall clock
 //!     node.join(now(), seeds); // they are tried until one answers
 //!     node.put(now(), "config/limit", b"10")?;
 //!     loop {
@@ -35,7 +38,9 @@
 //!         let Some(deadline) = node.poll_timeout() else { return Ok(()) }; // it has left
 //!         socket.set_read_timeout(Some(deadline.since(now()).max(Duration::from_millis(1))))?;
 //!         // 4. Tell the node what came, or that time has passed. What it refuses it has counted.
-//!         let _ = match socket.recv_from(&mut buffer) {
+//!         let received = socket.recv_from(&mut buffer);
+//!         node.set_wall_clock(now(), wall_clock());
+//!         let _ = match received {
 //!             Ok((length, from)) => node.handle(now(), Input::Datagram { from: &from, payload: &buffer[..length] }),
 //!             Err(_) => node.handle(now(), Input::Tick),
 //!         };
@@ -76,6 +81,7 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod clock;
 mod config;
 mod epidemic;
 mod error;

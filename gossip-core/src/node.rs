@@ -1,6 +1,5 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
-mod absence;
 mod bounds;
 mod clocks;
 mod commands;
@@ -34,6 +33,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::address::{Address, MAX_ADDRESS};
+use crate::clock::{Clocks, Settled};
 use crate::config::{Config, Membership};
 use crate::epidemic::anti_entropy::{AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
@@ -46,11 +46,9 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::Detector;
 use crate::time::Instant;
-use crate::update::{Clock, Update};
+use crate::update::Update;
 use crate::wire::{Envelope, Message, OVERHEAD};
-use absence::Contact;
 use bounds::Met;
-use clocks::PeerClocks;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::{Gate, Unreadable};
@@ -136,7 +134,8 @@ pub struct Reconciled {
 
 /// A node. Owns no socket, no clock, no thread and no source of randomness.
 ///
-/// Commands and inputs take the current time; time that runs backwards counts as standing still. The outputs can be
+/// Commands and inputs take the current monotonic time; time that runs backwards counts as standing still. What the wall
+/// clock says is told by [`set_wall_clock`](Self::set_wall_clock). The outputs can be
 /// polled in any order and any number of times: nothing has to be drained before the next input.
 ///
 /// - **Commands**: [`join`](Self::join), [`put`](Self::put), [`delete`](Self::delete),
@@ -152,10 +151,8 @@ pub struct Node<A: Address> {
     rng: Xoshiro256PlusPlus,
     /// The latest time seen.
     now: Instant,
-    clock: Clock,
-    peer_clocks: PeerClocks,
-    /// When anybody answered last.
-    contact: Option<Contact>,
+    clocks: Clocks,
+    settled: Settled,
     replica: Replica<A>,
     detector: Detector<A>,
     rumors: Rumors<A>,
@@ -187,9 +184,7 @@ impl<A: Address> Node<A> {
         check_address(&address)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
         let envelope = Envelope::new(&config.label, config.max_datagram);
-        // Clocks may be apart by the bound on future stamps either way, and a cut is on its way for a while.
-        let grace = 2 * config.lifetimes.max_ahead + Duration::from_secs(10);
-        let replica = Replica::new(&config.label, grace, config.lifetimes.shrink, config.limits.parked)
+        let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
@@ -201,12 +196,10 @@ impl<A: Address> Node<A> {
             outbox: Outbox::new(config.limits.outbox),
             events: Events::new(config.limits.members + config.limits.entries, config.limits.undelivered),
             identity: Identity::new(id, address),
-            config,
             rng,
             now: Instant::ORIGIN,
-            clock: Clock::default(),
-            peer_clocks: PeerClocks::default(),
-            contact: None,
+            clocks: Clocks::new(config.lifetimes.max_ahead),
+            settled: Settled::default(),
             replica,
             rumors,
             overlay,
@@ -219,6 +212,7 @@ impl<A: Address> Node<A> {
             stats: Stats::default(),
             reheats: 0,
             messages: Vec::new(),
+            config,
         })
     }
 
@@ -238,7 +232,7 @@ impl<A: Address> Node<A> {
                     _ => continue,
                 },
                 Pending::Entry(owner, name) => {
-                    let entry = self.replica.entry(owner, &name, self.clock.now(self.now));
+                    let entry = self.replica.entry(owner, &name, self.agreed());
                     let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
                     let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
                     Event::Entry { owner, name, change }
@@ -253,7 +247,6 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Version(version), address) => {
                     Event::UnknownVersion { version, address }
                 }
-                Pending::CameBack(away) => Event::CameBack { away },
                 Pending::Left => Event::Left,
             });
         }
@@ -311,14 +304,14 @@ impl<A: Address> Node<A> {
     }
 
     fn value_of(&self, owner: Option<NodeId>, name: &str) -> Option<Arc<[u8]>> {
-        self.replica.entry(owner, name, self.clock.now(self.now))?.value.clone()
+        self.replica.entry(owner, name, self.agreed())?.value.clone()
     }
 
     /// Shared entries whose name begins with `prefix`, by name.
     pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (SmolStr, Arc<[u8]>)> + '_ {
         let prefix: SmolStr = prefix.into();
         self.replica
-            .entries_from(prefix.clone(), self.clock.now(self.now))
+            .entries_from(prefix.clone(), self.agreed())
             .take_while(move |entry| entry.name.starts_with(&*prefix))
             .filter(|entry| entry.owner.is_none())
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
@@ -328,7 +321,7 @@ impl<A: Address> Node<A> {
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
         let name: SmolStr = name.into();
         self.replica
-            .entries_from(name.clone(), self.clock.now(self.now))
+            .entries_from(name.clone(), self.agreed())
             .take_while(move |entry| entry.name == name)
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
@@ -363,9 +356,10 @@ impl<A: Address> Node<A> {
         self.rumors.len()
     }
 
-    /// The hybrid logical clock at `now`: the later of `now` and everything seen.
+    /// The time that the members agree on, at `now`: this node's wall clock, unless most of the others say that it is
+    /// wrong. Leases end by it. It may step back.
     pub fn clock(&self, now: Instant) -> Instant {
-        self.clock.now(self.now.max(now))
+        self.clocks.agreed(self.now.max(now))
     }
 
     /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.

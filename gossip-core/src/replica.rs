@@ -4,8 +4,8 @@
 //! mechanisms or bytes; time is what it is told.
 //!
 //! What two replicas must agree on is a function of the items stored and of a cut: an item is in the *reconciled set*
-//! while the cut is before its end. Items stay stored for a grace after their end, so that the set can be computed at
-//! the older cut of a peer whose clock is behind.
+//! while the cut is before its end. What has ended is invisible and out of the set at once, and in again if the clock
+//! steps back. Forgotten is something else: that takes time which no clock makes pass, see [`Replica::advance`].
 
 mod hashes;
 mod lifetime;
@@ -16,6 +16,7 @@ mod usage;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::ops::Bound;
 use core::time::Duration;
 
 use smol_str::SmolStr;
@@ -61,7 +62,11 @@ enum Ownership {
 pub(crate) struct Replica<A> {
     pub(crate) hasher: ItemHasher,
     items: Store<A>,
+    /// Of the reconciled set at `cut`.
     hashes: Hashes<Slot>,
+    cut: Instant,
+    /// How many items never end, and their fingerprint.
+    lasting: (u64, u64),
     /// Items that end, by their end.
     ending: BTreeSet<(Instant, Slot)>,
     /// Entries that will shrink to certificates, by when.
@@ -75,19 +80,20 @@ pub(crate) struct Replica<A> {
     whole: usize,
     parked: Parked<A>,
     usage: Usage,
-    grace: Duration,
     shrink: Duration,
     /// Entries whose visible state may have changed since last asked.
     touched: Vec<(Option<NodeId>, SmolStr)>,
 }
 
 impl<A: Address> Replica<A> {
-    /// `grace`: how long an item is kept after its end; `shrink`: τ1 of death certificates.
-    pub(crate) fn new(label: &str, grace: Duration, shrink: Duration, parked: usize) -> Self {
+    /// `shrink`: τ1 of death certificates; `parked`: how many entries of unknown owners are kept.
+    pub(crate) fn new(label: &str, shrink: Duration, parked: usize) -> Self {
         Self {
             hasher: ItemHasher::new(label),
             items: Store::new(),
             hashes: Hashes::new(),
+            cut: Instant::ORIGIN,
+            lasting: (0, 0),
             ending: BTreeSet::new(),
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -96,7 +102,6 @@ impl<A: Address> Replica<A> {
             whole: usize::MAX,
             parked: Parked::new(parked),
             usage: Usage::default(),
-            grace,
             shrink,
             touched: Vec::new(),
         }
@@ -143,6 +148,11 @@ impl<A: Address> Replica<A> {
             self.follow_owner(id, boot, until);
         }
         Merged::News { hash, old }
+    }
+
+    /// Returns whether an update would replace an older one that is held here.
+    pub(crate) fn replaces(&self, key: KeyHash, update: &Update<A>) -> bool {
+        self.get(key).is_some_and(|held| update.order(&held, &self.hasher).is_gt())
     }
 
     /// Whether an update would be news, and not have to wait for its owner.
@@ -209,9 +219,14 @@ impl<A: Address> Replica<A> {
         }
         self.usage.add(&update);
         let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
-        self.hashes.insert(hash, slot);
-        if let Some(end) = until.instant() {
-            self.ending.insert((end, slot));
+        if until.is_after(self.cut) {
+            self.hashes.insert(hash, slot);
+        }
+        match until.instant() {
+            Some(end) => {
+                self.ending.insert((end, slot));
+            }
+            None => self.lasting = (self.lasting.0 + 1, self.lasting.1.wrapping_add(mark(hash))),
         }
         let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
         if let Some(owner) = update.owner() {
@@ -232,10 +247,15 @@ impl<A: Address> Replica<A> {
     fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
         let stored = self.items.remove(slot, &self.hasher)?;
         self.usage.remove(&stored.update);
-        self.hashes.remove(stored.hash);
+        if stored.until.is_after(self.cut) {
+            self.hashes.remove(stored.hash);
+        }
         self.large.remove(&stored.key);
-        if let Some(end) = stored.until.instant() {
-            self.ending.remove(&(end, slot));
+        match stored.until.instant() {
+            Some(end) => {
+                self.ending.remove(&(end, slot));
+            }
+            None => self.lasting = (self.lasting.0 - 1, self.lasting.1.wrapping_sub(mark(stored.hash))),
         }
         if let Some(owner) = stored.update.owner() {
             self.owned.remove(&(owner.id, slot));
@@ -249,16 +269,6 @@ impl<A: Address> Replica<A> {
             self.touched.push((owner, entry.name.clone()));
         }
         Some(stored)
-    }
-
-    /// Forgets what does not satisfy `keep`, and all that waits for its owner.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&Update<A>) -> bool) {
-        let goes = |slot: &Slot| self.items.update(*slot).is_some_and(|update| !keep(&update));
-        let gone: Vec<Slot> = self.items.slots().filter(goes).collect();
-        for slot in gone {
-            self.remove(slot);
-        }
-        self.parked.clear();
     }
 
     // Looking up.
@@ -378,47 +388,62 @@ impl<A: Address> Replica<A> {
 
     // Reconciling.
 
-    /// How many items are in the reconciled set at `cut`, and its fingerprint.
+    /// How many items are in the reconciled set at `cut`, and its fingerprint. Costs what has ended between `cut` and the
+    /// last [`advance`](Self::advance); of what never ends, nothing.
     pub(crate) fn summary(&self, cut: Instant) -> (u64, u64) {
+        if cut == Instant::MAX {
+            return self.lasting;
+        }
         let total = (self.hashes.len() as u64, self.hashes.fingerprint());
-        self.ended(cut).fold(total, |(count, print), hash| (count - 1, print.wrapping_sub(mark(hash))))
-    }
-
-    /// Whether the set at `cut` can still be computed: what had ended by then may be forgotten otherwise.
-    pub(crate) fn reaches_back_to(&self, cut: Instant, clock: Instant) -> bool {
-        clock <= cut + self.grace
+        let (ended, again) = (self.ended(self.cut, cut), self.ended(cut, self.cut));
+        let total = ended.fold(total, |(count, print), (hash, _)| (count - 1, print.wrapping_sub(mark(hash))));
+        again.fold(total, |(count, print), (hash, _)| (count + 1, print.wrapping_add(mark(hash))))
     }
 
     /// How many items of the set at `cut` are in a range.
     pub(crate) fn count(&self, range: Range, cut: Instant) -> u64 {
-        self.hashes.count(range) - self.ended(cut).filter(|hash| range.contains(*hash)).count() as u64
+        let within = |from, to| self.ended(from, to).filter(|(hash, _)| range.contains(*hash)).count() as u64;
+        self.hashes.count(range) + within(cut, self.cut) - within(self.cut, cut)
     }
 
     /// Coded symbols of the set at `cut`, within a range.
     pub(crate) fn sketch(&self, range: Range, cells: usize, cut: Instant) -> Sketch {
         let mut sketch = self.hashes.sketch(range, cells.min(CELLS));
-        for hash in self.ended(cut).filter(|hash| range.contains(*hash)) {
+        for (hash, _) in self.ended(self.cut, cut).filter(|(hash, _)| range.contains(*hash)) {
             sketch.remove(hash);
+        }
+        for (hash, _) in self.ended(cut, self.cut).filter(|(hash, _)| range.contains(*hash)) {
+            sketch.add(hash);
         }
         sketch
     }
 
-    /// The hashes of all that is stored, within a range.
+    /// The hashes of all that has not ended, within a range.
     pub(crate) fn hashes_in(&self, range: Range) -> impl Iterator<Item = u64> {
         self.hashes.iter_range(range).map(|(hash, _)| hash)
     }
 
     /// The set at `cut`, within a range, by hash.
     pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, Update<A>)> {
-        self.hashes.iter_range(range).filter_map(move |(hash, slot)| {
-            let lives = self.items.until(slot)?.is_after(cut);
-            lives.then(|| self.items.update(slot).map(|update| (hash, update))).flatten()
-        })
+        let mut again: Vec<(u64, Slot)> = self.ended(cut, self.cut).filter(|(hash, _)| range.contains(*hash)).collect();
+        again.sort_unstable();
+        let mut again = again.into_iter().peekable();
+        let lives = move |slot: Slot| self.items.until(slot).is_some_and(|until| until.is_after(cut));
+        let mut live = self.hashes.iter_range(range).filter(move |(_, slot)| lives(*slot)).peekable();
+        let merged = core::iter::from_fn(move || match (live.peek(), again.peek()) {
+            (Some((first, _)), Some((second, _))) if second < first => again.next(),
+            (Some(_), _) => live.next(),
+            (None, _) => again.next(),
+        });
+        merged.filter_map(|(hash, slot)| self.items.update(slot).map(|update| (hash, update)))
     }
 
-    /// Stored items that are past their end at `cut`: those of the grace, so few.
-    fn ended(&self, cut: Instant) -> impl Iterator<Item = u64> {
-        self.ending.range(..=(cut, Slot::MAX)).filter_map(|(_, slot)| self.items.hash(*slot))
+    /// What ends after `from` and not after `to`; nothing if that is earlier.
+    fn ended(&self, from: Instant, to: Instant) -> impl Iterator<Item = (u64, Slot)> {
+        let range = (Bound::Excluded((from, Slot::MAX)), Bound::Included((from.max(to), Slot::MAX)));
+        // A range that begins and ends in the same place has no sense to a tree, and nothing in it.
+        let some = (from < to).then(|| self.ending.range(range)).into_iter().flatten();
+        some.filter_map(|(_, slot)| Some((self.items.hash(*slot)?, *slot)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Time, as the driver tells it. Knows nothing else; reads no clock.
+//! Points in time, as the driver tells them. Knows nothing else; reads no clock.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -6,10 +6,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time: microseconds since an origin that the driver chooses.
+/// A point in time: microseconds since an origin. Arithmetic saturates, it never panics.
 ///
-/// Use the UNIX epoch where there is a wall clock: stamps and lifetimes are then comparable between nodes and
-/// across restarts. All nodes of a cluster must use the same origin. Arithmetic saturates, it never panics.
+/// There are two kinds. **Monotonic time** is the `now` of every call: it never steps, counts the time that the machine
+/// sleeps, has an origin of the driver's choice, and means nothing to another process. **Wall time**, told by
+/// [`set_wall_clock`](crate::Node::set_wall_clock), is UNIX time: stamps and ends are of it.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Instant(u64);
 
@@ -37,6 +38,11 @@ impl Instant {
     /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time between two instants, whichever is earlier.
+    pub const fn abs_diff(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
     }
 
     /// This instant, rounded down to a multiple of `unit` (at least a microsecond) since the origin.

@@ -19,8 +19,11 @@ use crate::time::Instant;
 
 pub(crate) use descriptor::Descriptor;
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
-pub(crate) use stamp::Clock;
 pub use stamp::Stamp;
+
+/// Latest instant that a stamp, an incarnation or the start of a life may have: the beginning of the year 2500. The same
+/// at every node, so that what one takes all take.
+pub(crate) const LATEST: Instant = Instant::from_secs(16_725_225_600);
 
 /// The longest name of an entry, in bytes. Names of at most 23 bytes take no memory of their own.
 pub const MAX_NAME: usize = 255;
@@ -219,6 +222,16 @@ impl<A: Address> Update<A> {
         match self {
             Self::Entry(Entry { owner, .. }) | Self::Certificate(Certificate { owner, .. }) => *owner,
             Self::Member(_) | Self::Broadcast(_) => None,
+        }
+    }
+
+    /// When and by whom it was written; records of members have no stamp.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::Member(_) => None,
+            Self::Entry(Entry { stamp, .. })
+            | Self::Certificate(Certificate { stamp, .. })
+            | Self::Broadcast(Broadcast { stamp, .. }) => Some(*stamp),
         }
     }
 

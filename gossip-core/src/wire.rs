@@ -305,7 +305,7 @@ fn is_ack(body: &[u8]) -> bool {
 
 #[cfg(feature = "encryption")]
 impl Envelope {
-    fn seals(&self) -> bool {
+    pub(crate) fn seals(&self) -> bool {
         self.keyring.as_ref().is_some_and(|keyring| keyring.plain() != Plain::Sent)
     }
 

@@ -159,7 +159,7 @@ impl<M: Machine> Cluster<M> {
         self.simulator.machine(Addr(node))
     }
 
-    /// Returns the reading of a node's clock.
+    /// Returns the reading of a node's monotonic clock.
     ///
     /// # Panics
     /// If there is no such node.

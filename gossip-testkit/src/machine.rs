@@ -42,6 +42,9 @@ pub trait Machine: Sized {
     /// The process has crashed: what is left of it.
     fn into_memory(self) -> Self::Memory;
 
+    /// Tells it what its wall clock says at `now`: before every other call, for machines that care.
+    fn set_wall_clock(&mut self, _now: Instant, _wall: Instant) {}
+
     /// Its user says something.
     ///
     /// # Errors
@@ -125,15 +128,17 @@ pub struct Boot<'a, C> {
     pub seed: u64,
     /// The configuration that all nodes have in common.
     pub config: &'a C,
-    /// The reading of its clock.
+    /// The reading of its monotonic clock, which every call gets as `now`.
     pub now: Instant,
+    /// Its wall clock.
+    pub wall: Instant,
 }
 
 impl<'a, C> Boot<'a, C> {
     /// The same start with another configuration.
     pub const fn with_config<D>(&self, config: &'a D) -> Boot<'a, D> {
-        let Self { addr, id, nodes, seeds, seed, now, .. } = *self;
-        Boot { addr, id, nodes, seeds, seed, config, now }
+        let Self { addr, id, nodes, seeds, seed, now, wall, .. } = *self;
+        Boot { addr, id, nodes, seeds, seed, config, now, wall }
     }
 }
 

@@ -247,8 +247,10 @@ fn addr_of(id: NodeId) -> Addr {
 }
 
 fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
-    Node::new(id_of(boot.id), boot.addr, boot.config.clone(), boot.seed)
-        .expect("the configuration of a simulation is checked by its author")
+    let mut node = Node::new(id_of(boot.id), boot.addr, boot.config.clone(), boot.seed)
+        .expect("the configuration of a simulation is checked by its author");
+    node.set_wall_clock(boot.now, boot.wall);
+    node
 }
 
 /// The memory is a snapshot, taken when the process crashes: the next one is another life of the same member.
@@ -295,6 +297,10 @@ impl Machine for Node<Addr> {
 
     fn into_memory(self) -> Snapshot<Addr> {
         self.snapshot()
+    }
+
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        Self::set_wall_clock(self, now, wall);
     }
 
     fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
@@ -399,7 +405,6 @@ impl Machine for Node<Addr> {
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
             Event::Member { was, member } => Note::Member { of: addr_of(member.id), was: *was, status: member.status },
-            Event::CameBack { .. } => Note::Forgot,
             Event::Entry { change: Change::Written { value, stamp }, .. } if value.len() > LARGE => {
                 Note::Large(addr_of(stamp.node))
             }

@@ -355,8 +355,6 @@ impl Fault {
         match self {
             Self::Delay { by, .. } => end.saturating_add(*by),
             Self::Duplicate { .. } => end.saturating_add(Duration::from_millis(50)),
-            // A clock that jumps back stands still for its machine until it has caught up.
-            Self::Skew { during: Window { to: Some(_), .. }, .. } => end.saturating_add(self.clock_error()),
             Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at),
             _ => end,
         }

@@ -230,7 +230,7 @@ impl<M: Machine> Simulator<M> {
         self.slots[node.index()].boots
     }
 
-    /// Returns the reading of a node's clock.
+    /// Returns the reading of a node's monotonic clock.
     pub(crate) fn reading(&self, node: Addr) -> Instant {
         self.slots[node.index()].clock.read(self.now)
     }
@@ -314,6 +314,7 @@ impl<M: Machine> Simulator<M> {
             return None;
         }
         self.trace.mix(self.now, [1, u64::from(node.0)]);
+        machine.set_wall_clock(now, slot.clock.wall(self.now));
         // A tick has nothing to refuse.
         let _ = machine.handle(now, Input::Tick);
         self.drain(node, watch);
@@ -342,6 +343,7 @@ impl<M: Machine> Simulator<M> {
         slot.traffic.received += 1;
         slot.traffic.bytes_received += payload.len() as u64;
         let now = slot.clock.read(self.now);
+        machine.set_wall_clock(now, slot.clock.wall(self.now));
         let result = machine.handle(now, Input::Datagram { from: &Addr(from), payload });
         self.trace.mix(self.now, [2 + u64::from(result.is_err()), u64::from(from) << 32 | u64::from(to.0)]);
         let length = payload.len();
@@ -364,8 +366,10 @@ impl<M: Machine> Simulator<M> {
         f: impl FnOnce(&mut M, Instant) -> R,
     ) -> Option<R> {
         let slot = &mut self.slots[node.index()];
-        let now = slot.clock.read(self.now);
-        let result = f(slot.machine.as_mut()?, now);
+        let (now, wall) = (slot.clock.read(self.now), slot.clock.wall(self.now));
+        let machine = slot.machine.as_mut()?;
+        machine.set_wall_clock(now, wall);
+        let result = f(machine, now);
         if !slot.paused {
             self.drain(node, watch);
         }
@@ -530,6 +534,7 @@ impl<M: Machine> Simulator<M> {
             seed: fold([self.seed, u64::from(node.0), u64::from(slot.boots)]),
             config: &self.config,
             now: slot.clock.read(self.now),
+            wall: slot.clock.wall(self.now),
         };
         let memory = memory.filter(|memory| M::remembers(&boot, memory));
         let remembers = memory.is_some();

@@ -10,7 +10,7 @@ use gossip_core::{Config, Node, NodeId};
 use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::driver;
 use crate::error::SpawnError;
 use crate::gossip::Gossip;
@@ -239,7 +239,7 @@ impl<T: Transport> Builder<Over<T>> {
             return Err(SpawnError::DatagramTooLarge { configured, carried });
         }
         let id = self.options.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
-        let mut clock = Clock::start();
+        let clock = Clock::start();
         let mut node = Node::new(id, address, config, getrandom::u64()?)?;
         if !accept.is_empty() {
             node.set_admission(move |id, address| accept.iter().all(|Accept(accept)| accept(id, address)));
@@ -247,7 +247,9 @@ impl<T: Transport> Builder<Over<T>> {
         #[cfg(feature = "encryption")]
         node.set_keyring(keyring(self.options.keys, self.options.plain)?);
         // Also without seeds, since this call starts the node: from now on it sees itself alive.
-        node.join(clock.now(), seeds);
+        let now = clock.now();
+        node.set_wall_clock(now, clock::wall());
+        node.join(now, seeds);
         let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
         let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
         let task = driver::drive(ending, transport).instrument(tracing::info_span!("gossip", node = %id));

@@ -77,8 +77,8 @@ struct Driver<'a, T: Transport> {
     calls: Pin<Box<Receiver<()>>>,
     events: &'a Sender<Event<T::Address>>,
     outgoing: Vec<u8>,
-    /// Timer with the deadline it was set for, and the clock's anchor at that time.
-    timer: Option<(BoxFuture<'static, ()>, (Instant, Instant))>,
+    /// Timer with the deadline it was set for.
+    timer: Option<(BoxFuture<'static, ()>, Instant)>,
     /// Inputs since the last flush; set above any limit by an input that must be flushed at once.
     unflushed: usize,
 }
@@ -122,7 +122,7 @@ impl<T: Transport> Driver<'_, T> {
 
     fn handle(&self, input: Input<'_, T::Address>) {
         let mut state = self.shared.lock();
-        let now = state.clock.now();
+        let now = state.now();
         let result = state.node.handle(now, input);
         drop(state);
         if let Err(error) = result {
@@ -184,13 +184,13 @@ impl<T: Transport> Driver<'_, T> {
     /// Sets the timer to the node's deadline, unless it has not changed.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
-        let wanted = state.node.poll_timeout().map(|deadline| (deadline, state.clock.origin));
+        let wanted = state.node.poll_timeout();
         if wanted == self.timer.as_ref().map(|(_, armed)| *armed) {
             return;
         }
         self.timer = wanted.map(|wanted| {
             state.counters.timers_set += 1;
-            (runtime::sleep(wanted.0.since(state.clock.now()).max(LEAST)).boxed(), wanted)
+            (runtime::sleep(wanted.since(state.clock.now()).max(LEAST)).boxed(), wanted)
         });
     }
 }
@@ -215,8 +215,7 @@ fn log<A: Address>(event: &Event<A>) {
         Event::IdentityConflict { .. }
         | Event::ClockWrong { .. }
         | Event::Full { .. }
-        | Event::ForeignCluster { .. }
-        | Event::CameBack { .. } => tracing::warn!(?event),
+        | Event::ForeignCluster { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),
     }

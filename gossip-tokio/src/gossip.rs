@@ -203,9 +203,12 @@ impl<A: Address> Gossip<A> {
         Stats { node: state.node.stats(), driver: state.counters }
     }
 
-    /// Returns the node's time: microseconds of UNIX time, never backwards.
+    /// Returns the time that the members agree on: UNIX time by this machine's clock, unless most of the others say that
+    /// it is wrong. It may step back.
     pub fn now(&self) -> Instant {
-        self.shared.lock().clock.now()
+        let mut state = self.shared.lock();
+        let now = state.now();
+        state.node.clock(now)
     }
 
     /// Calls `look` with the node, for everything that has no call here. The node waits meanwhile. A call of this

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_channel::{Receiver, Sender, WeakSender};
 use gossip_core::{Address, Event, Instant, Node};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::TaskError;
 use crate::stats::DriverStats;
 
@@ -33,6 +33,15 @@ pub(crate) struct State<A: Address> {
     /// ends.
     pub(crate) reseeds: bool,
     pub(crate) end: Option<Result<(), TaskError>>,
+}
+
+impl<A: Address> State<A> {
+    /// Reads both clocks: tells the node the wall clock and returns the monotonic one.
+    pub(crate) fn now(&mut self) -> Instant {
+        let now = self.clock.now();
+        self.node.set_wall_clock(now, clock::wall());
+        now
+    }
 }
 
 impl<A: Address> Shared<A> {
@@ -66,7 +75,7 @@ impl<A: Address> Shared<A> {
     /// Calls the node on behalf of the application, and wakes the driver to send the result.
     pub(crate) fn command<R>(&self, call: impl FnOnce(&mut State<A>, Instant) -> R) -> R {
         let mut state = self.lock();
-        let now = state.clock.now();
+        let now = state.now();
         let result = call(&mut state, now);
         drop(state);
         // One pending wake-up is enough, and the driver may have ended.

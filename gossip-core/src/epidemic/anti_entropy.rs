@@ -7,6 +7,7 @@
 //! Knows items by their hashes. Must not know the meaning of an update or the member list.
 
 mod catch_up;
+mod cut;
 mod exchange;
 mod fruitless;
 mod pace;
@@ -33,6 +34,7 @@ use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split,
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
+use cut::{cut_of, instant, is_fair, later};
 pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
@@ -54,19 +56,10 @@ const ALIKE: usize = 4;
 /// State that an exchange works with.
 pub(crate) struct Context<'a, A> {
     pub(crate) now: Instant,
-    /// Hybrid logical clock.
+    /// Agreed time.
     pub(crate) clock: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
-}
-
-/// Rounds a clock down to a cut: whole seconds, so that replicas with nearly equal clocks use the same one.
-fn cut_of(clock: Instant) -> u32 {
-    u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(u32::MAX)
-}
-
-fn instant(cut: u32) -> Instant {
-    Instant::from_secs(u64::from(cut))
 }
 
 /// Outcome of a page.
@@ -184,9 +177,9 @@ impl<A: Address> AntiEntropy<A> {
     /// Retries what was not answered.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         if let Some(exchange) = &mut self.exchange {
-            let reaches = context.replica.reaches_back_to(instant(exchange.cut), context.clock);
+            let fair = is_fair(exchange.cut, cut_of(context.clock));
             match exchange.retry(context.now, self.patience) {
-                Retry::Again(parts) if reaches => {
+                Retry::Again(parts) if fair => {
                     for part in parts {
                         self.send_sketch(part, context);
                     }
@@ -228,12 +221,6 @@ impl<A: Address> AntiEntropy<A> {
         self.patience = (self.patience * 7 + towards) / 8;
     }
 
-    /// Drops the exchange in progress, since this replica starts anew. The next exchange follows at once.
-    pub(crate) fn drop_exchange(&mut self, now: Instant) {
-        (self.exchange, self.wanted, self.catch_up) = (None, None, None);
-        self.pace.hurry(now, self.patience);
-    }
-
     // The initiator.
 
     /// Begins an exchange: sends a peer the summary of this replica.
@@ -252,25 +239,24 @@ impl<A: Address> AntiEntropy<A> {
         Repair::Summary(Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer })
     }
 
-    /// Continues with a peer that holds something else: finds the difference.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, context: &mut Context<'_, A>) {
+    /// Continues with a peer that holds something else: finds the difference. Returns the round trip of the question.
+    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, context: &mut Context<'_, A>) -> Option<Duration> {
         let (token, counts) = match theirs.answer {
-            Answer::No => return,
+            Answer::No => return None,
             Answer::Brief { token } => (token, None),
             Answer::Full { token, counts } => (token, Some(counts)),
         };
-        let Some(at) = self.asked.iter().position(|(asked, _)| asked == from) else { return };
-        if let Some((_, asked)) = self.asked.remove(at) {
-            // The round trip of this peer was just measured.
-            self.patience = (4 * context.now.since(asked)).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
-        }
+        let at = self.asked.iter().position(|(asked, _)| asked == from)?;
+        let trip = context.now.since(self.asked.remove(at)?.1);
+        // The round trip of this peer was just measured.
+        self.patience = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
-            return;
+            return Some(trip);
         }
         let (mine, my_print) = context.replica.summary(instant(cut));
         let between = (my_print, theirs.fingerprint);
         if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
-            return;
+            return Some(trip);
         }
         self.pace.note_difference(context.now);
         let pulls = self.settings.exchange.pulls();
@@ -296,6 +282,7 @@ impl<A: Address> AntiEntropy<A> {
                 self.pump(context);
             }
         }
+        Some(trip)
     }
 
     /// Keeps the window of unanswered sketches full. Ends the exchange when nothing is left.
@@ -375,7 +362,7 @@ impl<A: Address> AntiEntropy<A> {
         let token = *token;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
-        newer.retain(|rival| context.clock.since(rival.written()) >= ON_ITS_WAY);
+        newer.retain(|rival| context.clock.abs_diff(rival.written()) >= ON_ITS_WAY);
         if self.settings.exchange.pushes() {
             self.send_items(from, items, context);
         }
@@ -390,19 +377,26 @@ impl<A: Address> AntiEntropy<A> {
 
     // The responder.
 
-    /// Handles a Summary, which begins an exchange or answers one begun here. `known`: the peer's address is proved.
-    pub(crate) fn on_summary(&mut self, from: &A, theirs: Summary, known: bool, context: &mut Context<'_, A>) {
-        let cut = theirs.cut.min(cut_of(context.clock));
-        if !context.replica.reaches_back_to(instant(cut), context.clock) {
-            return;
-        }
+    /// Handles a Summary, which begins an exchange or answers one begun here. `known`: the peer's address is proved. Returns
+    /// the round trip of an answer.
+    pub(crate) fn on_summary(
+        &mut self,
+        from: &A,
+        theirs: Summary,
+        known: bool,
+        context: &mut Context<'_, A>,
+    ) -> Option<Duration> {
+        let own = cut_of(context.clock);
         if theirs.answer != Answer::No {
-            self.proceed(from, cut, theirs, context);
-            return;
+            // This node's own question, and by now a second may have passed: the cut is the one of the answer.
+            let fair = is_fair(theirs.cut, own);
+            return if fair { self.proceed(from, theirs.cut, theirs, context) } else { None };
         }
+        let cut = later(theirs.cut, own);
         let (count, fingerprint) = context.replica.summary(instant(cut));
-        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, theirs, context) {
-            return;
+        // Two whose cuts differ may hold the same and summarise it differently, but what differs by that has an end.
+        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, cut, theirs, context) {
+            return None;
         }
         let token = self.tokenizer.token(from, context.now);
         let answer = if known {
@@ -415,16 +409,17 @@ impl<A: Address> AntiEntropy<A> {
         };
         let summary = self.summary(cut, answer, context);
         context.outbox.message(TrafficClass::AntiEntropy, from.clone(), summary);
+        None
     }
 
     /// Returns true if this node must not answer: one exchange at a time (Demers' connection limit), or the same items
     /// would be fetched twice.
-    fn is_busy(&self, from: &A, theirs: Summary, context: &Context<'_, A>) -> bool {
+    fn is_busy(&self, from: &A, cut: u32, theirs: Summary, context: &Context<'_, A>) -> bool {
         let crossing = || {
             // If both have asked at the same time, only one of the two exchanges continues.
             let asked = self.asked.iter().find(|(asked, _)| asked == from);
             asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience)
-                && context.replica.summary(instant(theirs.cut)).1 < theirs.fingerprint
+                && context.replica.summary(instant(cut)).1 < theirs.fingerprint
         };
         self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
     }
@@ -435,10 +430,8 @@ impl<A: Address> AntiEntropy<A> {
         let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
-            // An honest cut is not later than what this node has agreed to: everything that ends before it would have
-            // ended.
-            || cut > cut_of(context.clock)
-            || !context.replica.reaches_back_to(at, context.clock)
+            // An honest one is the later of two that are not far apart.
+            || !is_fair(cut, cut_of(context.clock))
             || self.buckets.take(from, 1, context.now) == 0
         {
             return;
@@ -507,7 +500,7 @@ impl<A: Address> AntiEntropy<A> {
         let mut bytes = 0;
         hashes.retain(|hash| {
             let Some(update) = context.replica.by_hash(*hash) else { return false };
-            let young = context.clock.since(update.written()) < ON_ITS_WAY;
+            let young = context.clock.abs_diff(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let before = bytes / 1_024;
             bytes += if sent { wire_len(context.replica, &update) } else { 0 };
@@ -534,8 +527,9 @@ impl<A: Address> AntiEntropy<A> {
         PullRequest { cut, token, window, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
-        // An honest cut is not later than what this node has agreed to.
-        if ranges.is_empty() || cut > cut_of(context.clock) || !self.tokenizer.proves(from, token, context.now) {
+        // An honest cut is the later of two that are not far apart.
+        if ranges.is_empty() || !is_fair(cut, cut_of(context.clock)) || !self.tokenizer.proves(from, token, context.now)
+        {
             return;
         }
         let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;

@@ -33,9 +33,15 @@ impl From<Exceeded> for WriteError {
 }
 
 impl<A: Address> Node<A> {
-    /// The bound that would be exceeded if this were taken in, with so many bytes of a value or payload. What takes no
-    /// more room than what it replaces never does.
-    pub(super) fn exceeds(&self, key: KeyHash, update: &Update<A>, body: usize) -> Option<Exceeded> {
+    /// Returns the bound that would be exceeded if this were taken in, with `body` bytes of a value or payload. What takes no
+    /// more room than what it replaces never exceeds one. Values that have expired give way.
+    pub(super) fn exceeds(&mut self, key: KeyHash, update: &Update<A>, body: usize) -> Option<Exceeded> {
+        self.exceeded(key, update, body)?;
+        self.replica.make_room();
+        self.exceeded(key, update, body)
+    }
+
+    fn exceeded(&self, key: KeyHash, update: &Update<A>, body: usize) -> Option<Exceeded> {
         let limits = &self.config.limits;
         let exceeded = |bound, held, more, limit| (held + more > limit).then_some(Exceeded { bound, held, limit });
         let (members, others) = self.replica.counts();

@@ -1,98 +1,61 @@
-//! What the peers' clocks say of one's own.
+//! What the driver and the members say of the time.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
 use crate::address::Address;
+use crate::clock::Wrong;
+use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
-
-/// How many peers are listened to.
-const PEERS: usize = 8;
-
-/// How many it takes: one or two may be wrong themselves.
-const QUORUM: usize = 3;
-
-/// How far the last distinct peers' clocks were ahead.
-#[derive(Debug, Default)]
-pub(super) struct PeerClocks {
-    last: VecDeque<(NodeId, Duration)>,
-    /// How far this node's clock is behind, if most peers say that it is by more than the bound.
-    behind: Duration,
-}
-
-impl PeerClocks {
-    /// Takes note of a peer's clock; the median of the peers', if from now on they agree that one's own is wrong.
-    pub(super) fn note(&mut self, peer: NodeId, clock: Instant, now: Instant, bound: Duration) -> Option<Instant> {
-        let ahead = clock.since(now);
-        match self.last.iter_mut().find(|(id, _)| *id == peer) {
-            Some((_, last)) => *last = ahead,
-            None => {
-                if self.last.len() == PEERS {
-                    self.last.pop_front();
-                }
-                self.last.push_back((peer, ahead));
-            }
-        }
-        // The common case costs nothing: nobody is ahead, and nobody was.
-        if ahead <= bound && self.behind.is_zero() {
-            return None;
-        }
-        let was_right = self.behind.is_zero();
-        let mut ahead: Vec<Duration> = self.last.iter().map(|(_, ahead)| *ahead).collect();
-        ahead.sort_unstable();
-        if ahead.len() < QUORUM {
-            return None;
-        }
-        let median = ahead[(ahead.len() - 1) / 2];
-        self.behind = if median > bound { median } else { Duration::ZERO };
-        (was_right && !self.behind.is_zero()).then(|| now + self.behind)
-    }
-
-    /// The latest time that a stamp may have.
-    pub(super) fn horizon(&self, now: Instant, bound: Duration) -> Instant {
-        now + self.behind + bound
-    }
-}
+use crate::wire::Header;
 
 impl<A: Address> Node<A> {
-    /// The latest time that a stamp or an incarnation may have to be believed.
-    pub(super) fn horizon(&self) -> Instant {
-        self.peer_clocks.horizon(self.now, self.config.lifetimes.max_ahead)
+    /// Tells this node what its wall clock says at `now`: UNIX time, as right as it is known. Stamps and ends of leases
+    /// are made of it, so that they mean the same at every node and after a restart. Until it is told once, wall time is
+    /// `now`.
+    ///
+    /// A driver calls it with every input or command; it costs next to nothing. The wall clock may step in either
+    /// direction and be wrong by any amount: timers do not run on it.
+    pub fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        self.now = self.now.max(now);
+        let members = self.detector.members().peers() + 1;
+        let wrong = self.clocks.set_wall(self.now, wall, members);
+        self.note_wrong(wrong);
     }
 
-    pub(super) fn note_clock(&mut self, sender: NodeId, clock: Instant) {
-        let bound = self.config.lifetimes.max_ahead;
-        if let Some(median) = self.peer_clocks.note(sender, clock, self.now, bound) {
-            self.events.clock_wrong(median, self.now);
-            self.clock.observe(median, 0);
-        }
-        if clock <= self.peer_clocks.horizon(self.now, bound) {
-            self.clock.observe(clock, 0);
-        }
+    /// A member has answered after `trip`: takes its wall clock in.
+    pub(super) fn note_reading(&mut self, sender: NodeId, clock: Instant, trip: Duration) {
+        let Self { now, clocks, detector, .. } = self;
+        let members = detector.members();
+        let lives =
+            |id: NodeId| members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect));
+        let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
+        self.note_wrong(wrong);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Age of a sealed datagram by its sender's clock, counted from what that said when it last answered here. Without a key
+    /// anybody can write any age.
+    #[cfg_attr(
+        not(feature = "encryption"),
+        expect(unused_variables, clippy::unused_self, reason = "nothing is sealed")
+    )]
+    pub(super) fn age_of(&self, now: Instant, sender: NodeId, header: &Header) -> Duration {
+        #[cfg(feature = "encryption")]
+        if self.envelope.seals() {
+            return self.clocks.behind(self.now.max(now), sender, header.clock()).unwrap_or_default();
+        }
+        Duration::ZERO
+    }
 
-    #[test]
-    fn one_fast_clock_is_its_owners_trouble_and_a_majority_is_ones_own() {
-        let (now, bound) = (Instant::from_secs(1_000), Duration::from_secs(10));
-        let mut clocks = PeerClocks::default();
-        for peer in 0..4 {
-            assert_eq!(clocks.note(NodeId::new(peer), now, now, bound), None);
+    /// Agreed time.
+    pub(super) fn agreed(&self) -> Instant {
+        self.clocks.agreed(self.now)
+    }
+
+    fn note_wrong(&mut self, wrong: Option<Wrong>) {
+        if let Some(Wrong { peers, own }) = wrong {
+            self.events.clock_wrong(peers, own);
         }
-        let fast = now + Duration::from_secs(100);
-        for peer in 4..8 {
-            assert_eq!(clocks.note(NodeId::new(peer), fast, now, bound), None, "four of eight are not most");
-        }
-        assert_eq!(clocks.horizon(now, bound), now + bound);
-        assert_eq!(clocks.note(NodeId::new(0), fast, now, bound), Some(fast), "five of eight are");
-        assert_eq!(clocks.note(NodeId::new(1), fast, now, bound), None, "said once");
-        assert_eq!(clocks.horizon(now, bound), fast + bound);
     }
 }

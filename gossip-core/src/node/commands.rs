@@ -12,7 +12,7 @@ use crate::error::{ConfigError, WriteError};
 use crate::event::BroadcastId;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Broadcast, Entry, KeyHash, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+use crate::update::{Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
 use crate::wire::{OVERHEAD, encoded_len};
 
 /// What a message spends besides an update: the head of a page, the longest.
@@ -119,7 +119,7 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
         self.may_write(now)?;
-        let stamp = self.clock.clone().stamp(self.now, self.identity.id);
+        let stamp = self.clocks.stamp(self.now, self.identity.id, None);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let size = payload.len();
         let update = Update::Broadcast(Broadcast { stamp, until, payload: Arc::from(payload) });
@@ -187,8 +187,9 @@ impl<A: Address> Node<A> {
         }
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.identity.id, boot: self.identity.boot });
+        let held = self.replica.get(self.replica.hasher.entry(owner.map(|owner| owner.id), name));
         // Taken only when it is written: a refused write changes nothing.
-        let stamp = self.clock.clone().stamp(self.now, self.identity.id);
+        let stamp = self.clocks.stamp(self.now, self.identity.id, held.as_ref().and_then(Update::stamp));
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
         let ends = expires.instant().or(value.is_none().then_some(stamp.time));
         let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
@@ -204,10 +205,13 @@ impl<A: Address> Node<A> {
 
     /// Takes in what was written here, mails it and makes it hot.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
+        if stamp.time > LATEST {
+            return Err(WriteError::TooLate { time: stamp.time, latest: LATEST });
+        }
         if let Some(exceeded) = self.exceeds(self.replica.hasher.key(&update), &update, update.body_len()) {
             return Err(exceeded.into());
         }
-        self.clock.observe(stamp.time, stamp.counter);
+        self.clocks.observe(self.now, stamp.time, stamp.counter);
         if let Some(key) = self.learn(update, super::learn::Source::Own, None) {
             self.mail(key);
         }

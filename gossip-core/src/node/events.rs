@@ -5,7 +5,6 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use smol_str::SmolStr;
 
@@ -26,7 +25,6 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     Unreadable(Unreadable, A),
-    CameBack(Duration),
     Left,
 }
 
@@ -61,7 +59,6 @@ pub(super) struct Events<A> {
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
-    came_back: Option<Duration>,
     left: bool,
 }
 
@@ -82,7 +79,6 @@ impl<A> Events<A> {
             clock_wrong: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
-            came_back: None,
             left: false,
         }
     }
@@ -157,10 +153,6 @@ impl<A> Events<A> {
         self.unreadable.push((what, address));
     }
 
-    pub(super) fn came_back(&mut self, away: Duration) {
-        self.came_back = Some(away);
-    }
-
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -189,9 +181,6 @@ impl<A> Events<A> {
         }
         if let Some((what, address)) = self.unreadable.pop() {
             return Some(Pending::Unreadable(what, address));
-        }
-        if let Some(away) = self.came_back.take() {
-            return Some(Pending::CameBack(away));
         }
         while let Some(next) = self.order.pop_front() {
             if self.order.is_empty() {

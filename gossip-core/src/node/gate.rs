@@ -24,7 +24,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
-use crate::wire::{Header, Message, Pull, PullRequest, Repair, Swim, Symbols, Trust, VERSION, Want};
+use crate::wire::{Answer, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
 
 /// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
 const PROVED: usize = 1_024;
@@ -150,9 +150,9 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Whether a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
+    /// Checks that a datagram may be looked at, besides being whole: its sender is admitted, and it is not a recording.
     pub(super) fn check_sender(
-        &self,
+        &mut self,
         now: Instant,
         sender: NodeId,
         header: &Header,
@@ -162,11 +162,21 @@ impl<A: Address> Node<A> {
             return Err(DatagramError::NotAdmitted);
         }
         // What a datagram says is outdated as long as deaths and deletions are remembered; after that it would be
-        // believed again.
+        // believed again. Its age is counted from what this sender's own clock said last: a clock that stands behind the
+        // others' makes no recording. An answer to this node renews that.
         let lifetimes = &self.config.lifetimes;
         let oldest = lifetimes.reap_after.min(lifetimes.certificate) / 2;
-        let age = self.now.max(now).since(header.clock());
+        let age = self.age_of(now, sender, header);
+        let harmless = |message: &Message<A>| match message {
+            // A probe says nothing that could have been forgotten, and its ack says what time it is.
+            Message::Swim(_) => true,
+            Message::Repair(Repair::Summary(Summary { answer, .. })) => *answer != Answer::No,
+            _ => false,
+        };
         if age > oldest {
+            self.messages.retain(harmless);
+        }
+        if age > oldest && self.messages.is_empty() {
             return Err(DatagramError::TooOld { age, oldest });
         }
         Ok(())
@@ -204,7 +214,9 @@ impl<A: Address> Node<A> {
                     challenge = Some(Message::Trust(Trust::Proof { cookie: *cookie }))
                 }
                 // Nobody guesses the number of a ping.
-                Message::Swim(Swim::Ack { seq }) => self.on_ack(sender, *seq),
+                Message::Swim(Swim::Ack { seq }) => {
+                    self.on_ack(sender, *seq);
+                }
                 Message::Swim(Swim::Nack { seq }) => self.detector.on_nack(sender, *seq),
                 _ => said = true,
             }

@@ -106,8 +106,6 @@ impl<A: Address> Node<A> {
                 record || matches!(message, Message::Trust(Trust::Challenge { .. }))
             });
         } else {
-            self.note_signal();
-            self.note_clock(sender, header.clock());
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
             if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
@@ -123,7 +121,7 @@ impl<A: Address> Node<A> {
                     continue;
                 }
             }
-            self.on_message(sender, from, message);
+            self.on_message((sender, header.clock()), from, message);
         }
         messages.shrink_to(MESSAGES_KEPT);
         self.messages = messages;
@@ -131,12 +129,12 @@ impl<A: Address> Node<A> {
         self.note_isolation();
     }
 
-    /// Hands a message to its family. `sender` has proved that it receives at `from`.
-    fn on_message(&mut self, sender: NodeId, from: &A, message: Message<A>) {
+    /// Hands a message to its family. `sender` has proved that it receives at `from`, and its wall clock said `clock`.
+    fn on_message(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Message<A>) {
         match message {
-            Message::Swim(message) => self.on_swim(sender, from, message),
+            Message::Swim(message) => self.on_swim((sender, clock), from, message),
             Message::Rumor(message) => self.on_rumor(from, message),
-            Message::Repair(message) => self.on_repair(sender, from, message),
+            Message::Repair(message) => self.on_repair((sender, clock), from, message),
             Message::Pull(message) => self.on_pull(from, message),
             Message::Trust(message) => self.on_trust(from, message),
             Message::Overlay(message) => self.on_overlay(sender, from, message),

@@ -30,7 +30,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return Heard::Nothing;
         }
-        if !self.is_timely(&outline, source) {
+        if !self.is_timely(key, &outline, source) {
             return Heard::Nothing;
         }
         if descriptor.size as usize > self.config.limits.max_value {
@@ -95,7 +95,7 @@ impl<A: Address> Node<A> {
 
     /// The transfers, and what they work with.
     pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
-        let Self { now, clock, replica, outbox, transfers, .. } = self;
-        (transfers, Context { now: *now, clock: clock.now(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, transfers, .. } = self;
+        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
     }
 }

@@ -7,11 +7,11 @@ use crate::address::Address;
 use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::BroadcastId;
-use crate::outbox::HotKey;
+use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, KeyHash, Update};
+use crate::update::{Certificate, Entry, KeyHash, LATEST, Update};
 use crate::wire::encoded_len;
 
 /// How many updates that anti-entropy repairs become hot again in one exchange.
@@ -59,7 +59,7 @@ impl<A: Address> Node<A> {
             self.stats.updates_known += 1;
             return None;
         }
-        if !self.is_timely(&update, source) {
+        if !self.is_timely(key, &update, source) {
             return None;
         }
         let len = encoded_len(&update);
@@ -92,17 +92,23 @@ impl<A: Address> Node<A> {
         };
         // Shrunk certificates as well, or a later write here could be older than what it is to replace.
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
-            self.clock.observe(stamp.time, stamp.counter);
+            self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
         let subject = subject(&update);
+        let has_ended = !update.until().is_after(self.agreed());
         let replaced = self.replica.hash_of(key);
         let (hash, old) = match self.replica.merge_keyed(key, update) {
             Merged::News { hash, old } => (hash, old),
             merged => {
                 self.stats.updates_known += 1;
-                let outdated = merged == Merged::Outdated && subject == Subject::Membership;
-                if let Some(from) = from.filter(|_| outdated) {
-                    self.give_newer(key, source, from);
+                if merged == Merged::Outdated
+                    && let Some(from) = from
+                {
+                    if subject == Subject::Membership {
+                        self.give_newer(key, source, from);
+                    } else if matches!(source, Source::Repair | Source::CatchUp) {
+                        self.answer_older(key, from);
+                    }
                 }
                 return None;
             }
@@ -118,6 +124,8 @@ impl<A: Address> Node<A> {
         self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         let heats = match source {
+            // Whoever holds what it replaces is told when he offers that.
+            _ if has_ended => false,
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
             Source::Repair => self.reheats(written),
@@ -139,18 +147,29 @@ impl<A: Address> Node<A> {
         Some(key)
     }
 
-    /// Whether an update is neither past its time nor from the future; counted if it is.
-    pub(super) fn is_timely(&mut self, update: &Update<A>, source: Source) -> bool {
-        let clock = self.clock.now(self.now);
-        // The predicate of the reconciled set: what a peer would not be sent is not admitted either.
-        if !update.until().is_after(clock.floor_to(Duration::from_secs(1))) {
+    /// A peer has offered an older version of a key: it gets the one that is held here, whether or not that has ended.
+    /// Otherwise a deletion that has ended by one clock and not by the other would lose against what it deleted.
+    fn answer_older(&mut self, key: KeyHash, from: &A) {
+        if self.replica.has(key) && self.anti_entropy.affords_one(from, self.now) {
+            self.outbox.push(TrafficClass::Bulk, from.clone(), Intent::Fact(key));
+        }
+    }
+
+    /// Returns whether an update is not past its time, or replaces an older version that is held here, and is of a time
+    /// that stamps may have. Counts it otherwise.
+    pub(super) fn is_timely(&mut self, key: KeyHash, update: &Update<A>, source: Source) -> bool {
+        let cut = self.agreed().floor_to(Duration::from_secs(1));
+        // The predicate of the reconciled set: what a peer would not be sent is not admitted either. But what has ended
+        // still ends what it replaces, and what a snapshot says of deletions is known here already.
+        let timely = update.until().is_after(cut) || source == Source::Restored || self.replica.replaces(key, update);
+        if !timely {
             self.stats.updates_expired += 1;
             return false;
         }
-        let checked = matches!(source, Source::Own | Source::Restored);
-        let ahead = !checked && update.written() > self.horizon();
-        self.stats.updates_ahead += u64::from(ahead);
-        !ahead
+        // No clock decides: what one node refuses and another one takes would differ between them for ever.
+        let beyond = update.written() > LATEST;
+        self.stats.updates_ahead += u64::from(beyond);
+        !beyond
     }
 
     /// `len`: that of its encoding.
@@ -168,7 +187,7 @@ impl<A: Address> Node<A> {
 
     /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
     pub(super) fn reheats(&mut self, written: Instant) -> bool {
-        let young = self.reheats > 0 && self.now.since(written) < REHEAT_AGE;
+        let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
         self.reheats -= u32::from(young);
         young
     }

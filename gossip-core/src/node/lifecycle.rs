@@ -8,7 +8,7 @@ use super::learn::Source;
 use crate::address::Address;
 use crate::outbox::HotKey;
 use crate::replica::Merged;
-use crate::update::{KeyHash, Standing, Until, Update};
+use crate::update::{KeyHash, LATEST, Standing, Until, Update};
 
 impl<A: Address> Node<A> {
     pub(super) fn own_key(&self) -> KeyHash {
@@ -20,12 +20,12 @@ impl<A: Address> Node<A> {
     pub(super) fn reaped_at(&self) -> Until {
         let reap_after = self.config.lifetimes.reap_after;
         let unit = Duration::from_secs(3_600).min(reap_after / 2);
-        Until::at(self.clock.now(self.now).floor_to(unit) + reap_after)
+        Until::at(self.agreed().floor_to(unit) + reap_after)
     }
 
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
-        self.identity.start(self.now);
+        self.identity.start(self.agreed().min(LATEST));
         self.forget_links();
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);

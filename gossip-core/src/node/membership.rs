@@ -18,9 +18,8 @@ use crate::wire::{Header, Item, Rumor, Suspicion};
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
     pub(super) fn detector(&mut self) -> (&mut Detector<A>, swim::Context<'_, A, Xoshiro256PlusPlus>) {
-        let horizon = self.horizon();
         let Self { now, detector, replica, outbox, rng, .. } = self;
-        (detector, swim::Context { now: *now, horizon, replica, outbox, rng })
+        (detector, swim::Context { now: *now, replica, outbox, rng })
     }
 
     pub(super) fn tick_detector(&mut self) {
@@ -87,7 +86,7 @@ impl<A: Address> Node<A> {
     }
 
     fn answer_accusation(&mut self, incarnation: u64, from: Option<&A>) {
-        if incarnation >= self.identity.incarnation && self.identity.is_running() {
+        if incarnation == self.identity.incarnation && self.identity.is_running() {
             self.refute(incarnation);
             if let Some(from) = from {
                 self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(self.own_key()));

@@ -1,7 +1,8 @@
 //! What outlives a process: a snapshot of what it knew, and the way back in.
 //!
-//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is past its time, or older
-//! than what is here already, stays out, and nothing newer elsewhere is harmed.
+//! Restoring is no copying: everything goes the way of an update that a peer sent, so what is older than what
+//! is here already stays out, and nothing newer elsewhere is harmed. What has ended and is not forgotten is in it: a deletion
+//! that ended while the process was away still has to end what it deleted.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,15 +11,16 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Node;
-use super::absence::{Contact, is_of};
 use super::identity::Phase;
 use super::learn::Source;
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
-use crate::replica::Range;
 use crate::time::Instant;
 use crate::update::Update;
+
+/// Deaths are dated by the hour.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What a node knew, as serde data of any format. See [`Node::snapshot`].
 ///
@@ -41,14 +43,15 @@ struct V1<A> {
     id: NodeId,
     incarnation: u64,
     boot: Instant,
+    /// Agreed time.
     taken: Instant,
+    /// The hybrid logical clock.
     clock: Instant,
-    contact: Option<Contact>,
     updates: Vec<Update<A>>,
 }
 
 impl<A> Snapshot<A> {
-    /// When it was taken, by its node's clock.
+    /// When it was taken, in agreed time.
     pub fn taken(&self) -> Instant {
         let Format::V1(this) = &self.0;
         this.taken
@@ -76,15 +79,14 @@ impl<A: Address> Node<A> {
     /// What this node knows, to be kept where it outlives the process: a new one that [`restore`](Self::restore)s it
     /// need not fetch everything again. What this member owns is not in it, nor its own record: they end with its life.
     pub fn snapshot(&self) -> Snapshot<A> {
-        let updates = self.replica.in_range(Range::ALL, Instant::ORIGIN).map(|(_, update)| update);
+        let updates = self.replica.stored();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
             id: self.identity.id,
             incarnation: self.identity.incarnation,
             boot: self.identity.boot,
-            taken: self.now,
-            clock: self.clock.now(self.now),
-            contact: self.contact,
+            taken: self.agreed(),
+            clock: self.clocks.hybrid(self.now),
             updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
         }))
     }
@@ -92,26 +94,15 @@ impl<A: Address> Node<A> {
     /// Takes in what a node, usually this one before its restart, knew. Best before [`join`](Self::join); at any time
     /// it harms nothing: the newer wins here and everywhere.
     ///
-    /// Broadcasts count as delivered. If that node had no contact for longer than death certificates are kept, only
-    /// what it wrote since is taken in: of all else nobody might remember that it is deleted.
+    /// Broadcasts count as delivered. A snapshot may be of any age.
     ///
     /// # Errors
     /// See [`RestoreError`]; nothing was changed then.
     pub fn restore(&mut self, now: Instant, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
         let Format::V1(snapshot) = snapshot.0;
         let now = now.max(self.now);
-        let (tau, bound) = (self.config.lifetimes.certificate, self.config.lifetimes.max_ahead);
         if snapshot.label != self.config.label {
             return Err(RestoreError::ForeignLabel { label: snapshot.label });
-        }
-        let age = now.since(snapshot.taken);
-        if age > tau {
-            return Err(RestoreError::TooOld { age, oldest: tau });
-        }
-        // What it observed may be ahead of its own clock by the bound, and so may this clock be behind that one.
-        let ahead = snapshot.taken.since(now).max(snapshot.clock.since(now));
-        if ahead > 2 * bound {
-            return Err(RestoreError::FromTheFuture { ahead, furthest: 2 * bound });
         }
         if self.identity.phase == Phase::Unborn && snapshot.id == self.identity.id {
             // The first life of this process is later than every one before it, whatever has become of the clock.
@@ -122,34 +113,31 @@ impl<A: Address> Node<A> {
             self.outlive(snapshot.boot);
         }
         // One more: what counter it had is not known.
-        self.clock.observe(snapshot.clock + Duration::from_micros(1), 0);
-        let away = snapshot.contact.map(|contact| contact.away(now));
-        let estranged = snapshot.contact.filter(|contact| contact.away(now) > tau);
+        self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
         // Members that all others have forgotten by now would be new to them.
-        let members = away.is_none_or(|away| away <= self.config.lifetimes.reap_after);
-        // Not counted from now: the clock may have been set back since.
-        let (own, horizon) = (self.identity.id, snapshot.clock + bound);
+        let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
+        let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
         // Members first: what they own would have to wait for them.
         for update in records.into_iter().chain(others) {
-            let fit = match (&update, estranged) {
-                (Update::Member(record), _) if !members || estranged.is_some() => {
-                    self.contacts.remember(record);
-                    false
+            match &update {
+                Update::Member(record) if !members => self.contacts.remember(record),
+                update if is_of(own, update) => {}
+                _ => {
+                    self.learn(update, Source::Restored, None);
                 }
-                (_, Some(contact)) => contact.precedes(snapshot.id, &update),
-                _ => true,
-            };
-            if fit && !is_of(own, &update) && update.written() <= horizon {
-                self.learn(update, Source::Restored, None);
             }
-        }
-        match estranged {
-            Some(contact) => self.events.came_back(contact.away(now)),
-            None => self.contact = self.contact.max(snapshot.contact),
         }
         self.note_isolation();
         Ok(())
+    }
+}
+
+/// Returns whether it is this member's record, or what it owns.
+fn is_of<A: Address>(id: NodeId, update: &Update<A>) -> bool {
+    match update {
+        Update::Member(record) => record.id == id,
+        _ => update.owner().is_some_and(|owner| owner.id == id),
     }
 }

@@ -37,7 +37,7 @@ pub struct Stats {
     pub updates_known: u64,
     /// Updates refused: past their time.
     pub updates_expired: u64,
-    /// Updates refused: stamped too far ahead.
+    /// Updates refused: stamped after the year 2500.
     pub updates_ahead: u64,
     /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,

@@ -52,7 +52,7 @@ impl<A: Address> Node<A> {
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),
             Timer::Contacts => self.contacts.due(),
-            Timer::Expiry => self.replica.next_due(),
+            Timer::Expiry => self.expiry_due(),
         }
     }
 
@@ -68,12 +68,7 @@ impl<A: Address> Node<A> {
 
     /// Takes note of the time, which never runs backwards here. The first call begins this node's life.
     pub(super) fn advance(&mut self, now: Instant) {
-        let gap = now.since(self.now);
         self.now = self.now.max(now);
-        if gap > self.config.lifetimes.certificate {
-            // A process that was suspended: nothing of what it knew may leave it before it has asked.
-            self.end_absence(gap);
-        }
         if self.identity.phase == Phase::Unborn {
             self.start();
         }
@@ -97,12 +92,22 @@ impl<A: Address> Node<A> {
         self.tick_contacts();
     }
 
+    /// When something in the replica ends, or may be forgotten.
+    fn expiry_due(&self) -> Option<Instant> {
+        let ends = self.replica.next_due().map(|end| self.clocks.when(end));
+        let settles = self.replica.has_ended().then(|| self.settled.due());
+        ends.into_iter().chain(settles).min()
+    }
+
+    /// Lets what has ended leave the set, and what has been past for long enough be forgotten.
     fn tick_expiry(&mut self) {
-        let clock = self.clock.now(self.now);
-        if self.replica.next_due().is_some_and(|due| due <= clock) {
-            let ended = self.replica.advance(clock);
-            ended.iter().for_each(|record| self.contacts.keep_forgotten(record, &mut self.rng));
-            self.forget_members(ended.into_iter().map(|record| record.id));
+        let agreed = self.agreed();
+        let stepped_back = agreed < self.replica.cut();
+        if stepped_back || self.expiry_due().is_some_and(|due| due <= self.now) {
+            let past = self.settled.look(self.now, agreed, !self.is_isolated());
+            let forgotten = self.replica.advance(agreed, past);
+            forgotten.iter().for_each(|record| self.contacts.keep_forgotten(record, &mut self.rng));
+            self.forget_members(forgotten.into_iter().map(|record| record.id));
             self.note_touched();
         }
     }

@@ -54,7 +54,7 @@ impl<A: Address> Node<A> {
                 self.ride_along(&mut writer);
             }
             let used = writer.used();
-            let header = self.identity.header(self.clock.now(self.now));
+            let header = self.identity.header(self.clocks.wall(self.now));
             let len = self.envelope.seal(&header, buffer, used);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;

@@ -60,11 +60,6 @@ impl<A: Address> Parked<A> {
         places.iter().filter_map(|place| self.updates.remove(place)).collect()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.updates.clear();
-        self.order.clear();
-    }
-
     pub(super) fn len(&self) -> usize {
         self.updates.len()
     }

@@ -23,7 +23,7 @@ impl Slot {
         Self(at << 1 | 1)
     }
 
-    const fn is_member(self) -> bool {
+    pub(super) const fn is_member(self) -> bool {
         self.0 & 1 == 0
     }
 

@@ -7,17 +7,17 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::{Merged, Range, Replica};
+use crate::clock::Past;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::samples::{Sample, record, shrink, update};
 use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update};
 
-const GRACE: Duration = Duration::from_secs(50);
 /// τ1 of these tests.
 const SHRINK: Duration = Duration::from_secs(10);
 
 fn replica() -> Replica<u16> {
-    Replica::new("", GRACE, SHRINK, 1_000)
+    Replica::new("", SHRINK, 1_000)
 }
 
 fn of(updates: impl IntoIterator<Item = Sample>) -> Replica<u16> {
@@ -30,6 +30,10 @@ fn of(updates: impl IntoIterator<Item = Sample>) -> Replica<u16> {
 
 fn secs(secs: u64) -> Instant {
     Instant::from_secs(secs)
+}
+
+fn past(end: Instant) -> Past {
+    Past { awake: end, in_touch: end }
 }
 
 /// A visible value: whose, its name, what it is.
@@ -101,13 +105,18 @@ impl Model {
 /// The indexes against what they index.
 fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     let hasher = &replica.hasher;
-    assert_eq!(replica.items.len(), replica.hashes.len());
+    let in_set = |slot| replica.items.until(slot).unwrap().is_after(replica.cut);
+    assert_eq!(replica.items.slots().filter(|slot| in_set(*slot)).count(), replica.hashes.len());
+    let lasting = replica.in_range(Range::ALL, Instant::MAX).map(|(hash, _)| super::mark(hash));
+    let lasting = lasting.fold((0, 0_u64), |(count, print), mark| (count + 1, print.wrapping_add(mark)));
+    assert_eq!(replica.summary(Instant::MAX), lasting);
     let (mut members, mut ending, mut names, mut owned, mut usage) = (0, 0, 0, 0, super::usage::Usage::default());
     for slot in replica.items.slots() {
         let (update, hash) = (replica.items.update(slot).unwrap(), replica.items.hash(slot).unwrap());
         let (key, until) = (hasher.key(&update), replica.items.until(slot).unwrap());
         assert_eq!((hasher.item(key, &update), replica.items.key(slot, hasher)), (hash, Some(key)));
-        assert_eq!((replica.key_of(hash), replica.items.find(key)), (Some(key), Some(slot)));
+        assert_eq!(replica.items.find(key), Some(slot));
+        assert_eq!(replica.key_of(hash), in_set(slot).then_some(key));
         assert_eq!(replica.ending.contains(&(until.instant().unwrap_or(Instant::MAX), slot)), until != Until::NEVER);
         ending += usize::from(until != Until::NEVER);
         usage.add(&update);
@@ -193,25 +202,24 @@ proptest! {
         times in proptest::collection::vec(0_u64..150, 120),
         cut in 100_u64..110,
     ) {
-        // The latest clock is within the grace of every end: certificates shrink, nothing is forgotten.
+        // Clocks step back as well. Certificates shrink, nothing is forgotten.
         let (mut early, mut late) = (replica(), of(updates));
-        let mut times = times;
-        times.sort_unstable();
         for (update, clock) in other.into_iter().zip(times) {
             early.merge(update);
-            early.advance(secs(clock));
+            early.advance(secs(clock), past(secs(clock.min(99))));
+            check_indexes(&early, secs(cut));
         }
-        early.advance(secs(149));
-        late.advance(secs(149));
+        early.advance(secs(149), past(secs(99)));
+        late.advance(secs(149), past(secs(99)));
         prop_assert_eq!(early.summary(secs(cut)), late.summary(secs(cut)));
         prop_assert_eq!(seen(&early, secs(cut)), seen(&late, secs(cut)));
         check_indexes(&early, secs(cut));
     }
 
     #[test]
-    fn after_the_grace_nothing_is_left_of_what_has_ended((updates, _) in shuffled()) {
+    fn when_it_is_settled_nothing_is_left_of_what_has_ended((updates, _) in shuffled()) {
         let mut replica = of(updates.clone());
-        let forgotten = replica.advance(secs(200));
+        let forgotten = replica.advance(secs(200), past(secs(200)));
         check_indexes(&replica, secs(200));
         let everlasting = Model(updates).set(secs(200));
         prop_assert_eq!(seen(&replica, Instant::ORIGIN).0, everlasting);
@@ -225,7 +233,7 @@ proptest! {
         let mut last = Instant::ORIGIN;
         while let Some(due) = replica.next_due() {
             prop_assert!(due > last, "{due} again");
-            replica.advance(due);
+            replica.advance(due, past(Instant::ORIGIN));
             last = due;
         }
     }
@@ -305,7 +313,8 @@ fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() 
     replica.merge(alive(1, 6, 5));
     assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
     replica.merge(dead(1, 6, 5, 100));
-    let forgotten: Vec<NodeId> = replica.advance(secs(150)).into_iter().map(|record| record.id).collect();
+    let forgotten: Vec<NodeId> =
+        replica.advance(secs(150), past(secs(150))).into_iter().map(|record| record.id).collect();
     assert_eq!(forgotten, [NodeId::new(1)]);
     assert_eq!(replica.items.len(), 0);
 }
@@ -330,7 +339,7 @@ fn a_twin_of_an_older_life_that_prevails_hides_the_younger_ones_entries_until_th
 
 #[test]
 fn the_oldest_that_wait_for_an_owner_go_when_there_are_too_many() {
-    let mut replica: Replica<u16> = Replica::new("", GRACE, SHRINK, 3);
+    let mut replica: Replica<u16> = Replica::new("", SHRINK, 3);
     for id in 1..=5 {
         replica.merge(entry(id, 5, 10, Some(b"x")));
     }
@@ -357,7 +366,12 @@ fn a_value_that_expires_is_its_own_death_certificate() {
     let mut replica = of([entry(1, 0, 1, Some(b"before")), expiring(5)]);
     let summary = replica.summary(secs(20));
     assert!(value(&replica, None, 14).is_some() && value(&replica, None, 15).is_none());
-    replica.advance(secs(15));
+    replica.advance(secs(15), past(secs(14)));
+    assert!(replica.take_touched().any(|(_, name)| &*name == "n"));
+    // A clock that steps back shows it again.
+    replica.advance(secs(10), past(secs(10)));
+    assert!(replica.take_touched().any(|(_, name)| &*name == "n") && value(&replica, None, 10).is_some());
+    replica.advance(secs(16), past(secs(15)));
     assert!(matches!(replica.get(replica.hasher.entry(None, "n")), Some(Update::Certificate(_))));
     assert_eq!(replica.summary(secs(20)), summary, "the same item in fewer bytes");
     assert_eq!(replica.merge(expiring(5)), Merged::Known);
@@ -371,7 +385,7 @@ fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
     let mut replica = of([entry(1, 0, 5, Some(b"x")), deleted.clone()]);
     let before = replica.summary(secs(20));
     assert_eq!(replica.next_due(), Some(secs(20)));
-    replica.advance(secs(20));
+    replica.advance(secs(20), past(secs(20)));
     assert_eq!(replica.get(replica.hasher.entry(None, "n")), Some(shrink(&deleted)));
     assert_eq!((replica.summary(secs(20)), replica.names.len()), (before, 0));
     assert_eq!(replica.merge(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
@@ -380,14 +394,17 @@ fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
 }
 
 #[test]
-fn an_older_cut_sees_what_has_ended_since() {
+fn an_older_cut_sees_what_has_ended_since_until_that_is_forgotten() {
     let mut replica = of([entry(1, 0, 10, None)]);
     let before = replica.summary(secs(109));
     assert_eq!((before.0, replica.summary(secs(110)).0), (1, 0));
-    replica.advance(secs(159));
-    assert_eq!(replica.summary(secs(109)), before, "kept for the grace");
-    assert!(replica.reaches_back_to(secs(109), secs(159)));
-    replica.advance(secs(160));
-    assert_eq!(replica.items.len(), 0);
-    assert!(!replica.reaches_back_to(secs(109), secs(160)));
+    replica.advance(secs(1_000_000), past(secs(109)));
+    assert_eq!((replica.summary(secs(109)), replica.summary(secs(1_000_000)).0), (before, 0));
+    assert!(replica.has_ended());
+    replica.advance(secs(100), past(secs(100)));
+    assert_eq!(replica.summary(secs(109)), before, "no step of a clock forgets anything");
+    replica.advance(secs(110), Past { awake: secs(110), in_touch: secs(109) });
+    assert_eq!(replica.items.len(), 1, "kept while nobody else is there");
+    replica.advance(secs(110), past(secs(110)));
+    assert_eq!((replica.items.len(), replica.has_ended()), (0, false));
 }

@@ -4,6 +4,7 @@
 //! follows from them: which records are written, which rumors are spread, what the application is told.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use rand::Rng;
 
@@ -26,17 +27,9 @@ const FINDINGS_KEPT: usize = 8;
 /// Everything outside of the detector that it works with.
 pub(crate) struct Context<'a, A, R> {
     pub(crate) now: Instant,
-    /// The latest credible incarnation: one from far ahead would leave no room to refute it.
-    pub(crate) horizon: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
     pub(crate) rng: &'a mut R,
-}
-
-impl<A, R> Context<'_, A, R> {
-    fn is_credible(&self, incarnation: u64) -> bool {
-        Instant::from_micros(incarnation) <= self.horizon
-    }
 }
 
 /// A result of the detector, to be applied by the node.
@@ -168,8 +161,15 @@ impl<A: Address> Detector<A> {
         self.prober.awaited(seq)
     }
 
-    pub(crate) fn on_ack(&mut self, now: Instant, sender: NodeId, seq: u32, outbox: &mut Outbox<A>) {
-        self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        seq: u32,
+        outbox: &mut Outbox<A>,
+    ) -> Option<Duration> {
+        self.prober.on_ack(now, sender, seq, &mut self.health, outbox)
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
@@ -266,7 +266,7 @@ impl<A: Address> Detector<A> {
     /// Takes note that somebody suspects somebody. Returns whether that was new here.
     pub(crate) fn on_suspicion<R: Rng>(&mut self, suspicion: Suspicion, context: &mut Context<'_, A, R>) -> bool {
         let Suspicion { about, incarnation, accuser } = suspicion;
-        if !self.probes || !context.is_credible(incarnation) {
+        if !self.probes {
             return false;
         }
         if about == self.own {
@@ -274,7 +274,10 @@ impl<A: Address> Detector<A> {
             return false;
         }
         let Some(seen) = self.members.get(about) else { return false };
-        if !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
+        // Of an incarnation that is above the one in the record held, a suspicion could be anybody's invention, up to one
+        // that leaves no room to refute it.
+        let credible = context.replica.member(about).is_some_and(|record| incarnation <= record.incarnation);
+        if !credible || !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
             return false;
         }
         let n = self.members.peers() + 1;

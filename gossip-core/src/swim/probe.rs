@@ -321,6 +321,7 @@ impl<A: Address> Prober<A> {
         probed.chain(relayed).chain(extra)
     }
 
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
     pub(crate) fn on_ack(
         &mut self,
         now: Instant,
@@ -328,7 +329,7 @@ impl<A: Address> Prober<A> {
         seq: u32,
         health: &mut Health,
         outbox: &mut Outbox<A>,
-    ) {
+    ) -> Option<Duration> {
         if let Some(probe) = &mut self.probe
             && let Some(index) = probe.ping_of(seq)
             && !probe.acked
@@ -336,18 +337,21 @@ impl<A: Address> Prober<A> {
             && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
-            if sender == probe.target {
-                self.round_trip.note(now.since(probe.sent(index)));
+            let trip = (sender == probe.target).then(|| now.since(probe.sent(index)));
+            if let Some(trip) = trip {
+                self.round_trip.note(trip);
             }
             // A lost datagram says nothing about this node, an answer that came late even less.
             if probe.repeated.is_empty() {
                 health.better();
             }
+            return trip;
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {
             outbox.message(TrafficClass::Ack, relay.requester, Swim::Ack { seq: relay.their_seq });
         }
+        None
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {

@@ -1,4 +1,4 @@
-//! Hybrid logical clocks (Kulkarni et al., 2014): time that never runs backwards and follows what was seen.
+//! Stamps: when, and by whom, something was written.
 
 use core::fmt;
 
@@ -21,57 +21,5 @@ pub struct Stamp {
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "@{}+{} by {}", self.time, self.counter, self.node)
-    }
-}
-
-/// A node's hybrid logical clock.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Clock {
-    time: Instant,
-    counter: u32,
-}
-
-impl Clock {
-    /// The later of `now` and everything seen.
-    pub(crate) fn now(&self, now: Instant) -> Instant {
-        self.time.max(now)
-    }
-
-    /// Follows what a peer's clock says. The caller has checked that it is not too far ahead.
-    pub(crate) fn observe(&mut self, time: Instant, counter: u32) {
-        (self.time, self.counter) = (self.time, self.counter).max((time, counter));
-    }
-
-    /// A stamp later than every one seen or given before.
-    pub(crate) fn stamp(&mut self, now: Instant, node: NodeId) -> Stamp {
-        if now > self.time {
-            (self.time, self.counter) = (now, 0);
-        } else if let Some(counter) = self.counter.checked_add(1) {
-            self.counter = counter;
-        } else {
-            (self.time, self.counter) = (Instant::from_micros(self.time.as_micros().saturating_add(1)), 0);
-        }
-        Stamp { time: self.time, counter: self.counter, node }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stamp_is_later_than_every_one_before_whatever_the_clock_does() {
-        let node = NodeId::new(1);
-        let mut clock = Clock::default();
-        let mut last = clock.stamp(Instant::from_secs(5), node);
-        for now in [5, 4, 6, 1, 6, 6, 7] {
-            let next = clock.stamp(Instant::from_secs(now), node);
-            assert!(next > last);
-            last = next;
-        }
-        clock.observe(Instant::from_secs(100), u32::MAX);
-        let next = clock.stamp(Instant::from_secs(8), node);
-        assert!(next.time > Instant::from_secs(100), "the counter overflows into time");
-        assert_eq!(clock.now(Instant::from_secs(8)), next.time);
     }
 }

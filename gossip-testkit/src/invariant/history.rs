@@ -59,6 +59,8 @@ impl<T: Default> PerNode<T> {
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
+    /// The latest time that each node's clock has shown.
+    latest: PerNode<Instant>,
 }
 
 impl<M: Machine> Invariant<M> for NoResurrection {
@@ -74,13 +76,16 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let cut = world.cut_of(node);
+        // A clock that steps back shows again what had expired, for as long as that is ahead.
+        let stepped_back = cut < *self.latest.of(node);
+        *self.latest.of(node) = cut.max(*self.latest.of(node));
         let gone = self.gone.of(node);
         for (key, item) in &after.items {
             if item.body.is_none() {
                 let latest = gone.entry(key.clone()).or_insert(item.version);
                 *latest = (*latest).max(item.version);
             } else if let Some(death) = gone.get(key)
-                && item.version <= *death
+                && (item.version < *death || item.version == *death && !stepped_back)
             {
                 return Err(Violation::between(
                     format!("node {node} knew that {key} was gone as of {death:?}, and has {item} again"),

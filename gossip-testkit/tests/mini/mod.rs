@@ -189,6 +189,8 @@ pub(crate) struct Mini {
     log: Vec<Key>,
     peers: BTreeMap<Addr, Peer>,
     turn: usize,
+    /// How many microseconds the wall clock is ahead of the monotonic clock. This machine has but one time, the former.
+    ahead: i64,
     latest: Instant,
     next: Instant,
     outbox: Vec<(Addr, &'static str, Vec<u8>)>,
@@ -198,8 +200,12 @@ pub(crate) struct Mini {
 }
 
 impl Mini {
+    fn wall(&self, now: Instant) -> Instant {
+        Instant::from_micros(now.as_micros().saturating_add_signed(self.ahead))
+    }
+
     fn now(&mut self, now: Instant) -> u64 {
-        self.latest = self.latest.max(now);
+        self.latest = self.latest.max(self.wall(now));
         self.latest.as_micros()
     }
 
@@ -400,6 +406,7 @@ impl Machine for Mini {
             log: Vec::new(),
             peers: boot.nodes.iter().filter(|&&peer| peer != boot.addr).map(|&peer| (peer, Peer::default())).collect(),
             turn: 0,
+            ahead: boot.wall.as_micros() as i64 - boot.now.as_micros() as i64,
             latest: Instant::ORIGIN,
             next: Instant::ORIGIN,
             outbox: Vec::new(),
@@ -475,12 +482,16 @@ impl Machine for Mini {
         match self.bug {
             Some(Bug::NoTimer) if self.acks > 0 => None,
             Some(Bug::Spins) if self.acks > 0 => Some(Instant::ORIGIN),
-            _ => Some(self.next),
+            _ => Some(Instant::from_micros(self.next.as_micros().saturating_add_signed(-self.ahead))),
         }
     }
 
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        self.ahead = wall.as_micros() as i64 - now.as_micros() as i64;
+    }
+
     fn clock(&self, now: Instant) -> Instant {
-        self.latest.max(now)
+        self.latest.max(self.wall(now))
     }
 
     fn view(&self, cut: Instant) -> View {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use super::cut::NEVER;
 use super::*;
 use crate::config::Exchange as Mode;
 use crate::id::NodeId;
@@ -47,7 +48,7 @@ impl Site {
         let settings = config::AntiEntropy { exchange, interval: Duration::from_secs(5) };
         let mut site = Self {
             anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500), &mut rng),
-            replica: Replica::new("", Duration::from_secs(30), Duration::from_secs(3_600), 0),
+            replica: Replica::new("", Duration::from_secs(3_600), 0),
             outbox: Outbox::new(100_000),
             now: NOW,
             admits: true,
@@ -97,7 +98,9 @@ impl Site {
                 let (anti_entropy, mut context) = self.parts();
                 let context = &mut context;
                 match message {
-                    Message::Repair(Repair::Summary(summary)) => anti_entropy.on_summary(from, summary, true, context),
+                    Message::Repair(Repair::Summary(summary)) => {
+                        anti_entropy.on_summary(from, summary, true, context);
+                    }
                     Message::Repair(Repair::Sketch(symbols)) => anti_entropy.on_sketch(from, &symbols, context),
                     Message::Repair(Repair::Split(split)) => anti_entropy.on_split(from, split, context),
                     Message::Repair(Repair::Decoded(decoded)) => anti_entropy.on_decoded(from, &decoded, context),
@@ -440,20 +443,14 @@ fn answers_that_were_not_asked_for_are_ignored() {
 }
 
 #[test]
-fn a_cut_that_cannot_be_computed_any_more_is_not_answered() {
+fn an_answer_says_at_which_cut_two_compare() {
     let mut site = Site::new(Mode::PushPull, 0..100);
-    let (count, fingerprint, partial) = (1, 1, false);
-    let cut = cut_of(NOW - Duration::from_secs(31));
-    site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer: Answer::No })));
-    assert_eq!(site.said(), []);
-    site.hear(
-        5,
-        Message::Repair(Repair::Summary(Summary { cut: u32::MAX, count, fingerprint, partial, answer: Answer::No })),
-    );
-    assert!(
-        matches!(site.said()[..], [Message::Repair(Repair::Summary(Summary { cut, answer: Answer::Full { .. }, .. }))] if cut == cut_of(NOW)),
-        "of two cuts the smaller"
-    );
+    let (count, fingerprint, partial, answer) = (1, 1, false, Answer::No);
+    for (cut, compared) in [(cut_of(NOW) + 31, cut_of(NOW) + 31), (0, NEVER)] {
+        site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer })));
+        let said = site.said();
+        assert!(matches!(said[..], [Message::Repair(Repair::Summary(Summary { cut, .. }))] if cut == compared));
+    }
 }
 
 /// A site in an exchange with address 1, which has its token.

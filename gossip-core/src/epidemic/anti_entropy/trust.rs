@@ -18,6 +18,11 @@ impl<A: Address> AntiEntropy<A> {
         self.tokenizer.proves(address, token, now)
     }
 
+    /// Takes from a peer's budget for an answer of one item. Returns false if the budget is used up.
+    pub(crate) fn affords_one(&mut self, peer: &A, now: Instant) -> bool {
+        self.buckets.take(peer, 1, now) == 1
+    }
+
     /// Takes from a peer's budget for an answer longer than its request. Returns false if the budget is used up.
     pub(crate) fn affords(&mut self, peer: &A, now: Instant) -> bool {
         self.buckets.take(peer, PULL_UNITS, now) == PULL_UNITS

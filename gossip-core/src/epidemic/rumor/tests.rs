@@ -39,7 +39,7 @@ impl Site {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         Self {
             rumors: Rumors::new(policy, limit, &mut rng),
-            replica: Replica::new("", Duration::from_secs(50), Duration::from_secs(3_600), 10),
+            replica: Replica::new("", Duration::from_secs(3_600), 10),
             outbox: Outbox::new(10_000),
             rng,
             now: NOW,

@@ -37,7 +37,7 @@ impl Site {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
         Self {
             transfers: Transfers::new(limits, ROOM, SECOND / 2, &mut rng),
-            replica: Replica::new("", SECOND, SECOND, 0).whole_up_to(ROOM),
+            replica: Replica::new("", SECOND, 0).whole_up_to(ROOM),
             outbox: Outbox::new(4_096),
             now: NOW,
             whole: Vec::new(),

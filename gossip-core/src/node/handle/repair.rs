@@ -4,10 +4,12 @@ use super::Node;
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::node::learn::{REHEATS, Source};
+use crate::time::Instant;
 use crate::wire::{Repair, Symbols};
 
 impl<A: Address> Node<A> {
-    pub(super) fn on_repair(&mut self, sender: NodeId, from: &A, message: Repair<A>) {
+    /// `clock`: the sender's wall clock.
+    pub(super) fn on_repair(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Repair<A>) {
         match message {
             Repair::Updates(updates) => {
                 for update in updates {
@@ -22,7 +24,10 @@ impl<A: Address> Node<A> {
             Repair::Summary(summary) => {
                 let known = self.is_known(sender, from);
                 let (anti_entropy, mut context) = self.anti_entropy();
-                anti_entropy.on_summary(from, summary, known, &mut context);
+                let trip = anti_entropy.on_summary(from, summary, known, &mut context);
+                if let Some(trip) = trip {
+                    self.note_reading(sender, clock, trip);
+                }
             }
             Repair::Sketch(symbols) => self.on_sketch(from, &symbols),
             Repair::Split(split) => {

@@ -1,25 +1,31 @@
 //! Messages of failure detection.
 
+use core::time::Duration;
+
 use super::Node;
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::outbox::TrafficClass;
+use crate::time::Instant;
 use crate::wire::Swim;
 
 impl<A: Address> Node<A> {
-    pub(super) fn on_swim(&mut self, sender: NodeId, from: &A, message: Swim<A>) {
+    /// `clock`: the sender's wall clock.
+    pub(super) fn on_swim(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Swim<A>) {
         match message {
             Swim::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Swim::Ack { seq }),
             Swim::Ack { seq } => {
-                self.note_answer();
-                self.on_ack(sender, seq);
+                if let Some(trip) = self.on_ack(sender, seq) {
+                    self.note_reading(sender, clock, trip);
+                }
             }
             Swim::PingReq(request) => self.detector.on_ping_req(self.now, from, request, &mut self.outbox),
             Swim::Nack { seq } => self.detector.on_nack(sender, seq),
         }
     }
 
-    pub(in crate::node) fn on_ack(&mut self, sender: NodeId, seq: u32) {
-        self.detector.on_ack(self.now, sender, seq, &mut self.outbox);
+    /// Takes an ack in. Returns the round trip if the sender answered this node's own ping.
+    pub(in crate::node) fn on_ack(&mut self, sender: NodeId, seq: u32) -> Option<Duration> {
+        self.detector.on_ack(self.now, sender, seq, &mut self.outbox)
     }
 }

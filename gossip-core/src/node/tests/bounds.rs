@@ -47,7 +47,10 @@ fn a_full_node_says_so_once_until_there_is_room_again() {
     assert_eq!(node.stats().updates_full, 2_000 - 96);
     // They are forgotten in time.
     now += 2 * 3_600 * SECOND;
-    tick(&mut node, now);
+    for _ in 0..40 {
+        now += 60 * SECOND;
+        tick(&mut node, now);
+    }
     assert!(node.members().count() < 10);
     fill(&mut node, now, 3_000..4_000);
     assert_eq!(told(&mut node), [Bound::Members]);
@@ -154,7 +157,7 @@ fn a_million_members_and_a_million_keys_leave_memory_within_its_bounds() {
 }
 
 #[test]
-fn what_has_expired_takes_no_bytes() {
+fn what_has_expired_gives_way_to_what_has_not() {
     let mut node = limited(|limits| (limits.bytes, limits.share) = (1_000, 100));
     let mut now = node.now;
     for round in 0..20_u8 {
@@ -162,7 +165,7 @@ fn what_has_expired_takes_no_bytes() {
         node.put_with(now, &(round % 3).to_string(), &[round; 900], lives).unwrap();
         now += 30 * SECOND;
         tick(&mut node, now);
-        assert_eq!((node.replica.bytes(), node.get(&(round % 3).to_string())), (0, None), "{round}");
+        assert!(node.replica.bytes() <= 1_000 && node.get(&(round % 3).to_string()).is_none(), "{round}");
     }
     assert_eq!(told(&mut node), []);
 }

@@ -9,7 +9,7 @@ use crate::Status;
 use crate::wire::Repair;
 
 #[test]
-fn stamps_from_the_future_are_refused_one_by_one_and_counted() {
+fn no_clock_decides_which_stamps_are_taken_but_a_constant_does() {
     let mut node = node(1, Config::lan());
     tick(&mut node, START);
     let ahead = |secs: u64| {
@@ -17,12 +17,17 @@ fn stamps_from_the_future_are_refused_one_by_one_and_counted() {
         let stamp = Stamp { time: START + Duration::from_secs(secs), ..entry.stamp };
         Update::Entry(Entry { stamp, ..entry })
     };
-    hear(&mut node, START, &[Message::Repair(Repair::Updates([3_600, 0, 11, 10, 12, 5].map(ahead).to_vec()))]);
+    let latest = crate::update::LATEST.since(START).as_secs();
+    hear(&mut node, START, &[Message::Repair(Repair::Updates([latest + 1, 0, 3_600, latest].map(ahead).to_vec()))]);
     let names: Vec<_> = node.entries("").map(|(name, _)| name.to_string()).collect();
-    assert_eq!((names, node.stats().updates_ahead), (vec!["0".into(), "10".into(), "5".into()], 3));
-    // When their time has come they are as good as any other.
-    hear(&mut node, START + 2 * SECOND, &[Message::Repair(Repair::Updates([11, 12].map(ahead).to_vec()))]);
-    assert_eq!((node.entries("").count(), node.stats().updates_ahead), (5, 3));
+    assert_eq!((names, node.stats().updates_ahead), (vec!["0".into(), latest.to_string(), "3600".into()], 1));
+    // A value from the far future is overwritten like any other, but at the end of time.
+    let stamp = node.put(START, "3600", b"y").unwrap();
+    assert_eq!(stamp.time, START + 3_600 * SECOND);
+    assert_eq!(node.put(START, "other", b"z").unwrap().time, START);
+    node.set_wall_clock(START, crate::update::LATEST + SECOND);
+    let refused = node.put(START, "late", b"z");
+    assert!(matches!(refused, Err(crate::WriteError::TooLate { .. })), "{refused:?}");
 }
 
 #[test]

@@ -127,22 +127,6 @@ fn a_ping_for_another_carries_nothing_along() {
 }
 
 #[test]
-fn what_may_have_been_forgotten_since_is_refused() {
-    let mut node = met();
-    let payload = datagram(&mut node, &[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1"))))]);
-    node.gate.note_proved(&STRANGER);
-    // Half of the day for which the dead are remembered.
-    let oldest = 43_200 * SECOND;
-    let late = node.clock(START).floor_to(SECOND) + oldest + SECOND;
-    let before = state(&mut node).0;
-    let refused = node.handle(late, Input::Datagram { from: &STRANGER, payload: &payload });
-    assert_eq!(refused, Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
-    assert_eq!((state(&mut node).0, node.stats().datagrams_too_old), (before, 1));
-    node.handle(late - SECOND, Input::Datagram { from: &STRANGER, payload: &payload }).unwrap();
-    assert!(node.get("x").is_some());
-}
-
-#[test]
 fn who_is_not_admitted_is_not_heard_and_not_believed_in() {
     let mut node = met();
     let now = node.now;

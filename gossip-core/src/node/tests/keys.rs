@@ -34,6 +34,21 @@ fn hears(net: &mut Net, payload: &[u8]) -> Result<(), DatagramError> {
 }
 
 #[test]
+fn what_may_have_been_forgotten_since_is_refused() {
+    let mut net = met_in_secret();
+    let (said, sent) = (said(&mut net), net.now);
+    // Half of the day for which the dead are remembered.
+    let oldest = 43_200 * SECOND;
+    let before = state(&mut net.nodes[1]).0;
+    net.now = sent + oldest + SECOND;
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::TooOld { age: oldest + SECOND, oldest }));
+    assert_eq!((state(&mut net.nodes[1]).0, net.nodes[1].stats().datagrams_too_old), (before, 1));
+    net.now = sent + oldest;
+    hears(&mut net, &said).unwrap();
+    assert!(net.nodes[1].get("secret").is_some());
+}
+
+#[test]
 fn what_is_said_is_hidden_and_no_byte_of_it_can_be_altered() {
     let mut net = met_in_secret();
     let said = said(&mut net);

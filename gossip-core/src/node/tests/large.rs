@@ -166,7 +166,11 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
     let mut node = node(1, config);
     node.put(START, "n", b"mine").unwrap();
     hear(&mut node, START, &[mail(described("too large", 0, &value(1, 40_001)))]);
-    hear(&mut node, START, &[mail(described("from the future", 11, &value(1, 9_000)))]);
+    hear(
+        &mut node,
+        START,
+        &[mail(described("after 2500", crate::update::LATEST.since(START).as_secs() + 1, &value(1, 9_000)))],
+    );
     let past = Descriptor {
         expires: Until::at(START - SECOND),
         until: Until::at(START - SECOND),
@@ -225,20 +229,6 @@ fn owned_and_expiring_large_values_arrive_and_end_as_others_do() {
     net.nodes[0].delete_own(net.now, "own").unwrap();
     net.run(2 * SECOND);
     assert!(net.nodes.iter().all(|node| node.get_own(owner, "own").is_none()) && net.agree());
-}
-
-#[test]
-fn one_who_comes_back_as_a_newcomer_gives_up_what_it_was_fetching() {
-    let mut config = Config::lan();
-    config.lifetimes.certificate = 100 * SECOND;
-    config.lifetimes.shrink = 100 * SECOND;
-    let mut node = node(1, config);
-    node.join(START, [0]);
-    hear(&mut node, START, &[mail(described("n", 0, &value(1, 50_000)))]);
-    assert_eq!(node.transfers().0, 1);
-    // The process stood still: the value may be deleted by now, and the certificate forgotten.
-    tick(&mut node, START + 200 * SECOND);
-    assert_eq!((node.transfers(), node.stats().transfers_failed), ((0, 0), 1));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Site {
             health: Health::new(settings.max_health),
             prober: Prober::new(settings, &mut rng),
             members: Members::default(),
-            replica: Replica::new("", Duration::ZERO, Duration::ZERO, 0),
+            replica: Replica::new("", Duration::ZERO, 0),
             outbox: Outbox::new(100),
             rng,
             now: START,

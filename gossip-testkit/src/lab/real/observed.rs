@@ -132,7 +132,7 @@ impl Log {
     /// Begins anew.
     pub fn replay(&self) -> Replay<'_> {
         let Self { addr, id, nodes, seeds, seed, start, config, calls } = self;
-        let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start };
+        let boot = Boot { addr: *addr, id: *id, nodes, seeds, seed: *seed, config, now: *start, wall: *start };
         let mut replay =
             Replay { node: Machine::boot(&boot, None), rest: calls, buffer: vec![0; config.max_datagram].into() };
         replay.drain();
@@ -190,7 +190,7 @@ impl Wrapper for Observed {
     }
 
     fn boot(boot: &Boot<'_, Setting>, memory: Option<Self::Memory>) -> Self {
-        let Boot { addr, id, nodes, seeds, seed, config, now } = *boot;
+        let Boot { addr, id, nodes, seeds, seed, config, now, .. } = *boot;
         let log = (memory.is_none() && config.logged.contains(&addr)).then(|| Log {
             addr,
             id,

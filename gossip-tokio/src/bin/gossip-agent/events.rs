@@ -1,7 +1,6 @@
 //! Events as objects for programs and as lines for people and the log. Knows what may happen, not who is told.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use gossip_tokio::gossip_core::{Change, Event, Member, NodeId, Status};
 use serde_json::{Value, json};
@@ -67,12 +66,14 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         }
         Event::IdentityConflict { address } => told(warn, json!({ "event": "identity-conflict", "address": address })),
         Event::ClockWrong { peers, own } => {
-            let behind = peers.since(*own).as_secs_f64();
-            told(warn, json!({ "event": "clock-wrong", "peers": peers, "own": own, "behind_seconds": behind }))
+            let (seconds, behind) = (peers.abs_diff(*own).as_secs_f64(), peers > own);
+            let object = json!({
+                "event": "clock-wrong", "peers": peers, "own": own, "off_seconds": seconds, "behind": behind,
+            });
+            told(warn, object)
         }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
-        Event::CameBack { away } => told(warn, json!({ "event": "came-back", "away_seconds": away.as_secs() })),
         Event::Left => told(info, json!({ "event": "left" })),
         // What a later version may tell.
         event => told(info, json!({ "event": "other", "text": format!("{event:?}") })),
@@ -108,14 +109,11 @@ pub(crate) fn line(object: &Value) -> String {
         "isolated" => "somebody answers again".into(),
         "identity-conflict" => format!("another node with this name or id runs at {}", text("address")),
         "clock-wrong" => {
-            format!("this machine's clock is {} s behind the others'", object["behind_seconds"])
+            let way = if object["behind"] == true { "behind" } else { "ahead of" };
+            format!("this machine's clock is {} s {way} the others'", object["off_seconds"])
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),
-        "came-back" => {
-            let away = Duration::from_secs(object["away_seconds"].as_u64().unwrap_or_default());
-            format!("came back as a newcomer, after {away:?} without contact")
-        }
         "left" => "left the cluster".into(),
         "watching" => "that is what there is; from here on it is what happens".into(),
         "missed" => format!("{} events were missed", object["count"]),

@@ -47,7 +47,7 @@ impl Alerts {
             ),
             Event::ClockWrong { peers, own } => (
                 "clock-wrong",
-                format!("this machine's clock is {:?} behind the others'", peers.since(*own)),
+                format!("this machine's clock differs from the others' by {:?}", peers.abs_diff(*own)),
                 "set the clock; keep NTP running",
                 STANDS,
             ),

@@ -86,7 +86,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 11] = [
     "member",
     "reaped",
     "entry",
@@ -97,7 +97,6 @@ const KINDS: [&str; 12] = [
     "clock-wrong",
     "full",
     "foreign-cluster",
-    "came-back",
     "left",
 ];
 

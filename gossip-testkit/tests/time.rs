@@ -1,0 +1,183 @@
+//! No clock and no absence costs a value: the stories in which one did.
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::settled;
+use gossip_core::{Config, Event, Node};
+use gossip_testkit::{Addr, Checker, Cluster, Command};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
+
+fn holds(text: &str) {
+    let report = Checker::<Node<Addr>>::new(Config::default()).run(&text.parse().expect("a scenario"));
+    report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
+}
+
+fn put(cluster: &mut Cluster, node: u32, name: &str) {
+    cluster.command(node, &Command::put(name, "value")).expect("a write is accepted");
+}
+
+fn all_have(cluster: &Cluster, names: &[&str]) -> bool {
+    cluster.live().all(|(_, node)| names.iter().all(|name| node.get(name).is_some()))
+}
+
+/// Who was told that its clock is wrong, from now on.
+fn told(cluster: &mut Cluster) -> Rc<RefCell<Vec<u32>>> {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let told = Rc::clone(&log);
+    cluster.on_event(move |_, node, event| {
+        if matches!(event, Event::ClockWrong { .. }) {
+            told.borrow_mut().push(node.0);
+        }
+    });
+    log
+}
+
+// A cluster that was switched off over the holidays came back empty.
+#[test]
+fn a_cluster_that_was_away_for_eight_days_has_all_its_values() {
+    holds(
+        r#"seed 1; nodes 0-2; at 5s node 0: put "k" "v"; pause 0 from 20s to 691220s;
+        pause 1 from 20s to 691220s; pause 2 from 20s to 691220s"#,
+    );
+    for days in [8, 30] {
+        for nodes in [1, 2, 3, 5, 10] {
+            // One that stays is not in touch with anybody, and takes long to simulate.
+            for away in if days == 8 && nodes == 3 { 2..=3 } else { nodes..=nodes } {
+                let mut cluster = settled(nodes, 1);
+                put(&mut cluster, 0, "k");
+                cluster.run_for(10 * SECOND);
+                for node in 0..away {
+                    cluster.crash(node);
+                }
+                if away < nodes {
+                    put(&mut cluster, nodes - 1, "meanwhile");
+                }
+                cluster.run_for(days * 86_400 * SECOND);
+                for node in 0..away {
+                    cluster.restart(node, true);
+                }
+                let names: &[&str] = if away < nodes { &["k", "meanwhile"] } else { &["k"] };
+                let whole = |cluster: &Cluster| cluster.sees_all() && cluster.agrees() && all_have(cluster, names);
+                let time = cluster.run_until(MINUTE, SECOND / 10, whole);
+                assert!(time.is_some_and(|time| time <= 15 * SECOND), "{away} of {nodes} for {days} days: {time:?}");
+            }
+        }
+    }
+}
+
+// All repair with a node whose clock was 30 s ahead stopped, and every one of its writes was accepted and lost.
+#[test]
+fn a_clock_that_is_ahead_keeps_no_write_from_the_others() {
+    holds(r#"seed 1; nodes 0-2; at 60s node 2: put "k" "v"; skew 2 by 30s drift 0ppm beyond from 20s on"#);
+}
+
+#[test]
+fn whatever_a_clock_says_values_are_equal_within_fifteen_seconds_and_who_is_wrong_is_told() {
+    let seconds = [9, 15, 30, 60, 3_600, 13 * 3_600, 8 * 86_400];
+    for nodes in [1, 2, 3, 5, 10] {
+        for by in seconds.iter().flat_map(|&by| [by * 1_000_000, -by * 1_000_000]) {
+            for all in [false, true] {
+                let mut cluster = settled(nodes, 1);
+                let log = told(&mut cluster);
+                put(&mut cluster, 0, "before");
+                for node in 0..if all { nodes } else { 1 } {
+                    cluster.skew(node, by, 0);
+                }
+                put(&mut cluster, 0, "by one");
+                put(&mut cluster, nodes - 1, "by another");
+                let names = ["before", "by one", "by another"];
+                let whole = |cluster: &Cluster| cluster.agrees() && all_have(cluster, &names);
+                let time = cluster.run_until(MINUTE, SECOND / 10, whole);
+                let what = format!("{nodes} nodes, {by} us at {}", if all { "all" } else { "one" });
+                assert!(time.is_some_and(|time| time <= 15 * SECOND), "{what}: {time:?}");
+                cluster.run_for(MINUTE);
+                assert!(cluster.sees_all() && whole(&cluster), "{what}");
+                assert_eq!(cluster.counters().false_deaths, 0, "{what}");
+                let mut wrong = log.borrow().clone();
+                wrong.sort_unstable();
+                wrong.dedup();
+                let expected: &[u32] = match nodes {
+                    _ if by.abs() < 10_000_000 => &[],
+                    1 => &[],
+                    2 => &[0, 1],
+                    _ => &[0],
+                };
+                // Where all step at once each is told, until it has heard the others again: a step shows at once.
+                assert!(all || wrong == expected, "{what}: {wrong:?} were told");
+            }
+        }
+    }
+}
+
+// The driver followed a clock that was an hour ahead for two seconds, and never came back.
+#[test]
+fn a_clock_that_is_wrong_for_two_seconds_loses_nothing_not_even_across_a_restart() {
+    for by in [HOUR, -HOUR, 8 * DAY, -8 * DAY] {
+        let mut cluster = settled(3, 1);
+        put(&mut cluster, 1, "before");
+        cluster.run_for(5 * SECOND);
+        cluster.skew(1, by, 0);
+        cluster.run_for(SECOND);
+        put(&mut cluster, 1, "meanwhile");
+        cluster.run_for(SECOND);
+        cluster.skew(1, 0, 0);
+        put(&mut cluster, 1, "after");
+        cluster.run_for(5 * SECOND);
+        assert!(all_have(&cluster, &["before", "meanwhile", "after"]), "{by}");
+        for node in 0..3 {
+            cluster.restart(node, true);
+            cluster.run_for(10 * SECOND);
+        }
+        assert!(
+            cluster.sees_all() && cluster.agrees() && all_have(&cluster, &["before", "meanwhile", "after"]),
+            "{by}"
+        );
+    }
+}
+
+// One clock that gained two percent dragged a cluster 71 s ahead in an hour.
+#[test]
+fn a_clock_that_gains_two_percent_moves_no_other() {
+    let mut cluster = settled(7, 1);
+    for node in 1..7 {
+        cluster.skew(node, (i64::from(node) - 4) * 600_000, 0);
+    }
+    cluster.skew(0, 0, 20_000);
+    let log = told(&mut cluster);
+    cluster.run_for(60 * MINUTE);
+    let right = cluster.now().as_micros();
+    let off = |node: u32| {
+        let agreed = cluster.node(node).clock(cluster.reading(node)).as_micros();
+        // Simulated time begins at 1,000,000 s of every right clock.
+        (agreed - 1_000_000_000_000).abs_diff(right)
+    };
+    assert!((1..7).all(|node| off(node) < 2_000_000), "{:?}", (0..7).map(off).collect::<Vec<_>>());
+    assert!(off(0) < 12_000_000, "{}", off(0));
+    assert_eq!(*log.borrow(), [0]);
+}
+
+// Thirteen hours ahead at fifty nodes were 466 false suspicions and 98 false deaths; set back by an hour, nobody probed.
+#[test]
+fn no_timer_runs_on_the_wall_clock() {
+    for by in [13 * HOUR, -HOUR] {
+        let mut cluster = settled(20, 1);
+        let before = *cluster.counters();
+        let probes = |cluster: &Cluster| cluster.node(3).stats().probes;
+        let probed = probes(&cluster);
+        cluster.skew(3, by, 0);
+        cluster.run_for(MINUTE);
+        assert!(probes(&cluster) >= probed + 50, "{by}: {} probes in a minute", probes(&cluster) - probed);
+        cluster.skew(3, 0, 0);
+        cluster.run_for(MINUTE);
+        assert!(probes(&cluster) >= probed + 100, "{by}: {} probes in two minutes", probes(&cluster) - probed);
+        assert_eq!(cluster.counters().false_suspicions, before.false_suspicions, "{by}");
+    }
+}
