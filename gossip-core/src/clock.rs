@@ -46,10 +46,10 @@ pub(crate) struct Clocks {
     /// `lifetimes.max_ahead`: how far apart clocks may be that count as right.
     bound: Duration,
     wall: Offset,
-    /// What is added to the own wall clock; zero unless it is wrong.
+    /// Correction of the own wall clock; zero unless that is wrong.
     follow: Offset,
     readings: Vec<Reading>,
-    /// Whether the application was told that the clock is wrong, and it has not been right since.
+    /// True while the clock is wrong and the application has been told.
     told: bool,
     hybrid: Hybrid,
 }
@@ -146,12 +146,12 @@ impl Clocks {
         at(now, self.wall.saturating_add(self.follow))
     }
 
-    /// When agreed time reaches `time`, in monotonic time, unless a clock steps meanwhile.
+    /// Returns the monotonic time at which agreed time reaches `time`, unless a clock steps meanwhile.
     pub(crate) fn when(&self, time: Instant) -> Instant {
         at(time, self.wall.saturating_add(self.follow).saturating_neg())
     }
 
-    /// How far a member's wall clock stands behind what it last said; none if it never answered.
+    /// Returns how far a member's wall clock is behind the time that it reported last; none if it never answered.
     #[cfg(any(feature = "encryption", test))]
     pub(crate) fn behind(&self, now: Instant, member: NodeId, wall: Instant) -> Option<Duration> {
         let reading = self.readings.iter().find(|reading| reading.member == member)?;
@@ -194,7 +194,7 @@ fn micros_of(duration: Duration) -> u64 {
     micros(duration).min(i64::MAX.unsigned_abs())
 }
 
-/// How far a clock is ahead of the monotonic clock.
+/// Returns how far a clock is ahead of the monotonic clock.
 fn offset(now: Instant, wall: Instant) -> Offset {
     let difference = i128::from(wall.as_micros()) - i128::from(now.as_micros());
     Offset::try_from(difference).unwrap_or(if difference < 0 { Offset::MIN } else { Offset::MAX })

@@ -57,22 +57,23 @@ use identity::{Identity, Phase};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
-/// What a driver tells a node.
+/// Input of a node, from its driver.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a, A> {
-    /// Time has passed. Due when [`Node::poll_timeout`] says so; early is harmless, late catches up once.
+    /// Time has passed. Due at the time that [`Node::poll_timeout`] returns. An early tick does nothing, a late one
+    /// catches up once.
     Tick,
     /// A datagram arrived.
     Datagram {
-        /// Where it came from, in the terms in which it can be answered.
+        /// Address of its sender, at which it can be answered.
         from: &'a A,
         /// Its bytes.
         payload: &'a [u8],
     },
     /// The transport learned that this address cannot be reached: a hint that ends the wait of a running ping.
     Unreachable {
-        /// Which address.
+        /// Address that cannot be reached.
         to: &'a A,
     },
 }
@@ -89,32 +90,32 @@ impl<A> Clone for Input<'_, A> {
 #[must_use = "the datagram is in the buffer and nowhere else"]
 #[non_exhaustive]
 pub struct Transmit<A> {
-    /// Where to.
+    /// Destination.
     pub to: A,
-    /// How many bytes.
+    /// Length in bytes.
     pub len: usize,
-    /// What it was sent for.
+    /// Purpose.
     pub class: TrafficClass,
 }
 
-/// How an entry is written.
+/// Options of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Whether it is this member's own (metadata, gone with its life) or shared.
+    /// True if the entry is the member's own (metadata, which disappears with the member), false if it is shared.
     pub own: bool,
-    /// How long it lives; for ever if none.
+    /// Time after which the entry expires; never if none.
     pub time_to_live: Option<Duration>,
 }
 
 impl PutOptions {
-    /// This member's own entry.
+    /// Makes it the member's own entry.
     pub fn own(mut self) -> Self {
         self.own = true;
         self
     }
 
-    /// An entry that expires: after [`max_ahead`](crate::Lifetimes::max_ahead) (10 s) at the soonest, or it is
+    /// Makes it expire after this time: at least [`max_ahead`](crate::Lifetimes::max_ahead) (10 s), or the write is
     /// refused as [`TooShortLived`](crate::WriteError::TooShortLived).
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(time);
@@ -122,11 +123,11 @@ impl PutOptions {
     }
 }
 
-/// What two replicas must agree on: the reconciled set at a cut, in short.
+/// Summary of the reconciled set at a cut, on which two replicas must agree.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Reconciled {
-    /// Items in it.
+    /// Number of items.
     pub count: u64,
     /// Equal for equal sets.
     pub fingerprint: u64,
@@ -149,7 +150,7 @@ pub struct Node<A: Address> {
     identity: Identity<A>,
     config: Config,
     rng: Xoshiro256PlusPlus,
-    /// The latest time seen.
+    /// Latest time seen.
     now: Instant,
     clocks: Clocks,
     settled: Settled,
@@ -166,9 +167,9 @@ pub struct Node<A: Address> {
     events: Events<A>,
     envelope: Envelope,
     stats: Stats,
-    /// How many updates this exchange's repairs may still make hot.
+    /// Number of updates that this exchange's repairs may still make hot.
     reheats: u32,
-    /// The messages of the datagram at hand: kept for its capacity.
+    /// Messages of the current datagram; kept for its capacity.
     messages: Vec<Message<A>>,
 }
 
@@ -218,7 +219,7 @@ impl<A: Address> Node<A> {
 
     // Outputs; `poll_transmit` is in `transmit`.
 
-    /// What has changed, if anything has.
+    /// Takes the next event, if there is one.
     pub fn poll_event(&mut self) -> Option<Event<A>> {
         if let Some(Progress { received, expected, done }) = self.anti_entropy.take_news() {
             return Some(Event::CatchUp { received, expected, done });
@@ -228,7 +229,7 @@ impl<A: Address> Node<A> {
                 Pending::Member { id, was, moved } => match (self.member(id), was) {
                     (Some(member), _) if moved || was != Some(member.status) => Event::Member { was, member },
                     (None, Some(_)) => Event::Reaped { id },
-                    // It is as it was, or came and went unseen.
+                    // It is unchanged, or appeared and disappeared between two polls.
                     _ => continue,
                 },
                 Pending::Entry(owner, name) => {
@@ -254,28 +255,28 @@ impl<A: Address> Node<A> {
 
     // Getters.
 
-    /// Who this node is.
+    /// Returns this node's id.
     pub const fn id(&self) -> NodeId {
         self.identity.id
     }
 
-    /// Where the others reach this node.
+    /// Returns the address by which others reach this node.
     pub const fn address(&self) -> &A {
         &self.identity.address
     }
 
-    /// What it was made with.
+    /// Returns the configuration of this node.
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Everybody known and not forgotten, the dead and the departed among them; this node itself first.
+    /// Lists all members that are not forgotten, including dead and departed ones; this node comes first.
     pub fn members(&self) -> impl Iterator<Item = Member<A>> + '_ {
         let others = self.detector.members().iter().filter_map(|seen| self.member(seen.id));
         self.member(self.identity.id).into_iter().chain(others)
     }
 
-    /// A member, as this node sees it.
+    /// Returns a member in the view of this node.
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
         let record = self.replica.member(id)?;
         let status =
@@ -288,17 +289,17 @@ impl<A: Address> Node<A> {
         self.overlay.neighbours()
     }
 
-    /// How many members are alive or suspected, this node included while it has not left.
+    /// Returns the number of members alive or suspected, including this node while it has not left.
     pub fn live_members(&self) -> usize {
         self.detector.members().peers() + usize::from(self.identity.status() == Status::Alive)
     }
 
-    /// The value of a shared entry.
+    /// Returns the value of a shared entry.
     pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
         self.value_of(None, name)
     }
 
-    /// The value of a member's own entry.
+    /// Returns the value of a member's own entry.
     pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
         self.value_of(Some(owner), name)
     }
@@ -307,7 +308,7 @@ impl<A: Address> Node<A> {
         self.replica.entry(owner, name, self.agreed())?.value.clone()
     }
 
-    /// Shared entries whose name begins with `prefix`, by name.
+    /// Lists the shared entries whose names begin with `prefix`, by name.
     pub fn entries(&self, prefix: &str) -> impl Iterator<Item = (SmolStr, Arc<[u8]>)> + '_ {
         let prefix: SmolStr = prefix.into();
         self.replica
@@ -317,7 +318,7 @@ impl<A: Address> Node<A> {
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
     }
 
-    /// Members' own entries of this name, by owner.
+    /// Lists the members' own entries of this name, by owner.
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
         let name: SmolStr = name.into();
         self.replica
@@ -326,32 +327,32 @@ impl<A: Address> Node<A> {
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
 
-    /// Lifeguard's local health multiplier: 0 is healthy.
+    /// Returns Lifeguard's local health multiplier: 0 is healthy.
     pub const fn local_health(&self) -> u32 {
         self.detector.health()
     }
 
-    /// Whether this node knows of others (members that died, or seeds) and is in touch with none.
+    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none.
     pub const fn is_isolated(&self) -> bool {
         self.contacts.is_isolated()
     }
 
-    /// Whether this node has left: it is silent for ever, unless it [joins](Self::join) again.
+    /// Returns true if this node has left: it sends nothing, unless it [joins](Self::join) again.
     pub fn has_left(&self) -> bool {
         self.identity.phase == Phase::Left
     }
 
-    /// While this node catches up with a peer: how many items have come, of how many expected.
+    /// Returns the progress of catching up with a peer: items received, items expected.
     pub fn catching_up(&self) -> Option<(u64, u64)> {
         self.anti_entropy.progress()
     }
 
-    /// How many values too large for a datagram are being fetched or wait for it, and how many bytes are held for them.
+    /// Returns the number of large values being fetched or waiting for it, and the bytes held for them.
     pub fn transfers(&self) -> (usize, usize) {
         self.transfers.under_way()
     }
 
-    /// How many rumors are hot here.
+    /// Returns the number of hot rumors.
     pub fn hot_rumors(&self) -> usize {
         self.rumors.len()
     }
@@ -362,13 +363,13 @@ impl<A: Address> Node<A> {
         self.clocks.agreed(self.now.max(now))
     }
 
-    /// The reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second), in short.
+    /// Summarises the reconciled set at `cut` (a [`clock`](Self::clock) rounded down to a second).
     pub fn reconciled(&self, cut: Instant) -> Reconciled {
         let (count, fingerprint) = self.replica.summary(cut);
         Reconciled { count, fingerprint }
     }
 
-    /// Every update in the reconciled set at `cut`, in an order that is the same wherever the set is.
+    /// Lists the updates in the reconciled set at `cut`, in the same order on every node that holds the same set.
     pub fn updates(&self, cut: Instant) -> impl Iterator<Item = Update<A>> + '_ {
         self.replica.in_range(Range::ALL, cut).map(|(_, update)| update)
     }

@@ -34,26 +34,26 @@ use store::{Slot, Store, Stored};
 pub(crate) use usage::Room;
 use usage::Usage;
 
-/// What came of a merge.
+/// Outcome of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Merged<A> {
-    /// It is the newest of its key, with this hash of its item; what it replaced, if anything.
+    /// The update is the newest of its key, with this hash of its item; `old` is the update that it replaced.
     News { hash: u64, old: Option<Update<A>> },
-    /// It waits for the record of its owner.
+    /// The update waits for the record of its owner.
     Parked,
-    /// It was here already.
+    /// The update was here already.
     Known,
-    /// A newer one is here.
+    /// A newer update is here.
     Outdated,
 }
 
-/// What has become of owned entries, by owner and by what the owner's record says.
+/// State of owned entries, by owner and the owner's record.
 enum Ownership {
-    /// The owner's record is here, with the same life, until then.
+    /// The owner's record is here, with the same boot, until then.
     Current(Until),
-    /// The owner, or this life of it, is not known yet.
+    /// The owner, or this boot of it, is not known yet.
     Ahead,
-    /// The owner has started anew since.
+    /// The owner has restarted since.
     Past,
 }
 
@@ -62,26 +62,26 @@ enum Ownership {
 pub(crate) struct Replica<A> {
     pub(crate) hasher: ItemHasher,
     items: Store<A>,
-    /// Of the reconciled set at `cut`.
+    /// Hashes of the reconciled set at `cut`.
     hashes: Hashes<Slot>,
     cut: Instant,
-    /// How many items never end, and their fingerprint.
+    /// Number and fingerprint of the items that never end.
     lasting: (u64, u64),
-    /// Items that end, by their end.
+    /// Items that end, by end.
     ending: BTreeSet<(Instant, Slot)>,
-    /// Entries that will shrink to certificates, by when.
+    /// Entries that will shrink to certificates, by the time of that.
     shrinking: BTreeSet<(Instant, Slot)>,
     names: BTreeMap<(SmolStr, Option<NodeId>), Slot>,
     owned: BTreeSet<(NodeId, Slot)>,
-    /// The digests of entries that are too large to travel whole: they are asked for often, and to hash a megabyte takes
-    /// a millisecond.
+    /// Digests of entries that are too large to be sent whole: they are asked for often, and hashing a megabyte takes a
+    /// millisecond.
     large: BTreeMap<KeyHash, u128>,
-    /// How long the encoding of an update may be that travels whole.
+    /// Longest encoding of an update that is sent whole, in bytes.
     whole: usize,
     parked: Parked<A>,
     usage: Usage,
     shrink: Duration,
-    /// Entries whose visible state may have changed since last asked.
+    /// Entries whose visible state may have changed since the last call of `take_touched`.
     touched: Vec<(Option<NodeId>, SmolStr)>,
 }
 
@@ -107,7 +107,7 @@ impl<A: Address> Replica<A> {
         }
     }
 
-    /// Updates whose encoding is longer than `whole` bytes travel as descriptors.
+    /// Sets the length above which updates are sent as descriptors.
     pub(crate) fn whole_up_to(mut self, whole: usize) -> Self {
         self.whole = whole;
         self
@@ -115,17 +115,17 @@ impl<A: Address> Replica<A> {
 
     // Merging.
 
-    /// Whether this very update is here.
+    /// Returns true if this very update is here.
     pub(crate) fn holds(&self, key: KeyHash, update: &Update<A>) -> bool {
         self.items.find(key).is_some_and(|slot| self.items.is(slot, update))
     }
 
-    /// Takes an update in if it is news. The caller has admitted it: it is neither past its time nor from the future.
+    /// Merges an update. The caller has admitted it: it is neither past its end nor from the future.
     pub(crate) fn merge(&mut self, update: Update<A>) -> Merged<A> {
         self.merge_keyed(self.hasher.key(&update), update)
     }
 
-    /// [`merge`](Self::merge), where the hash of the update's key is at hand.
+    /// Same as [`merge`](Self::merge) with a hash of the key that was computed before.
     pub(crate) fn merge_keyed(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         let until = match update.owner().map(|owner| self.ownership(owner)) {
             None => update.until(),
@@ -155,7 +155,7 @@ impl<A: Address> Replica<A> {
         self.get(key).is_some_and(|held| update.order(&held, &self.hasher).is_gt())
     }
 
-    /// Whether an update would be news, and not have to wait for its owner.
+    /// Returns true if an update would be new, and would not have to wait for its owner.
     pub(crate) fn lacks(&self, key: KeyHash, update: &Update<A>) -> bool {
         let ready = update.owner().is_none_or(|owner| matches!(self.ownership(owner), Ownership::Current(_)));
         ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
@@ -181,7 +181,7 @@ impl<A: Address> Replica<A> {
         }
     }
 
-    /// A member's record has changed: what it owns lives and dies with it.
+    /// Applies a change of a member's record to the entries that the member owns.
     fn follow_owner(&mut self, id: NodeId, boot: Instant, until: Until) {
         for slot in self.owned_by(id) {
             let Some(stored) = self.items.other(slot) else { continue };
@@ -194,10 +194,10 @@ impl<A: Address> Replica<A> {
             let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
             if owner.boot == boot {
                 self.store(key, update, until);
-                // Only its end is another.
+                // Only its end has changed.
                 self.touched.truncate(touched);
             } else if boot < owner.boot {
-                // Of twins the one that started earlier may prevail for a while: what the other wrote waits again.
+                // Of twins the one that started earlier may prevail for a while: the other's entries wait again.
                 self.parked.insert(key, update);
             }
         }
@@ -210,7 +210,7 @@ impl<A: Address> Replica<A> {
         self.owned.range((id, Slot::MIN)..=(id, Slot::MAX)).map(|(_, slot)| *slot).collect()
     }
 
-    /// Adds an update of a key that nothing is stored of, to all indexes. The hash of its item.
+    /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item.
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
         let digest = self.hasher.digest(&update);
         let hash = self.hasher.item_of(key, &update, digest);
@@ -243,7 +243,7 @@ impl<A: Address> Replica<A> {
         hash
     }
 
-    /// Takes an item out of all indexes.
+    /// Removes an item from all indexes.
     fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
         let stored = self.items.remove(slot, &self.hasher)?;
         self.usage.remove(&stored.update);
@@ -271,37 +271,37 @@ impl<A: Address> Replica<A> {
         Some(stored)
     }
 
-    // Looking up.
+    // Look-up.
 
-    /// The newest update of a key, whether or not it is in the reconciled set.
+    /// Returns the newest update of a key, whether or not it is in the reconciled set.
     pub(crate) fn get(&self, key: KeyHash) -> Option<Update<A>> {
         self.items.update(self.items.find(key)?)
     }
 
-    /// Whether anything is held of a key.
+    /// Returns true if an update of a key is held.
     pub(crate) fn has(&self, key: KeyHash) -> bool {
         self.items.find(key).is_some()
     }
 
-    /// The update of a key, if its item has this hash.
+    /// Returns the update of a key if its item has this hash.
     pub(crate) fn get_if(&self, key: KeyHash, hash: u64) -> Option<Update<A>> {
         let slot = self.items.find(key).filter(|slot| self.items.hash(*slot) == Some(hash))?;
         self.items.update(slot)
     }
 
-    /// The update whose item has this hash.
+    /// Returns the update whose item has this hash.
     pub(crate) fn by_hash(&self, hash: u64) -> Option<Update<A>> {
         self.items.update(self.hashes.get(hash)?)
     }
 
-    /// The hash of the item of this key.
+    /// Returns the hash of the item of this key.
     pub(crate) fn hash_of(&self, key: KeyHash) -> Option<u64> {
         self.items.hash(self.items.find(key)?)
     }
 
-    /// The item whose key has this [short](KeyHash::short) name.
+    /// Returns the item whose key has this [short](KeyHash::short) name.
     pub(crate) fn by_short(&self, short: u64) -> Option<(u64, Update<A>)> {
-        // Few others have hashes that begin like it, unless their names were made to: then it is not found.
+        // Few others have hashes with the same prefix, unless their names were made for it: then the item is not found.
         const ALIKE: usize = 64;
         let (first, last) = hashes_of(short);
         let mut alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
@@ -314,7 +314,7 @@ impl<A: Address> Replica<A> {
         self.items.key(self.hashes.get(hash)?, &self.hasher)
     }
 
-    /// Whether an item has this hash.
+    /// Returns true if an item has this hash.
     pub(crate) fn has_hash(&self, hash: u64) -> bool {
         self.hashes.contains(hash)
     }
@@ -326,7 +326,7 @@ impl<A: Address> Replica<A> {
         value.len().saturating_add(name.len() + REST) > self.whole
     }
 
-    /// What stands for an update of this replica's on the wire, if it is too large to travel whole.
+    /// Returns the descriptor of an update of this replica, if it is too large to be sent whole.
     pub(crate) fn descriptor(&self, update: &Update<A>) -> Option<Descriptor> {
         let Update::Entry(entry) = update else { return None };
         if !self.is_large(update) {
@@ -335,18 +335,18 @@ impl<A: Address> Replica<A> {
         Descriptor::of(entry, *self.large.get(&self.hasher.key(update))?)
     }
 
-    /// What is known of a member.
+    /// Returns the record of a member.
     pub(crate) fn member(&self, id: NodeId) -> Option<&Record<A>> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
-    /// What a member owns.
+    /// Lists the entries that a member owns.
     pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
         let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));
         slots.filter_map(|(_, slot)| self.items.update(*slot))
     }
 
-    /// An entry that has a value at `clock`.
+    /// Returns an entry that has a value at `clock`.
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
         self.visible(self.items.find(self.hasher.entry(owner, name))?, clock)
     }
@@ -357,27 +357,27 @@ impl<A: Address> Replica<A> {
         lives.then_some(entry)
     }
 
-    /// Entries that have a value at `clock`, by name from `first` on, then by owner.
+    /// Lists entries that have a value at `clock`, by name from `first` on, then by owner.
     pub(crate) fn entries_from(&self, first: SmolStr, clock: Instant) -> impl Iterator<Item = &Entry> {
         self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
-    /// How many items are members, and how many are not (those that wait for their owner included).
+    /// Returns the number of member records, and of all other items (including those that wait for their owner).
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
     }
 
-    /// How many bytes the values take that are not parked.
+    /// Returns the bytes of all values that are not parked.
     pub(crate) const fn bytes(&self) -> usize {
         self.usage.bytes()
     }
 
-    /// How much a member has written of that.
+    /// Returns the memory taken by a writer's items.
     pub(crate) fn room_of(&self, writer: NodeId) -> Room {
         self.usage.of(writer)
     }
 
-    /// Whose visible state may have changed since the last call.
+    /// Takes the entries whose visible state may have changed since the last call.
     pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Option<NodeId>, SmolStr)> {
         self.touched.drain(..)
     }
@@ -386,10 +386,10 @@ impl<A: Address> Replica<A> {
         self.parked.dropped()
     }
 
-    // Reconciling.
+    // Reconciliation.
 
-    /// How many items are in the reconciled set at `cut`, and its fingerprint. Costs what has ended between `cut` and the
-    /// last [`advance`](Self::advance); of what never ends, nothing.
+    /// Returns the number of items in the reconciled set at `cut`, and its fingerprint. The cost follows the items that
+    /// ended between `cut` and the last [`advance`](Self::advance).
     pub(crate) fn summary(&self, cut: Instant) -> (u64, u64) {
         if cut == Instant::MAX {
             return self.lasting;
@@ -400,13 +400,13 @@ impl<A: Address> Replica<A> {
         again.fold(total, |(count, print), (hash, _)| (count + 1, print.wrapping_add(mark(hash))))
     }
 
-    /// How many items of the set at `cut` are in a range.
+    /// Returns the number of items in a range of the set at `cut`.
     pub(crate) fn count(&self, range: Range, cut: Instant) -> u64 {
         let within = |from, to| self.ended(from, to).filter(|(hash, _)| range.contains(*hash)).count() as u64;
         self.hashes.count(range) + within(cut, self.cut) - within(self.cut, cut)
     }
 
-    /// Coded symbols of the set at `cut`, within a range.
+    /// Returns coded symbols of a range of the set at `cut`.
     pub(crate) fn sketch(&self, range: Range, cells: usize, cut: Instant) -> Sketch {
         let mut sketch = self.hashes.sketch(range, cells.min(CELLS));
         for (hash, _) in self.ended(self.cut, cut).filter(|(hash, _)| range.contains(*hash)) {
@@ -423,7 +423,7 @@ impl<A: Address> Replica<A> {
         self.hashes.iter_range(range).map(|(hash, _)| hash)
     }
 
-    /// The set at `cut`, within a range, by hash.
+    /// Lists the updates in a range of the set at `cut`, by hash.
     pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, Update<A>)> {
         let mut again: Vec<(u64, Slot)> = self.ended(cut, self.cut).filter(|(hash, _)| range.contains(*hash)).collect();
         again.sort_unstable();
@@ -438,7 +438,7 @@ impl<A: Address> Replica<A> {
         merged.filter_map(|(hash, slot)| self.items.update(slot).map(|update| (hash, update)))
     }
 
-    /// What ends after `from` and not after `to`; nothing if that is earlier.
+    /// Lists the items that end after `from` and not after `to`; none if `to` is earlier.
     fn ended(&self, from: Instant, to: Instant) -> impl Iterator<Item = (u64, Slot)> {
         let range = (Bound::Excluded((from, Slot::MAX)), Bound::Included((from.max(to), Slot::MAX)));
         // A range that begins and ends in the same place has no sense to a tree, and nothing in it.

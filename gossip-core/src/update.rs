@@ -1,6 +1,7 @@
-//! Everything that spreads: a key, a version that is totally ordered for that key, and a body.
+//! Updates, of which everything that spreads consists: a key, a version that is totally ordered for that key, and a
+//! body.
 //!
-//! Merging is "the larger version wins". Knows no store, no mechanism and no bytes of a datagram.
+//! The larger version wins every merge. Knows no store, no mechanism and no bytes of a datagram.
 
 mod descriptor;
 mod hash;
@@ -25,35 +26,35 @@ pub use stamp::Stamp;
 /// at every node, so that what one takes all take.
 pub(crate) const LATEST: Instant = Instant::from_secs(16_725_225_600);
 
-/// The longest name of an entry, in bytes. Names of at most 23 bytes take no memory of their own.
+/// Longest name of an entry, in bytes. Names of at most 23 bytes take no memory of their own.
 pub const MAX_NAME: usize = 255;
 
-/// When an update is past its time, in hybrid-logical-clock time. Absolute: it is part of the version, not counted
-/// from receipt (what is counted from receipt circulates for ever).
+/// End of an update, in hybrid-logical-clock time. It is absolute and part of the version: an end counted from receipt
+/// would let the update circulate for ever.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Until(Instant);
 
 impl Until {
-    /// Not at all.
+    /// No end.
     pub const NEVER: Self = Self(Instant::MAX);
 
-    /// At this instant.
+    /// Ends at this instant.
     pub const fn at(instant: Instant) -> Self {
         Self(instant)
     }
 
-    /// The instant, if there is one.
+    /// Returns the instant, if there is one.
     pub fn instant(self) -> Option<Instant> {
         (self != Self::NEVER).then_some(self.0)
     }
 
-    /// Whether an update that lives until `self` is in the reconciled set at `cut`.
+    /// Returns true if an update with this end is in the reconciled set at `cut`.
     pub fn is_after(self, cut: Instant) -> bool {
         self == Self::NEVER || cut < self.0
     }
 }
 
-/// "Never" is one byte on the wire.
+/// "Never" takes one byte on the wire.
 impl Serialize for Until {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.as_micros().wrapping_add(1).serialize(serializer)
@@ -75,14 +76,14 @@ impl fmt::Debug for Until {
     }
 }
 
-/// What is held for a fact about a member. Suspicion is an opinion, so it is not here.
+/// State of a member as a fact. Suspicion is an opinion, and therefore not here.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Standing {
     /// It is a member.
     Alive,
     /// It was declared dead.
     Dead,
-    /// It said goodbye.
+    /// It left on purpose.
     Left,
 }
 
@@ -91,58 +92,58 @@ pub enum Standing {
 pub struct Record<A> {
     /// The member.
     pub id: NodeId,
-    /// Which of its refutations this record knows; the first is the time of its start.
+    /// Number of its latest refutation that this record knows; the first is the time of its start.
     pub incarnation: u64,
-    /// When it started, by its own clock: what it owns dies with it.
+    /// Time of its start, by its own clock: its own entries die with this boot.
     pub boot: Instant,
     /// Alive, dead or left.
     pub standing: Standing,
-    /// `NEVER` while it is alive.
+    /// End of the record; `NEVER` while the member is alive.
     pub until: Until,
-    /// Where it is.
+    /// Address of the member.
     pub address: A,
 }
 
-/// Whose an owned entry is.
+/// Owner of an entry.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The member.
     pub id: NodeId,
-    /// Its life when it wrote.
+    /// Its boot when it wrote.
     pub boot: Instant,
 }
 
 /// A named value, shared or owned by a member, or the certificate of its death.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose it is; nobody's if shared.
+    /// Owner; none if shared.
     pub owner: Option<Owner>,
     /// Its name.
     pub name: SmolStr,
-    /// When it was written.
+    /// Time and author of the write.
     pub stamp: Stamp,
-    /// When the value is gone; `NEVER` for ordinary values and for deleted ones.
+    /// End of the value; `NEVER` for ordinary values and for deleted ones.
     pub expires: Until,
-    /// When all of it may be forgotten; `NEVER` for ordinary values. What expires is its own death certificate from
-    /// then on, or the value that it replaced would come back from a replica that was away.
+    /// Time at which all of it may be forgotten; `NEVER` for ordinary values. A value that expires is its own death
+    /// certificate from then on. Otherwise a replica that was away could bring back the value that it replaced.
     pub until: Until,
-    /// The value; none is a death certificate (a tombstone).
+    /// Value; none in a death certificate (a tombstone).
     #[serde(with = "bytes::option")]
     pub value: Option<Arc<[u8]>>,
 }
 
-/// What is left of an entry that was deleted or has expired: the certificate of its death, shrunk to hashes.
+/// Rest of an entry that was deleted or has expired: its death certificate, shrunk to hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Hash of the key whose value was deleted.
     pub(crate) key: KeyHash,
-    /// Whose the entry was.
+    /// Owner of the entry.
     pub owner: Option<Owner>,
-    /// When it was deleted, or written if it has expired.
+    /// Time and author of the deletion, or of the write if the entry has expired.
     pub stamp: Stamp,
-    /// When it may be forgotten.
+    /// Time at which it may be forgotten.
     pub until: Until,
-    /// The digest of the entry: both forms are one item.
+    /// Digest of the entry: both forms are one item.
     #[serde(with = "digest")]
     pub(crate) digest: u128,
 }
@@ -150,42 +151,42 @@ pub struct Certificate {
 /// A message to all, identified by its stamp, delivered once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broadcast {
-    /// When and by whom it was sent.
+    /// Time and author.
     pub stamp: Stamp,
-    /// The end of its window.
+    /// End of its window.
     pub until: Until,
-    /// What it says.
+    /// Content.
     #[serde(with = "bytes")]
     pub payload: Arc<[u8]>,
 }
 
-/// What spreads: about a member, a named value, a message to all.
+/// An update: a fact about a member, a named value, a message to all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub enum Update<A> {
-    /// About a member.
+    /// Record of a member.
     Member(Record<A>),
-    /// A named value, or that it is deleted.
+    /// Named value, or its deletion.
     Entry(Entry),
-    /// That something, known only by its hash, is deleted.
+    /// Deletion of an entry of which only the hash is known.
     Certificate(Certificate),
     /// A message to all.
     Broadcast(Broadcast),
 }
 
-/// What the larger of wins, for one key. Incarnation and standing of a record; life and stamp of an entry.
+/// Version of an update; the larger wins for one key. Incarnation and standing of a record; boot and stamp of an entry.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Version(u64, u64, u32, NodeId);
 
 impl Version {
-    /// What nearly always decides: all but the counter of a stamp, and who wrote it.
+    /// Returns the part that nearly always decides: all except the counter of a stamp and its author.
     pub(crate) const fn short(self) -> (u64, u64) {
         (self.0, self.1)
     }
 }
 
 impl<A> Update<A> {
-    /// Who takes room with it: the owner, or whoever wrote it last. Records of members are nobody's.
+    /// Returns the member that is charged for its memory: the owner, or the last author. Records belong to nobody.
     pub(crate) fn writer(&self) -> Option<NodeId> {
         match self {
             Self::Member(_) => None,
@@ -196,7 +197,7 @@ impl<A> Update<A> {
         }
     }
 
-    /// How many bytes its value or payload has.
+    /// Returns the length of its value or payload in bytes.
     pub(crate) fn body_len(&self) -> usize {
         match self {
             Self::Entry(entry) => entry.value.as_ref().map_or(0, |value| value.len()),
@@ -207,7 +208,7 @@ impl<A> Update<A> {
 }
 
 impl<A: Address> Update<A> {
-    /// When this is past its time.
+    /// Returns the end of this update.
     pub fn until(&self) -> Until {
         match self {
             Self::Member(record) => record.until,
@@ -217,7 +218,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Whose this is, if it is owned.
+    /// Returns the owner, if this is owned.
     pub fn owner(&self) -> Option<Owner> {
         match self {
             Self::Entry(Entry { owner, .. }) | Self::Certificate(Certificate { owner, .. }) => *owner,
@@ -225,7 +226,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// When and by whom it was written; records of members have no stamp.
+    /// Returns time and author of the write; records of members have none.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self {
             Self::Member(_) => None,
@@ -235,7 +236,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// The latest time that this claims to have been written at.
+    /// Returns the latest time at which this claims to have been written.
     pub(crate) fn written(&self) -> Instant {
         match self {
             Self::Member(record) => Instant::from_micros(record.incarnation).max(record.boot),
@@ -253,13 +254,14 @@ impl<A: Address> Update<A> {
                 let boot = owner.map_or(0, |owner| owner.boot.as_micros());
                 Version(boot, stamp.time.as_micros(), stamp.counter, stamp.node)
             }
-            // Immutable: two with one stamp, by twins, are told apart by their digest alone.
+            // Immutable: only the digest distinguishes two broadcasts with one stamp, sent by twins.
             Self::Broadcast(_) => Version(0, 0, 0, NodeId::new(0)),
         }
     }
 
-    /// The order of two updates of one key: equal only if their bytes are (a shrunk certificate counts as what it
-    /// was). Of two deaths at one incarnation the one that ends earlier wins, so that many who time out together agree.
+    /// Orders two updates of one key. They are equal only if their bytes are (a shrunk certificate counts as the entry
+    /// it was). Of two deaths at one incarnation the one with the earlier end wins, so that nodes whose suspicions end
+    /// together agree.
     pub(crate) fn order(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
         (self.version(), Reverse(self.until()))
             .cmp(&(other.version(), Reverse(other.until())))
@@ -267,7 +269,7 @@ impl<A: Address> Update<A> {
     }
 }
 
-/// One line for people.
+/// One line of text.
 impl<A: fmt::Debug> fmt::Display for Update<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let owned = |f: &mut fmt::Formatter<'_>, owner: &Option<Owner>| match owner {
@@ -306,7 +308,7 @@ impl<A: fmt::Debug> fmt::Display for Update<A> {
     }
 }
 
-/// Sixteen bytes, where a varint would spend nineteen.
+/// Sixteen bytes; a varint would take nineteen.
 mod digest {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

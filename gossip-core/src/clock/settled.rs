@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// How long agreed time has to be past an instant without a break.
+/// Time for which agreed time has to be past an instant without a break.
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// The longest time between two looks that counts whole: in a longer one the process stood still.
 const LOOK: Duration = Duration::from_secs(60);
@@ -12,9 +12,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Two instants that agreed time has been past for [`GRACE`] of time awake.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Past {
-    /// Of time awake alone.
+    /// Limit that counts time awake only.
     pub(crate) awake: Instant,
-    /// Of time awake and in touch with others.
+    /// Limit that counts time awake and in contact with others.
     pub(crate) in_touch: Instant,
 }
 
@@ -40,7 +40,7 @@ impl Settled {
         }
     }
 
-    /// When to look again, if anything waits for it.
+    /// Returns the time of the next look, if anything waits for it.
     pub(crate) fn due(&self) -> Instant {
         self.looked + LOOK
     }

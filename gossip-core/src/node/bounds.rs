@@ -1,4 +1,4 @@
-//! How much a node holds: at the bound it refuses what is new and keeps what it has, and says so once.
+//! Bounds on what a node holds: at a bound it refuses new items, keeps the old ones, and reports that once.
 
 use super::Node;
 use crate::address::Address;
@@ -8,13 +8,13 @@ use crate::id::NodeId;
 use crate::replica::Room;
 use crate::update::{KeyHash, Update};
 
-/// The bounds that were met, and of which the application was told.
+/// Bounds that were reached and reported to the application.
 #[derive(Debug, Default)]
 pub(super) struct Met {
     members: bool,
     entries: bool,
     bytes: bool,
-    /// Whose share is used up.
+    /// Writer whose share is used up.
     share: Option<NodeId>,
 }
 
@@ -51,7 +51,7 @@ impl<A: Address> Node<A> {
         };
         let old = self.replica.get(key);
         let old = old.as_ref();
-        // Of a writer whose item is replaced by its own, only what is more counts.
+        // If a writer replaces its own item, only the difference counts.
         let own = old.filter(|old| old.writer() == Some(writer));
         let grows = |old: Option<&Update<A>>| body.saturating_sub(old.map_or(0, Update::body_len));
         let Room { items, bytes } = self.replica.room_of(writer);
@@ -67,7 +67,7 @@ impl<A: Address> Node<A> {
         checks.into_iter().filter(takes).find_map(|(bound, held, more, limit)| exceeded(bound, held, more, limit))
     }
 
-    /// Counts what is refused, and tells the application the first time.
+    /// Counts a refusal, and reports the first to the application.
     pub(super) fn note_exceeded(&mut self, Exceeded { bound, .. }: Exceeded, update: &Update<A>) {
         let news = match bound {
             Bound::Members => {
@@ -94,7 +94,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// There is room again: the next time the application is told anew.
+    /// Reports the next refusal again when there is room.
     pub(super) fn tick_bounds(&mut self) {
         let Met { members, entries, bytes, share } = &mut self.met;
         let limits = &self.config.limits;
@@ -113,7 +113,7 @@ impl<A: Address> Node<A> {
 }
 
 impl Limits {
-    /// How much of a limit one writer may have: something, if anybody may have anything.
+    /// Returns the part of a limit that one writer may take: at least one, unless the limit is zero.
     fn share_of(&self, limit: usize) -> usize {
         let share = self.share as usize;
         (limit / 100 * share + limit % 100 * share / 100).max(limit.min(1))

@@ -1,4 +1,4 @@
-//! What the driver and the members say of the time.
+//! Clocks: the driver's wall clock and the members' readings.
 
 use core::time::Duration;
 

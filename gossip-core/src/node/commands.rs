@@ -1,4 +1,4 @@
-//! What the application asks of a node.
+//! Commands of the application.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -15,13 +15,12 @@ use crate::time::Instant;
 use crate::update::{Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
 use crate::wire::{OVERHEAD, encoded_len};
 
-/// What a message spends besides an update: the head of a page, the longest.
+/// Bytes of a message besides an update: at most the head of a page.
 const MESSAGE: usize = 26;
 
 impl<A: Address> Node<A> {
-    /// Joins the cluster that one of `seeds` belongs to: they are tried until one answers, through any loss, and
-    /// again whenever they are not members. Replaces the seeds; repeating it is harmless; after
-    /// [`leave`](Self::leave) it starts a new life.
+    /// Joins the cluster of one of `seeds`. They are tried until one answers, under any loss, and again whenever they
+    /// are not members. Replaces the seeds; may be repeated. After [`leave`](Self::leave) it begins a new boot.
     pub fn join(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
         self.advance(now);
         if matches!(self.identity.phase, Phase::Leaving { .. } | Phase::Left) {
@@ -32,7 +31,7 @@ impl<A: Address> Node<A> {
         self.tick_contacts();
     }
 
-    /// Gives the peers, where [`Membership::Given`](crate::Membership::Given) says that the application does: their
+    /// Sets the peers, if [`Membership::Given`](crate::Membership::Given) says that the application gives them. Their
     /// ids are learned on contact. Replaces those given before.
     pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
         self.advance(now);
@@ -41,7 +40,7 @@ impl<A: Address> Node<A> {
         self.tick_contacts();
     }
 
-    /// From now on the others reach this node at `address`.
+    /// Sets the address by which others reach this node from now on.
     ///
     /// # Errors
     /// An address that cannot work; the old one stays.
@@ -59,8 +58,8 @@ impl<A: Address> Node<A> {
     }
 
     /// Writes a shared entry. `name`: at most 255 bytes of UTF-8; the newest write of a name wins. `value`: at most
-    /// [`Limits::max_value`](crate::Limits::max_value) bytes; others see one that is larger than a datagram when they
-    /// have fetched all of it.
+    /// [`Limits::max_value`](crate::Limits::max_value) bytes; a value larger than a datagram appears at others when
+    /// they have fetched all of it.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was changed then.
@@ -68,7 +67,7 @@ impl<A: Address> Node<A> {
         self.put_with(now, name, value, PutOptions::default())
     }
 
-    /// Writes an entry of this member's own: nobody else can, and it is gone with this member's life.
+    /// Writes an entry of this member's own: no other can write it, and it disappears with this member.
     ///
     /// # Errors
     /// See [`put`](Self::put).
@@ -132,8 +131,8 @@ impl<A: Address> Node<A> {
         Ok(BroadcastId(stamp))
     }
 
-    /// Says goodbye: spreads that, and is silent for ever when it has spread or some time has passed; an event says
-    /// when.
+    /// Leaves the cluster: spreads that, and is silent when it has spread or some time has passed.
+    /// [`Event::Left`](crate::Event::Left) reports the end.
     pub fn leave(&mut self, now: Instant) {
         self.advance(now);
         if !self.identity.is_running() {
@@ -188,7 +187,7 @@ impl<A: Address> Node<A> {
         self.may_write(now)?;
         let owner = own.then_some(Owner { id: self.identity.id, boot: self.identity.boot });
         let held = self.replica.get(self.replica.hasher.entry(owner.map(|owner| owner.id), name));
-        // Taken only when it is written: a refused write changes nothing.
+        // Taken only when the entry is written: a refused write changes nothing.
         let stamp = self.clocks.stamp(self.now, self.identity.id, held.as_ref().and_then(Update::stamp));
         let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
         let ends = expires.instant().or(value.is_none().then_some(stamp.time));
@@ -198,12 +197,12 @@ impl<A: Address> Node<A> {
         Ok(stamp)
     }
 
-    /// What fits into a datagram beside everything else that may be there.
+    /// Returns the room in a datagram beside everything else that may be in it.
     pub(super) const fn largest_update(&self) -> usize {
         largest_update(&self.config)
     }
 
-    /// Takes in what was written here, mails it and makes it hot.
+    /// Merges, mails and makes hot an update that was written here.
     fn publish(&mut self, update: Update<A>, stamp: Stamp) -> Result<(), WriteError> {
         if stamp.time > LATEST {
             return Err(WriteError::TooLate { time: stamp.time, latest: LATEST });
@@ -229,12 +228,12 @@ impl<A: Address> Node<A> {
     }
 }
 
-/// How long the encoding of an update may be that goes into a datagram whole.
+/// Returns the length of the longest update that is sent whole.
 pub(super) const fn largest_update(config: &Config) -> usize {
     config.max_datagram - OVERHEAD - MESSAGE
 }
 
-/// The largest body that fits into `room` bytes together with its length.
+/// Returns the largest body that fits into `room` bytes together with its length.
 fn largest_body(room: usize) -> usize {
     (room.saturating_sub(3)..=room).rev().find(|size| size + encoded_len(size) <= room).unwrap_or(0)
 }

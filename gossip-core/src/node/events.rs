@@ -1,6 +1,6 @@
-//! What waits for the application: at most one event per member and per entry, and a bounded number of broadcasts.
+//! Events that wait for the application: at most one per member and per entry, and a bounded number of broadcasts.
 //!
-//! Holds what has changed, not how: the state is looked up when the event is polled, so it is never outdated.
+//! Records that something changed, not how: the state is looked up when the event is polled, so it is never outdated.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -14,7 +14,7 @@ use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
 
-/// Something that the application has not been told of.
+/// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pending<A> {
     Member { id: NodeId, was: Option<Status>, moved: bool },
@@ -36,7 +36,7 @@ enum Place {
     Broadcast(u64),
 }
 
-/// Room for so many is kept when nothing waits any more.
+/// Capacity that an empty queue keeps.
 const ORDER_KEPT: usize = 4;
 
 /// See the [module](self).
@@ -50,7 +50,7 @@ pub(super) struct Events<A> {
     first_broadcast: u64,
     undelivered: usize,
     broadcasts_dropped: u64,
-    /// How many members and entries may wait together.
+    /// Bound on members and entries together.
     limit: usize,
     dropped: u64,
     isolated: Option<bool>,
@@ -83,7 +83,7 @@ impl<A> Events<A> {
         }
     }
 
-    /// Keeps the order of coming, and the bound: what is forgotten here as well was never polled for very long.
+    /// Keeps the order of arrival, and the bound: an event dropped here was not polled for very long.
     fn queue(&mut self, place: Place) {
         if self.order.len() == self.limit {
             match self.order.pop_front() {
@@ -98,7 +98,7 @@ impl<A> Events<A> {
         self.order.push_back(place);
     }
 
-    /// A member is seen in another way than before, has moved, or is forgotten.
+    /// Records a change of a member: its status, its address, or that it is forgotten.
     pub(super) fn member(&mut self, id: NodeId, was: Option<Status>, moved: bool) {
         if let Some((_, has_moved)) = self.members.get_mut(&id) {
             *has_moved |= moved;
@@ -132,7 +132,7 @@ impl<A> Events<A> {
     }
 
     pub(super) fn isolated(&mut self, isolated: bool) {
-        // Two changes are none.
+        // Two changes cancel out.
         self.isolated = if self.isolated == Some(!isolated) { None } else { Some(isolated) };
     }
 
@@ -165,7 +165,7 @@ impl<A> Events<A> {
         self.broadcasts_dropped
     }
 
-    /// The next, in the order in which things began to change; what concerns this node itself first.
+    /// Takes the next event, in the order of the first change; those about this node come first.
     pub(super) fn pop(&mut self) -> Option<Pending<A>> {
         if let Some(isolated) = self.isolated.take() {
             return Some(Pending::Isolated(isolated));

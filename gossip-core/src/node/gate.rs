@@ -1,12 +1,12 @@
-//! Who is listened to: those who are admitted, and have proved that they receive what is sent to their address.
+//! The gate: senders must be admitted, and must have proved that they receive at their address.
 //!
-//! Whoever can write another's address on a datagram could otherwise have this node, or the whole cluster, send to that
-//! address more than he sent himself. So what comes from a stranger changes nothing here, and he is answered with no
-//! more bytes than he sent: he is acked if he pings, and asked to [prove](Trust::Challenge) himself if he said more
-//! than that. No state is kept for those who ask. An address is no stranger if it is that of the sender's record, which
-//! came here from somebody who was none, if the application named it, or if it answered a challenge.
+//! A sender that forges an address could otherwise make this node, or the whole cluster, send more to that address than
+//! it sent itself. Therefore a stranger's datagram changes nothing here, and is answered with no more bytes than it
+//! has: a ping is acked, and a stranger that sent more is asked to [prove](Trust::Challenge) its address. No state is
+//! kept for those that ask. An address is no stranger's if it is in the sender's record, which a known peer passed on,
+//! if the application named it, or if it has answered a challenge.
 //!
-//! Knows addresses and what is cheap to say. Must not know what updates mean.
+//! Knows addresses and cheap answers. Must not know the meaning of an update.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ use crate::time::Instant;
 use crate::update::Record;
 use crate::wire::{Answer, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
 
-/// Addresses whose proof is remembered besides the members' own; whoever falls out is asked again.
+/// Addresses besides the members' own whose proof is remembered. A forgotten one is asked again.
 const PROVED: usize = 1_024;
 /// The application is told of datagrams of one kind that cannot be read at most once in this time.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(3_600);
@@ -94,7 +94,7 @@ impl<A> Default for Gate<A> {
     }
 }
 
-/// What counts refusals, as statistics do, is left out.
+/// Counters of refusals are left out.
 impl<A: fmt::Debug> fmt::Debug for Gate<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("proved", &self.proved).finish_non_exhaustive()
@@ -129,11 +129,11 @@ impl<A: Address> Gate<A> {
 }
 
 impl<A: Address> Node<A> {
-    /// Refuses from now on whom `accept` does not: what they send, by the sender's id and the address it came from, and
-    /// the records of members with that id and address, whoever passes them on. `accept` must answer the same to
-    /// the same question, and should at every node of the cluster.
+    /// Sets the function that admits nodes. Datagrams from an id and address that it rejects are refused, and so are
+    /// records of members with that id and address, whichever peer passes them on. `accept` must be a pure function,
+    /// and should be the same at every node of the cluster.
     ///
-    /// Without a key an id is a claim and an address may be forged: this keeps accidents out, not attackers.
+    /// Without a key an id is a claim and an address may be forged: this prevents accidents, not attacks.
     pub fn set_admission(&mut self, accept: impl Fn(NodeId, &A) -> bool + Send + Sync + 'static) {
         self.gate.accept = Some(Box::new(accept));
     }
@@ -182,7 +182,7 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Whether whoever sent this receives what is sent to this address, as far as is known or these messages prove.
+    /// Returns true if the sender is known to receive at this address, or proves it with these messages.
     pub(super) fn has_proved(&mut self, sender: NodeId, from: &A, messages: &[Message<A>]) -> bool {
         if self.replica.member(sender).is_some_and(|record| record.address == *from)
             || self.gate.proved.contains(from)
@@ -204,7 +204,7 @@ impl<A: Address> Node<A> {
         proves
     }
 
-    /// Answers one who may not be where he says he is, with at most as many bytes as he sent.
+    /// Answers a stranger with at most as many bytes as it sent.
     pub(super) fn answer_stranger(&mut self, sender: NodeId, from: &A, length: usize, messages: &[Message<A>]) {
         let (mut ping, mut challenge, mut said) = (None, None, false);
         for message in messages {
@@ -213,7 +213,7 @@ impl<A: Address> Node<A> {
                 Message::Trust(Trust::Challenge { cookie }) => {
                     challenge = Some(Message::Trust(Trust::Proof { cookie: *cookie }))
                 }
-                // Nobody guesses the number of a ping.
+                // The number of a ping cannot be guessed.
                 Message::Swim(Swim::Ack { seq }) => {
                     self.on_ack(sender, *seq);
                 }
@@ -238,8 +238,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A peer took nothing in of what it was sent, for it does not know this node's address: shows that it is there,
-    /// and says who is.
+    /// Answers a challenge: a peer ignored a datagram since it does not know this node's address.
     pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
         if self.lacks_peers() {
             self.contacts.note_challenge(from, cookie);

@@ -142,7 +142,7 @@ impl<A: Address> Node<A> {
     }
 }
 
-/// Whether a message says what is known of this member, and no more.
+/// Returns true if a message is the record of this member and nothing else.
 fn is_record_of<A>(id: NodeId, message: &Message<A>) -> bool {
     matches!(message, Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record)))) if record.id == id)
 }

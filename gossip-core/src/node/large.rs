@@ -1,4 +1,4 @@
-//! What a node makes of values too large for a datagram: which to fetch, and what to do when one is whole.
+//! Values too large for a datagram: the choice of those to fetch, and their way into the replica.
 
 use super::Node;
 use super::learn::Source;
@@ -8,19 +8,19 @@ use crate::epidemic::transfer::{Offered, Transfers, Whole};
 use crate::update::{Descriptor, KeyHash};
 use crate::wire::Chunk;
 
-/// What a descriptor was.
+/// Outcome of a descriptor.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) enum Heard {
     /// The value will be fetched.
     News,
-    /// It is being fetched already, or cannot be now.
+    /// The value is being fetched already, or cannot be fetched now.
     Later,
-    /// It is known, outdated, or not admitted.
+    /// The value is known, outdated, or not admitted.
     Nothing,
 }
 
 impl<A: Address> Node<A> {
-    /// Somebody holds a value that is too large for a datagram: fetched if it would be admitted, and be news.
+    /// Handles the descriptor of a value that a peer holds: it is fetched if it would be new and admitted.
     pub(super) fn hear_of(&mut self, descriptor: Descriptor, source: Source, from: &A) -> Heard {
         let hasher = &self.replica.hasher;
         let key = hasher.entry(descriptor.owner.map(|owner| owner.id), &descriptor.name);
@@ -63,7 +63,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Whether an item that a peer has offered is being fetched: then it is one more to fetch it from.
+    /// Returns true if an item that a peer has offered is being fetched; the peer is then one more holder.
     pub(super) fn is_fetching(&mut self, item: u64, from: &A) -> bool {
         let (transfers, mut context) = self.transfers_at_work();
         transfers.add_holder(item, from, &mut context)
@@ -77,7 +77,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Something new was learned: what is older is not fetched any more.
+    /// Ends transfers of values that are older than an update just learned.
     pub(super) fn settle_transfers(&mut self, key: KeyHash) {
         if !self.transfers.is_empty() {
             let (transfers, mut context) = self.transfers_at_work();
@@ -93,7 +93,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// The transfers, and what they work with.
+    /// Returns the transfers, and the state that they work with.
     pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
         let Self { now, clocks, replica, outbox, transfers, .. } = self;
         (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })

@@ -1,4 +1,4 @@
-//! What a node makes of an update, wherever it comes from, and of what is said about members.
+//! Learning: the way of an update into a node, from whatever source.
 
 use core::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, LATEST, Update};
 use crate::wire::encoded_len;
 
-/// How many updates that anti-entropy repairs become hot again in one exchange.
+/// Repaired updates that become hot again in one exchange, at most.
 pub(super) const REHEATS: u32 = 8;
-/// How old they may be: what is older was missed by few.
+/// Age up to which they do: few nodes lack an older update.
 const REHEAT_AGE: Duration = Duration::from_secs(60);
 
-/// How an update came here.
+/// Source of an update.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// It was written here.
+    /// A write of this node.
     Own,
-    /// By direct mail or as a rumor.
+    /// Direct mail or a rumor.
     Rumor,
-    /// By anti-entropy.
+    /// Anti-entropy.
     Repair,
-    /// With much else, while catching up.
+    /// A page, while catching up.
     CatchUp,
-    /// From a snapshot: known here before.
+    /// A snapshot: the node knew it before.
     Restored,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn subject<A>(update: &Update<A>) -> Subject {
 }
 
 impl<A: Address> Node<A> {
-    /// Takes an update in. Its key, if it was news.
+    /// Merges an update. Returns its key if it was new.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
         let key = self.replica.hasher.key(&update);
         if self.replica.holds(key, &update) {
@@ -90,7 +90,7 @@ impl<A: Address> Node<A> {
         } else {
             None
         };
-        // Shrunk certificates as well, or a later write here could be older than what it is to replace.
+        // Shrunk certificates as well: a later write here could otherwise be older than the one it is to replace.
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
@@ -129,7 +129,7 @@ impl<A: Address> Node<A> {
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
             Source::Repair => self.reheats(written),
-            // A change to what others believe is worth a rumor, the many records that a newcomer learns are not.
+            // A change of others' knowledge is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
         };
@@ -172,7 +172,7 @@ impl<A: Address> Node<A> {
         !beyond
     }
 
-    /// `len`: that of its encoding.
+    /// `len`: length of its encoding.
     fn is_oversized(&self, update: &Update<A>, len: usize) -> bool {
         match update {
             Update::Entry(Entry { value: Some(value), .. }) => value.len() > self.config.limits.max_value,
@@ -185,21 +185,21 @@ impl<A: Address> Node<A> {
         self.note_refused(source);
     }
 
-    /// Whether what anti-entropy has repaired goes on as a rumor: a little of what is young does.
+    /// Returns true if a repaired update is relayed as a rumor: a few that are young are.
     pub(super) fn reheats(&mut self, written: Instant) -> bool {
         let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
         self.reheats -= u32::from(young);
         young
     }
 
-    /// Entries have changed: the application is to know.
+    /// Queues events for entries that have changed.
     pub(super) fn note_touched(&mut self) {
         for (owner, name) in self.replica.take_touched() {
             self.events.entry(owner, name);
         }
     }
 
-    /// What is refused for good should not be offered again and again.
+    /// Records a refusal, so that the same updates are not offered again and again.
     pub(super) fn note_refused(&mut self, source: Source) {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);

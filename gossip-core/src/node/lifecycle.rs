@@ -15,8 +15,8 @@ impl<A: Address> Node<A> {
         self.replica.hasher.member(self.identity.id)
     }
 
-    /// When a death or departure of now is forgotten: counted from the hour (or what is short beside `reap_after`), so
-    /// that many who declare it agree, and not in the past already.
+    /// Returns the time at which a death or departure of now is forgotten. It is counted from the hour (or a shorter
+    /// unit if `reap_after` is short), so that nodes that declare the same death agree, and is never in the past.
     pub(super) fn reaped_at(&self) -> Until {
         let reap_after = self.config.lifetimes.reap_after;
         let unit = Duration::from_secs(3_600).min(reap_after / 2);

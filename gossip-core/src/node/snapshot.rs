@@ -1,4 +1,4 @@
-//! What outlives a process: a snapshot of what it knew, and the way back in.
+//! Snapshots: the knowledge of a node, kept beyond its process, and its restoration.
 //!
 //! Restoring is no copying: everything goes the way of an update that a peer sent, so what is older than what
 //! is here already stays out, and nothing newer elsewhere is harmed. What has ended and is not forgotten is in it: a deletion
@@ -22,9 +22,9 @@ use crate::update::Update;
 /// Deaths are dated by the hour.
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What a node knew, as serde data of any format. See [`Node::snapshot`].
+/// Knowledge of a node, as serde data in any format. See [`Node::snapshot`].
 ///
-/// The format carries its version: one that this crate does not know is an error of deserialization that names it.
+/// It carries its version: deserializing one that this crate does not know is an error that names the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub struct Snapshot<A>(Format<A>);
@@ -51,33 +51,34 @@ struct V1<A> {
 }
 
 impl<A> Snapshot<A> {
-    /// When it was taken, in agreed time.
+    /// Returns the agreed time at which it was taken.
     pub fn taken(&self) -> Instant {
         let Format::V1(this) = &self.0;
         this.taken
     }
 
-    /// Whose it is.
+    /// Returns the id of its node.
     pub fn id(&self) -> NodeId {
         let Format::V1(this) = &self.0;
         this.id
     }
 
-    /// How many updates it holds: entries, death certificates, broadcasts, and records of other members.
+    /// Returns the number of updates in it: entries, death certificates, broadcasts, and records of other members.
     pub fn len(&self) -> usize {
         let Format::V1(this) = &self.0;
         this.updates.len()
     }
 
-    /// Whether it holds no update.
+    /// Returns true if it contains no update.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<A: Address> Node<A> {
-    /// What this node knows, to be kept where it outlives the process: a new one that [`restore`](Self::restore)s it
-    /// need not fetch everything again. What this member owns is not in it, nor its own record: they end with its life.
+    /// Returns this node's knowledge, to be stored beyond the life of the process: a new process that
+    /// [`restore`](Self::restore)s it need not fetch everything again. This member's own entries and record are not in
+    /// it: they end with its boot.
     pub fn snapshot(&self) -> Snapshot<A> {
         let updates = self.replica.stored();
         Snapshot(Format::V1(V1 {
@@ -105,21 +106,21 @@ impl<A: Address> Node<A> {
             return Err(RestoreError::ForeignLabel { label: snapshot.label });
         }
         if self.identity.phase == Phase::Unborn && snapshot.id == self.identity.id {
-            // The first life of this process is later than every one before it, whatever has become of the clock.
+            // The first boot of this process is later than every earlier one, even if the clock was set back.
             (self.identity.incarnation, self.identity.boot) = (snapshot.incarnation, snapshot.boot);
         }
         self.advance(now);
         if snapshot.id == self.identity.id && snapshot.boot >= self.identity.boot {
             self.outlive(snapshot.boot);
         }
-        // One more: what counter it had is not known.
+        // One more, since its counter is not known.
         self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
-        // Members that all others have forgotten by now would be new to them.
+        // Members that all others have forgotten would be new to them.
         let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
         let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
-        // Members first: what they own would have to wait for them.
+        // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
             match &update {
                 Update::Member(record) if !members => self.contacts.remember(record),

@@ -56,8 +56,8 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// When the node wants a [tick](super::Input::Tick): the one deadline that a driver keeps. Only a node that has left has
-    /// none.
+    /// Returns the time at which the node wants a [tick](super::Input::Tick): the one deadline that a driver keeps.
+    /// Only a node that has left has none.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.identity.phase {
             Phase::Unborn => Some(Instant::ORIGIN),
@@ -92,7 +92,7 @@ impl<A: Address> Node<A> {
         self.tick_contacts();
     }
 
-    /// When something in the replica ends, or may be forgotten.
+    /// Returns the time at which something in the replica ends or may be forgotten.
     fn expiry_due(&self) -> Option<Instant> {
         let ends = self.replica.next_due().map(|end| self.clocks.when(end));
         let settles = self.replica.has_ended().then(|| self.settled.due());

@@ -1,4 +1,4 @@
-//! What goes out: intents become messages, messages become a datagram, what is hot rides along.
+//! Sending: intents become messages, messages become a datagram, hot rumors fill it.
 
 use super::identity::Phase;
 use super::{Node, Transmit};
@@ -9,16 +9,15 @@ use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
 use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
 
-/// What became of an intent.
+/// Outcome of packing an intent.
 pub(super) enum Packed<A> {
     Whole,
-    /// This is left of it, and goes on in the next datagram.
+    /// Rest that goes into the next datagram.
     Rest(Intent<A>),
 }
 
 impl<A: Address> Node<A> {
-    /// The next datagram to be sent, written into `buffer`. Whatever is done with it is safe: the network loses
-    /// datagrams as well.
+    /// Writes the next datagram into `buffer`. It may be dropped, since the network loses datagrams as well.
     ///
     /// # Panics
     /// If `buffer` is smaller than [`Config::max_datagram`](crate::Config::max_datagram).
@@ -36,7 +35,7 @@ impl<A: Address> Node<A> {
                 Packed::Whole if bare => {}
                 Packed::Whole => self.fill(&to, &mut writer),
                 Packed::Rest(_) if writer.used() == 0 => {
-                    // Nothing that is admitted is too large for a datagram of its own.
+                    // No admitted update is too large for a datagram of its own.
                     self.stats.outbox_unsendable += 1;
                     continue;
                 }
@@ -46,10 +45,10 @@ impl<A: Address> Node<A> {
                 self.note_link(&to, &mut writer);
             }
             if writer.used() == 0 {
-                // What it was about is gone.
+                // Its subject is gone.
                 continue;
             }
-            // Not on what is rumor mongering already: its rounds and answers would carry the hot list a second time.
+            // Not on rumor messages: their rounds and answers would carry the hot list a second time.
             if !bare && !matches!(class, TrafficClass::Rumor | TrafficClass::Bulk) {
                 self.ride_along(&mut writer);
             }
@@ -62,7 +61,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Adds what else goes to the same peer, while there is room.
+    /// Adds other intents for the same peer while there is room.
     fn fill(&mut self, to: &A, writer: &mut Writer<'_>) {
         while let Some((class, intent)) = self.outbox.pop_for(to) {
             if matches!(intent, Intent::Bare(_)) {
@@ -101,7 +100,7 @@ impl<A: Address> Node<A> {
                 }
             }
             Intent::Bare(messages) => {
-                // A few of the smallest there are.
+                // A few of the smallest messages.
                 for message in &messages {
                     writer.push(message);
                 }
@@ -159,7 +158,7 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Updates by hash; `mail`: as rumors, which the receiver spreads further.
+    /// Packs updates by hash. `mail`: as rumors, which the receiver relays.
     fn pack_items(
         &self,
         hashes: alloc::vec::Vec<u64>,

@@ -214,8 +214,8 @@ impl<V: Copy> Hashes<V> {
         self.items.range(range.first..=range.last).map(|(&hash, &value)| (hash, value))
     }
 
-    /// Of the whole set: the wrapping sum of the [`mark`]s of its hashes. Tells sets apart that differ by accident; a
-    /// peer that knows the hash key could make two sets agree, and would gain what it gains by not answering.
+    /// Returns the wrapping sum of the [`mark`]s of all hashes. Sets that differ by accident have different sums. A
+    /// peer that knows the hash key could make two sets agree, which gains it no more than not answering.
     pub(crate) const fn fingerprint(&self) -> u64 {
         self.fingerprint
     }

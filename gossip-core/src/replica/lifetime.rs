@@ -10,12 +10,12 @@ use crate::time::Instant;
 use crate::update::{Certificate, Entry, Record, Update};
 
 impl<A: Address> Replica<A> {
-    /// When an entry is no more than its death certificate: its value when it expires, its name after τ1.
+    /// Returns the time at which an entry becomes its death certificate: at its expiry, or after τ1.
     pub(super) fn shrinks_at(&self, entry: &Entry) -> Option<Instant> {
         if entry.value.is_some() { entry.expires.instant() } else { Some(entry.stamp.time + self.shrink) }
     }
 
-    /// When the next thing ends here, in agreed time.
+    /// Returns the agreed time of the next end.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let after = (Bound::Excluded((self.cut, Slot::MAX)), Bound::Unbounded);
         let next = |(at, _): &(Instant, Slot)| *at;
@@ -29,7 +29,7 @@ impl<A: Address> Replica<A> {
         self.cut
     }
 
-    /// Whether anything has ended that is not forgotten yet, or not shrunk.
+    /// Returns true if an item has ended that is neither forgotten nor shrunk.
     pub(crate) fn has_ended(&self) -> bool {
         let past = |first: Option<&(Instant, Slot)>| first.is_some_and(|(at, _)| *at <= self.cut);
         past(self.ending.first()) || past(self.shrinking.first())
@@ -51,7 +51,7 @@ impl<A: Address> Replica<A> {
         let crossed = (Bound::Excluded((from, Slot::MAX)), Bound::Included((to, Slot::MAX)));
         let expired = (from < to).then(|| self.shrinking.range(crossed)).into_iter().flatten();
         for (_, slot) in expired {
-            // Of what was deleted before it is no news that it is gone.
+            // The end of an entry that was deleted before is not new.
             if let Some(Stored { update: Update::Entry(entry), .. }) = self.items.other(*slot)
                 && entry.value.is_some()
             {

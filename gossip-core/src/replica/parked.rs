@@ -9,13 +9,13 @@ use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{KeyHash, Update};
 
-/// Whose, of which life, and what: lives to come do not displace one another, or it would matter which came first.
+/// Owner, boot and key: entries of future boots do not displace one another, or the order of arrival would matter.
 type Place = (NodeId, Instant, KeyHash);
 
 #[derive(Debug)]
 pub(super) struct Parked<A> {
     updates: BTreeMap<Place, Update<A>>,
-    /// In the order of their coming, some gone since.
+    /// Order of arrival; some are gone.
     order: VecDeque<Place>,
     limit: usize,
     dropped: u64,
@@ -34,7 +34,7 @@ impl<A: Address> Parked<A> {
         self.updates.get(&Self::place(key, update)?)
     }
 
-    /// Keeps an update, in the place of the oldest if there is no more room.
+    /// Parks an update, in place of the oldest if there is no more room.
     pub(super) fn insert(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         let Some(place) = Self::place(key, &update) else { return Merged::Outdated };
         if self.updates.insert(place, update).is_none() {
@@ -53,7 +53,7 @@ impl<A: Address> Parked<A> {
         Merged::Parked
     }
 
-    /// Takes out what a member wrote in this life, and drops what it wrote in earlier ones.
+    /// Takes the updates that a member wrote in this boot, and drops those of earlier boots.
     pub(super) fn take(&mut self, owner: NodeId, boot: Instant) -> Vec<Update<A>> {
         let settled = (owner, Instant::ORIGIN, KeyHash::MIN)..=(owner, boot, KeyHash::MAX);
         let places: Vec<Place> = self.updates.range(settled).map(|(place, _)| *place).collect();

@@ -1,13 +1,13 @@
-//! Where a replica keeps its items, found by their keys.
+//! Store of a replica's items, found by their keys.
 //!
-//! Records of members are many, small and all alike, so they have a table of their own, in which a row is a record and
-//! the hash of its item, and nothing that follows from it. Knows no order of versions and no time.
+//! Member records are many, small and alike. They have a table of their own, whose rows hold a record and the hash of
+//! its item, and nothing that follows from it. Knows no order of versions and no time.
 
 use crate::address::Address;
 use crate::table::Table;
 use crate::update::{ItemHasher, KeyHash, Record, Until, Update};
 
-/// Where an item is: the row in its table, and in the lowest bit, which table that is.
+/// Position of an item: the row in its table, and in the lowest bit the table.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(u32);
 
@@ -38,13 +38,13 @@ struct Known<A> {
     hash: u64,
 }
 
-/// Anything but a record.
+/// Any item except a record.
 #[derive(Debug)]
 pub(super) struct Stored<A> {
     pub(super) key: KeyHash,
     pub(super) update: Update<A>,
     pub(super) hash: u64,
-    /// The end of the update, or of its owner's record if that comes first.
+    /// End of the update, or of its owner's record if that is earlier.
     pub(super) until: Until,
 }
 
@@ -64,7 +64,7 @@ impl<A: Address> Store<A> {
         self.members.len() + self.others.len()
     }
 
-    /// How many of them are records of members.
+    /// Returns the number of member records.
     pub(super) fn members(&self) -> usize {
         self.members.len()
     }
@@ -76,7 +76,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Adds what is not here yet.
+    /// Adds an item whose key is not in the store.
     pub(super) fn insert(&mut self, stored: Stored<A>, hasher: &ItemHasher) -> Slot {
         let short = stored.key.short();
         match stored.update {
@@ -88,7 +88,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Takes an item out.
+    /// Removes an item.
     pub(super) fn remove(&mut self, slot: Slot, hasher: &ItemHasher) -> Option<Stored<A>> {
         let key = self.key(slot, hasher)?;
         if slot.is_member() {
@@ -106,7 +106,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// The hash of an item.
+    /// Returns the hash of an item.
     pub(super) fn hash(&self, slot: Slot) -> Option<u64> {
         if slot.is_member() {
             self.members.get(slot.at()).map(|known| known.hash)
@@ -115,7 +115,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// When an item ends, for itself or with its owner.
+    /// Returns the end of an item, its own or its owner's.
     pub(super) fn until(&self, slot: Slot) -> Option<Until> {
         match self.record(slot) {
             Some(record) => Some(record.until),
@@ -135,7 +135,7 @@ impl<A: Address> Store<A> {
         self.others.get_mut(slot.at()).filter(|_| !slot.is_member())
     }
 
-    /// A copy of the update; its body is shared.
+    /// Returns a copy of the update, which shares its body.
     pub(super) fn update(&self, slot: Slot) -> Option<Update<A>> {
         match self.record(slot) {
             Some(record) => Some(Update::Member(record.clone())),
@@ -143,7 +143,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Whether it is this very update that is there.
+    /// Returns true if this very update is in the slot.
     pub(super) fn is(&self, slot: Slot, update: &Update<A>) -> bool {
         match update {
             Update::Member(record) => self.record(slot) == Some(record),
@@ -151,7 +151,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Where everything is.
+    /// Lists all slots.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         let members = self.members.iter().map(|(at, _)| Slot::member(at));
         members.chain(self.others.iter().map(|(at, _)| Slot::other(at)))

@@ -26,7 +26,7 @@ use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim};
 
 /// Probes for others that may be under way.
 const RELAYS: usize = 128;
-/// Of these, for one asker.
+/// Bound for one requester.
 const RELAYS_EACH: usize = 4;
 
 /// Pings out of turn whose numbers are remembered.
@@ -64,9 +64,9 @@ struct Probe<A> {
     backoff: Backoff,
     /// Time at which others are asked.
     timeout: Instant,
-    /// Helpers; none before the time-out.
+    /// Helpers; none before the timeout.
     asked: Option<Vec<NodeId>>,
-    /// Helpers that said that they tried.
+    /// Helpers that reported a try.
     nacks: Vec<NodeId>,
     acked: bool,
 }
@@ -91,9 +91,9 @@ struct Relay<A> {
     target: NodeId,
     requester: A,
     their_seq: u32,
-    /// When the requester is told that nothing was heard; none if it was.
+    /// Time at which the requester is sent a nack; none if it was sent, or the target answered.
     nack: Option<Instant>,
-    /// When the requester has stopped listening.
+    /// Time at which the requester stops listening.
     until: Instant,
 }
 
@@ -106,7 +106,8 @@ pub(crate) struct Prober<A> {
     relays: VecDeque<Relay<A>>,
     /// The last pings out of turn, and whom they went to.
     extra: VecDeque<(u32, NodeId)>,
-    /// Makes the numbers of pings: who does not receive them does not guess them, and cannot say that another is there.
+    /// Secret from which numbers of pings are made: a node that does not receive a ping cannot guess its number and
+    /// claim that another is alive.
     secret: (u64, u64),
     pings: u64,
     begun: u64,
@@ -133,7 +134,7 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    /// When there is something to do. From the first tick on there always is, whether or not there is anybody to probe.
+    /// Returns the time of the next action. From the first tick on there always is one, even without a member to probe.
     pub(crate) fn due(&self) -> Option<Instant> {
         let probe = self.probe.as_ref().filter(|probe| !probe.acked);
         let timeout = probe.filter(|probe| probe.asked.is_none()).map(|probe| probe.timeout);
@@ -160,7 +161,7 @@ impl<A: Address> Prober<A> {
         hasher.finish() as u32
     }
 
-    /// Does what is due. A member that did not answer within its period is returned, once.
+    /// Does what is due. Returns a member that did not answer within its period, once.
     pub(crate) fn tick<R: Rng>(&mut self, health: &mut Health, context: &mut Context<'_, A, R>) -> Option<NodeId> {
         let now = context.now;
         while self.relays.front().is_some_and(|relay| relay.until <= now) {
@@ -200,14 +201,15 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    /// The period is over: who was probed and has not answered?
+    /// Ends the period. Returns the member that was probed and has not answered.
     fn end(&mut self, health: &mut Health) -> Option<NodeId> {
         let probe = self.probe.take()?;
         if probe.acked {
             return None;
         }
-        // Those asked who did not even say that they tried: perhaps it is this node that hears nothing. If all of them
-        // did, it is not this node: where members stand still everybody would doubt itself, and find nobody in time.
+        // Helpers that did not even report a try: perhaps this node receives nothing. If all of them reported one, it
+        // is not this node's fault. Otherwise, when other members stand still, all would doubt themselves and detect
+        // nothing in time.
         let asked = probe.asked.map_or(0, |asked| asked.len());
         let missed = if self.settings.nack && asked > 0 { asked - probe.nacks.len() } else { 1 };
         health.worse(u32::try_from(missed).unwrap_or(u32::MAX));
@@ -273,8 +275,7 @@ impl<A: Address> Prober<A> {
         }
     }
 
-    /// The time-out has passed: others may reach the target (SWIM, section 3.1). Those who are suspected themselves are
-    /// asked last.
+    /// Asks others to ping the target after the timeout (SWIM, section 3.1). Suspected members are asked last.
     fn ask_others<R: Rng>(&mut self, context: &mut Context<'_, A, R>) {
         let Some(probe) = &mut self.probe else { return };
         if probe.acked || probe.asked.is_some() || context.now < probe.timeout {
@@ -297,7 +298,7 @@ impl<A: Address> Prober<A> {
         probe.asked = Some(asked);
     }
 
-    /// Pings a member out of turn: what is said of it may be wrong.
+    /// Pings a member out of turn: a report about it may be wrong.
     pub(crate) fn ping_now(&mut self, target: NodeId, address: &A, outbox: &mut Outbox<A>) {
         let seq = self.next_seq();
         if self.extra.len() == EXTRA {
@@ -333,7 +334,7 @@ impl<A: Address> Prober<A> {
         if let Some(probe) = &mut self.probe
             && let Some(index) = probe.ping_of(seq)
             && !probe.acked
-            // From the target itself, or through one of those who were asked: another node at its address is not it.
+            // From the target itself, or through a helper: another node at its address does not count.
             && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
@@ -341,7 +342,7 @@ impl<A: Address> Prober<A> {
             if let Some(trip) = trip {
                 self.round_trip.note(trip);
             }
-            // A lost datagram says nothing about this node, an answer that came late even less.
+            // A lost datagram is no evidence against this node, a late answer even less.
             if probe.repeated.is_empty() {
                 health.better();
             }
@@ -371,7 +372,7 @@ impl<A: Address> Prober<A> {
         PingReq { seq: their_seq, target, address }: PingReq<A>,
         outbox: &mut Outbox<A>,
     ) {
-        // An honest asker wants little at a time; what it no longer listens for has made room.
+        // An honest requester asks for little at a time, and expired relays have made room.
         while self.relays.front().is_some_and(|relay| relay.until <= now) {
             self.relays.pop_front();
         }
@@ -380,15 +381,15 @@ impl<A: Address> Prober<A> {
             return;
         }
         let seq = self.next_seq();
-        // Nothing rides along: whoever asks could name anybody's address.
+        // No rumors are added: a requester could name any address.
         outbox.push(TrafficClass::Probe, address, Intent::Bare([Swim::Ping { seq }.into()].into()));
-        // At 80 % of the time-out, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
+        // At 80 % of the timeout, so that it arrives before the requester stops listening (Lifeguard, section IV-A).
         let nack = self.settings.nack.then(|| now + self.settings.timeout * 4 / 5);
         let until = now + self.settings.period;
         self.relays.push_back(Relay { seq, target, requester: from.clone(), their_seq, nack, until });
     }
 
-    /// The transport says that nobody can be reached there: no need to wait for the time-out.
+    /// Ends the wait of a ping whose target the transport reports as unreachable.
     pub(crate) fn on_unreachable(&mut self, to: &A, now: Instant) {
         if let Some(probe) = &mut self.probe
             && probe.address == *to

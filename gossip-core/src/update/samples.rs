@@ -42,7 +42,7 @@ pub(crate) fn record() -> impl Strategy<Value = Sample> {
     })
 }
 
-/// What is written, what expires, what was deleted; the last two also as what is left of them.
+/// Entries that were written, that expire, or that were deleted; the last two also shrunk.
 pub(crate) fn entry() -> impl Strategy<Value = Sample> {
     let name = prop_oneof![Just("a"), Just("b"), Just("ä")];
     let body = (0_u8..3, 0_u8..2, 20_u64..23, end());
@@ -69,7 +69,7 @@ pub(crate) fn update() -> impl Strategy<Value = Sample> {
     prop_oneof![2 => record(), 4 => entry(), 1 => broadcast()]
 }
 
-/// What is left of an entry after τ1.
+/// Shrinks an entry to its certificate, as after τ1.
 pub(crate) fn shrink(entry: &Sample) -> Sample {
     let hasher = ItemHasher::new("");
     let Update::Entry(Entry { owner, stamp, until, .. }) = entry else { return entry.clone() };

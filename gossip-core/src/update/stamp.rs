@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::NodeId;
 use crate::time::Instant;
 
-/// When, and by whom, something was written: totally ordered, unique while ids are.
+/// Time and author of a write: totally ordered, unique as long as ids are.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// The writer's hybrid logical clock.

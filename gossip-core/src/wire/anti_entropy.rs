@@ -50,7 +50,7 @@ pub(crate) struct Summary {
     pub(crate) count: u64,
     #[serde(with = "postcard::fixint::le")]
     pub(crate) fingerprint: u64,
-    /// Whether the sender refused updates lately, so that frequent comparing is useless.
+    /// True if the sender refused updates lately, so that frequent comparing is useless.
     pub(crate) partial: bool,
     pub(crate) answer: Answer,
 }

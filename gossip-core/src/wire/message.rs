@@ -21,7 +21,7 @@ use super::trust::Trust;
 use crate::address::Address;
 use crate::error::DatagramError;
 
-/// What one node says to another. Each message stands for itself: none refers to an earlier one of its datagram.
+/// A message from one node to another. None refers to an earlier message of its datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message<A> {
     Swim(Swim<A>),

@@ -52,7 +52,7 @@ pub(crate) struct PullRequest {
 #[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
 pub(crate) struct Page<A> {
     pub(crate) range: Range,
-    /// Whether this is the last page that answers the pull.
+    /// True on the last page that answers the pull.
     pub(crate) last: bool,
     pub(crate) updates: Vec<Update<A>>,
     pub(crate) large: Vec<Descriptor>,
@@ -74,7 +74,7 @@ pub(crate) struct Chunk {
     #[serde(with = "postcard::fixint::le")]
     pub(crate) item: u64,
     pub(crate) offset: u32,
-    /// Whether this is the last chunk that answers the fetch.
+    /// True on the last chunk that answers the fetch.
     pub(crate) last: bool,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,

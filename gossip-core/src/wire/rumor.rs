@@ -70,9 +70,9 @@ impl Suspicion {
 pub(crate) struct Round<A> {
     /// Number that the feedback repeats.
     pub(crate) number: u16,
-    /// Whether every item is to be answered for, or only what is wanted.
+    /// True if every item is to be reported as known or new, false if only wanted offers are.
     pub(crate) feedback: bool,
-    /// Whether the receiver is to send what is hot there.
+    /// True if the receiver is to send its hot rumors.
     pub(crate) pull: bool,
     /// At most 64 items, each with its counter (for minimization).
     pub(crate) items: Vec<(u8, Item<A>)>,

@@ -14,7 +14,7 @@ pub(super) fn instant(cut: u32) -> Instant {
 
 /// The cut of replicas whose clocks are too far apart to agree on what has ended: they compare what does not end.
 pub(super) const NEVER: u32 = u32::MAX;
-/// How far apart cuts may be otherwise, in seconds.
+/// Largest difference between cuts otherwise, in seconds.
 const APART: u32 = 600;
 
 /// The cut at which a peer with this cut and this replica compare: the later one, which both can compute always, for
