@@ -87,8 +87,8 @@ impl<P> Builder<P> {
     /// Sets a name that is unique in the cluster and stays the same over restarts; the id is [`NodeId::from_name`].
     /// Without a name or an id, the id is random. The name itself is not sent: to show it to others, write it as an
     /// entry of the node's own ([`Gossip::put_own`]).
-    pub fn name(self, name: &str) -> Self {
-        self.id(NodeId::from_name(name))
+    pub fn name(self, name: impl AsRef<str>) -> Self {
+        self.id(NodeId::from_name(name.as_ref()))
     }
 
     /// Sets an id that is unique in the cluster and stays the same over restarts.

@@ -14,8 +14,10 @@ use async_broadcast::Sender;
 use async_channel::Receiver;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream as _};
-use gossip_core::{Event, Input, Instant, Transmit};
+use gossip_core::{Address, Change, Event, Input, Instant, Member, Transmit};
 
+#[cfg(feature = "metrics")]
+use crate::metrics::Reporter;
 use crate::runtime;
 use crate::shared::{Ending, Shared};
 use crate::transport::Transport;
@@ -34,6 +36,8 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     let size = shared.lock().node.config().max_datagram;
     let (transport, calls, outgoing) = (&transport, Box::pin(ending.calls.clone()), vec![0; size]);
     let mut driver = Driver { transport, shared, calls, events, outgoing, timer: None, unflushed: 0 };
+    #[cfg(feature = "metrics")]
+    let mut reporter = Reporter::new(shared.lock().node.id());
     // One byte more than a datagram may have, to recognise a longer one.
     let mut buffer = vec![0; size + 1];
     let mut pause = Duration::ZERO;
@@ -45,6 +49,8 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
             }
             transport.recv(&mut buffer).await
         };
+        #[cfg(feature = "metrics")]
+        reporter.turn(shared);
         let received = driver.next(pin!(receive)).await;
         match received {
             None => break,
@@ -158,9 +164,14 @@ impl<T: Transport> Driver<'_, T> {
     /// Returns true if there are more to publish.
     fn publish_all(&self) -> bool {
         for _ in 0..BATCH {
-            let event = self.shared.lock().node.poll_event();
+            let mut state = self.shared.lock();
+            let event = state.node.poll_event();
+            if let Some(Event::Member { .. } | Event::Reaped { .. }) = event {
+                state.member_changes += 1;
+            }
+            drop(state);
             let Some(event) = event else { return false };
-            tracing::debug!(?event);
+            log(&event);
             // A reader that is too slow loses the oldest event, and its stream reports that.
             if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
                 self.shared.lock().counters.events_dropped += 1;
@@ -181,5 +192,31 @@ impl<T: Transport> Driver<'_, T> {
             state.counters.timers_set += 1;
             (runtime::sleep(wanted.since(state.clock.now()).max(LEAST)).boxed(), wanted)
         });
+    }
+}
+
+/// Logs an event: a change of the list of members at info, an alert to the operator at warn, all else at debug. Values
+/// are shown by their length.
+fn log<A: Address>(event: &Event<A>) {
+    match event {
+        Event::Member { was, member } => {
+            let Member { id, address, status, .. } = member;
+            tracing::info!(member = %id, ?address, ?was, "member is {status}");
+        }
+        Event::Entry { owner, name, change: Change::Written { value, .. } } => {
+            tracing::debug!(owner = owner.map(tracing::field::display), %name, bytes = value.len(), "entry is written");
+        }
+        Event::Entry { owner, name, .. } => {
+            tracing::debug!(owner = owner.map(tracing::field::display), %name, "entry is gone");
+        }
+        Event::Broadcast { payload, .. } => tracing::debug!(bytes = payload.len(), "broadcast arrived"),
+        Event::Isolated(true) => tracing::warn!("nobody answers"),
+        Event::Isolated(false) => tracing::info!("somebody answers again"),
+        Event::IdentityConflict { .. }
+        | Event::ClockWrong { .. }
+        | Event::Full { .. }
+        | Event::ForeignCluster { .. } => tracing::warn!(?event),
+        Event::Left => tracing::info!("left the cluster"),
+        event => tracing::debug!(?event),
     }
 }

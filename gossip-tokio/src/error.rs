@@ -75,6 +75,18 @@ pub enum TaskError {
 #[error("the node has stopped")]
 pub struct Stopped;
 
+/// Error of a wait with a time limit.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The time limit was reached.
+    #[error("it did not come within {0:?}")]
+    TimedOut(Duration),
+    /// The node's task has ended before.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
 /// A leave of which the other members may not know.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

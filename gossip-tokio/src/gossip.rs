@@ -19,6 +19,7 @@ use crate::events::Events;
 use crate::runtime;
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::watch::{MemberLists, Subscription};
 
 /// A running node. Clones are handles of the same node. When the last is dropped, the node stops without notice to its
 /// peers.
@@ -112,40 +113,45 @@ impl<A: Address> Gossip<A> {
     /// # Errors
     /// [`WriteError`]: name or value too long, node full, or it has left; nothing has changed. The same for all
     /// writes.
-    pub fn put(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared.command(|state, now| state.node.put(now, name, value.as_ref()))
+    pub fn put(&self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.put(now, name.as_ref(), value.as_ref()))
     }
 
     /// Writes an entry of this member's own: its metadata, which disappears with the member.
     ///
     /// # Errors
     /// As [`put`](Self::put).
-    pub fn put_own(&self, name: &str, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
-        self.shared.command(|state, now| state.node.put_own(now, name, value.as_ref()))
+    pub fn put_own(&self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.put_own(now, name.as_ref(), value.as_ref()))
     }
 
     /// Writes an entry that belongs to this member, expires, or both.
     ///
     /// # Errors
     /// As [`put`](Self::put); a time to live that is too short.
-    pub fn put_with(&self, name: &str, value: impl AsRef<[u8]>, options: PutOptions) -> Result<Stamp, WriteError> {
-        self.shared.command(|state, now| state.node.put_with(now, name, value.as_ref(), options))
+    pub fn put_with(
+        &self,
+        name: impl AsRef<str>,
+        value: impl AsRef<[u8]>,
+        options: PutOptions,
+    ) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.put_with(now, name.as_ref(), value.as_ref(), options))
     }
 
     /// Deletes a shared entry.
     ///
     /// # Errors
     /// As [`put`](Self::put).
-    pub fn delete(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared.command(|state, now| state.node.delete(now, name))
+    pub fn delete(&self, name: impl AsRef<str>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.delete(now, name.as_ref()))
     }
 
     /// Deletes an entry of this member's own.
     ///
     /// # Errors
     /// As [`put`](Self::put).
-    pub fn delete_own(&self, name: &str) -> Result<Stamp, WriteError> {
-        self.shared.command(|state, now| state.node.delete_own(now, name))
+    pub fn delete_own(&self, name: impl AsRef<str>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.delete_own(now, name.as_ref()))
     }
 
     /// Sends a message to all members, each of which receives it at most once.
@@ -157,23 +163,23 @@ impl<A: Address> Gossip<A> {
     }
 
     /// Returns the value of a shared entry.
-    pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
-        self.inspect(|node| node.get(name))
+    pub fn get(&self, name: impl AsRef<str>) -> Option<Arc<[u8]>> {
+        self.inspect(|node| node.get(name.as_ref()))
     }
 
     /// Returns the value of a member's own entry.
-    pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
-        self.inspect(|node| node.get_own(owner, name))
+    pub fn get_own(&self, owner: NodeId, name: impl AsRef<str>) -> Option<Arc<[u8]>> {
+        self.inspect(|node| node.get_own(owner, name.as_ref()))
     }
 
     /// Returns the shared entries whose names begin with `prefix`, by name.
-    pub fn entries(&self, prefix: &str) -> Vec<(SmolStr, Arc<[u8]>)> {
-        self.inspect(|node| node.entries(prefix).collect())
+    pub fn entries(&self, prefix: impl AsRef<str>) -> Vec<(SmolStr, Arc<[u8]>)> {
+        self.inspect(|node| node.entries(prefix.as_ref()).collect())
     }
 
     /// Returns every member's own entry of this name, by owner.
-    pub fn entries_named(&self, name: &str) -> Vec<(NodeId, Arc<[u8]>)> {
-        self.inspect(|node| node.entries_named(name).collect())
+    pub fn entries_named(&self, name: impl AsRef<str>) -> Vec<(NodeId, Arc<[u8]>)> {
+        self.inspect(|node| node.entries_named(name.as_ref()).collect())
     }
 
     /// Returns the node's knowledge, to be stored beyond the life of the process. See [`restore`](Self::restore).
@@ -218,11 +224,26 @@ impl<A: Address> Gossip<A> {
         Events { receiver: self.shared.events.activate_cloned() }
     }
 
+    /// Watches the list of all members: the present one, then the newest whenever it has changed.
+    pub fn watch_members(&self) -> MemberLists<A>
+    where
+        A: Send + Sync + 'static,
+    {
+        MemberLists::new(Arc::clone(&self.shared))
+    }
+
+    /// Subscribes to the shared entries whose names begin with `prefix`: first those that are there, then every change,
+    /// with no gap between.
+    pub fn subscribe(&self, prefix: impl AsRef<str>) -> Subscription<A> {
+        Subscription::new(Arc::clone(&self.shared), self.events(), prefix.as_ref())
+    }
+
     /// Waits for a shared entry, and returns its value.
     ///
     /// # Errors
     /// [`Stopped`]: the node stopped first.
-    pub async fn wait_for(&self, name: &str) -> Result<Arc<[u8]>, Stopped> {
+    pub async fn wait_for(&self, name: impl AsRef<str>) -> Result<Arc<[u8]>, Stopped> {
+        let name = name.as_ref();
         self.until(|| self.get(name)).await
     }
 

@@ -48,6 +48,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Gossip::watch_members`] always has the newest list of members, [`Gossip::subscribe`] gives the entries under a prefix and
+//! then every change, [`Gossip::within`] waits with a time limit.
+//!
 //! [`Events`] is also a `Stream`. Every wait is cancel-safe, so all of them may be used in a `select`.
 //!
 //! # A transport of your own
@@ -122,15 +125,18 @@ mod error;
 mod events;
 mod gossip;
 mod memory;
+pub mod metrics;
 mod runtime;
 mod seeds;
 mod shared;
 mod stats;
 mod transport;
 mod udp;
+mod watch;
+mod within;
 
 pub use builder::{Bind, Builder, Over, bind, over};
-pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError};
+pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
 pub use events::Events;
 pub use gossip::Gossip;
 pub use gossip_core;
@@ -138,3 +144,5 @@ pub use memory::{Memory, Network};
 pub use runtime::Udp;
 pub use stats::{DriverStats, Stats};
 pub use transport::Transport;
+pub use watch::{EntryState, MemberLists, Subscription};
+pub use within::Within;

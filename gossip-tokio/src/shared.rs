@@ -27,6 +27,8 @@ pub(crate) struct State<A: Address> {
     pub(crate) node: Node<A>,
     pub(crate) clock: Clock,
     pub(crate) counters: DriverStats,
+    /// Number of events about members so far.
+    pub(crate) member_changes: u64,
     /// True while the builder's seeds are in use: until the application joins through others, or leaves, or the task
     /// ends.
     pub(crate) reseeds: bool,
@@ -50,7 +52,14 @@ impl<A: Address> Shared<A> {
         let (mut events, receiver) = async_broadcast::broadcast(events.max(1));
         events.set_overflow(true);
         let shared = Self {
-            state: Mutex::new(State { node, clock, counters: DriverStats::default(), reseeds: true, end: None }),
+            state: Mutex::new(State {
+                node,
+                clock,
+                counters: DriverStats::default(),
+                member_changes: 0,
+                reseeds: true,
+                end: None,
+            }),
             calls: sender.downgrade(),
             changed: event_listener::Event::new(),
             events: receiver.deactivate(),

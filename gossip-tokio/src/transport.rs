@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use gossip_core::Address;
 
@@ -37,3 +38,25 @@ pub trait Transport: Send + Sync + 'static {
         1_200
     }
 }
+
+macro_rules! forward {
+    ($($pointer:ident)*) => {$(
+        impl<T: Transport> Transport for $pointer<T> {
+            type Address = T::Address;
+
+            fn send(&self, to: &T::Address, payload: &[u8]) -> io::Result<()> {
+                (**self).send(to, payload)
+            }
+
+            fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, T::Address)>> + Send {
+                (**self).recv(buffer)
+            }
+
+            fn max_datagram(&self) -> usize {
+                (**self).max_datagram()
+            }
+        }
+    )*};
+}
+// `Arc`: the application keeps a hold of its transport, to look at its counters or to close it.
+forward! { Arc Box }

@@ -30,7 +30,7 @@ fn every_line_of_a_nodes_log_carries_its_id() {
     subscriber.with_writer(move || writer.clone()).init();
     run(|| async {
         let (first, second) = pair(&Network::default()).await;
-        first.put("name", b"value").unwrap();
+        first.put("name", b"secret").unwrap();
         second.wait_for("name").await.unwrap();
         first.stop();
         first.stopped().await.unwrap();
@@ -42,7 +42,10 @@ fn every_line_of_a_nodes_log_carries_its_id() {
         log.lines().any(|line| line.contains(&format!("gossip{{node={id}}}: ")) && line.contains(what))
     };
     assert!(of("0000000000000001", "stopped"), "{log}");
-    assert!(of("0000000000000001", "Member"), "{log}");
-    assert!(of("0000000000000002", "Entry"), "{log}");
+    assert!(of("0000000000000001", "member is alive member=0000000000000002"), "{log}");
+    assert!(of("0000000000000002", "entry is written name=name bytes=6"), "{log}");
+    let at = |level: &str, what: &str| log.lines().filter(|line| line.contains(what)).all(|line| line.contains(level));
+    assert!(at(" INFO ", "member is") && at("DEBUG ", "entry is"), "{log}");
+    assert!(!log.contains("secret"), "values are told by their length: {log}");
     assert!(log.lines().all(|line| line.contains("gossip{node=")), "{log}");
 }

@@ -37,6 +37,10 @@ impl Machine for Ours {
 
     fn into_memory(self) {}
 
+    fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
+        Machine::set_wall_clock(&mut self.node, now, wall);
+    }
+
     fn command(&mut self, now: Instant, say: &Say) -> Result<(), String> {
         self.node.broadcast(now, &say.payload()).map_err(|error| error.to_string())?;
         self.heard.items.insert(key(say.0), ViewItem::new(1, say.payload()));

@@ -104,6 +104,8 @@ impl<T: Transport> Driver<T> {
     fn call<R>(&self, f: impl FnOnce(&mut Node<T::Address>) -> R) -> R {
         let mut buffer = vec![0; self.max_datagram];
         let mut node = self.lock();
+        let now = clock::now();
+        node.set_wall_clock(now, now);
         let result = f(&mut node);
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             if !self.loss.loses() {

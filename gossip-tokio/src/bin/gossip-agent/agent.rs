@@ -1,15 +1,13 @@
 //! The life of an agent: from what was asked for to the node, and from the first signal to the end. Knows all the
 //! parts; must not know what commands do.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use async_channel::{Receiver, Sender, bounded};
-use gossip_tokio::gossip_core::{Config, Event, NodeId, Snapshot};
-use gossip_tokio::{Events, Gossip, Lagged, SpawnError, bind};
+use async_channel::{Receiver, bounded};
+use gossip_tokio::gossip_core::Snapshot;
+use gossip_tokio::{Events, Lagged, SpawnError, bind};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,118 +16,130 @@ use crate::commands::LEAVING;
 use crate::console;
 use crate::control::{self, Listening};
 use crate::data::Store;
-use crate::events::tell;
+use crate::events::{line, tell};
 use crate::failure::{Failure, chain};
 use crate::keeping;
 use crate::output::Form;
 use crate::printer::Printer;
-use crate::setup;
-
-/// The entry of its own in which an agent tells its name.
-const NAME: &str = "agent/name";
-/// What all who serve commands share.
-pub(crate) struct Agent {
-    pub(crate) gossip: Gossip,
-    /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
-    names: Mutex<BTreeMap<NodeId, String>>,
-    /// Whether there is anything that the data file does not hold.
-    pub(crate) changed: AtomicBool,
-    quit: Sender<()>,
-}
-
-impl Agent {
-    /// What a member is called, if that is known.
-    pub(crate) fn name(&self, id: NodeId) -> Option<String> {
-        let told = self.gossip.get_own(id, NAME).map(|name| String::from_utf8_lossy(&name).into_owned());
-        told.or_else(|| self.names().get(&id).cloned())
-    }
-
-    fn names(&self) -> MutexGuard<'_, BTreeMap<NodeId, String>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The same for somebody who must be called something.
-    pub(crate) fn called(&self, id: NodeId) -> String {
-        self.name(id).unwrap_or_else(|| id.to_string())
-    }
-
-    /// Ends the agent.
-    pub(crate) fn quit(&self) {
-        // When one is waiting there, that is enough.
-        let _ = self.quit.try_send(());
-    }
-
-    fn note(&self, event: &Event<SocketAddr>) {
-        self.changed.store(true, Ordering::Relaxed);
-        match event {
-            Event::Entry { owner: Some(owner), name, .. } if **name == *NAME => {
-                if let Some(name) = self.name(*owner) {
-                    self.names().insert(*owner, name);
-                }
-            }
-            Event::Reaped { id } => drop(self.names().remove(id)),
-            _ => {}
-        }
-    }
-}
+use crate::reload;
+use crate::serve::{Access, Server};
+use crate::settings::Settings;
+use crate::setup::{self, Log};
+use crate::state::{Agent, publish};
 
 /// Runs an agent until it ends.
 ///
 /// # Errors
 /// What was asked for cannot be; something that it needs is not there; it has not left as it should.
 pub(crate) fn run(start: Start) -> Result<(), Failure> {
+    let settings = Settings::of(&start)?;
+    if start.check {
+        let shown = settings.shown()?;
+        // Whoever reads no further knows enough.
+        let _ = io::Write::write_all(&mut io::stdout(), shown.as_bytes());
+        return Ok(());
+    }
     let (printer, writing) = Printer::start();
-    setup::log(&start, printer.clone());
+    let log = setup::log(&settings, printer.clone())?;
     // One thread is enough for a node, and the smallest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
-    let end = runtime.block_on(live(start, &printer));
+    let end = runtime.block_on(live(start, settings, log, &printer));
     printer.finish(&writing);
     end
 }
 
-async fn live(start: Start, printer: &Printer) -> Result<(), Failure> {
-    let failed = |what: &str, error: io::Error| Failure::Failed(format!("{what}: {error}"));
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| failed("no signals", error))?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed("no signals", error))?;
+/// The signals that an agent knows.
+struct Signals {
+    interrupted: tokio::signal::unix::Signal,
+    terminated: tokio::signal::unix::Signal,
+    hung_up: tokio::signal::unix::Signal,
+    /// Whether somebody sits at a terminal.
+    attended: bool,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+            hung_up: signal(SignalKind::hangup())?,
+            attended: io::stdin().is_terminal(),
+        })
+    }
+
+    /// Waits until it is time to leave; reads the settings again when asked to. A terminal that is gone takes the agent
+    /// with it, as one expects, but not without leaving.
+    async fn leave(&mut self, mut reload: impl AsyncFnMut()) {
+        loop {
+            tokio::select! {
+                _ = self.interrupted.recv() => return tracing::info!("leaving; Ctrl-C again ends it at once"),
+                _ = self.terminated.recv() => return tracing::info!("leaving"),
+                _ = self.hung_up.recv() => match self.attended && !io::stdin().is_terminal() {
+                    true => return tracing::info!("the terminal is gone, leaving"),
+                    false => reload().await,
+                },
+            }
+        }
+    }
+
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
+        }
+    }
+}
+
+async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> Result<(), Failure> {
+    let mut signals = Signals::catch().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let form = Form::of_stdout(start.json);
-    let config = setup::configuration(&start)?;
-    let store = start.data.clone().map(Store::new).map(Arc::new);
+    let store = settings.data.clone().map(Store::new).map(Arc::new);
     let snapshot = store.as_deref().map(keeping::restored).transpose()?.flatten();
-    let listening = setup::listen(&start)?;
-    let (agent, events, quit) = spawn(&start, config, snapshot.as_ref()).await?;
+    let token = settings.token()?;
+    let listening = setup::listen(&start, &settings)?;
+    let http = match settings.http {
+        Some(address) => Some(control::listen_tcp(address).await?),
+        None => None,
+    };
+    let (agent, events, quit) = spawn(&settings, snapshot.as_ref()).await?;
     if let (Some(store), Some(snapshot)) = (&store, snapshot) {
         keeping::restore(&agent.gossip, store, snapshot)?;
     }
-    if let Some(name) = &start.name {
-        agent.gossip.put_own(NAME, name).map_err(|error| Failure::Usage(format!("--name: {error}")))?;
-    }
+    publish(&agent.gossip, &settings)?;
     if let Some(store) = &store {
         // A place that cannot be written is better learned now.
         keeping::save(&agent, store).await?;
         tokio::spawn(keeping::keep(Arc::clone(&agent), Arc::clone(store)));
     }
     tokio::spawn(observe(Arc::clone(&agent), events));
-    greet(&agent, &start, listening.as_deref(), form, printer).await;
+    let server = Server::default();
+    let page = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    greet(&agent, &settings, listening.as_deref(), page, form, printer).await;
     if let Some(listening) = &listening {
-        tokio::spawn(control::serve(Arc::clone(&agent), Arc::clone(listening)));
+        server.serve(Arc::clone(&agent), Arc::clone(listening), Access::Trusted, &settings.protocol);
     }
-    tokio::spawn(console::serve(Arc::clone(&agent), printer.clone(), form, console::lines()));
+    if let Some(listener) = http {
+        let access = token.map_or(Access::Loopback, Access::Token);
+        server.serve(Arc::clone(&agent), Arc::new(listener), access, &settings.protocol);
+    }
+    tokio::spawn(console::serve(Arc::clone(&agent), printer.clone(), start.json, console::lines()));
 
+    let mut held = settings;
+    let reload = async || reload::reload(&start, &mut held, &agent, &log).await;
     tokio::select! {
-        _ = interrupted.recv() => tracing::info!("leaving; Ctrl-C again ends it at once"),
-        _ = terminated.recv() => tracing::info!("leaving"),
+        () = signals.leave(reload) => {}
         _ = quit.recv() => {}
         end = agent.gossip.stopped() => return Err(Failure::Failed(format!("the node has ended: {end:?}"))),
     }
     let left = tokio::select! {
         left = agent.gossip.leave(LEAVING) => left.map_err(|error| Failure::Failed(chain(&error))),
-        _ = interrupted.recv() => return Err(Failure::Failed("ended without leaving".into())),
-        _ = terminated.recv() => return Err(Failure::Failed("ended without leaving".into())),
+        () = signals.again() => return Err(Failure::Failed("ended without leaving".into())),
     };
     if let Some(store) = &store {
         keeping::save(&agent, store).await?;
     }
+    server.finish().await;
     if let Some(listening) = listening {
         listening.remove();
     }
@@ -137,18 +147,17 @@ async fn live(start: Start, printer: &Printer) -> Result<(), Failure> {
 }
 
 async fn spawn(
-    start: &Start,
-    config: Config,
+    settings: &Settings,
     snapshot: Option<&Snapshot<SocketAddr>>,
 ) -> Result<(Arc<Agent>, Events<SocketAddr>, Receiver<()>), Failure> {
-    let mut builder = bind(&start.bind).config(config).join(&start.join).events(4_096);
-    if let Some(address) = &start.advertise {
+    let mut builder = bind(&settings.bind).config(settings.protocol.clone()).join(&settings.join).events(4_096);
+    if let Some(address) = &settings.advertise {
         builder = builder.advertise(address);
     }
-    for key in setup::keys(start)? {
+    for key in settings.keys()? {
         builder = builder.key(key);
     }
-    builder = match (&start.name, snapshot) {
+    builder = match (&settings.name, snapshot) {
         (Some(name), _) => builder.name(name),
         // Whoever was here before, without a name, is who comes back.
         (None, Some(snapshot)) => builder.id(snapshot.id()),
@@ -162,34 +171,48 @@ async fn spawn(
     })?;
     let events = gossip.events();
     let (quit, asked) = bounded(1);
-    let agent = Agent { gossip, names: Mutex::default(), changed: AtomicBool::new(false), quit };
+    let agent = Agent::new(gossip, settings, quit);
     Ok((Arc::new(agent), events, asked))
 }
 
-/// Logs what happens, and keeps what must be remembered of it.
+/// Logs what happens, keeps what must be remembered of it, and hands it to the handlers.
 async fn observe(agent: Arc<Agent>, mut events: Events<SocketAddr>) {
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
                 agent.note(&event);
                 let told = tell(&event, |id| agent.called(id));
-                if told.notable {
-                    tracing::info!("{}", told.text);
+                match told.level {
+                    Some(tracing::Level::WARN) => tracing::warn!("{}", line(&told.object)),
+                    Some(_) => tracing::info!("{}", line(&told.object)),
+                    None => {}
                 }
+                agent.handlers.take(&told.object);
+                agent.remember(told.object);
             }
             Err(Lagged { missed }) => tracing::warn!("{missed} events were missed"),
         }
     }
 }
 
-async fn greet(agent: &Agent, start: &Start, listening: Option<&Listening>, form: Form, printer: &Printer) {
+async fn greet(
+    agent: &Agent,
+    settings: &Settings,
+    listening: Option<&Listening>,
+    page: Option<SocketAddr>,
+    form: Form,
+    printer: &Printer,
+) {
     let (id, address) = (agent.gossip.id(), agent.gossip.address());
     let control = listening.map(|listening| listening.path.display().to_string());
-    let object = json!({ "event": "started", "id": id, "name": start.name, "address": address, "control": control });
+    let object = json!({
+        "event": "started", "id": id, "name": settings.name, "address": address, "control": control, "http": page,
+    });
     let text = || {
-        let name = start.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
+        let name = settings.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
         let control = control.as_ref().map_or_else(String::new, |path| format!("control socket {path}\n"));
-        format!("node {name}{id}, at {address}\n{control}`help` shows the commands, Ctrl-C leaves")
+        let page = page.map_or_else(String::new, |page| format!("page http://{page}/\n"));
+        format!("node {name}{id}, at {address}\n{control}{page}`help` shows the commands, Ctrl-C leaves")
     };
     printer.line(form.line(&object, text)).await;
 }

@@ -1,17 +1,19 @@
-//! What may be said on the command line, at the console, and through the control socket. Knows words; must not know
-//! what becomes of them.
+//! The command line of the agent, of `ctl` and of the console. Knows words; must not know what becomes of them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use gossip_tokio::gossip_core::NodeId;
-use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::Targets;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use gossip_tokio::gossip_core::Status;
 
 /// A gossip node on this machine
 ///
 /// Runs until it is told to leave, by the command `leave` or by Ctrl-C; a second Ctrl-C ends it at once. Takes
 /// commands from its standard input, and through its control socket from `gossip-agent ctl`.
+///
+/// A flag wins over an environment variable, and that over the configuration file. SIGHUP reads all of them again.
 #[derive(Debug, Parser)]
 #[command(
     name = "gossip-agent",
@@ -25,73 +27,110 @@ use tracing_subscriber::filter::Targets;
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) ctl: Option<Other>,
+    pub(crate) other: Option<Other>,
     #[command(flatten)]
     pub(crate) start: Start,
 }
 
+/// What the program does beside running an agent.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
+    /// Ask the agent that runs on this machine
     Ctl(Ctl),
+    /// Print a new key, a line of 64 hex digits, for the key file
+    Keygen,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man {
+        /// Where to write the pages
+        directory: Option<PathBuf>,
+    },
 }
 
-/// Asks the agent that runs on this machine
+/// The client's side: which agent, which command, how the answer is printed.
 #[derive(Debug, Args)]
 pub(crate) struct Ctl {
     #[command(flatten)]
     pub(crate) control: Control,
-    /// Print one JSON object per line
+    /// Print one JSON object per line, errors too
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// How a node is started.
-#[derive(Debug, Args)]
+/// How a node is started. What is not given is in the configuration file, or has a default.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Start {
-    /// Where to listen; port 0 is a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7000")]
-    pub(crate) bind: String,
+    /// The configuration file, in TOML: everything that the flags say, and more
+    #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen; port 0 is a free one [default: 127.0.0.1:7000]
+    #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_BIND")]
+    pub(crate) bind: Option<String>,
     /// Where the others reach this node, if not there: behind a translator, or with 0.0.0.0 bound
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_ADVERTISE")]
     pub(crate) advertise: Option<String>,
     /// A member to join through; may be repeated. Names are resolved again while nobody answers
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_JOIN", value_delimiter = ',')]
     pub(crate) join: Vec<String>,
-    /// The node's name, unique in the cluster [default: a random id]
-    #[arg(long)]
+    /// The node's name, unique in the cluster, at most 64 bytes [default: a random id]
+    #[arg(long, env = "GOSSIP_AGENT_NAME")]
     pub(crate) name: Option<String>,
     /// The cluster's name: nodes with another one are not heard
-    #[arg(long)]
+    #[arg(long, env = "GOSSIP_AGENT_LABEL")]
     pub(crate) label: Option<String>,
     /// Keys that all members share, a line of 64 hex digits each: the first one seals, all of them open.
-    /// `openssl rand -hex 32` makes one
-    #[arg(long, value_name = "FILE")]
+    /// `gossip-agent keygen` makes one
+    #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_KEYS")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Settings that differ from the defaults, as TOML
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Where to keep what the node knows across restarts
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// What to log to standard error: off, error, warn, info, debug, trace, or those by target
-    #[arg(long, value_name = "FILTER", default_value = "info")]
-    pub(crate) log: Targets,
+    /// What to log to standard error: off, error, warn, info, debug, trace, or those by target [default: info]
+    #[arg(long, value_name = "FILTER", env = "GOSSIP_AGENT_LOG")]
+    pub(crate) log: Option<String>,
+    /// How a line of the log looks [default: text]
+    #[arg(long, env = "GOSSIP_AGENT_LOG_FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Also serve HTTP here: the page, metrics, /v1. Without a token on loopback only [default: not at all]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "GOSSIP_AGENT_HTTP")]
+    pub(crate) http: Option<String>,
+    /// A file whose first line is the token that HTTP requests have to carry
+    #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_HTTP_TOKEN_FILE")]
+    pub(crate) http_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) control: Control,
+    /// Print what holds, of flags, environment, file and defaults together, and do not start
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// The form of the log.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
 /// Where agent and `ctl` meet.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Control {
     /// The agent's control socket [default: gossip-agent.sock in XDG_RUNTIME_DIR, or .gossip-agent.sock in HOME; while
     /// another agent has that, gossip-agent.2.sock, and so on]
     #[arg(long = "control", id = "control", value_name = "SOCKET", env = "GOSSIP_AGENT_CONTROL")]
-    given: Option<PathBuf>,
+    pub(crate) given: Option<PathBuf>,
 }
 
 impl Control {
@@ -104,39 +143,83 @@ impl Control {
         };
         self.given.clone().or_else(default)
     }
-
-    /// Whether the user has chosen it.
-    pub(crate) fn is_given(&self) -> bool {
-        self.given.is_some()
-    }
 }
 
-/// What can be asked of a running agent.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// A time such as `90s`, `5m` or `1h 30m`.
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    let all = [Status::Alive, Status::Suspect, Status::Dead, Status::Left];
+    let found = all.into_iter().find(|status| status.to_string() == text);
+    found.ok_or_else(|| "a status is one of alive, suspect, dead, left".into())
+}
+
+/// A command to a running agent.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
-    /// Show who is there
-    Members,
+    /// Show this node: its health, what to do about it, and what it holds
+    Info {
+        /// Wait until the node is healthy, at most so long; fail if it is not
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = duration)]
+        wait_healthy: Option<Duration>,
+    },
+    /// Show who is there, by name
+    Members {
+        /// Only those with this status; may be repeated
+        #[arg(long, value_parser = status)]
+        status: Vec<Status>,
+        /// Only those with this name; * stands for any characters, ? for one
+        #[arg(long)]
+        name: Option<String>,
+        /// With tags, start and incarnation
+        #[arg(long)]
+        detailed: bool,
+    },
+    /// Show whom this node does not reach: its members that are suspect or dead. Fails if there is one
+    Reachability,
     /// Show the value of an entry
     Get {
         /// Its name
         name: String,
+        /// The member, by name or id, whose own entry it is [default: an entry that all share]
+        #[arg(long, value_name = "MEMBER")]
+        of: Option<String>,
+        /// Print the bytes of the value and nothing else
+        #[arg(long)]
+        raw: bool,
     },
     /// Write an entry
     Put {
+        /// An entry of this member's own, gone when it is
+        #[arg(long)]
+        own: bool,
+        /// How long it lives, such as 90s or 5m [default: for ever]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        ttl: Option<Duration>,
+        /// The file that holds the value; - is standard input
+        #[arg(long, conflicts_with = "value")]
+        file: Option<PathBuf>,
         /// Its name
         name: String,
         /// Its value; words are joined by spaces
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        value: Vec<String>,
+        #[arg(required_unless_present = "file", trailing_var_arg = true, allow_hyphen_values = true)]
+        value: Vec<OsString>,
     },
     /// Delete an entry
     Delete {
+        /// An entry of this member's own
+        #[arg(long)]
+        own: bool,
         /// Its name
         name: String,
     },
     /// Show the entries
     List {
+        /// The member, by name or id, whose own entry of exactly this name is shown; * is all members
+        #[arg(long, value_name = "MEMBER")]
+        of: Option<String>,
         /// Only those whose names begin so
         #[arg(default_value = "")]
         prefix: String,
@@ -145,19 +228,57 @@ pub(crate) enum Command {
     Broadcast {
         /// The message; words are joined by spaces
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        message: Vec<String>,
+        message: Vec<OsString>,
+    },
+    /// Join through other members; those of the configuration are not tried any more
+    Join {
+        /// Where they are
+        #[arg(required = true, value_name = "HOST:PORT")]
+        seeds: Vec<String>,
     },
     /// Say that a member is gone for good: it is seen as left, and not tried any more
     Forget {
-        /// Its id, as `members` shows it
-        id: NodeId,
+        /// Its name or id, as `members` shows it
+        member: String,
     },
-    /// Show what happens, until Ctrl-C; at the console, until `watch` is said again
-    Watch,
+    /// Show what is there and then what happens, until Ctrl-C or until the node leaves; at the console, until `watch`
+    /// is said again
+    Watch {
+        /// Only entries whose names begin so
+        prefix: Option<String>,
+    },
+    /// Change the keys of this node while it runs
+    Keys {
+        #[command(subcommand)]
+        action: Keys,
+    },
     /// Show what was counted since the start
     Stats,
     /// Leave the cluster and end the agent
     Leave,
+}
+
+/// What is done with the keys of one node. A key is named by a number, the same everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum Keys {
+    /// Show the keys' numbers; the first one seals
+    List,
+    /// Accept what is sealed with another key
+    Add {
+        /// The file that holds the key, 64 hex digits; - is standard input
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Seal with a key that was added before
+    Use {
+        /// Its number
+        id: std::num::NonZeroU8,
+    },
+    /// Forget a key that is not in use
+    Remove {
+        /// Its number
+        id: std::num::NonZeroU8,
+    },
 }
 
 /// A line at the console.
@@ -184,7 +305,19 @@ mod tests {
     #[test]
     fn a_value_may_look_like_a_flag_and_consist_of_words() {
         let line = Line::try_parse_from(["put", "limit", "-5", "--json", "x"]).unwrap();
-        let value = ["-5", "--json", "x"].map(String::from).to_vec();
-        assert_eq!(line.command, Command::Put { name: "limit".into(), value });
+        let value = ["-5", "--json", "x"].map(OsString::from).to_vec();
+        let put = Command::Put { own: false, ttl: None, file: None, name: "limit".into(), value };
+        assert_eq!(line.command, put);
+    }
+
+    #[test]
+    fn a_time_and_a_status_are_read_and_junk_is_refused() {
+        let line = Line::try_parse_from(["put", "--ttl", "1m 30s", "x", "1"]).unwrap();
+        assert!(matches!(line.command, Command::Put { ttl: Some(time), .. } if time == Duration::from_secs(90)));
+        let line = Line::try_parse_from(["info", "--wait-healthy"]).unwrap();
+        assert_eq!(line.command, Command::Info { wait_healthy: Some(Duration::from_secs(30)) });
+        for junk in [&["members", "--status", "gone"][..], &["put", "--ttl", "soon", "x", "1"], &["keys", "use", "0"]] {
+            assert!(Line::try_parse_from(junk).is_err(), "{junk:?}");
+        }
     }
 }

@@ -1,157 +1,308 @@
-//! What can be asked of a running agent, and the answers. Knows the node's handle; must not know who asks, or how.
+//! What an agent does when it is asked. Answers are objects, one or many. Knows the node's handle; must not know who
+//! asks, or how an answer looks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Member, NodeId};
+use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, WriteError};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wildmatch::WildMatch;
 
-use crate::agent::Agent;
-use crate::arguments::Command;
-use crate::events::tell;
+use crate::events::{entry_is, member_is, tell};
 use crate::failure::chain;
-use crate::output::{Cut, Form, data, shown, time_of_day};
+use crate::output::{data, shown};
+use crate::request::Request;
+use crate::settings::check_name;
+use crate::state::Agent;
 
 /// How long leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
+/// How often health is looked at while somebody waits for it.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// A command, and for whom its answer is.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
-    pub(crate) command: Command,
-    pub(crate) form: Form,
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{error}")]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) error: String,
 }
 
-/// Does what is asked, and sends the answer line by line. Dropping the future takes nothing back.
+/// The kind of a refusal.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Code {
+    /// What was named is not there.
+    NotFound,
+    /// What was asked for cannot be.
+    Invalid,
+    /// It cannot be now.
+    Failed,
+}
+
+impl Code {
+    pub(crate) fn says(self, error: impl ToString) -> Refusal {
+        Refusal { code: self, error: error.to_string() }
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        let code = match error {
+            WriteError::Full { .. } | WriteError::Left => Code::Failed,
+            _ => Code::Invalid,
+        };
+        code.says(chain(&error))
+    }
+}
+
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        let code = if matches!(error, KeyError::Unknown { .. }) { Code::NotFound } else { Code::Invalid };
+        code.says(chain(&error))
+    }
+}
+
+/// Does what is asked, and sends the answer's objects. Dropping the future takes nothing back.
 ///
 /// # Errors
-/// Why it was not done, in a line.
-pub(crate) async fn execute(agent: &Agent, request: Request, lines: &Sender<String>) -> Result<(), String> {
-    let Request { command, form } = request;
+/// Why it was not done.
+pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Value>) -> Result<(), Refusal> {
     let gossip = &agent.gossip;
     // Whoever does not read the answer any more does not miss it.
-    let say = async |line: String| drop(lines.send(line).await);
-    match command {
-        Command::Members => {
-            for line in members(agent, form) {
-                say(line).await;
+    let say = async |item: Value| drop(items.send(item).await);
+    match request {
+        Request::Info { wait } => {
+            let healthy = wait_healthy(agent, wait.map(Duration::from_secs)).await;
+            say(agent.info()).await;
+            if wait.is_some() && !healthy {
+                return Err(Code::Failed.says("the node is not healthy"));
             }
         }
-        Command::Get { name } => {
-            let value = gossip.get(&name).ok_or_else(|| format!("there is no entry {}", shown(name.as_bytes())))?;
-            say(entry(form, &name, &value)).await;
-        }
-        Command::Put { name, value } => {
-            let stamp = gossip.put(&name, value.join(" ")).map_err(|error| chain(&error))?;
-            say(form.line(&json!({ "written": name, "stamp": stamp }), || "written".into())).await;
-        }
-        Command::Delete { name } => {
-            if gossip.get(&name).is_none() {
-                return Err(format!("there is no entry {}", shown(name.as_bytes())));
-            }
-            let stamp = gossip.delete(&name).map_err(|error| chain(&error))?;
-            say(form.line(&json!({ "deleted": name, "stamp": stamp }), || "deleted".into())).await;
-        }
-        Command::List { prefix } => {
-            for line in list(gossip, form, &prefix) {
-                say(line).await;
+        Request::Members { status, name } => {
+            for member in members(agent, &status, name.as_deref()) {
+                say(member).await;
             }
         }
-        Command::Broadcast { message } => {
-            let id = gossip.broadcast(message.join(" ")).map_err(|error| chain(&error))?;
-            say(form.line(&json!({ "broadcast": id }), || "sent".into())).await;
+        Request::Reachability => reachability(agent, items).await?,
+        Request::Get { name, of } => {
+            let value = match &of {
+                None => gossip.get(&name),
+                Some(of) => gossip.get_own(find(agent, of)?, &name),
+            };
+            say(entry(&name, None, &value.ok_or_else(|| no_entry(&name))?)).await;
         }
-        Command::Forget { id } => {
-            if !gossip.members().iter().any(|member| member.id == id) {
-                return Err(format!("there is no member {id}"));
+        Request::Put { name, payload, own, ttl } => {
+            check_name("the entry's name", &name).map_err(|error| Code::Invalid.says(error))?;
+            let value = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
+            let mut options = PutOptions::default();
+            options.own = own;
+            options.time_to_live = ttl.map(Duration::from_millis);
+            let stamp = gossip.put_with(&name, value, options)?;
+            say(json!({ "written": name, "stamp": stamp })).await;
+        }
+        Request::Delete { name, own } => {
+            let there = if own { gossip.get_own(gossip.id(), &name) } else { gossip.get(&name) };
+            there.ok_or_else(|| no_entry(&name))?;
+            let stamp = if own { gossip.delete_own(&name) } else { gossip.delete(&name) }?;
+            say(json!({ "deleted": name, "stamp": stamp })).await;
+        }
+        Request::List { prefix, of } => {
+            for item in list(agent, &prefix, of.as_deref())? {
+                say(item).await;
             }
+        }
+        Request::Broadcast { payload } => {
+            let id = gossip.broadcast(payload.bytes().map_err(|error| Code::Invalid.says(error))?)?;
+            say(json!({ "broadcast": id })).await;
+        }
+        Request::Join { seeds } => {
+            let found = resolve(&seeds).await?;
+            gossip.join(found.clone());
+            say(json!({ "joining": found })).await;
+        }
+        Request::Forget { member } => {
+            let id = find(agent, &member)?;
             gossip.forget(id);
-            say(form.line(&json!({ "forgotten": id }), || "forgotten".into())).await;
+            say(json!({ "forgotten": id })).await;
         }
-        Command::Watch => watch(agent, gossip.events(), form, lines).await,
-        Command::Stats => {
-            for line in stats(gossip, form) {
-                say(line).await;
-            }
+        Request::Watch { prefix } => watch(agent, gossip.events(), prefix.as_deref(), items).await,
+        Request::KeysList => say(keys(gossip)?).await,
+        Request::KeysAdd { key } => {
+            let key = key.parse().map_err(|error| Code::Invalid.says(error))?;
+            gossip.change_keys(|ring| ring.add(key))?;
+            say(keys(gossip)?).await;
         }
-        Command::Leave => {
-            gossip.leave(LEAVING).await.map_err(|error| chain(&error))?;
-            say(form.line(&json!({ "left": true }), || "left".into())).await;
+        Request::KeysUse { id } => {
+            gossip.change_keys(|ring| ring.use_key(id))?;
+            say(keys(gossip)?).await;
+        }
+        Request::KeysRemove { id } => {
+            gossip.change_keys(|ring| ring.remove(id))?;
+            say(keys(gossip)?).await;
+        }
+        Request::Stats => say(json!(gossip.stats())).await,
+        Request::Leave => {
+            gossip.leave(LEAVING).await.map_err(|error| Code::Failed.says(chain(&error)))?;
+            say(json!({ "left": true })).await;
         }
     }
     Ok(())
 }
 
-fn members(agent: &Agent, form: Form) -> Vec<String> {
-    let own = agent.gossip.id();
-    let members = agent.gossip.members();
-    if form == Form::Json {
-        let object = |Member { id, address, status, incarnation, boot, .. }: &Member<_>| {
-            let (id, name) = (*id, agent.name(*id));
-            json!({
-                "id": id, "name": name, "status": status, "address": address, "own": id == own,
-                "incarnation": incarnation, "boot": boot,
-            })
-        };
-        return members.iter().map(|member| object(member).to_string()).collect();
-    }
-    let name = |id: NodeId| agent.name(id).map_or_else(|| "-".into(), |name| shown(name.as_bytes()));
-    let row = |member: &Member<_>| {
-        let own = if member.id == own { " (here)" } else { "" };
-        [name(member.id), member.id.to_string(), member.status.to_string(), format!("{}{own}", member.address)]
-    };
-    form.table(["NAME", "ID", "STATUS", "ADDRESS"], &members.iter().map(row).collect::<Vec<_>>(), Cut::Nothing)
+fn no_entry(name: &str) -> Refusal {
+    Code::NotFound.says(format!("there is no entry {}", shown(name.as_bytes())))
 }
 
-fn entry(form: Form, name: &str, value: &[u8]) -> String {
-    let (key, text) = data(value);
-    form.line(&json!({ "name": name, key: text }), || match (form, std::str::from_utf8(value)) {
-        (Form::Plain, Ok(text)) => text.into(),
-        _ => shown(value),
+/// The member that is meant by a name or an id.
+fn find(agent: &Agent, member: &str) -> Result<NodeId, Refusal> {
+    let members = agent.gossip.members();
+    let named = |id| agent.name(id).is_some_and(|name| name == member) || member.parse() == Ok(id);
+    let mut found = members.iter().map(|member| member.id).filter(|id| named(*id));
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => Err(Code::NotFound.says(format!("there is no member {}", shown(member.as_bytes())))),
+        (Some(_), Some(_)) => {
+            Err(Code::Invalid.says(format!("several members are called {}: use the id", shown(member.as_bytes()))))
+        }
+    }
+}
+
+/// The addresses of seeds, as far as they can be resolved.
+///
+/// # Errors
+/// None of them can be.
+pub(crate) async fn resolve(seeds: &[String]) -> Result<Vec<SocketAddr>, Refusal> {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for seed in seeds {
+        match tokio::net::lookup_host(seed).await {
+            Ok(addresses) => found.extend(addresses),
+            Err(error) => failed.push(format!("{seed:?} cannot be resolved: {error}")),
+        }
+    }
+    if found.is_empty() { Err(Code::Failed.says(failed.join("; "))) } else { Ok(found) }
+}
+
+async fn wait_healthy(agent: &Agent, wait: Option<Duration>) -> bool {
+    let look = async {
+        while !agent.alerts().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    match wait {
+        None => agent.alerts().is_empty(),
+        Some(wait) => tokio::time::timeout(wait, look).await.is_ok(),
+    }
+}
+
+/// The members by name, those without one last.
+pub(crate) fn members(agent: &Agent, status: &[Status], name: Option<&str>) -> Vec<Value> {
+    let pattern = name.map(WildMatch::new);
+    let mut rows: Vec<_> = agent.gossip.members().into_iter().map(|member| (agent.name(member.id), member)).collect();
+    rows.retain(|(name, member)| {
+        let named = pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_deref().unwrap_or("")));
+        named && (status.is_empty() || status.contains(&member.status))
+    });
+    rows.sort_by(|(a, one), (b, other)| (a.is_none(), a, one.id).cmp(&(b.is_none(), b, other.id)));
+    rows.iter().map(|(name, member)| object(agent, name.as_deref(), member)).collect()
+}
+
+fn object(agent: &Agent, name: Option<&str>, member: &Member<SocketAddr>) -> Value {
+    let Member { id, address, status, incarnation, boot, .. } = member;
+    json!({
+        "id": id, "name": name, "status": status, "address": address, "own": *id == agent.gossip.id(),
+        "incarnation": incarnation, "boot": boot, "tags": agent.tags(*id),
     })
 }
 
-fn list(gossip: &Gossip, form: Form, prefix: &str) -> Vec<String> {
-    let entries = gossip.entries(prefix);
-    if form == Form::Json {
-        return entries.iter().map(|(name, value)| entry(form, name, value)).collect();
+async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusal> {
+    let lost = members(agent, &[Status::Suspect, Status::Dead], None);
+    let alive = agent.gossip.members().iter().filter(|member| member.status == Status::Alive).count();
+    let count = lost.len();
+    let _ = items.send(json!({ "reached": alive, "not_reached": lost })).await;
+    match count {
+        0 => Ok(()),
+        _ => Err(Code::Failed.says(format!("{count} of {} members are not reached", alive + count))),
     }
-    let rows: Vec<_> = entries.iter().map(|(name, value)| [shown(name.as_bytes()), shown(value)]).collect();
-    form.table(["NAME", "VALUE"], &rows, Cut::Last)
 }
 
-fn stats(gossip: &Gossip, form: Form) -> Vec<String> {
-    let stats = serde_json::to_value(gossip.stats()).unwrap_or_default();
-    if form == Form::Json {
-        return vec![stats.to_string()];
+fn entry(name: &str, owner: Option<NodeId>, value: &[u8]) -> Value {
+    let (key, text) = data(value);
+    let mut object = json!({ "name": name, key: text });
+    if let Some(owner) = owner {
+        object["owner"] = json!(owner);
     }
-    let part = |part: &str, prefix: &str| {
-        let counters = stats[part].as_object().cloned().unwrap_or_default();
-        let row = |(name, value): (String, Value)| [format!("{prefix}{}", name.replace('_', " ")), value.to_string()];
-        counters.into_iter().map(row).collect::<Vec<_>>()
+    object
+}
+
+fn list(agent: &Agent, prefix: &str, of: Option<&str>) -> Result<Vec<Value>, Refusal> {
+    let gossip = &agent.gossip;
+    let Some(of) = of else {
+        return Ok(gossip.entries(prefix).iter().map(|(name, value)| entry(name, None, value)).collect());
     };
-    form.table(["COUNTER", "SINCE THE START"], &[part("node", ""), part("driver", "driver: ")].concat(), Cut::Last)
+    let only = if of == "*" { None } else { Some(find(agent, of)?) };
+    let all = gossip.entries_named(prefix);
+    let entries = all.iter().filter(|(owner, _)| only.is_none_or(|only| only == *owner));
+    let object = |(owner, value): &(NodeId, std::sync::Arc<[u8]>)| {
+        let mut object = entry(prefix, Some(*owner), value);
+        object["member"] = agent.called(*owner).into();
+        object
+    };
+    Ok(entries.map(object).collect())
 }
 
-/// Goes on until nobody listens or the node's task ends.
-pub(crate) async fn watch(agent: &Agent, mut events: Events<SocketAddr>, form: Form, lines: &Sender<String>) {
+fn keys(gossip: &Gossip) -> Result<Value, KeyError> {
+    let ids: Option<Vec<_>> = gossip.inspect(|node| node.keyring().map(|ring| ring.ids().collect()));
+    let ids = ids.ok_or(KeyError::NoKeyring)?;
+    Ok(json!({ "keys": ids, "in_use": ids.first() }))
+}
+
+/// Sends what is there and then what happens, until nobody listens, the node has left or its task ends. `events` was
+/// opened before the state is read, so that nothing is missed in between; what happens meanwhile may be told twice.
+pub(crate) async fn watch(agent: &Agent, mut events: Events<SocketAddr>, prefix: Option<&str>, items: &Sender<Value>) {
+    let wanted = |name: &SmolStr| prefix.is_none_or(|prefix| name.starts_with(prefix));
+    let gossip = &agent.gossip;
+    let now = || gossip.now().as_micros();
+    let say = async |mut item: Value| {
+        item["time"] = now().into();
+        items.send(item).await.is_ok()
+    };
+    if prefix.is_none() {
+        for member in gossip.members() {
+            if !say(member_is(&member, None, &agent.called(member.id))).await {
+                return;
+            }
+        }
+    }
+    for (name, value) in gossip.entries(prefix.unwrap_or("")) {
+        if !say(entry_is(None, &name, Some(&value))).await {
+            return;
+        }
+    }
+    if !say(json!({ "event": "watching" })).await {
+        return;
+    }
     while let Some(event) = events.next().await {
-        let line = match event {
+        let (item, last) = match event {
             Ok(event) => {
+                if let (Event::Entry { name, .. }, false) = (&event, prefix.is_none())
+                    && !wanted(name)
+                {
+                    continue;
+                }
+                let last = matches!(event, Event::Left);
                 let told = tell(&event, |id| agent.called(id));
-                let now = agent.gossip.now().as_micros();
-                let mut object = told.object;
-                object["time"] = now.into();
-                form.line(&object, || format!("{}  {}", time_of_day(now / 1_000_000), told.text))
+                if prefix.is_some() && told.object["event"] != "entry" && !last {
+                    continue;
+                }
+                (told.object, last)
             }
-            Err(Lagged { missed }) => {
-                form.line(&json!({ "event": "missed", "count": missed }), || format!("{missed} events were missed"))
-            }
+            Err(Lagged { missed }) => (json!({ "event": "missed", "count": missed }), false),
         };
-        if lines.send(line).await.is_err() {
+        if !say(item).await || last {
             return;
         }
     }

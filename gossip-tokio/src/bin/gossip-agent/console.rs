@@ -9,14 +9,16 @@ use async_channel::{Receiver, Sender, bounded};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use futures_util::future::join;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::agent::Agent;
 use crate::arguments::{Command, Line};
-use crate::commands::{Request, execute, watch};
+use crate::commands::{execute, watch};
 use crate::output::Form;
+use crate::present::{Presenter, Print};
 use crate::printer::Printer;
+use crate::request::{Request, prepare};
+use crate::state::Agent;
 
 /// Lines of standard input, from a thread of its own: nothing else can wait for a terminal and for a network at once.
 pub(crate) fn lines() -> Receiver<String> {
@@ -34,9 +36,11 @@ pub(crate) fn lines() -> Receiver<String> {
 }
 
 /// Answers until standard input ends.
-pub(crate) async fn serve(agent: Arc<Agent>, printer: Printer, form: Form, lines: Receiver<String>) {
+pub(crate) async fn serve(agent: Arc<Agent>, printer: Printer, json: bool, lines: Receiver<String>) {
     let mut watching: Option<JoinHandle<()>> = None;
     while let Ok(line) = lines.recv().await {
+        // A terminal may have another width by now.
+        let form = Form::of_stdout(json);
         let command = match parse(&line) {
             Ok(None) => continue,
             Ok(Some(command)) => command,
@@ -49,29 +53,37 @@ pub(crate) async fn serve(agent: Arc<Agent>, printer: Printer, form: Form, lines
                 continue;
             }
         };
-        match (command, watching.take()) {
-            (Command::Watch, Some(task)) => task.abort(),
-            (Command::Watch, None) => {
+        let (request, view) = match prepare(command) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                printer.line(failed(form, &failure.to_string())).await;
+                continue;
+            }
+        };
+        let presenter = Presenter::new(&request, view, form);
+        match (request, watching.take()) {
+            (Request::Watch { .. }, Some(task)) => task.abort(),
+            (Request::Watch { prefix }, None) => {
                 // From now on, not from when the task begins to run.
                 let (agent, printer, events) = (Arc::clone(&agent), printer.clone(), agent.gossip.events());
                 watching = Some(tokio::spawn(async move {
-                    print(&printer, |lines| async move { watch(&agent, events, form, &lines).await }).await;
+                    let work = |items| async move { watch(&agent, events, prefix.as_deref(), &items).await };
+                    print(&printer, presenter, work).await;
                 }));
             }
-            (command, task) => {
+            (request, task) => {
                 watching = task;
-                answer(&agent, &printer, form, command).await;
+                answer(&agent, &printer, presenter, form, request).await;
             }
         }
     }
 }
 
-async fn answer(agent: &Agent, printer: &Printer, form: Form, command: Command) {
-    let leaves = command == Command::Leave;
-    let request = Request { command, form };
-    let end = print(printer, |lines| async move { execute(agent, request, &lines).await }).await;
-    if let Err(reason) = end {
-        printer.line(failed(form, &reason)).await;
+async fn answer(agent: &Agent, printer: &Printer, presenter: Presenter, form: Form, request: Request) {
+    let leaves = request == Request::Leave;
+    let end = print(printer, presenter, |items| async move { execute(agent, request, &items).await }).await;
+    if let Err(refusal) = end {
+        printer.line(failed(form, &refusal.error)).await;
     }
     if leaves {
         agent.quit();
@@ -79,14 +91,26 @@ async fn answer(agent: &Agent, printer: &Printer, form: Form, command: Command) 
 }
 
 /// Prints what `work` sends, until it is done.
-async fn print<F: Future>(printer: &Printer, work: impl FnOnce(Sender<String>) -> F) -> F::Output {
-    let (sender, lines) = bounded(1);
+async fn print<F: Future>(printer: &Printer, presenter: Presenter, work: impl FnOnce(Sender<Value>) -> F) -> F::Output {
+    let (sender, items) = bounded(1);
+    let mut presenter = presenter;
     let print = async {
-        while let Ok(line) = lines.recv().await {
-            printer.line(line).await;
+        while let Ok(item) = items.recv().await {
+            match presenter.item(item) {
+                Print::Lines(lines) => say(printer, lines).await,
+                // A terminal has no use for bytes.
+                Print::Raw(bytes) => printer.line(String::from_utf8_lossy(&bytes).into_owned()).await,
+            }
         }
+        say(printer, presenter.end()).await;
     };
     join(work(sender), print).await.0
+}
+
+async fn say(printer: &Printer, lines: Vec<String>) {
+    for line in lines {
+        printer.line(line).await;
+    }
 }
 
 /// A failure at the console is an answer, so that whoever reads them in order is never out of step.
@@ -128,8 +152,8 @@ mod tests {
     #[test]
     fn lines_are_split_as_a_shell_does() {
         assert_eq!(command("  "), None);
-        assert_eq!(command("get 'a name'"), Some(Command::Get { name: "a name".into() }));
-        assert_eq!(command("list"), Some(Command::List { prefix: String::new() }));
+        assert_eq!(command("get 'a name'"), Some(Command::Get { name: "a name".into(), of: None, raw: false }));
+        assert_eq!(command("list"), Some(Command::List { of: None, prefix: String::new() }));
     }
 
     #[test]
@@ -139,9 +163,9 @@ mod tests {
             assert!(refused.text.contains(named) && !refused.is_help, "{}", refused.text);
         }
         let Err(Refused { text, is_help: true }) = parse("help") else { panic!("it is help") };
-        assert!(text.starts_with("  members ") && text.contains("  broadcast "), "commands and nothing before: {text}");
+        assert!(text.starts_with("  info ") && text.contains("  broadcast "), "commands and nothing before: {text}");
         assert!(
-            matches!(parse("help put"), Err(Refused { text, is_help: true }) if text.contains("Usage: put <NAME>"))
+            matches!(parse("help put"), Err(Refused { text, is_help: true }) if text.contains("Usage: put [OPTIONS] <NAME>"))
         );
     }
 }

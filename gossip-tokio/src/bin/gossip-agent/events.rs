@@ -1,77 +1,127 @@
-//! How events read: to the log, to a person who watches, to a program. Knows what may happen, not who is told.
+//! Events as objects for programs and as lines for people and the log. Knows what may happen, not who is told.
 
 use std::net::SocketAddr;
 
-use gossip_tokio::gossip_core::{Change, Event, NodeId, Status};
+use gossip_tokio::gossip_core::{Change, Event, Member, NodeId, Status};
 use serde_json::{Value, json};
 
-use crate::output::{data, shown};
+use crate::output::{Form, data, shown, time};
 
 /// What an event says.
 pub(crate) struct Told {
-    /// To a person.
-    pub(crate) text: String,
-    /// To a program: an object whose `event` names the kind.
+    /// An object whose `event` names the kind.
     pub(crate) object: Value,
-    /// Whether it belongs into a log that is not meant to hold everything.
-    pub(crate) notable: bool,
+    /// How loud it is in the log; none if it has no place there.
+    pub(crate) level: Option<tracing::Level>,
 }
 
-/// `who` is what a member is called: its name, or its id.
+/// The object for a member's state.
+pub(crate) fn member_is(member: &Member<SocketAddr>, was: Option<Status>, name: &str) -> Value {
+    let (id, status, address) = (member.id, member.status, member.address);
+    json!({ "event": "member", "id": id, "name": name, "status": status, "was": was, "address": address })
+}
+
+/// The object for an entry's value; it is gone without one.
+pub(crate) fn entry_is(owner: Option<NodeId>, name: &str, value: Option<&[u8]>) -> Value {
+    let mut object = json!({ "event": "entry", "name": name, "owner": owner });
+    match value.map(data) {
+        Some((key, value)) => object[key] = value.into(),
+        None => object["gone"] = true.into(),
+    }
+    object
+}
+
+/// The object for an event. `who` is what a member is called: its name, or its id.
 pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) -> Told {
-    let told = |text: String, object| Told { text, object, notable: true };
+    let told = |level, object| Told { level: Some(level), object };
+    let (info, warn) = (tracing::Level::INFO, tracing::Level::WARN);
     match event {
-        Event::Member { was, member } => {
-            let (name, status, address) = (who(member.id), member.status, member.address);
-            let before = was.filter(|was| *was != status).map_or_else(String::new, |was| format!(", was {was}"));
-            let object = json!({
-                "event": "member", "id": member.id, "name": name, "status": status, "was": was, "address": address,
-            });
-            let now = if status == Status::Left { "has left".into() } else { format!("is {status}") };
-            told(format!("member {} at {address} {now}{before}", shown(name.as_bytes())), object)
-        }
-        Event::Reaped { id } => told(format!("member {id} is forgotten"), json!({ "event": "reaped", "id": id })),
+        Event::Member { was, member } => told(info, member_is(member, *was, &who(member.id))),
+        Event::Reaped { id } => told(info, json!({ "event": "reaped", "id": id, "name": who(*id) })),
         Event::Entry { owner, name, change } => {
-            let mut object = json!({ "event": "entry", "name": name, "owner": owner });
-            let of = owner.map_or_else(String::new, |owner| format!(" of {}", shown(who(owner).as_bytes())));
-            let mut text = format!("entry {}{of}", shown(name.as_bytes()));
-            if let Change::Written { value, stamp } = change {
-                let (key, value_) = data(value);
-                object[key] = value_.into();
+            let mut object = match change {
+                Change::Written { value, .. } => entry_is(*owner, name, Some(value)),
+                _ => entry_is(*owner, name, None),
+            };
+            if let Change::Written { stamp, .. } = change {
                 object["by"] = json!(stamp.node);
-                text += &format!(" is {}", shown(value));
-            } else {
-                object["gone"] = true.into();
-                text += " is gone";
             }
-            Told { text, object, notable: false }
+            if let Some(owner) = owner {
+                object["member"] = who(*owner).into();
+            }
+            Told { level: None, object }
         }
         Event::Broadcast { id, payload } => {
             let (from, (key, value)) = (who(id.0.node), data(payload));
             let mut object = json!({ "event": "broadcast", "from": id.0.node, "name": from });
             object[key] = value.into();
-            told(format!("{} says {}", shown(from.as_bytes()), shown(payload)), object)
+            told(info, object)
         }
         Event::CatchUp { received, expected, done } => {
-            let object = json!({ "event": "catch-up", "received": received, "expected": expected, "done": done });
-            let end = if *done { ", which is the end of it" } else { "" };
-            told(format!("caught up with {received} of some {expected} items{end}"), object)
+            told(info, json!({ "event": "catch-up", "received": received, "expected": expected, "done": done }))
         }
         Event::Isolated(isolated) => {
-            let text = if *isolated { "nobody answers" } else { "somebody answers again" };
-            told(text.into(), json!({ "event": "isolated", "isolated": isolated }))
+            let level = if *isolated { warn } else { info };
+            told(level, json!({ "event": "isolated", "isolated": isolated }))
         }
-        Event::IdentityConflict { address } => {
-            let object = json!({ "event": "identity-conflict", "address": address });
-            told(format!("another node with this name or id runs at {address}"), object)
-        }
+        Event::IdentityConflict { address } => told(warn, json!({ "event": "identity-conflict", "address": address })),
         Event::ClockWrong { peers, own } => {
-            let object = json!({ "event": "clock-wrong", "peers": peers, "own": own });
-            let way = if peers > own { "behind" } else { "ahead of" };
-            told(format!("this machine's clock is {:?} {way} the others'", peers.abs_diff(*own)), object)
+            let (seconds, behind) = (peers.abs_diff(*own).as_secs_f64(), peers > own);
+            let object = json!({
+                "event": "clock-wrong", "peers": peers, "own": own, "off_seconds": seconds, "behind": behind,
+            });
+            told(warn, object)
         }
-        Event::Left => told("left the cluster".into(), json!({ "event": "left" })),
+        Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
+        Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
+        Event::Left => told(info, json!({ "event": "left" })),
         // What a later version may tell.
-        event => told(format!("{event:?}"), json!({ "event": "other", "text": format!("{event:?}") })),
+        event => told(info, json!({ "event": "other", "text": format!("{event:?}") })),
     }
+}
+
+/// An event's object as a line for people.
+pub(crate) fn line(object: &Value) -> String {
+    let text = |key: &str| object[key].as_str().map(|text| shown(text.as_bytes())).unwrap_or_default();
+    let value = || match object["hex"].as_str().map(crate::output::bytes) {
+        Some(Ok(bytes)) => shown(&bytes),
+        _ => text("value"),
+    };
+    match object["event"].as_str().unwrap_or_default() {
+        "member" => {
+            let (status, was) = (text("status"), text("was"));
+            let before = if was.is_empty() || was == status { String::new() } else { format!(", was {was}") };
+            let now = if status == "left" { "has left".into() } else { format!("is {status}") };
+            format!("member {} at {} {now}{before}", text("name"), text("address"))
+        }
+        "reaped" => format!("member {} is forgotten", text("name")),
+        "entry" => {
+            let of = object["member"].as_str().map_or_else(String::new, |_| format!(" of {}", text("member")));
+            let now = if object["gone"] == true { "is gone".into() } else { format!("is {}", value()) };
+            format!("entry {}{of} {now}", text("name"))
+        }
+        "broadcast" => format!("{} says {}", text("name"), value()),
+        "catch-up" => {
+            let end = if object["done"] == true { ", which is the end of it" } else { "" };
+            format!("caught up with {} of some {} items{end}", object["received"], object["expected"])
+        }
+        "isolated" if object["isolated"] == true => "nobody answers".into(),
+        "isolated" => "somebody answers again".into(),
+        "identity-conflict" => format!("another node with this name or id runs at {}", text("address")),
+        "clock-wrong" => {
+            let way = if object["behind"] == true { "behind" } else { "ahead of" };
+            format!("this machine's clock is {} s {way} the others'", object["off_seconds"])
+        }
+        "full" => format!("{} is reached: what is new is refused", text("bound")),
+        "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),
+        "left" => "left the cluster".into(),
+        "watching" => "that is what there is; from here on it is what happens".into(),
+        "missed" => format!("{} events were missed", object["count"]),
+        _ => text("text"),
+    }
+}
+
+/// The same, with its time.
+pub(crate) fn dated(object: &Value, form: Form) -> String {
+    format!("{}  {}", time(object["time"].as_u64().unwrap_or_default(), form), line(object))
 }

@@ -1,7 +1,9 @@
-//! What ends the program early: one line for people, and an exit code for scripts.
+//! What ends the program early: one line for people or one object for programs, and an exit code for scripts.
 
 use std::error::Error;
 use std::process::ExitCode;
+
+use serde_json::json;
 
 /// Why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +17,20 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("gossip-agent: {self}");
-        ExitCode::from(match self {
+    /// Tells it on standard error.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        use std::io::Write as _;
+
+        let code = match self {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
-        })
+        };
+        // If nobody reads any more there is nobody to tell.
+        let _ = match json {
+            true => writeln!(std::io::stderr(), "{}", json!({ "error": self.to_string(), "exit": code })),
+            false => writeln!(std::io::stderr(), "gossip-agent: {self}"),
+        };
+        ExitCode::from(code)
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use gossip_tokio::Gossip;
 use gossip_tokio::gossip_core::Snapshot;
 
-use crate::agent::Agent;
 use crate::data::{Found, Store};
 use crate::failure::Failure;
+use crate::state::Agent;
 
 /// How soon what has changed is written, and how old the file becomes when nothing does.
 const SAVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));

@@ -1,13 +1,18 @@
 //! A node to be run on a machine, and to be talked to from its terminal or from another one.
 //!
-//! One file per purpose: [`arguments`] is what may be said and [`setup`] what that stands for, [`agent`] the life of the
-//! node, [`commands`] what can be asked of it, [`console`] and [`control`] the two ways to ask, [`output`], [`events`]
-//! and [`printer`] how answers look and get out, [`data`] and [`keeping`] what outlives the process. The binary decides nothing about gossip.
+//! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
+//! configuration file, [`request`] what a client asks. Done: [`agent`] is the life of the node, [`commands`] what can be
+//! asked of it, [`state`] what it remembers, [`health`] what is wrong with it, [`handlers`] the programs that it runs, [`reload`] what changes while it
+//! runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
+//! [`present`], [`output`] and [`printer`]. [`data`] and [`keeping`] are what outlives the process, [`extras`] what needs
+//! no agent at all. The binary decides nothing about gossip.
 
 #[cfg(unix)]
 mod agent;
 #[cfg(unix)]
 mod arguments;
+#[cfg(unix)]
+mod client;
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]
@@ -19,28 +24,69 @@ mod data;
 #[cfg(unix)]
 mod events;
 #[cfg(unix)]
+mod extras;
+#[cfg(unix)]
 mod failure;
+#[cfg(unix)]
+mod handlers;
+#[cfg(unix)]
+mod health;
+#[cfg(unix)]
+mod http;
 #[cfg(unix)]
 mod keeping;
 #[cfg(unix)]
 mod output;
 #[cfg(unix)]
+mod present;
+#[cfg(unix)]
 mod printer;
 #[cfg(unix)]
+mod reload;
+#[cfg(unix)]
+mod request;
+#[cfg(unix)]
+mod serve;
+#[cfg(unix)]
+mod settings;
+#[cfg(unix)]
 mod setup;
+#[cfg(unix)]
+mod state;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
+    use arguments::{Arguments, Other};
     use clap::Parser as _;
+    use std::process::ExitCode;
 
-    let arguments = arguments::Arguments::parse();
-    let end = match arguments.ctl {
-        Some(arguments::Other::Ctl(ctl)) => control::ask(ctl),
+    // Also where the command line is not understood.
+    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if json && error.use_stderr() => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            return failure::Failure::Usage(first).report(true);
+        }
+        Err(error) => error.exit(),
+    };
+    // What follows a value's first word is part of the value.
+    let json = match &arguments.other {
+        Some(Other::Ctl(ctl)) => ctl.json,
+        Some(_) => false,
+        None => arguments.start.json,
+    };
+    let end = match arguments.other {
+        Some(Other::Ctl(ctl)) => client::ask(ctl),
+        Some(Other::Keygen) => extras::keygen(),
+        Some(Other::Completions { shell }) => extras::completions(shell),
+        Some(Other::Man { directory }) => extras::man(directory.as_deref()),
         None => agent::run(arguments.start),
     };
     match end {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How answers look: tables for people, JSON objects for programs. Knows text, not where it goes.
 
 use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
 
 use comfy_table::ColumnConstraint::{ContentWidth, LowerBoundary};
 use comfy_table::{Cell, ContentArrangement, Row, Table, TableStyle, Width};
@@ -102,10 +103,32 @@ pub(crate) fn data(bytes: &[u8]) -> (&'static str, String) {
     }
 }
 
-/// UTC.
-pub(crate) fn time_of_day(seconds: u64) -> String {
-    let seconds = seconds % 86_400;
-    format!("{:02}:{:02}:{:02}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+/// The bytes that hex digits stand for.
+///
+/// # Errors
+/// They are none.
+pub(crate) fn bytes(digits: &str) -> Result<Vec<u8>, String> {
+    let refused = || format!("hex digits come in pairs, these {} characters are none", digits.len());
+    if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(refused());
+    }
+    let pair = |at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| refused());
+    (0..digits.len()).step_by(2).map(pair).collect()
+}
+
+/// A time in microseconds since 1970, as UTC with its date after RFC 3339; on a terminal with a space in it.
+pub(crate) fn time(micros: u64, form: Form) -> String {
+    // What is beyond the last day that can be written is written as that.
+    let latest = 253_402_300_799;
+    let time = UNIX_EPOCH + Duration::from_secs((micros / 1_000_000).min(latest));
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    if matches!(form, Form::Terminal(_)) { text.replacen('T', " ", 1) } else { text }
+}
+
+/// Seconds as people say them, in at most two units.
+pub(crate) fn span(seconds: u64) -> String {
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -154,5 +177,14 @@ mod tests {
         assert_eq!(shown("grün".as_bytes()), "grün");
         assert_eq!(shown(&[0xff, b'a']), r"\xffa");
         assert_eq!(data(&[0xff, 0]), ("hex", "ff00".into()));
+        assert_eq!(bytes("ff00"), Ok(vec![0xff, 0]));
+    }
+
+    #[test]
+    fn times_have_a_date() {
+        assert_eq!(time(1_700_000_000_123_456, Form::Plain), "2023-11-14T22:13:20Z");
+        assert_eq!(time(1_700_000_000_123_456, Form::Terminal(80)), "2023-11-14 22:13:20Z");
+        assert_eq!(time(u64::MAX, Form::Plain), "9999-12-31T23:59:59Z");
+        assert_eq!((span(0), span(59), span(90_061)), ("0s".into(), "59s".into(), "1day 1h".into()));
     }
 }

@@ -1,0 +1,181 @@
+"use strict";
+// Everything that comes from the cluster is put into the page as text, never as HTML.
+
+const PERIOD = 1000;
+const ROWS = 250;
+const SAMPLES = 120;
+const EVENTS = 200;
+
+const at = (id) => document.getElementById(id);
+const element = (tag, text, name) => {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+};
+const count = (n) => Number(n).toLocaleString("en");
+const STATUS = ["alive", "suspect", "dead", "left"];
+
+function span(seconds) {
+  const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+  const first = units.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return "0s";
+  const [unit, size] = units[first];
+  const next = units[first + 1];
+  const rest = next ? Math.floor((seconds % size) / next[1]) : 0;
+  return `${Math.floor(seconds / size)}${unit}` + (rest ? ` ${rest}${next[0]}` : "");
+}
+const clock = (micros) => new Date(micros / 1000).toISOString().replace("T", " ").slice(0, 19) + "Z";
+
+let token = "";
+try { token = sessionStorage.getItem("token") || ""; } catch { /* no storage: ask again */ }
+const known = { members: [], generation: 0, event: 0, now: 0 };
+let before = null;
+
+const charts = [
+  ["sent", "B/s", (s) => s.node.bytes_sent],
+  ["received", "B/s", (s) => s.node.bytes_received],
+  ["datagrams sent", "/s", (s) => s.node.datagrams_sent],
+  ["new updates", "/s", (s) => s.node.updates_new],
+  ["known updates", "/s", (s) => s.node.updates_known],
+  ["probes that failed", "/s", (s) => s.node.probes_failed],
+  ["exchanges", "/s", (s) => s.node.exchanges],
+].map(([name, unit, read]) => ({ name, unit, read, samples: [] }));
+
+function draw(stats, micros) {
+  const seconds = before ? (micros - before.micros) / 1e6 : 0;
+  for (const chart of charts) {
+    const value = chart.read(stats);
+    if (value === undefined) continue;
+    if (seconds > 0) chart.samples.push(Math.max(0, (value - chart.last) / seconds));
+    chart.last = value;
+    if (chart.samples.length > SAMPLES) chart.samples.shift();
+    if (!chart.box) {
+      chart.box = element("div", undefined, "chart");
+      chart.figure = element("span");
+      const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      svg.setAttribute("viewBox", `0 0 ${SAMPLES} 100`);
+      svg.setAttribute("preserveAspectRatio", "none");
+      chart.path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      svg.append(chart.path);
+      chart.box.append(element("span", chart.name), chart.figure, svg);
+      at("traffic").append(chart.box);
+    }
+    const most = Math.max(1e-9, ...chart.samples);
+    const first = SAMPLES - chart.samples.length;
+    const points = chart.samples.map((sample, i) => `${first + i},${(98 - 94 * sample / most).toFixed(1)}`);
+    chart.path.setAttribute("d", points.length ? `M${points.join("L")}` : "");
+    const latest = chart.samples.at(-1) || 0;
+    chart.figure.textContent = `${count(latest.toFixed(latest < 10 ? 1 : 0))} ${chart.unit}`;
+  }
+  before = { micros };
+}
+
+function drawMembers() {
+  const wanted = at("filter").value.toLowerCase();
+  const tags = (member) => Object.entries(member.tags || {}).map(([tag, value]) => `${tag}=${value}`).join(" ");
+  const text = (member) => [member.name || "", member.id, member.address, member.status, tags(member)].join(" ").toLowerCase();
+  const rank = (member) => (member.status === "suspect" ? 0 : member.status === "dead" ? 1 : member.status === "alive" ? 2 : 3);
+  const found = known.members.filter((member) => text(member).includes(wanted)).sort((a, b) => rank(a) - rank(b));
+  const rows = found.slice(0, ROWS).map((member) => {
+    const row = element("tr");
+    row.dataset.name = member.name || member.id;
+    row.dataset.status = member.status;
+    const up = member.status === "alive" || member.status === "suspect" ? span(Math.max(0, (known.now - member.boot) / 1e6)) : "";
+    row.append(
+      element("td", (member.name || "–") + (member.own ? " (here)" : ""), "name"),
+      element("td", member.status, member.status),
+      element("td", member.address),
+      element("td", up),
+      element("td", tags(member), "tags"),
+      element("td", member.id, "id"),
+    );
+    return row;
+  });
+  at("members").replaceChildren(...rows);
+  at("more").hidden = found.length <= ROWS;
+  at("more").textContent = `${count(found.length - ROWS)} more: filter to see them`;
+  at("dots").replaceChildren(...known.members.map((member) => {
+    const dot = element("i", undefined, member.status);
+    dot.title = `${member.name || member.id} ${member.status}`;
+    return dot;
+  }));
+}
+
+function drawInfo(info) {
+  at("name").textContent = info.name || info.id;
+  document.title = `${info.name || info.id} – gossip-agent`;
+  at("place").textContent = `${info.address}, up ${span(info.uptime_seconds)}, version ${info.version}` + (info.label ? `, cluster ${info.label}` : "");
+  at("health").textContent = info.healthy ? "healthy" : `${info.alerts.length} alert${info.alerts.length > 1 ? "s" : ""}`;
+  at("health").className = info.healthy ? "well" : "ill";
+  at("alerts").hidden = info.healthy;
+  at("alerts").querySelector("ul").replaceChildren(...info.alerts.map((alert) =>
+    element("li", `${alert.text}, since ${clock(alert.since)}: ${alert.remedy}`)));
+  at("counts").replaceChildren(...STATUS.filter((status) => info.members[status]).map((status) =>
+    element("span", `${count(info.members[status])} ${status}`, status)));
+  const rows = [
+    ["fingerprint", info.fingerprint],
+    ["at", clock(info.cut)],
+    ["items", count(info.reconciled)],
+    ["entries", count(info.entries)],
+    ["hot rumors", count(info.hot_rumors)],
+    ["values being fetched", `${count(info.transfers.values)} (${count(info.transfers.bytes)} bytes)`],
+  ];
+  at("agreement").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+function drawEvents(events) {
+  for (const event of events) {
+    known.event = Math.max(known.event, event.number);
+    const item = element("li");
+    item.append(element("time", clock(event.time).slice(11)), element("span", event.line, event.status));
+    at("events").prepend(item);
+  }
+  while (at("events").children.length > EVENTS) at("events").lastChild.remove();
+}
+
+async function refresh() {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(`v1/overview?event=${known.event}&members=${known.generation}`, { headers });
+  at("login").hidden = answer.status !== 401;
+  if (answer.status === 401) throw new Error("it wants a token");
+  if (!answer.ok) throw new Error(`it answers ${answer.status}`);
+  const overview = await answer.json();
+  // Another process, that counts anew.
+  if (overview.generation < known.generation) Object.assign(known, { generation: 0, event: 0 });
+  known.now = overview.info.now;
+  drawInfo(overview.info);
+  draw(overview.stats, overview.info.now);
+  drawEvents(overview.events);
+  if (overview.members) {
+    known.members = overview.members;
+    known.generation = overview.generation;
+    drawMembers();
+  }
+  document.body.dataset.state = "live";
+}
+
+async function run() {
+  for (;;) {
+    if (!document.hidden || before === null) {
+      try {
+        await refresh();
+      } catch (error) {
+        at("health").textContent = `no answer: ${error.message}`;
+        at("health").className = "ill";
+        document.body.dataset.state = "gone";
+      }
+    }
+    await new Promise((done) => setTimeout(done, PERIOD));
+  }
+}
+
+at("filter").addEventListener("input", drawMembers);
+setInterval(drawMembers, 10 * PERIOD);
+at("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = at("token").value;
+  try { sessionStorage.setItem("token", token); } catch { /* only until it is reloaded */ }
+  refresh().catch(() => {});
+});
+run();

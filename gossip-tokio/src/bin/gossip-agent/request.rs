@@ -1,0 +1,194 @@
+//! What a client asks an agent, as it stands in the body of an HTTP request. Knows bytes of values and where a client
+//! finds them; must not know what the agent does.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use gossip_tokio::gossip_core::Status;
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::{Command, Keys};
+use crate::failure::Failure;
+use crate::output::{bytes, data};
+
+/// The most that a file may hold that becomes a value or a key, in bytes: more than any node admits.
+const LARGEST: u64 = 16 << 20;
+
+/// The bytes of a value or of a message: text where it is text, hex digits otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Payload {
+    /// Text.
+    Value(String),
+    /// Hex digits, two for each byte.
+    Hex(String),
+}
+
+impl Payload {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        match data(bytes) {
+            ("value", text) => Self::Value(text),
+            (_, digits) => Self::Hex(digits),
+        }
+    }
+
+    /// # Errors
+    /// The digits are none.
+    pub(crate) fn bytes(self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Value(text) => Ok(text.into_bytes()),
+            Self::Hex(digits) => bytes(&digits),
+        }
+    }
+}
+
+/// What an agent is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    Info {
+        /// How many seconds to wait until the node is healthy.
+        wait: Option<u64>,
+    },
+    Members {
+        status: Vec<Status>,
+        name: Option<String>,
+    },
+    Reachability,
+    Get {
+        name: String,
+        of: Option<String>,
+    },
+    Put {
+        name: String,
+        payload: Payload,
+        own: bool,
+        /// In milliseconds.
+        ttl: Option<u64>,
+    },
+    Delete {
+        name: String,
+        own: bool,
+    },
+    List {
+        prefix: String,
+        of: Option<String>,
+    },
+    Broadcast {
+        payload: Payload,
+    },
+    Join {
+        seeds: Vec<String>,
+    },
+    Forget {
+        member: String,
+    },
+    Watch {
+        prefix: Option<String>,
+    },
+    KeysList,
+    KeysAdd {
+        key: String,
+    },
+    KeysUse {
+        id: std::num::NonZeroU8,
+    },
+    KeysRemove {
+        id: std::num::NonZeroU8,
+    },
+    Stats,
+    Leave,
+}
+
+/// How the answer is printed, beyond what the request says.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) raw: bool,
+    pub(crate) detailed: bool,
+}
+
+/// The request that a command stands for; files are read here, where the user is.
+///
+/// # Errors
+/// A file that cannot be read, or is too large.
+pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
+    let mut view = View::default();
+    let request = match command {
+        Command::Info { wait_healthy } => Request::Info { wait: wait_healthy.map(|time| time.as_secs().max(1)) },
+        Command::Members { status, name, detailed } => {
+            view.detailed = detailed;
+            Request::Members { status, name }
+        }
+        Command::Reachability => Request::Reachability,
+        Command::Get { name, of, raw } => {
+            view.raw = raw;
+            Request::Get { name, of }
+        }
+        Command::Put { own, ttl, file, name, value } => {
+            let bytes = file.map_or_else(|| Ok(joined(&value)), |file| read(&file))?;
+            let ttl = ttl.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            Request::Put { name, payload: Payload::new(&bytes), own, ttl }
+        }
+        Command::Delete { own, name } => Request::Delete { name, own },
+        Command::List { of, prefix } => Request::List { prefix, of },
+        Command::Broadcast { message } => Request::Broadcast { payload: Payload::new(&joined(&message)) },
+        Command::Join { seeds } => Request::Join { seeds },
+        Command::Forget { member } => Request::Forget { member },
+        Command::Watch { prefix } => Request::Watch { prefix },
+        Command::Keys { action: Keys::List } => Request::KeysList,
+        Command::Keys { action: Keys::Add { file } } => {
+            let text = String::from_utf8(read(&file)?);
+            let text = text.map_err(|_| Failure::Usage(format!("{}: it is no text", file.display())))?;
+            Request::KeysAdd { key: text.trim().to_owned() }
+        }
+        Command::Keys { action: Keys::Use { id } } => Request::KeysUse { id },
+        Command::Keys { action: Keys::Remove { id } } => Request::KeysRemove { id },
+        Command::Stats => Request::Stats,
+        Command::Leave => Request::Leave,
+    };
+    Ok((request, view))
+}
+
+fn joined(words: &[OsString]) -> Vec<u8> {
+    words.join(std::ffi::OsStr::from_bytes(b" ")).into_vec()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+    };
+    match read.map_err(|error| failed(error.to_string()))? as u64 {
+        0..=LARGEST => Ok(bytes),
+        _ => Err(failed(format!("it has more than {LARGEST} bytes"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_travel_as_text_where_they_are_text() {
+        let put = |bytes: &[u8]| {
+            let payload = Payload::new(bytes);
+            let request = Request::Put { name: "x".into(), payload, own: false, ttl: None };
+            let text = serde_json::to_string(&request).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+            let Request::Put { payload, .. } = request else { unreachable!("it was one") };
+            assert_eq!(payload.bytes().unwrap(), bytes);
+            text
+        };
+        assert!(put(b"text").contains(r#"{"value":"text"}"#));
+        assert!(put(&[0xff, 0]).contains(r#"{"hex":"ff00"}"#));
+        for junk in ["f", "zz", "+f", "é"] {
+            assert!(Payload::Hex(junk.into()).bytes().is_err(), "{junk}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Everything that can be chosen about an agent: from the configuration file, the environment and the flags, in rising
+//! order. Knows texts and files; no node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gossip_tokio::gossip_core::{Config, Key};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::arguments::{LogFormat, Start};
+use crate::failure::Failure;
+
+/// The longest name of a member, in bytes.
+const LONGEST_NAME: usize = 64;
+/// Where the library logs its events.
+const DRIVER: &str = "gossip_tokio::driver";
+/// The most that all tags of a member together may take, in bytes of JSON.
+const LARGEST_TAGS: usize = 512;
+
+/// What holds for an agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) bind: String,
+    pub(crate) advertise: Option<String>,
+    pub(crate) join: Vec<String>,
+    pub(crate) label: Option<String>,
+    /// The file with the keys.
+    pub(crate) keys: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) http: Option<SocketAddr>,
+    /// The file with the token.
+    pub(crate) http_token: Option<PathBuf>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    /// Published as an own entry of this member.
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) protocol: Config,
+}
+
+/// A program to be run when something happens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Handler {
+    /// The kinds of events, as `watch --json` names them: `member`, `entry`, `broadcast` and so on; all if empty.
+    #[serde(default)]
+    pub(crate) on: Vec<String>,
+    /// The names of members or entries that it is run for; * stands for any characters.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// The program and its arguments.
+    pub(crate) run: Vec<String>,
+    /// How long it may run before it is killed.
+    #[serde(default = "Handler::timeout", with = "text_duration")]
+    pub(crate) timeout: Duration,
+}
+
+impl Handler {
+    const fn timeout() -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+/// A duration as people write it.
+mod text_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| D::Error::custom(format_args!("{text:?} is no time: {error}")))
+    }
+}
+
+/// The kinds of events that a handler may name.
+const KINDS: [&str; 11] = [
+    "member",
+    "reaped",
+    "entry",
+    "broadcast",
+    "catch-up",
+    "isolated",
+    "identity-conflict",
+    "clock-wrong",
+    "full",
+    "foreign-cluster",
+    "left",
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: None,
+            bind: "127.0.0.1:7000".into(),
+            advertise: None,
+            join: Vec::new(),
+            label: None,
+            keys: None,
+            data: None,
+            control: None,
+            http: None,
+            http_token: None,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            tags: BTreeMap::new(),
+            handlers: Vec::new(),
+            protocol: Config::lan(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file that is named, and lays over it what was said in the environment and on the command line.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood, a value that cannot be: with its name, and the bound.
+    pub(crate) fn of(start: &Start) -> Result<Self, Failure> {
+        let mut settings = start.config.as_deref().map_or_else(|| Ok(Self::default()), Self::read)?;
+        let given = start.clone();
+        replace(&mut settings.bind, given.bind);
+        replace(&mut settings.log, given.log);
+        replace(&mut settings.log_format, given.log_format);
+        settings.advertise = given.advertise.or(settings.advertise);
+        settings.name = given.name.or(settings.name);
+        settings.label = given.label.or(settings.label);
+        settings.keys = given.key_file.or(settings.keys);
+        settings.data = given.data.or(settings.data);
+        settings.control = given.control.given.or(settings.control);
+        settings.http_token = given.http_token_file.or(settings.http_token);
+        if !given.join.is_empty() {
+            settings.join = given.join;
+        }
+        if let Some(http) = given.http {
+            let address = http.parse().map_err(|error| Failure::Usage(format!("--http: {http:?}: {error}")))?;
+            settings.http = Some(address);
+        }
+        if let Some(label) = &settings.label {
+            settings.protocol.label.clone_from(label);
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let refused = |error: &dyn std::fmt::Display| Failure::Usage(format!("{}: {error}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| refused(&error))?;
+        let settings: Self = toml::from_str(&text).map_err(|error| refused(&error))?;
+        settings.protocol.check().map_err(|error| refused(&format_args!("protocol.{error}")))?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let refused = |text: String| Err(Failure::Usage(text));
+        if let Some(name) = &self.name {
+            check_name("the node's name", name)?;
+            if name.len() > LONGEST_NAME {
+                return refused(format!(
+                    "the node's name has {} bytes, at most {LONGEST_NAME} are admitted",
+                    name.len()
+                ));
+            }
+        }
+        for text in self.tags.iter().flat_map(|(tag, value)| [tag, value]) {
+            if text.chars().any(char::is_control) {
+                return refused(format!("tags: {text:?} has control characters"));
+            }
+        }
+        let size = serde_json::to_vec(&self.tags).map_or(0, |tags| tags.len());
+        if size > LARGEST_TAGS {
+            return refused(format!("tags: they take {size} bytes, at most {LARGEST_TAGS} are admitted"));
+        }
+        for handler in &self.handlers {
+            if handler.run.first().is_none_or(String::is_empty) {
+                return refused("handlers: `run` names no program".into());
+            }
+            if let Some(kind) = handler.on.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+                return refused(format!("handlers: `on` has {kind:?}, there are {}", KINDS.join(", ")));
+            }
+        }
+        if let Some(http) = self.http.filter(|http| !http.ip().is_loopback() && self.http_token.is_none()) {
+            return refused(format!(
+                "http: {http} can be reached from outside: it needs a token, see --http-token-file"
+            ));
+        }
+        self.targets().map(drop)
+    }
+
+    /// What is logged.
+    ///
+    /// # Errors
+    /// `log` is no filter.
+    pub(crate) fn targets(&self) -> Result<Targets, Failure> {
+        let targets: Targets =
+            self.log.parse().map_err(|error| Failure::Usage(format!("--log: {:?}: {error}", self.log)))?;
+        // The agent says the same with the members' names.
+        let wanted = self.log.contains(DRIVER) || ["debug", "trace"].iter().any(|level| self.log.contains(level));
+        Ok(if wanted { targets } else { targets.with_target(DRIVER, LevelFilter::ERROR) })
+    }
+
+    /// The keys in their file, in its order; none without a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is no key.
+    pub(crate) fn keys(&self) -> Result<Vec<Key>, Failure> {
+        let Some(path) = &self.keys else { return Ok(Vec::new()) };
+        let refused = |what: &dyn std::fmt::Display| Failure::Usage(format!("{}: {what}", path.display()));
+        let text = secret(path)?;
+        let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+        let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let keys =
+            keys.map(|(number, line)| line.parse().map_err(|error| refused(&format_args!("line {number}: {error}"))));
+        match keys.collect::<Result<Vec<_>, _>>()? {
+            keys if keys.is_empty() => Err(refused(&"no key is in it")),
+            keys => Ok(keys),
+        }
+    }
+
+    /// The token that HTTP requests have to carry; none without a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is empty.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.http_token else { return Ok(None) };
+        match secret(path)?.lines().next().map(str::trim) {
+            Some(token) if !token.is_empty() => Ok(Some(token.to_owned())),
+            _ => Err(Failure::Usage(format!("{}: no token is in its first line", path.display()))),
+        }
+    }
+
+    /// All of them, as a configuration file would say it. Keys and the token are named by their files alone.
+    ///
+    /// # Errors
+    /// What the files hold cannot be used.
+    pub(crate) fn shown(&self) -> Result<String, Failure> {
+        let keys = self.keys()?;
+        self.token()?;
+        let text = toml::to_string(self).map_err(|error| Failure::Failed(error.to_string()))?;
+        let ids: Vec<_> = keys.iter().map(|key| key.id().to_string()).collect();
+        let keys = if ids.is_empty() { "no key: nothing is sealed".into() } else { format!("keys {}", ids.join(", ")) };
+        Ok(format!("# {keys}\n{text}"))
+    }
+}
+
+/// Refuses a name that is empty, or would command a terminal.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
+    match name {
+        "" => Err(Failure::Usage(format!("{what} is empty"))),
+        name if name.chars().any(char::is_control) => {
+            Err(Failure::Usage(format!("{what} {name:?} has control characters")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The text of a file that nobody else should read.
+fn secret(path: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        tracing::warn!("others on this machine can read {}", path.display());
+    }
+    Ok(text)
+}
+
+fn replace<T>(setting: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *setting = given;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let text = "name = \"a\"\njoin = [\"b:1\"]\n[tags]\nrole = \"db\"\n[[handlers]]\non = [\"member\"]\n\
+            run = [\"true\"]\ntimeout = \"5s\"\n[protocol]\npreset = \"local\"\n";
+        let settings: Settings = toml::from_str(text).unwrap();
+        settings.check().unwrap();
+        let shown = settings.shown().unwrap();
+        assert!(shown.starts_with("# no key: nothing is sealed\n"), "{shown}");
+        let again: Settings = toml::from_str(&shown).unwrap();
+        assert_eq!(again.shown().unwrap(), shown);
+        assert_eq!(again.protocol, Config::local());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_bound() {
+        let long = format!("name = \"{}\"", "n".repeat(65));
+        let tags = format!("[tags]\na = \"{}\"", "x".repeat(600));
+        let cases = [
+            ("name = \"a\\nb\"", "control characters"),
+            ("name = \"\"", "empty"),
+            (&*long, "65 bytes, at most 64"),
+            (&*tags, "608 bytes, at most 512"),
+            ("http = \"0.0.0.0:80\"", "needs a token"),
+            ("log = \"a=very\"", "a=very"),
+            ("[[handlers]]\nrun = []", "no program"),
+            ("[[handlers]]\nrun = [\"x\"]\non = [\"nosuch\"]", "nosuch"),
+        ];
+        for (text, reason) in cases {
+            let settings: Settings = toml::from_str(text).unwrap();
+            let refused = settings.check().unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        let error = toml::from_str::<Settings>("[[handlers]]\nrun = [\"x\"]\ntimeout = \"soon\"").unwrap_err();
+        assert!(error.to_string().contains("soon"), "{error}");
+    }
+}

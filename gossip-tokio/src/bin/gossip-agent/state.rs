@@ -1,0 +1,193 @@
+//! The state of an agent around its node: names, alerts, recent events. Knows the node's handle; must not know commands or
+//! connections.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_channel::Sender;
+use gossip_tokio::Gossip;
+use gossip_tokio::gossip_core::{Event, Instant as Time, NodeId, Status};
+use serde_json::{Value, json};
+
+use crate::events::line;
+use crate::failure::Failure;
+use crate::handlers::Handlers;
+use crate::health::{Alert, Alerts};
+use crate::settings::Settings;
+
+/// The entries of its own in which an agent tells its name and its tags.
+pub(crate) const NAME: &str = "agent/name";
+pub(crate) const TAGS: &str = "agent/tags";
+/// Events that are kept for whoever opens the page.
+const RECENT: usize = 100;
+/// What two nodes must agree on is looked at as it was so long ago: all of it has spread by then.
+const SETTLED: Duration = Duration::from_secs(20);
+
+/// What all who serve commands share.
+pub(crate) struct Agent {
+    pub(crate) gossip: Gossip,
+    pub(crate) handlers: Handlers,
+    /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
+    names: Mutex<BTreeMap<NodeId, String>>,
+    alerts: Mutex<Alerts>,
+    recent: Mutex<VecDeque<(u64, Value)>>,
+    /// Grows with every change of the members or of what they say of themselves.
+    pub(crate) generation: AtomicU64,
+    /// Whether there is anything that the data file does not hold.
+    pub(crate) changed: AtomicBool,
+    /// Whether it was told to join somebody.
+    pub(crate) joins: AtomicBool,
+    name: Option<String>,
+    label: String,
+    started: Instant,
+    quit: Sender<()>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Agent {
+    /// Makes the state around a node that runs.
+    pub(crate) fn new(gossip: Gossip, settings: &Settings, quit: Sender<()>) -> Self {
+        Self {
+            gossip,
+            handlers: Handlers::start(settings.handlers.clone()),
+            names: Mutex::default(),
+            alerts: Mutex::default(),
+            recent: Mutex::default(),
+            generation: AtomicU64::new(1),
+            changed: AtomicBool::new(false),
+            joins: AtomicBool::new(!settings.join.is_empty()),
+            name: settings.name.clone(),
+            label: settings.protocol.label.clone(),
+            started: Instant::now(),
+            quit,
+        }
+    }
+
+    /// What a member is called, if that is known.
+    pub(crate) fn name(&self, id: NodeId) -> Option<String> {
+        let told = self.gossip.get_own(id, NAME).map(|name| String::from_utf8_lossy(&name).into_owned());
+        told.or_else(|| locked(&self.names).get(&id).cloned())
+    }
+
+    /// The same for somebody who must be called something.
+    pub(crate) fn called(&self, id: NodeId) -> String {
+        self.name(id).unwrap_or_else(|| id.to_string())
+    }
+
+    /// A member's tags; empty if it has none, or wrote something else.
+    pub(crate) fn tags(&self, id: NodeId) -> BTreeMap<String, String> {
+        let told = self.gossip.get_own(id, TAGS);
+        told.and_then(|tags| serde_json::from_slice(&tags).ok()).unwrap_or_default()
+    }
+
+    /// Everything that is wrong now.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        locked(&self.alerts).now(&self.gossip, self.joins.load(Ordering::Relaxed))
+    }
+
+    /// Events that were told after the one with this number, with their numbers.
+    pub(crate) fn recent(&self, after: u64) -> Vec<Value> {
+        locked(&self.recent).iter().filter(|(number, _)| *number > after).map(|(_, event)| event.clone()).collect()
+    }
+
+    /// This node in an object.
+    pub(crate) fn info(&self) -> Value {
+        let gossip = &self.gossip;
+        let alerts = self.alerts();
+        let mut members = BTreeMap::from([("alive", 0), ("suspect", 0), ("dead", 0), ("left", 0)]);
+        for member in gossip.members() {
+            let key = match member.status {
+                Status::Alive => "alive",
+                Status::Suspect => "suspect",
+                Status::Dead => "dead",
+                Status::Left => "left",
+            };
+            *members.entry(key).or_default() += 1;
+        }
+        let own = gossip.member(gossip.id());
+        let now = gossip.now();
+        let (cut, agreed, hot, transfers) = gossip.inspect(|node| {
+            let settled = SETTLED.as_micros() as u64;
+            let cut = Time::from_micros(now.as_micros().saturating_sub(settled));
+            let cut = cut.floor_to(Duration::from_secs(10));
+            (cut, node.reconciled(cut), node.hot_rumors(), node.transfers())
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"), "id": gossip.id(), "name": self.name, "label": self.label,
+            "address": gossip.address(), "boot": own.as_ref().map(|own| own.boot),
+            "status": own.as_ref().map(|own| own.status), "tags": self.tags(gossip.id()),
+            "uptime_seconds": self.started.elapsed().as_secs(), "now": now,
+            "healthy": alerts.is_empty(), "alerts": alerts, "members": members,
+            "entries": gossip.inspect(|node| node.entries("").count()),
+            "cut": cut, "reconciled": agreed.count, "fingerprint": format!("{:016x}", agreed.fingerprint),
+            "hot_rumors": hot, "transfers": { "values": transfers.0, "bytes": transfers.1 },
+        })
+    }
+
+    /// Ends the agent.
+    pub(crate) fn quit(&self) {
+        // When one is waiting there, that is enough.
+        let _ = self.quit.try_send(());
+    }
+
+    /// Takes in an event.
+    pub(crate) fn note(&self, event: &Event<SocketAddr>) {
+        self.changed.store(true, Ordering::Relaxed);
+        locked(&self.alerts).note(event, self.gossip.now());
+        match event {
+            Event::Entry { owner: Some(owner), name, .. } => {
+                if **name == *NAME
+                    && let Some(name) = self.name(*owner)
+                {
+                    locked(&self.names).insert(*owner, name);
+                }
+                self.generation.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Reaped { id } => {
+                locked(&self.names).remove(id);
+                self.generation.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Member { .. } => drop(self.generation.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
+    /// Keeps an event for whoever opens the page.
+    pub(crate) fn remember(&self, mut event: Value) {
+        let mut recent = locked(&self.recent);
+        let number = recent.back().map_or(0, |(number, _)| *number) + 1;
+        event["number"] = number.into();
+        event["time"] = self.gossip.now().as_micros().into();
+        event["line"] = line(&event).chars().take(200).collect::<String>().into();
+        // Values may be large, and the line has what is wanted of them.
+        for key in ["value", "hex"] {
+            event.as_object_mut().map(|event| event.remove(key));
+        }
+        recent.push_back((number, event));
+        if recent.len() > RECENT {
+            recent.pop_front();
+        }
+    }
+}
+
+/// Writes what the node tells of itself.
+pub(crate) fn publish(gossip: &Gossip, settings: &Settings) -> Result<(), Failure> {
+    let put = |name: &str, value: &[u8]| match gossip.get_own(gossip.id(), name) {
+        Some(held) if *held == *value => Ok(()),
+        _ => gossip.put_own(name, value).map(drop).map_err(|error| Failure::Usage(format!("{name}: {error}"))),
+    };
+    if let Some(name) = &settings.name {
+        put(NAME, name.as_bytes())?;
+    }
+    if !settings.tags.is_empty() || gossip.get_own(gossip.id(), TAGS).is_some() {
+        let tags = serde_json::to_vec(&settings.tags).map_err(|error| Failure::Failed(error.to_string()))?;
+        put(TAGS, &tags)?;
+    }
+    Ok(())
+}

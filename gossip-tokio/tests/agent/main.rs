@@ -1,0 +1,9 @@
+//! The agent as people use it: real processes, real sockets, from the command line to the exit code.
+#![cfg(unix)]
+
+mod commands;
+mod harness;
+mod http;
+mod life;
+mod page;
+mod settings;
