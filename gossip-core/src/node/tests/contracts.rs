@@ -170,9 +170,7 @@ fn a_node_at_the_end_of_time_does_not_panic() {
     let suspicion = Suspicion { incarnation: u64::MAX, ..suspicion(2) };
     for item in [Item::Update(Update::Member(said)), Item::Suspicion(suspicion)] {
         let payload = datagram(&mut node, &[Message::Rumor(Rumor::Mail(item))]);
-        // The clock in a header ends in 2106.
-        let heard = node.handle(Instant::MAX, Input::Datagram { from: &900, payload: &payload });
-        assert!(matches!(heard, Err(DatagramError::TooOld { .. })));
+        node.handle(Instant::MAX, Input::Datagram { from: &900, payload: &payload }).unwrap();
     }
     let _ = node.delete(Instant::MAX, "a");
     node.set_address(Instant::MAX, 9).unwrap();
