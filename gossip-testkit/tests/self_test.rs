@@ -45,7 +45,7 @@ impl Planted<()> {
 }
 
 /// Runs that minimising a planted bug may take. Half of the bugs take fewer than 150.
-const MOST_RUNS: u32 = 1_500;
+const MOST_RUNS: u32 = 2_000;
 
 impl<B> Planted<B> {
     /// Looks at random scenarios until one fails, and minimises that. `S` is the machine without the bug.

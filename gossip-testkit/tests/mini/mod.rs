@@ -234,7 +234,7 @@ impl Mini {
     }
 
     fn write(&mut self, now: Instant, key: Key, until: Option<u64>, value: Option<Vec<u8>>) {
-        let reading = now.as_micros();
+        let reading = self.wall(now).as_micros();
         let now = self.now(now);
         let known = self.items.get(&key).map(|held| held.version.0);
         let version = match self.bug {
