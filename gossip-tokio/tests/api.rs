@@ -75,7 +75,7 @@ fn a_reader_that_is_too_slow_is_told_and_the_protocol_goes_on() {
         slow.wait_members(2).await.unwrap();
         let mut events = slow.events();
         for number in 0..20 {
-            first.put(&format!("key/{number}"), b"value").unwrap();
+            first.put(format!("key/{number}"), b"value").unwrap();
         }
         slow.wait_until(|node| node.entries("key/").len() == 20).await.unwrap();
         first.put("last", b"value").unwrap();

@@ -164,7 +164,7 @@ fn garbage_neither_sets_timers_nor_keeps_a_node_from_its_work() {
                 attacker.send(&2, &[length; 200][..usize::from(length)]).unwrap();
             }
             if round % 40 == 0 {
-                first.put(&format!("key/{round}"), b"value").unwrap();
+                first.put(format!("key/{round}"), b"value").unwrap();
             }
             runtime::sleep(millis(1)).await;
         }

@@ -24,7 +24,7 @@ fn has_ipv6() -> bool {
 /// Waits until two nodes know each other and have each other's entries.
 async fn become_one(nodes: [&Gossip; 2]) {
     for (number, node) in nodes.into_iter().enumerate() {
-        node.put(&format!("from/{number}"), b"value").unwrap();
+        node.put(format!("from/{number}"), b"value").unwrap();
     }
     for node in nodes {
         node.wait_members(2).await.unwrap();

@@ -109,7 +109,7 @@ pub(crate) fn data(bytes: &[u8]) -> (&'static str, String) {
 /// They are none.
 pub(crate) fn bytes(digits: &str) -> Result<Vec<u8>, String> {
     let refused = || format!("hex digits come in pairs, these {} characters are none", digits.len());
-    if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(refused());
     }
     let pair = |at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| refused());
