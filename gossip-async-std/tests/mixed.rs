@@ -1,6 +1,8 @@
 //! The testkit's conformance suite over a cluster of both adapters: every other node runs on the other runtime.
 
 mod common;
+// The same harness once more, over the other runtime.
+#[allow(clippy::duplicate_mod)]
 #[path = "../../gossip-tokio/tests/common/mod.rs"]
 mod other;
 

@@ -287,7 +287,7 @@ pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {
         Box::new(|limits| Box::new(DatagramBudget::new(limits.max_datagram))),
         Box::new(|_| Box::new(PendingDeadline::default())),
         Box::new(|_| Box::new(DeliveredOnce::default())),
-        Box::new(|_| Box::new(NoStepBack)),
+        Box::new(|_| Box::<NoStepBack>::default()),
         Box::new(|_| Box::new(ReadYourWrites)),
         Box::new(|_| Box::new(NoResurrection::default())),
         Box::new(|_| Box::new(IncarnationsGrow::default())),

@@ -222,7 +222,7 @@ proptest! {
 
 #[test]
 fn the_recordings_are_worth_playing() {
-    // Played at once they are news to one who starts anew; later they are refused for their age.
+    // Played at once they are news to one who starts anew. (They are refused for their age only where keys seal them.)
     let (mut cluster, recording) = recorded(1);
     let play = |cluster: &mut Cluster| {
         for (from, to, payload) in &*recording.borrow() {
@@ -234,13 +234,11 @@ fn the_recordings_are_worth_playing() {
         }
     };
     play(&mut cluster);
-    let refused = |cluster: &Cluster| cluster.live().map(|(_, node)| node.stats().datagrams_too_old).sum::<u64>();
-    assert_eq!(refused(&cluster), 0);
     assert!(cluster.node(1).stats().refutations > 0, "an old suspicion is refuted");
     cluster.run_for(200 * SECOND);
     play(&mut cluster);
     // Nearly half of what a cluster at rest says are bare acks, which nobody waits for any more.
     let unasked = cluster.live().map(|(_, node)| node.stats().datagrams_unasked).sum::<u64>();
-    assert!(refused(&cluster) > 100 && refused(&cluster) + unasked > 1_000, "{} and {unasked}", refused(&cluster));
+    assert!(unasked > 500, "{unasked}");
     assert_eq!(cluster.node(0).member(NodeId::new(id_of(Addr(GONE)).get())), None, "it stays forgotten");
 }

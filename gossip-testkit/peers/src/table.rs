@@ -35,7 +35,7 @@ fn one<P: Peer>(scenarios: u64) {
     println!("\n{}", P::NAME);
     row::<P, _>(scenarios, |limits| DatagramBudget::new(limits.max_datagram));
     row::<P, _>(scenarios, |_| PendingDeadline::default());
-    row::<P, _>(scenarios, |_| NoStepBack);
+    row::<P, _>(scenarios, |_| NoStepBack::default());
     row::<P, _>(scenarios, |_| DeliveredOnce::default());
     row::<P, _>(scenarios, |_| Agreement::default());
     if P::DETECTS {

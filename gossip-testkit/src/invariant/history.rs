@@ -8,9 +8,13 @@ use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 
-/// Versions never step back: what a node holds for a key is never replaced by something older, and vanishes only when it is past its time.
-#[derive(Debug)]
-pub struct NoStepBack;
+/// Versions never step back: what a node holds for a key is never replaced by something older, and vanishes only
+/// when it is past its time, or replaced by a newer write whose own time is past.
+#[derive(Debug, Default)]
+pub struct NoStepBack {
+    /// The newest version of each key that ends, whoever held it.
+    ending: BTreeMap<String, ViewItem>,
+}
 
 impl<M: Machine> Invariant<M> for NoStepBack {
     fn name(&self) -> &'static str {
@@ -19,10 +23,15 @@ impl<M: Machine> Invariant<M> for NoStepBack {
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let cut = world.cut_of(node);
+        note_ending(&mut self.ending, before, after);
+        // A certificate that had ended when it came is stored, but is in no view.
+        let has_ended = |key, old: &ViewItem| {
+            self.ending.get(key).is_some_and(|end: &ViewItem| end.version > old.version && end.is_past(cut))
+        };
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
                 Some(new) => new.version < old.version,
-                None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after),
+                None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after) && !has_ended(key, old),
             };
             if lost {
                 return Err(Violation::between(
@@ -33,6 +42,15 @@ impl<M: Machine> Invariant<M> for NoStepBack {
             }
         }
         Ok(())
+    }
+}
+
+/// Notes the newest version of each key that ends, from what has changed at a node.
+fn note_ending(ending: &mut BTreeMap<String, ViewItem>, before: &View, after: &View) {
+    for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
+        if item.until.is_some() && ending.get(key).is_none_or(|old| old.version < item.version) {
+            ending.insert(key.clone(), item.clone());
+        }
     }
 }
 
@@ -127,13 +145,10 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
     }
 
     fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+        note_ending(&mut self.ending, before, after);
         let held = self.held.of(node);
         for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
-            let newer = |held: &BTreeMap<String, ViewItem>| held.get(key).is_none_or(|old| old.version < item.version);
-            if item.until.is_some() && newer(&self.ending) {
-                self.ending.insert(key.clone(), item.clone());
-            }
-            if newer(held) {
+            if held.get(key).is_none_or(|old| old.version < item.version) {
                 held.insert(key.clone(), item.clone());
             }
         }
