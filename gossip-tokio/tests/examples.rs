@@ -86,5 +86,5 @@ fn blocking_needs_no_adapter() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).matches("greeting is \"hello\"").count(), 2);
     let source = include_str!("../../gossip-core/examples/blocking.rs");
-    assert!(source.lines().count() <= 80, "an example to be read at one glance");
+    assert!(source.lines().count() <= 90, "an example to be read at one glance");
 }
