@@ -161,7 +161,8 @@ fn every_option_does_something() {
     let heap = |line: &str| number(&objects(line)[0], "heap_bytes_per_member");
     assert_ne!(heap(IDLE), heap(&format!("{IDLE} --keys 100")));
     let bytes = |line: &str| number(&objects(line)[0], "bytes_per_node_s");
-    assert_eq!(bytes(IDLE), bytes(&IDLE.replace("12", "13")), "what is sent at rest does not grow with the cluster");
+    let (one, other) = (bytes(IDLE), bytes(&IDLE.replace("12", "24")));
+    assert!((one - other).abs() < 2.0, "what is sent at rest does not grow with the cluster: {one} and {other}");
 }
 
 #[test]
