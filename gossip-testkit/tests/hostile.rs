@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Event, Input, Instant, Node, NodeId, Status};
+use gossip_core::{Config, Event, Input, Instant, Node, Status};
 use gossip_testkit::{Addr, Boot, Cluster, Command, Machine, Wrapper, id_of};
 use proptest::prelude::*;
 
