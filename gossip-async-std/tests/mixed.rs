@@ -1,8 +1,7 @@
 //! The testkit's conformance suite over a cluster of both adapters: every other node runs on the other runtime.
 
 mod common;
-// The same harness once more, over the other runtime.
-#[allow(clippy::duplicate_mod)]
+#[allow(clippy::duplicate_mod, reason = "the same harness once more, over the other runtime")]
 #[path = "../../gossip-tokio/tests/common/mod.rs"]
 mod other;
 
