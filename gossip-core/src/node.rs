@@ -46,6 +46,7 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::Detector;
 use crate::time::Instant;
+use crate::trust::Trust;
 use crate::update::Update;
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
@@ -162,6 +163,7 @@ pub struct Node<A: Address> {
     transfers: Transfers<A>,
     contacts: Contacts<A>,
     gate: Gate<A>,
+    trust: Trust<A>,
     met: Met,
     outbox: Outbox<A>,
     events: Events<A>,
@@ -190,8 +192,9 @@ impl<A: Address> Node<A> {
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =
-            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
-        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
+            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout);
+        let trust = Trust::new(&mut rng);
+        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout);
         Ok(Self {
             detector: Detector::new(id, config.probe.clone(), config.membership == Membership::Probed, &mut rng),
             outbox: Outbox::new(config.limits.outbox),
@@ -208,6 +211,7 @@ impl<A: Address> Node<A> {
             transfers,
             contacts: Contacts::default(),
             gate: Gate::default(),
+            trust,
             met: Met::default(),
             envelope,
             stats: Stats::default(),

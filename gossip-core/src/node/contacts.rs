@@ -46,8 +46,6 @@ pub(super) struct Contacts<A> {
     calls: u32,
     /// The dead members that were tried last, with their addresses.
     tried: Vec<(NodeId, A)>,
-    /// Challenge of a called node: it accepts this node after the answer.
-    challenge: Option<(A, u32)>,
     /// No further exchange out of turn before this time.
     next_bridge: Instant,
     isolated: bool,
@@ -64,7 +62,6 @@ impl<A> Default for Contacts<A> {
             next: None,
             calls: 0,
             tried: Vec::new(),
-            challenge: None,
             next_bridge: Instant::ORIGIN,
             isolated: false,
         }
@@ -93,9 +90,8 @@ impl<A: Address> Contacts<A> {
             || self.called.as_ref() == Some(address)
     }
 
-    /// Records the challenge of a node that was called. Every further call answers it, since any of them may be lost.
-    pub(super) fn note_challenge(&mut self, from: &A, cookie: u32) {
-        self.challenge = Some((from.clone(), cookie));
+    /// A node that was called has answered: the quick calls begin anew, since any of them may be lost.
+    pub(super) const fn note_answered(&mut self) {
         self.calls = 0;
     }
 
@@ -344,9 +340,8 @@ impl<A: Address> Node<A> {
 
     /// Introduces this node to an address and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
-        if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
-            let proof = Trust::Proof { cookie: *cookie };
-            self.outbox.message(TrafficClass::AntiEntropy, address.clone(), proof);
+        if let Some(cookie) = self.trust.shown_to(address) {
+            self.outbox.message(TrafficClass::AntiEntropy, address.clone(), Trust::Proof { cookie });
         }
         self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);

@@ -8,8 +8,8 @@ use crate::epidemic::anti_entropy::{AntiEntropy, Context};
 impl<A: Address> Node<A> {
     /// Anti-entropy, and what it works with.
     pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, anti_entropy, .. } = self;
-        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, anti_entropy, trust, .. } = self;
+        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust })
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {

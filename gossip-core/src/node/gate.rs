@@ -24,7 +24,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
-use crate::wire::{Answer, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
+use crate::wire::{Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
 
 /// Addresses besides the members' own whose proof is remembered. A forgotten one is asked again.
 const PROVED: usize = 1_024;
@@ -192,12 +192,12 @@ impl<A: Address> Node<A> {
         }
         let tokens = messages.iter().filter_map(|message| match message {
             Message::Trust(Trust::Proof { cookie }) => Some(*cookie),
-            Message::Pull(Pull::Pages(PullRequest { token, .. }))
+            Message::Pull(Pull::Pages(PullRequest { token, .. }) | Pull::Fetch(FetchRequest { token, .. }))
             | Message::Repair(Repair::Want(Want { token, .. })) => Some(*token),
             Message::Repair(Repair::Sketch(Symbols { tokens, .. })) => Some(tokens.yours),
             _ => None,
         });
-        let proves = tokens.take(4).any(|token| self.anti_entropy.proves(from, token, self.now));
+        let proves = tokens.take(4).any(|token| self.trust.proves(from, token, self.now));
         if proves {
             self.gate.note_proved(from);
         }
@@ -222,7 +222,7 @@ impl<A: Address> Node<A> {
             }
         }
         self.stats.datagrams_unproved += u64::from(said);
-        let cookie = self.anti_entropy.token(from, self.now);
+        let cookie = self.trust.token(from, self.now);
         let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
         let mut used = 0;
         let mut answers = Vec::new();
@@ -240,9 +240,14 @@ impl<A: Address> Node<A> {
 
     /// Answers a challenge: a peer ignored a datagram since it does not know this node's address.
     pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
+        let is_new = self.trust.keep(from, cookie);
         if self.lacks_peers() {
-            self.contacts.note_challenge(from, cookie);
+            self.contacts.note_answered();
             self.call(from);
+        } else if self.transfers.asks(from) {
+            if is_new {
+                self.ask_again(from);
+            }
         } else {
             self.outbox.message(TrafficClass::Ack, from.clone(), Trust::Proof { cookie });
             self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));

@@ -185,7 +185,6 @@ fn message() -> impl Strategy<Value = Said> {
             |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
         ),
         any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
-        any::<(u64, u32)>().prop_map(|(item, token)| Message::Trust(Trust::Prove { item, token })),
     ]
 }
 

@@ -33,7 +33,6 @@ const ORPHANED: Duration = Duration::from_secs(60);
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: u32,
-    token: u32,
     missing: VecDeque<Range>,
     /// Time at which the last pull was sent or answered.
     asked: Instant,
@@ -54,7 +53,7 @@ impl<A: Address> CatchUp<A> {
     /// Pulls a range in which the peer holds about `expected` items.
     pub(super) fn begin(
         peer: A,
-        (cut, token): (u32, u32),
+        cut: u32,
         range: Range,
         expected: u64,
         context: &mut Context<'_, A>,
@@ -62,7 +61,6 @@ impl<A: Address> CatchUp<A> {
         let mut this = Self {
             peer,
             cut,
-            token,
             missing: VecDeque::from([range]),
             asked: context.now,
             tries: 0,
@@ -88,8 +86,8 @@ impl<A: Address> CatchUp<A> {
     }
 
     /// Continues with another peer.
-    pub(super) fn resume(&mut self, peer: A, (cut, token): (u32, u32), context: &mut Context<'_, A>) {
-        (self.peer, self.cut, self.token) = (peer, cut, token);
+    pub(super) fn resume(&mut self, peer: A, cut: u32, context: &mut Context<'_, A>) {
+        (self.peer, self.cut) = (peer, cut);
         (self.orphaned, self.tries, self.stale_pages) = (false, 0, 0);
         self.ask(context);
     }
@@ -99,7 +97,8 @@ impl<A: Address> CatchUp<A> {
         self.tries += 1;
         self.fresh = true;
         let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
-        let pull = Pull::Pages(PullRequest { cut: self.cut, token: self.token, window: WINDOW, ranges });
+        let token = context.trust.shown_to(&self.peer).unwrap_or_default();
+        let pull = Pull::Pages(PullRequest { cut: self.cut, token, window: WINDOW, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
@@ -190,19 +189,19 @@ impl<A: Address> AntiEntropy<A> {
     pub(super) fn catch_up(
         &mut self,
         from: &A,
-        proof: (u32, u32),
+        cut: u32,
         range: Range,
         theirs: u64,
         context: &mut Context<'_, A>,
     ) {
         match &mut self.catch_up {
-            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
+            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), cut, context),
             Some(catch_up) => {
                 // A range that must come from another peer is found missing by the next exchange.
                 catch_up.add(from, range, theirs);
             }
             None => {
-                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
+                self.catch_up = Some(CatchUp::begin(from.clone(), cut, range, theirs, context));
                 self.told = 0;
                 self.news = self.progress_now(false);
             }

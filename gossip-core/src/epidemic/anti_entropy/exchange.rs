@@ -78,8 +78,6 @@ pub(super) enum Retry {
 pub(super) struct Exchange<A> {
     pub(super) peer: A,
     pub(super) cut: u32,
-    /// Token that shows the peer that this address receives.
-    pub(super) token: u32,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
     /// Number of cells that a datagram holds.
@@ -105,7 +103,6 @@ impl<A> Exchange<A> {
     pub(super) fn new(
         peer: A,
         cut: u32,
-        token: u32,
         between: (u64, u64),
         most_cells: usize,
         estimate: u64,
@@ -121,7 +118,6 @@ impl<A> Exchange<A> {
         Self {
             peer,
             cut,
-            token,
             between,
             most_cells,
             rest: (!at_once).then_some(Part { expected: estimate, ..all }),

@@ -10,10 +10,6 @@ impl<A: Address> Node<A> {
             Trust::Challenge { cookie } => self.on_challenge(from, cookie),
             // It has been looked at before anything else of its datagram.
             Trust::Proof { .. } => {}
-            Trust::Prove { item, token } => {
-                let (transfers, mut context) = self.transfers_at_work();
-                transfers.on_prove(from, item, token, &mut context);
-            }
         }
     }
 }

@@ -158,7 +158,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         }))],
         vec![Message::Pull(Pull::Chunk(Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }))],
         vec![Message::Pull(Pull::Gone { item: 7 }); 50],
-        vec![Message::Trust(Trust::Prove { item: 7, token: 1 }); 50],
+        vec![Message::Trust(Trust::Challenge { cookie: 1 }); 50],
         vec![Message::Rumor(Rumor::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) })))],
         vec![Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion(77))))],
         [Standing::Alive, Standing::Dead, Standing::Left]

@@ -32,7 +32,6 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Fetch(FetchRequest { .. })) => "Fetch",
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
-        Message::Trust(Trust::Prove { .. }) => "Prove",
         Message::Overlay(message) => overlay(message),
     }
 }
@@ -150,7 +149,6 @@ fn messages() -> Vec<Shown> {
             bytes: b"hello".into(),
         })),
         Message::Pull(Pull::Gone { item: 0x0123_4567_89ab_cdef }),
-        Message::Trust(Trust::Prove { item: 0x0123_4567_89ab_cdef, token: 6 }),
         Overlay::Link { first: 300, alone: false }.into(),
         Overlay::Linked { first: 7 }.into(),
         Overlay::Full { others: vec![node, accuser] }.into(),
