@@ -191,8 +191,7 @@ impl<A: Address> Node<A> {
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
-        let anti_entropy =
-            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout);
+        let anti_entropy = AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout);
         let trust = Trust::new(&mut rng);
         let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout);
         Ok(Self {

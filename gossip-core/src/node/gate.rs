@@ -24,7 +24,9 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
-use crate::wire::{Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
+use crate::wire::{
+    Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want,
+};
 
 /// Addresses besides the members' own whose proof is remembered. A forgotten one is asked again.
 const PROVED: usize = 1_024;
@@ -235,22 +237,6 @@ impl<A: Address> Node<A> {
         }
         if !answers.is_empty() {
             self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Bare(answers));
-        }
-    }
-
-    /// Answers a challenge: a peer ignored a datagram since it does not know this node's address.
-    pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
-        let is_new = self.trust.keep(from, cookie);
-        if self.lacks_peers() {
-            self.contacts.note_answered();
-            self.call(from);
-        } else if self.transfers.asks(from) {
-            if is_new {
-                self.ask_again(from);
-            }
-        } else {
-            self.outbox.message(TrafficClass::Ack, from.clone(), Trust::Proof { cookie });
-            self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }
 }

@@ -51,13 +51,7 @@ pub(super) struct CatchUp<A> {
 
 impl<A: Address> CatchUp<A> {
     /// Pulls a range in which the peer holds about `expected` items.
-    pub(super) fn begin(
-        peer: A,
-        cut: u32,
-        range: Range,
-        expected: u64,
-        context: &mut Context<'_, A>,
-    ) -> Self {
+    pub(super) fn begin(peer: A, cut: u32, range: Range, expected: u64, context: &mut Context<'_, A>) -> Self {
         let mut this = Self {
             peer,
             cut,
@@ -186,14 +180,7 @@ impl<A: Address> CatchUp<A> {
 /// The part of anti-entropy that drives the fetch.
 impl<A: Address> AntiEntropy<A> {
     /// Fetches a whole range in which the peer holds about `theirs` items.
-    pub(super) fn catch_up(
-        &mut self,
-        from: &A,
-        cut: u32,
-        range: Range,
-        theirs: u64,
-        context: &mut Context<'_, A>,
-    ) {
+    pub(super) fn catch_up(&mut self, from: &A, cut: u32, range: Range, theirs: u64, context: &mut Context<'_, A>) {
         match &mut self.catch_up {
             Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), cut, context),
             Some(catch_up) => {

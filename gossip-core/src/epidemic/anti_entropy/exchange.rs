@@ -100,14 +100,7 @@ pub(super) struct Exchange<A> {
 
 impl<A> Exchange<A> {
     /// `estimate`: size of the difference.
-    pub(super) fn new(
-        peer: A,
-        cut: u32,
-        between: (u64, u64),
-        most_cells: usize,
-        estimate: u64,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(peer: A, cut: u32, between: (u64, u64), most_cells: usize, estimate: u64, now: Instant) -> Self {
         let expected =
             [UP_TO_ONE, UP_TO_SIXTEEN].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
         // Decides whether one sketch suffices. A quarter is added, so that a slightly low estimate does not cost a

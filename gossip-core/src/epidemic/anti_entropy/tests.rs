@@ -21,7 +21,7 @@ struct Site {
     anti_entropy: AntiEntropy<u16>,
     replica: Replica<u16>,
     outbox: Outbox<u16>,
-    trust: crate::trust::Trust<u16>,
+    trust: Trust<u16>,
     now: Instant,
     /// True if it merges what it receives.
     admits: bool,
@@ -51,7 +51,7 @@ impl Site {
             anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500)),
             replica: Replica::new("", Duration::from_secs(3_600), 0),
             outbox: Outbox::new(100_000),
-            trust: crate::trust::Trust::new(&mut rng),
+            trust: Trust::new(&mut rng),
             now: NOW,
             admits: true,
         };

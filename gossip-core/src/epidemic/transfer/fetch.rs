@@ -98,14 +98,24 @@ impl<A: Address> Fetch<A> {
     }
 
     /// Returns the next request and its receiver; none if there is no holder. `shown`: token that a peer wants to see.
-    pub(super) fn ask(&mut self, chunk: usize, now: Instant, shown: impl Fn(&A) -> Option<u32>) -> Option<(A, Pull<A>)> {
+    pub(super) fn ask(
+        &mut self,
+        chunk: usize,
+        now: Instant,
+        shown: impl Fn(&A) -> Option<u32>,
+    ) -> Option<(A, Pull<A>)> {
         self.asked.clear();
         self.ask_for(self.missing.clone(), chunk, now, shown)
     }
 
     /// Returns the next request after a window, for parts that were not in the last request, since those may only be
     /// late. None if there are no others.
-    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, shown: impl Fn(&A) -> Option<u32>) -> Option<(A, Pull<A>)> {
+    pub(super) fn ask_on(
+        &mut self,
+        chunk: usize,
+        now: Instant,
+        shown: impl Fn(&A) -> Option<u32>,
+    ) -> Option<(A, Pull<A>)> {
         let mut others = self.missing.clone();
         for asked in &self.asked {
             others = others.into_iter().flat_map(|span| without(span, *asked)).collect();

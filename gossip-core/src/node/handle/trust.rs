@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::address::Address;
+use crate::outbox::{Intent, TrafficClass};
 use crate::wire::Trust;
 
 impl<A: Address> Node<A> {
@@ -10,6 +11,23 @@ impl<A: Address> Node<A> {
             Trust::Challenge { cookie } => self.on_challenge(from, cookie),
             // It has been looked at before anything else of its datagram.
             Trust::Proof { .. } => {}
+        }
+    }
+
+    /// Answers a challenge: a peer ignored or did not answer a datagram, since it was not shown the token for this node's
+    /// address.
+    fn on_challenge(&mut self, from: &A, cookie: u32) {
+        let is_new = self.trust.keep(from, cookie);
+        if self.lacks_peers() {
+            self.contacts.note_answered();
+            self.call(from);
+        } else if self.transfers.asks(from) {
+            if is_new {
+                self.ask_again(from);
+            }
+        } else {
+            self.outbox.message(TrafficClass::Ack, from.clone(), Trust::Proof { cookie });
+            self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }
 }
