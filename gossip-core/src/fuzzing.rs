@@ -66,7 +66,8 @@ pub fn envelope(bytes: &[u8]) {
         let length = messages.len().min(body.len());
         datagram[body.start..body.start + length].copy_from_slice(&messages[..length]);
         let header = Header::new(NodeId::new(1), 2, Standing::Alive, START);
-        let length = sealed.seal(&header, &mut datagram, length);
+        let to = (at & 1 == 0).then_some(sealed.pass());
+        let length = sealed.seal(&header, &mut datagram, length, to);
         let at = usize::from(*at) % length;
         datagram[at] ^= flip;
         assert_eq!(sealed.open(&datagram[..length]).is_ok(), *flip == 0);
@@ -84,7 +85,8 @@ fn check_opened(envelope: &mut Envelope, bytes: &[u8]) {
     let mut again = vec![0; LONGEST];
     let at = envelope.body().start;
     again[at..at + messages.len()].copy_from_slice(&messages);
-    let length = envelope.seal(&header, &mut again, messages.len());
+    let to = header.keyed.then_some(envelope.pass());
+    let length = envelope.seal(&header, &mut again, messages.len(), to);
     assert_eq!(again[..length], *bytes);
 }
 
@@ -98,7 +100,6 @@ pub fn node(mut bytes: &[u8]) {
     config.limits.outbox = 64;
     let mut node = Node::new(NodeId::new(1), 0_u32, config, 1).expect("a preset works");
     let mut now = START;
-    // Whoever is at these addresses is listened to.
     node.join(now, 1..8);
     let mut envelope = Envelope::new("", LONGEST);
     let mut buffer = [0; LONGEST];
@@ -135,13 +136,14 @@ pub fn node(mut bytes: &[u8]) {
                 let body = envelope.body();
                 let length = step.len().min(body.len());
                 buffer[body.start..body.start + length].copy_from_slice(&step[..length]);
-                let length = envelope.seal(&header, &mut buffer, length);
+                let to = (kind & 2 == 0).then_some(node.pass());
+                let length = envelope.seal(&header, &mut buffer, length, to);
                 let _ = node.handle(now, Input::Datagram { from: &from, payload: &buffer[..length] });
             }
         }
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             assert!(transmit.len <= LONGEST);
-            let (_, messages) = envelope.open(&buffer[..transmit.len]).expect("what is sent is whole");
+            let messages = envelope.overhear(&buffer[..transmit.len]);
             read::<u32>(messages, &mut Vec::new()).expect("what is sent is sound");
         }
         while node.poll_event().is_some() {}

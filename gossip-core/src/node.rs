@@ -177,7 +177,7 @@ pub struct Node<A: Address> {
 
 impl<A: Address> Node<A> {
     /// A node that does nothing until it is told the time, by a command or a tick. `address`: where the others reach
-    /// it. `seed`: where its randomness comes from. It has to be random and secret, and different at every start, for cookies and the
+    /// it. `seed`: where its randomness comes from. It has to be random and secret, and different at every start, for cookies, the pass and the
     /// numbers of pings are made from it: draw it from the operating system.
     ///
     /// # Errors
@@ -186,7 +186,10 @@ impl<A: Address> Node<A> {
         config.check()?;
         check_address(&address)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
-        let envelope = Envelope::new(&config.label, config.max_datagram);
+        #[cfg_attr(not(feature = "encryption"), allow(unused_mut, reason = "no senders are remembered"))]
+        let mut envelope = Envelope::new(&config.label, config.max_datagram);
+        #[cfg(feature = "encryption")]
+        envelope.remember(config.limits.members);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config));
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
@@ -266,6 +269,12 @@ impl<A: Address> Node<A> {
     /// Returns the address by which others reach this node.
     pub const fn address(&self) -> &A {
         &self.identity.address
+    }
+
+    /// Returns the number by which what is sent to it is keyed.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const fn pass(&self) -> u64 {
+        self.identity.pass
     }
 
     /// Returns the configuration of this node.

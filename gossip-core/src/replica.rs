@@ -340,6 +340,11 @@ impl<A: Address> Replica<A> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
+    /// Returns the record of the member at this address: of one that is alive, if there are several.
+    pub(crate) fn member_at(&self, address: &A) -> Option<&Record<A>> {
+        self.items.at_address(address)
+    }
+
     /// Lists the entries that a member owns.
     pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
         let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));

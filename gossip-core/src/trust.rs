@@ -34,6 +34,8 @@ use budget::Budget;
 
 /// Epoch of a token. It is valid for one to two epochs.
 const EPOCH: Duration = Duration::from_secs(300);
+/// Addresses that are spoken to as strangers although there is a record. Others learn by themselves that they restarted.
+const OUTDATED: usize = 64;
 /// Tokens of peers that are kept. For a forgotten one the peer challenges this node again.
 const GIVEN: usize = 64;
 
@@ -44,11 +46,13 @@ pub(crate) struct Trust<A> {
     budget: Budget<A>,
     /// Tokens that peers gave to this node, the latest last.
     given: VecDeque<(A, u32)>,
+    /// Addresses of members whose records may be of an earlier start: they are spoken to as strangers.
+    outdated: VecDeque<A>,
 }
 
 impl<A: Address> Trust<A> {
     pub(crate) fn new(rng: &mut impl Rng) -> Self {
-        Self { secret: (rng.random(), rng.random()), budget: Budget::new(), given: VecDeque::new() }
+        Self { secret: (rng.random(), rng.random()), budget: Budget::new(), given: VecDeque::new(), outdated: VecDeque::new() }
     }
 
     /// Makes the token for `address`.
@@ -89,6 +93,27 @@ impl<A: Address> Trust<A> {
     /// Returns the token to be shown to a peer, if it gave one.
     pub(crate) fn shown_to(&self, peer: &A) -> Option<u32> {
         self.given.iter().find(|(of, _)| of == peer).map(|(_, token)| *token)
+    }
+
+    /// Speaks to this address as to a stranger from now on: its record may be of an earlier start, whose pass it does not
+    /// know.
+    pub(crate) fn note_outdated(&mut self, address: &A) {
+        if !self.is_outdated(address) {
+            if self.outdated.len() == OUTDATED {
+                self.outdated.pop_front();
+            }
+            self.outdated.push_back(address.clone());
+        }
+    }
+
+    /// Speaks to this address by its record again.
+    pub(crate) fn note_current(&mut self, address: &A) {
+        self.outdated.retain(|outdated| outdated != address);
+    }
+
+    /// Returns whether this address is spoken to as a stranger's.
+    pub(crate) fn is_outdated(&self, address: &A) -> bool {
+        self.outdated.contains(address)
     }
 
     /// Takes from the budget of `peer` for up to `wanted` pieces of `each` bytes. Returns the number granted.

@@ -81,7 +81,7 @@ fn seeds_are_what_nodes_say() {
     config.rumor.exchange = crate::Exchange::PushPull;
     let mut nodes: Vec<Node<u32>> =
         (0..3).map(|at| Node::new(NodeId::new(u64::from(at) + 1), at, config.clone(), at.into()).unwrap()).collect();
-    let mut envelope = Envelope::new("", LONGEST);
+    let envelope = Envelope::new("", LONGEST);
     let mut now = START;
     let mut buffer = [0; LONGEST];
     let mut kinds = alloc::collections::BTreeSet::new();
@@ -104,7 +104,7 @@ fn seeds_are_what_nodes_say() {
                 let to = transmit.to as usize;
                 let cut = (12_000..16_000).contains(&step) && (from == 1 || to == 1);
                 let payload = &buffer[..transmit.len];
-                let body = envelope.open(payload).unwrap().1.to_vec();
+                let body = envelope.overhear(payload).to_vec();
                 let mut messages: Vec<Message<u32>> = Vec::new();
                 read(&body, &mut messages).unwrap();
                 let seen: Vec<u8> = messages

@@ -18,7 +18,6 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
-use crate::wire::Trust;
 
 /// Calls of an isolated node in quick succession, before it falls back to the interval of healing.
 const QUICK_CALLS: u32 = 16;
@@ -80,14 +79,6 @@ impl<A: Address> Contacts<A> {
     pub(super) fn set_seeds(&mut self, now: Instant, seeds: impl IntoIterator<Item = A>) {
         self.seeds = seeds.into_iter().map(|seed| (seed, None)).collect();
         (self.next, self.calls) = (Some(now), 0);
-    }
-
-    /// Returns true if the application named this address, or if it belonged to a member that was forgotten.
-    pub(super) fn knows(&self, address: &A) -> bool {
-        self.seeds.contains_key(address)
-            || self.given.contains(address)
-            || self.former.contains(address)
-            || self.called.as_ref() == Some(address)
     }
 
     /// A node that was called has answered: the quick calls begin anew, since any of them may be lost.
@@ -340,9 +331,6 @@ impl<A: Address> Node<A> {
 
     /// Introduces this node to an address and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
-        if let Some(cookie) = self.trust.shown_to(address) {
-            self.outbox.message(TrafficClass::AntiEntropy, address.clone(), Trust::Proof { cookie });
-        }
         self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);
     }

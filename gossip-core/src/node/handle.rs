@@ -29,7 +29,10 @@ impl<A: Address> Node<A> {
         match input {
             Input::Datagram { from, payload } => {
                 let read = self.read(payload).and_then(|(sender, header)| {
-                    self.check_sender(now, sender, &header, from).inspect_err(|_| self.messages.clear())?;
+                    let checked = self.check_sender(now, sender, &header, from);
+                    #[cfg(feature = "encryption")]
+                    let checked = checked.and_then(|()| self.check_replay(now, sender, &header, from));
+                    checked.inspect_err(|_| self.messages.clear())?;
                     Ok((sender, header))
                 });
                 match &read {
@@ -40,6 +43,7 @@ impl<A: Address> Node<A> {
                     Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
                     Err(DatagramError::NotAdmitted) => self.stats.datagrams_not_admitted += 1,
                     Err(DatagramError::TooOld { .. }) => self.stats.datagrams_too_old += 1,
+                    Err(DatagramError::Replayed) => self.stats.datagrams_replayed += 1,
                     Err(DatagramError::Unasked) => self.stats.datagrams_unasked += 1,
                     Err(
                         error @ (DatagramError::ForeignLabel
@@ -93,12 +97,13 @@ impl<A: Address> Node<A> {
 
     fn on_datagram(&mut self, sender: NodeId, header: &Header, from: &A, length: usize) {
         let mut messages = mem::take(&mut self.messages);
-        if !self.has_proved(sender, from, &messages) {
+        if !self.is_trusted(sender, header, from, &messages) {
             self.answer_stranger(sender, from, length, &messages);
             messages.clear();
             self.messages = messages;
             return;
         }
+        self.note_restart(sender, header, from, &messages);
         if sender == self.identity.id {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
             messages.retain(|message| {
@@ -129,14 +134,14 @@ impl<A: Address> Node<A> {
         self.note_isolation();
     }
 
-    /// Hands a message to its family. `sender` has proved that it receives at `from`, and its wall clock said `clock`.
+    /// Hands a message to its family. `sender` is trusted, and its wall clock said `clock`.
     fn on_message(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Message<A>) {
         match message {
             Message::Swim(message) => self.on_swim((sender, clock), from, message),
             Message::Rumor(message) => self.on_rumor(from, message),
             Message::Repair(message) => self.on_repair((sender, clock), from, message),
             Message::Pull(message) => self.on_pull(from, message),
-            Message::Trust(message) => self.on_trust(from, message),
+            Message::Trust(message) => self.on_trust(sender, from, message),
             Message::Overlay(message) => self.on_overlay(sender, from, message),
         }
     }

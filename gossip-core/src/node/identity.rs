@@ -52,12 +52,14 @@ pub(super) struct Identity<A> {
     pub(super) incarnation: u64,
     /// Start of the current life.
     pub(super) boot: Instant,
+    /// Random number of that start: see [`Record::pass`].
+    pub(super) pass: u64,
     conflict: Conflict,
 }
 
 impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn new(id: NodeId, address: A) -> Self {
-        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, conflict: Conflict::default() }
+        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, pass: 0, conflict: Conflict::default() }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -78,7 +80,8 @@ impl<A: Clone + PartialEq> Identity<A> {
     }
 
     /// Begins a life: the first, or after a departure the next.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant, pass: u64) {
+        self.pass = pass;
         self.phase = Phase::Running;
         let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
         self.boot = now.max(Instant::from_micros(next));
@@ -105,8 +108,8 @@ impl<A: Clone + PartialEq> Identity<A> {
 
     /// This node's record as a member.
     pub(super) fn record(&self, standing: Standing, until: Until) -> Record<A> {
-        let Self { id, incarnation, boot, .. } = *self;
-        Record { id, incarnation, boot, standing, until, address: self.address.clone() }
+        let Self { id, incarnation, boot, pass, .. } = *self;
+        Record { id, incarnation, boot, pass, standing, until, address: self.address.clone() }
     }
 
     /// Returns whether a record of this id is that of another live process.
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn incarnations_and_lives_only_grow() {
         let mut identity = Identity::new(NodeId::new(1), 1_u16);
-        identity.start(Instant::from_secs(10));
+        identity.start(Instant::from_secs(10), 1);
         let first = (identity.incarnation, identity.boot);
         identity.refute(first.0 + 7);
         assert_eq!(identity.incarnation, first.0 + 8);
@@ -160,7 +163,7 @@ mod tests {
         identity.leave(Instant::from_secs(30));
         assert_eq!(identity.status(), Status::Left);
         // The clock has been set back.
-        identity.start(Instant::from_secs(5));
+        identity.start(Instant::from_secs(5), 2);
         assert!(identity.incarnation > second.0 && identity.boot > second.1 && identity.is_running());
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use rand::RngExt;
+
 use super::Node;
 use super::identity::Phase;
 use super::learn::Source;
@@ -25,7 +27,8 @@ impl<A: Address> Node<A> {
 
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
-        self.identity.start(self.agreed().min(LATEST));
+        self.identity.start(self.agreed().min(LATEST), self.rng.random());
+        self.envelope.set_pass(self.identity.pass);
         self.forget_links();
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);

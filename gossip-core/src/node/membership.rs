@@ -66,7 +66,9 @@ impl<A: Address> Node<A> {
     pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
         let (detector, mut context) = self.detector();
         if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
+            let address = record.address.clone();
             detector.see_record(key, record, from, &mut context);
+            self.trust.note_current(&address);
         }
         self.apply_findings(from);
     }

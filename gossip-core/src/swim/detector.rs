@@ -161,6 +161,11 @@ impl<A: Address> Detector<A> {
         self.prober.awaited(seq)
     }
 
+    /// Returns whether the ping of the current probe that has this number was sent as between strangers.
+    pub(crate) fn pinged_as_stranger(&self, seq: u32) -> bool {
+        self.prober.pinged_as_stranger(seq)
+    }
+
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
     pub(crate) fn on_ack(
         &mut self,

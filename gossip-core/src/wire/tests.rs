@@ -27,8 +27,9 @@ fn envelope() -> Envelope {
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    any::<(u64, u64, u64)>().prop_map(|(sender, incarnation, clock)| {
-        Header::new(NodeId::new(sender), incarnation, Standing::Alive, Instant::from_micros(clock))
+    any::<(u64, u64, u64, bool)>().prop_map(|(sender, incarnation, clock, keyed)| {
+        let header = Header::new(NodeId::new(sender), incarnation, Standing::Alive, Instant::from_micros(clock));
+        Header { keyed, ..header }
     })
 }
 
@@ -202,7 +203,7 @@ fn datagram(header: &Header, messages: &[Said]) -> Vec<u8> {
     let mut writer = Writer::new(&mut buffer[HEADER..LONGEST - TRAILER]);
     assert!(messages.iter().all(|message| writer.push(message)));
     let used = writer.used();
-    let len = envelope().seal(header, &mut buffer, used);
+    let len = envelope().seal(header, &mut buffer, used, header.keyed.then_some(0));
     buffer.truncate(len);
     buffer
 }
@@ -216,7 +217,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
-    let len = envelope().seal(&one(), &mut bytes, body.len());
+    let len = envelope().seal(&one(), &mut bytes, body.len(), None);
     bytes.truncate(len);
     bytes
 }
@@ -245,7 +246,7 @@ proptest! {
         let read = opened_from(&bytes, header.sender);
         if let [Message::Swim(Swim::Ack { .. })] = messages[..] {
             prop_assert_eq!(bytes.len(), ACK_DATAGRAM);
-            prop_assert_eq!(read, Ok((Header { sender: None, ..header }, messages)));
+            prop_assert_eq!(read, Ok((Header { sender: None, keyed: false, ..header }, messages)));
         } else {
             prop_assert_eq!(bytes.len(), envelope().length(length));
             prop_assert_eq!(read, Ok((header, messages)));
@@ -342,6 +343,32 @@ fn a_bare_ack_is_that_of_one_sender_and_damaged_it_is_nobodys() {
 }
 
 #[test]
+fn what_is_sent_to_a_member_is_read_by_nobody_who_has_another_pass() {
+    let header = Header { keyed: true, ..one() };
+    for messages in [vec![Message::Swim(Swim::Ping { seq: 7 })], vec![Message::Swim(Swim::Ping { seq: 7 }); 20]] {
+        let bytes = datagram(&header, &messages);
+        assert_eq!(opened(&bytes), Ok((header, messages)));
+        let mut restarted = envelope();
+        restarted.set_pass(1);
+        assert_eq!(restarted.open(&bytes).map(drop), Err(DatagramError::Integrity));
+        let as_stranger = [&[VERSION << 4 | STRANGER], &bytes[1..]].concat();
+        assert_eq!(opened(&as_stranger), Err(DatagramError::Integrity), "nor as a stranger's");
+    }
+}
+
+#[test]
+fn whatever_can_change_something_has_eight_bytes_of_trailer() {
+    let suspicion = Suspicion { about: NodeId::new(1), incarnation: 1 << 49, accuser: NodeId::new(2) };
+    let stamp = Stamp { time: Instant::from_secs(1_700_000_000), counter: 0, node: NodeId::new(1) };
+    let (until, value) = (Until::NEVER, Some([].into()));
+    let smallest = Entry { owner: None, name: "".into(), stamp, expires: until, until, value };
+    for item in [Item::Suspicion(suspicion), Item::Update(Update::Entry(smallest))] {
+        let said: Said = Message::Rumor(Rumor::Mail(item));
+        assert!(HEADER + said.encoded_len() + SHORT_TRAILER > SHORT, "{said:?}");
+    }
+}
+
+#[test]
 fn who_has_another_record_of_the_sender_sees_it_within_seconds() {
     let said = |second| Header::new(NodeId::new(1), 5, Standing::Alive, Instant::from_secs(second));
     for second in 0..1_000 {
@@ -377,7 +404,7 @@ fn each_refusal_names_its_cause() {
     assert_eq!(opened(&[]).map(drop), Err(DatagramError::TooShort { length: 0, shortest: 16 }));
     assert_eq!(opened(&good[..18]).map(drop), Err(DatagramError::TooShort { length: 18, shortest: 19 }));
     assert_eq!(with(0, 0x90), Err(DatagramError::Version { found: 9, spoken: VERSION }));
-    assert_eq!(with(0, 0x21), Err(DatagramError::Key { key: good[HEADER] }));
+    assert_eq!(with(0, 0x23), Err(DatagramError::Key { key: good[HEADER] }));
     assert_eq!(with(0, 0x2f), Err(DatagramError::Malformed { offset: 0 }));
     assert_eq!(with(1, good[1] ^ 1), Err(DatagramError::ForeignLabel));
     assert_eq!(with(HEADER, 0x55), Err(DatagramError::Integrity));
@@ -437,6 +464,7 @@ fn what_no_node_says_is_malformed() {
             id,
             incarnation: 1,
             boot,
+            pass: 1,
             standing,
             until,
             address: 1,

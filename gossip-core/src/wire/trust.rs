@@ -1,9 +1,9 @@
 //! Messages by which an address proves that it receives what is sent there.
 //!
 //! ```text
-//! stranger ── anything ──▶ node              (nothing of it is taken in)
-//! stranger ◀── Challenge ── node
-//! stranger ── Proof, and what it wanted ──▶ node
+//! stranger ── anything, Challenge ──▶ node   (nothing of it is taken in)
+//! stranger ◀── Proof, Challenge ── node
+//! stranger ── anything, Proof ──▶ node
 //!
 //! receiver ── Fetch (no token, or a stale one) ──▶ holder
 //! receiver ◀── Challenge ── holder
