@@ -184,9 +184,9 @@ impl Keyring {
     pub fn new(primary: Key, salt: [u8; 16]) -> Self {
         let (halves, _) = salt.as_chunks::<8>();
         // Of two salts that differ in either half only, the mixtures differ.
-        let mixed = halves.iter().fold(0_u64, |mixed, half| {
-            mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from_le_bytes(*half)
-        });
+        let mixed = halves
+            .iter()
+            .fold(0_u64, |mixed, half| mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from_le_bytes(*half));
         Self { keys: [primary].into(), salt: mixed, counter: 0, plain: Plain::Refused, scratch: Vec::new() }
     }
 

@@ -52,7 +52,12 @@ pub(crate) struct Trust<A> {
 
 impl<A: Address> Trust<A> {
     pub(crate) fn new(rng: &mut impl Rng) -> Self {
-        Self { secret: (rng.random(), rng.random()), budget: Budget::new(), given: VecDeque::new(), outdated: VecDeque::new() }
+        Self {
+            secret: (rng.random(), rng.random()),
+            budget: Budget::new(),
+            given: VecDeque::new(),
+            outdated: VecDeque::new(),
+        }
     }
 
     /// Makes the token for `address`.

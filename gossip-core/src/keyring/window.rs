@@ -135,7 +135,9 @@ fn is_fresh(row: &Row, counter: u64) -> bool {
 
 fn note(row: &mut Row, counter: u64) {
     match row.newest.checked_sub(counter) {
-        Some(behind) => row.seen |= u32::try_from(behind).ok().and_then(|behind| 1_u64.checked_shl(behind)).unwrap_or(0),
+        Some(behind) => {
+            row.seen |= u32::try_from(behind).ok().and_then(|behind| 1_u64.checked_shl(behind)).unwrap_or(0)
+        }
         None => {
             let ahead = u32::try_from(counter - row.newest).unwrap_or(u32::MAX);
             row.seen = row.seen.checked_shl(ahead).unwrap_or(0) | 1;
@@ -170,7 +172,8 @@ fn note_wide(words: &mut [u64; WORDS], newest: u64, counter: u64) -> bool {
 /// Returns a wide window that knows what the row knows. What is further behind counts as received.
 fn widened(row: &Row) -> [u64; WORDS] {
     let mut words = [u64::MAX; WORDS];
-    let unseen = (0..64).filter(|behind| row.seen >> behind & 1 == 0).filter_map(|behind| row.newest.checked_sub(behind));
+    let unseen =
+        (0..64).filter(|behind| row.seen >> behind & 1 == 0).filter_map(|behind| row.newest.checked_sub(behind));
     for counter in unseen.chain(row.newest + 1..=row.newest | 63) {
         let (word, bit) = place(counter);
         words[word] &= !bit;
@@ -242,7 +245,9 @@ mod tests {
         for counter in [98, 100, 131, 132, 60] {
             assert!(!windows.admit(arrival(1, 5, counter)), "{counter}");
         }
-        assert!([99, 130, 133, 140, 191, 192].map(|counter| windows.admit(arrival(1, 5, counter))).iter().all(|new| *new));
+        assert!(
+            [99, 130, 133, 140, 191, 192].map(|counter| windows.admit(arrival(1, 5, counter))).iter().all(|new| *new)
+        );
     }
 
     #[test]

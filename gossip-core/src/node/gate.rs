@@ -30,7 +30,8 @@ use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
 use crate::update::Record;
 use crate::wire::{
-    Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want, Writer,
+    Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want,
+    Writer,
 };
 
 /// The application is told of datagrams of one kind that cannot be read at most once in this time.

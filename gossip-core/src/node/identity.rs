@@ -59,7 +59,15 @@ pub(super) struct Identity<A> {
 
 impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn new(id: NodeId, address: A) -> Self {
-        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, pass: 0, conflict: Conflict::default() }
+        Self {
+            id,
+            address,
+            phase: Phase::Unborn,
+            incarnation: 0,
+            boot: Instant::ORIGIN,
+            pass: 0,
+            conflict: Conflict::default(),
+        }
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -155,7 +155,9 @@ impl<A: Address> Store<A> {
     pub(super) fn at_address(&self, address: &A) -> Option<&Record<A>> {
         let rows = self.addresses.iter_hash(hash(address)).take(ALIKE);
         let records = rows.filter_map(|at| self.members.get(*at)).map(|known| &known.record);
-        records.filter(|record| record.address == *address).max_by_key(|record| (record.standing == Standing::Alive, record.incarnation))
+        records
+            .filter(|record| record.address == *address)
+            .max_by_key(|record| (record.standing == Standing::Alive, record.incarnation))
     }
 
     pub(super) fn other(&self, slot: Slot) -> Option<&Stored<A>> {

@@ -266,7 +266,8 @@ impl<A: Address> Prober<A> {
         // At most `probe.repeat`, which is no larger than a family.
         let index = probe.repeated.len();
         let ping = Swim::Ping { seq: probe.seq | index as u32 };
-        let intent = if is_as_stranger(index) { Intent::Bare([ping.into()].into()) } else { Intent::Message(ping.into()) };
+        let intent =
+            if is_as_stranger(index) { Intent::Bare([ping.into()].into()) } else { Intent::Message(ping.into()) };
         context.outbox.push(TrafficClass::Probe, probe.address.clone(), intent);
         self.repeated += 1;
     }

@@ -62,7 +62,15 @@ fn stamp() -> Stamp {
 fn member() -> Update<SocketAddr> {
     let address = SocketAddr::from(([127, 0, 0, 1], 7_000));
     let (standing, until) = (Standing::Alive, Until::NEVER);
-    Update::Member(Record { id: NodeId::new(2), incarnation: TIME.as_micros(), boot: TIME, pass: 0x0123_4567_89ab_cdef, standing, until, address })
+    Update::Member(Record {
+        id: NodeId::new(2),
+        incarnation: TIME.as_micros(),
+        boot: TIME,
+        pass: 0x0123_4567_89ab_cdef,
+        standing,
+        until,
+        address,
+    })
 }
 
 fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
