@@ -6,5 +6,6 @@
 pub(crate) mod anti_entropy;
 pub(crate) mod direct_mail;
 pub(crate) mod interest;
+mod pull;
 pub(crate) mod rumor;
 pub(crate) mod transfer;
