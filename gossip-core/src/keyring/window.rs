@@ -105,10 +105,13 @@ impl Windows {
         };
         if begins {
             self.wide.retain(|(of, _)| *of != sender);
-            if !self.rows.contains_key(&sender) && self.rows.len() >= self.limit {
+            // What was refused until the new start was believed stays refused.
+            let restarted = self.rows.contains_key(&sender);
+            let seen = if restarted { u64::MAX } else { 1 };
+            if !restarted && self.rows.len() >= self.limit {
                 self.give_one_up();
             }
-            self.rows.insert(sender, Row { salt, newest: counter, seen: 1, clock, heard: now });
+            self.rows.insert(sender, Row { salt, newest: counter, seen, clock, heard: now });
         }
         begins
     }
@@ -255,9 +258,11 @@ mod tests {
         let mut windows = Windows::new(9);
         let at = |salt, counter, secs| Arrival { clock: NOW + Duration::from_secs(secs), ..arrival(1, salt, counter) };
         assert!(windows.admit(at(5, 100, 0)));
-        assert!(windows.admit(at(6, 0, 3)), "restarted");
+        assert!(!windows.admit(at(6, 7, 0)), "not ahead of what was heard before");
+        assert!(windows.admit(at(6, 8, 3)), "restarted");
+        assert!(!windows.admit(at(6, 7, 0)), "and what was refused stays refused");
         assert!(!windows.admit(at(5, 101, 0)) && !windows.admit(at(5, 101, 3)), "what was held back since");
-        assert!(windows.admit(at(6, 1, 3)));
+        assert!(windows.admit(at(6, 10, 3)) && windows.admit(at(6, 9, 3)));
         assert!(!windows.admit(at(7, 1, 2)), "its clock was set back");
         let later = NOW + SILENCE + Duration::from_secs(1);
         assert!(windows.admit(Arrival { now: later, ..at(7, 1, 2) }), "and is heard again in the end");

@@ -116,13 +116,13 @@ fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
     };
     change(&mut net, Plain::Accepted).unwrap();
     hears(&mut net, &ping).unwrap();
-    let said = said(&mut net);
-    hears(&mut net, &said).unwrap();
+    let [first, second] = [said(&mut net), said(&mut net)];
+    hears(&mut net, &first).unwrap();
     let sent = transmits(&mut net.nodes[1]);
     assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| is_sealed(bytes)), "what is sent is sealed");
     change(&mut net, Plain::Sent).unwrap();
     hears(&mut net, &ping).unwrap();
-    hears(&mut net, &said).unwrap();
+    hears(&mut net, &second).unwrap();
     let now = net.now;
     net.nodes[1].put(now, "x", b"y").unwrap();
     let sent = transmits(&mut net.nodes[1]);
@@ -213,7 +213,11 @@ fn no_recording_of_an_hour_changes_anything_or_is_answered_with_more_than_itself
                 let before = seen(node);
                 let heard = node.handle(now, Input::Datagram { from, payload });
                 let answers: usize = transmits(node).iter().map(|(_, _, answer)| answer.len()).sum();
-                assert!(answers <= payload.len(), "{answers} bytes for {}", payload.len());
+                assert!(
+                    answers <= payload.len(),
+                    "{answers} bytes for {}, {later}, {from} to {to}: {heard:?}",
+                    payload.len()
+                );
                 assert!(seen(node) == before, "a recording has changed something");
                 refused += u32::from(heard.is_err());
                 acked += u32::from(answers > 0);
