@@ -277,6 +277,12 @@ impl<A: Address> Node<A> {
         self.identity.pass
     }
 
+    /// Returns the proof that this address would have, had it asked for it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn proof_for(&self, address: &A) -> Message<A> {
+        crate::wire::Trust::Proof { cookie: self.trust.token(address, self.now) }.into()
+    }
+
     /// Returns the configuration of this node.
     pub const fn config(&self) -> &Config {
         &self.config

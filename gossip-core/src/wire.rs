@@ -400,14 +400,14 @@ impl Envelope {
         self.pass
     }
 
-    /// Opens a plain datagram to anybody: its trailer is not looked at.
-    pub(crate) fn overhear<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
-        if datagram[0] & 0x0f == BARE_ACK {
-            return &datagram[ACK_HEADER..ACK_DATAGRAM - SHORT_TRAILER];
-        }
-        assert!(matches!(datagram[0] & 0x0f, STRANGER | MEMBER), "a sealed datagram is not overheard");
+    /// Returns the messages of a datagram to anybody, if it is plain: its trailer is not looked at.
+    pub(crate) fn overheard<'a>(&self, datagram: &'a [u8]) -> Option<&'a [u8]> {
         let trailer = if datagram.len() <= SHORT { SHORT_TRAILER } else { TRAILER };
-        &datagram[HEADER..datagram.len() - trailer]
+        match datagram[0] & 0x0f {
+            BARE_ACK => Some(&datagram[ACK_HEADER..ACK_DATAGRAM - SHORT_TRAILER]),
+            STRANGER | MEMBER => Some(&datagram[HEADER..datagram.len() - trailer]),
+            _ => None,
+        }
     }
 }
 

@@ -35,13 +35,17 @@ fn mutate(case: &mut Vec<u8>, other: &[u8], rng: &mut Xoshiro256PlusPlus) {
 }
 
 fn run(target: &str, body: fn(&[u8])) {
+    run_some(target, CASES, body);
+}
+
+fn run_some(target: &str, cases: u32, body: fn(&[u8])) {
     let mut files: Vec<PathBuf> = fs::read_dir(seeds(target)).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let seeds: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(!seeds.is_empty());
     seeds.iter().for_each(|seed| body(seed));
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    for _ in 0..CASES {
+    for _ in 0..cases {
         let [one, other] = core::array::from_fn(|_| &seeds[rng.random_range(0..seeds.len())]);
         let mut case = one.clone();
         mutate(&mut case, other, &mut rng);
@@ -62,6 +66,17 @@ fn what_a_sketch_decodes_to_is_what_it_differs_by() {
 #[test]
 fn only_what_was_sealed_is_opened() {
     run("envelope", envelope);
+}
+
+#[test]
+fn one_of_two_that_have_met_keeps_its_contracts_whatever_a_member_says() {
+    run_some("node", CASES / 8, pair);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn one_of_two_that_have_met_keeps_its_contracts_whatever_a_holder_of_the_key_says() {
+    run_some("node", CASES / 8, sealed_pair);
 }
 
 #[test]
@@ -104,7 +119,7 @@ fn seeds_are_what_nodes_say() {
                 let to = transmit.to as usize;
                 let cut = (12_000..16_000).contains(&step) && (from == 1 || to == 1);
                 let payload = &buffer[..transmit.len];
-                let body = envelope.overhear(payload).to_vec();
+                let body = envelope.overheard(payload).unwrap().to_vec();
                 let mut messages: Vec<Message<u32>> = Vec::new();
                 read(&body, &mut messages).unwrap();
                 let seen: Vec<u8> = messages

@@ -28,7 +28,7 @@ use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::update::Record;
+use crate::update::{Record, Standing};
 use crate::wire::{
     Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want,
     Writer,
@@ -204,15 +204,18 @@ impl<A: Address> Node<A> {
     /// Notices that a member has restarted, so that its record here has a pass that it does not know any more: it says
     /// something else of itself than that record, and answers a ping between strangers, or speaks as a stranger.
     pub(super) fn note_restart(&mut self, sender: NodeId, header: &Header, from: &A, messages: &[Message<A>]) {
+        let as_stranger = match messages {
+            _ if header.keyed => false,
+            [Message::Swim(Swim::Ack { seq })] => self.detector.pinged_as_stranger(*seq),
+            _ => true,
+        };
+        if !as_stranger && !self.trust.is_outdated(from) {
+            return;
+        }
         let Some(record) = self.replica.member(sender).filter(|record| record.address == *from) else { return };
         if header.agrees(record.incarnation, record.standing) {
             self.trust.note_current(from);
-        } else if !header.keyed
-            && match messages {
-                [Message::Swim(Swim::Ack { seq })] => self.detector.pinged_as_stranger(*seq),
-                _ => true,
-            }
-        {
+        } else if as_stranger {
             self.trust.note_outdated(from);
         }
     }
@@ -220,9 +223,14 @@ impl<A: Address> Node<A> {
     /// Returns the pass by which this address is spoken to; none if it is spoken to as a stranger's.
     pub(super) fn pass_of(&self, address: &A) -> Option<u64> {
         let record = self.replica.member_at(address).filter(|_| !self.trust.is_outdated(address))?;
-        // One that is gone may come back with another pass.
-        let seen = self.detector.members().get(record.id)?;
-        matches!(seen.status, Status::Alive | Status::Suspect).then_some(record.pass)
+        let here = match record.standing {
+            Standing::Alive => record.id != self.identity.id,
+            // Not believed yet: it is to hear of it.
+            Standing::Dead => self.detector.members().get(record.id)?.status == Status::Suspect,
+            // One that is gone may come back with another pass.
+            Standing::Left => false,
+        };
+        here.then_some(record.pass)
     }
 
     /// Adds what a peer has to see that may know nothing of this node: the token that it gave, if it gave one, and the one

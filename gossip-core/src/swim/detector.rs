@@ -79,7 +79,7 @@ impl<A: Address> Detector<A> {
             own,
             buddy: settings.buddy,
             probes,
-            members: Members::default(),
+            members: Members::new(rng),
             suspicions: Suspicions::new(own, settings.clone()),
             health: Health::new(settings.max_health),
             prober: Prober::new(settings, rng),

@@ -25,7 +25,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
     for (address, _, payload) in transmits(node) {
         if address == to {
             let mut some = Vec::new();
-            let body = node.envelope.overhear(&payload);
+            let body = node.envelope.overheard(&payload).unwrap();
             read(body, &mut some).unwrap();
             messages.extend(some);
         }

@@ -356,7 +356,7 @@ proptest! {
             let answers = transmits(&mut node);
             prop_assert!(answers.len() <= 80, "{} datagrams", answers.len());
             for (_, _, payload) in answers {
-                let body = node.envelope.overhear(&payload);
+                let body = node.envelope.overheard(&payload).unwrap();
                 wire::read(body, &mut messages).unwrap();
                 asked.extend(messages.iter().filter_map(|message| match message {
                     Message::Repair(Repair::Sketch(Symbols { range, .. })) => Some(*range),

@@ -44,7 +44,7 @@ fn a_bare_ack_counts_for_the_member_that_was_pinged_and_for_nobody_else() {
         let mut buffer = [0; 1_200];
         let mut seqs = Vec::new();
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
-            let body = node.envelope.overhear(&buffer[..transmit.len]);
+            let body = node.envelope.overheard(&buffer[..transmit.len]).unwrap();
             let mut messages: Vec<Message<u32>> = Vec::new();
             crate::wire::read(body, &mut messages).unwrap();
             let pings = messages.iter().filter_map(|said| match said {

@@ -129,7 +129,7 @@ impl Link {
                     continue;
                 }
                 let payload = &buffer[..transmit.len];
-                let body = self.nodes[at].envelope.overhear(payload);
+                let body = self.nodes[at].envelope.overheard(payload).unwrap();
                 read(body, &mut messages).unwrap();
                 self.counted.count(transmit.len, &messages);
                 self.sent += 1;
