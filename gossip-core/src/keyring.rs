@@ -3,9 +3,9 @@
 //! Knows bytes and keys; must not know the content of a datagram, nor where keys come from.
 //!
 //! ```text
-//! header (16 bytes; the last: the key's id)   salt (8), counter (6)   sealed messages …   tag (16)
+//! header (16 bytes; the last: the key's id)   pass (8), counter (6)   sealed messages …   tag (16)
 //! ```
-//! The nonce is the sender's id (8 bytes, in the header), the salt and the counter (8 bytes). Associated data are the header
+//! The nonce is the sender's id (8 bytes, in the header), its pass and the counter (8 bytes). Associated data are the header
 //! and the receiver's pass.
 
 mod window;
@@ -166,14 +166,13 @@ pub enum Plain {
 ///
 /// # Salt
 /// No two datagrams may be sealed with the same key and nonce: that reveals both, and the means to forge more. The
-/// nonce is the node's id, eight bytes made from the salt, and a counter that starts at 0, so every keyring needs a salt of
-/// its own: 16 bytes from the operating system's randomness at every start, never from a seed, a clock or a name. Among a
+/// nonce is the node's id, its pass (a number that it draws at each start and that the salt is mixed into), and a
+/// counter that starts at 0 with the node, so every start needs a salt of its own: 16 bytes from the operating system's randomness at every start, never from a seed, a clock or a name. Among a
 /// million starts of one id two draw the same with a probability of less than 10⁻⁷.
 pub struct Keyring {
     /// All keys, the one that seals first.
     keys: Vec<Key>,
     salt: u64,
-    counter: u64,
     plain: Plain,
     /// Buffer in which datagrams are opened, kept for its capacity.
     scratch: Vec<u8>,
@@ -187,7 +186,7 @@ impl Keyring {
         let mixed = halves
             .iter()
             .fold(0_u64, |mixed, half| mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from_le_bytes(*half));
-        Self { keys: [primary].into(), salt: mixed, counter: 0, plain: Plain::Refused, scratch: Vec::new() }
+        Self { keys: [primary].into(), salt: mixed, plain: Plain::Refused, scratch: Vec::new() }
     }
 
     /// Accepts datagrams sealed with this key from now on.
@@ -257,18 +256,22 @@ impl Keyring {
         self.keys[0].id.get()
     }
 
+    /// Returns a number made from the salt, different for different salts.
+    pub(crate) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
     /// Seals the messages in place. Room for the salt and the counter precedes them, and room for a tag follows them.
-    /// `covered`: what is sealed in without being sent here.
+    /// `covered`: what is sealed in without being sent here. No two calls may have the same sender and serial.
     ///
     /// # Panics
     /// After 2^48 datagrams: that suffices for nine years of a million in a second.
-    pub(crate) fn seal(&mut self, covered: &[u8], sender: NodeId, rest: &mut [u8]) {
+    pub(crate) fn seal(&self, covered: &[u8], sender: NodeId, serial: Serial, rest: &mut [u8]) {
         let (sent, rest) = rest.split_at_mut(NONCE);
         let (messages, tag) = rest.split_at_mut(rest.len() - TAG);
-        let nonce = nonce(sender, Serial { salt: self.salt, counter: self.counter });
+        assert!(serial.counter < 1 << (8 * COUNTER), "no nonce comes twice");
+        let nonce = nonce(sender, serial);
         sent.copy_from_slice(&nonce[WHOLE - SALT - 8..][..NONCE]);
-        self.counter += 1;
-        assert!(self.counter < 1 << (8 * COUNTER), "no nonce comes twice");
         let sealed = self.keys[0].cipher.encrypt_inout_detached(&nonce.into(), covered, messages.into());
         tag.copy_from_slice(&sealed.expect("a datagram is shorter than the 256 GiB that can be sealed"));
     }

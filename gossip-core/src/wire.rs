@@ -14,7 +14,7 @@
 //! - *Stranger*: keyed by the label alone, for an address without a record. It finds damage, it does not stop a forger.
 //! - *Bare ack*: an ack and nothing else names no sender. Whoever has sent the ping knows whom: the trailer, keyed by the
 //!   label, covers the sender's id all the same.
-//! - *Sealed*, and *sealed between strangers*: the number of the key, 8 bytes of salt and 6 of a counter stand before the
+//! - *Sealed*, and *sealed between strangers*: the number of the key, the sender's pass and 6 bytes of a counter stand before the
 //!   messages, an authentication tag of 16 in the place of the trailer. The receiver's pass is part of what the tag covers.
 
 mod anti_entropy;
@@ -148,6 +148,9 @@ pub(crate) struct Envelope {
     keyring: Option<Keyring>,
     #[cfg(feature = "encryption")]
     windows: Windows,
+    /// Number of datagrams sealed with this pass, whatever the keys.
+    #[cfg(feature = "encryption")]
+    sealed: u64,
 }
 
 impl Envelope {
@@ -166,6 +169,8 @@ impl Envelope {
             keyring: None,
             #[cfg(feature = "encryption")]
             windows: Windows::new(SENDERS),
+            #[cfg(feature = "encryption")]
+            sealed: 0,
         }
     }
 
@@ -217,13 +222,15 @@ impl Envelope {
         buffer[11..HEADER].copy_from_slice(&header.clock.to_le_bytes());
         #[cfg(feature = "encryption")]
         if self.seals()
-            && let Some(keyring) = &mut self.keyring
+            && let Some(keyring) = &self.keyring
         {
             buffer[0] = VERSION << 4 | if to.is_some() { SEALED } else { SEALED_STRANGER };
             buffer[HEADER] = keyring.primary();
             let end = HEADER + 1 + NONCE + len + TAG;
             let (header, rest) = buffer[..end].split_at_mut(HEADER + 1);
-            keyring.seal(&covered(header, to), sender, rest);
+            let serial = Serial { salt: self.pass, counter: self.sealed };
+            self.sealed += 1;
+            keyring.seal(&covered(header, to), sender, serial, rest);
             return end;
         }
         if len == ACK && is_ack(&buffer[HEADER..HEADER + ACK]) {
@@ -368,6 +375,11 @@ fn is_ack(body: &[u8]) -> bool {
 impl Envelope {
     pub(crate) fn seals(&self) -> bool {
         self.keyring.as_ref().is_some_and(|keyring| keyring.plain() != Plain::Sent)
+    }
+
+    /// Returns a number made from the salt of the keyring, if there is one.
+    pub(crate) fn salt(&self) -> u64 {
+        self.keyring.as_ref().map_or(0, Keyring::salt)
     }
 
     /// Remembers as many senders at least.

@@ -5,8 +5,9 @@
 //! before it. The senders that speak of more than probes, at most 256, have 1,024 instead, since their datagrams come in
 //! bursts, and between those to this node there are others' in the count.
 //!
-//! A sender that restarts has another salt. A recording of an earlier start has one, too; so another salt is taken only with a
-//! clock that is ahead of what was heard before, or after so long a silence that no token of that time is good any more.
+//! A sender that restarts has another salt, its new pass. A recording of an earlier start has another salt, too; so one is
+//! taken only if it is the pass in the sender's record, or with a clock that is ahead of what was heard before. One whose
+//! clock was set back can introduce itself as a stranger, after so long a silence that no token of that time is good.
 
 use alloc::collections::VecDeque;
 use core::hash::BuildHasherDefault;
@@ -24,14 +25,16 @@ const WIDE: usize = 256;
 /// Words of a wide window: one more than its 1,024 bits, as in RFC 6479.
 const WORDS: usize = 17;
 const WIDTH: u64 = 64 * (WORDS as u64 - 1);
-/// Silence after which a sender may begin anew with a clock that was set back: twice as long as a token is good.
-const SILENCE: Duration = Duration::from_secs(1_200);
+/// Silence after which a stranger's introduction is taken whatever its clock says: as long as a token is good.
+const SILENCE: Duration = Duration::from_secs(600);
 /// Rows that are looked at to find one that was silent for long.
 const SAMPLE: usize = 8;
 
 #[derive(Debug)]
 struct Row {
     salt: u64,
+    /// True once the salt has been the pass in the sender's record. As long as it has not, that record is older.
+    confirmed: bool,
     newest: u64,
     /// Bit *i*: `newest - i` was received.
     seen: u64,
@@ -65,6 +68,10 @@ pub(crate) struct Arrival {
     pub(crate) now: Instant,
     /// True if it carries more than probes.
     pub(crate) speaks: bool,
+    /// True if it is keyed by this node's pass, false if it is a stranger's with a token.
+    pub(crate) keyed: bool,
+    /// True if its salt is the pass in the sender's record.
+    pub(crate) current: bool,
 }
 
 impl Windows {
@@ -76,7 +83,7 @@ impl Windows {
 
     /// Takes note of a datagram. Returns false if it may have been received before.
     pub(crate) fn admit(&mut self, arrival: Arrival) -> bool {
-        let Arrival { sender, serial: Serial { salt, counter }, clock, now, speaks } = arrival;
+        let Arrival { sender, serial: Serial { salt, counter }, clock, now, speaks, keyed, current } = arrival;
         if let Some(row) = self.rows.get_mut(&sender)
             && row.salt == salt
         {
@@ -90,6 +97,7 @@ impl Windows {
             }
             note(row, counter);
             (row.clock, row.heard) = (row.clock.max(clock), now);
+            row.confirmed |= current;
             if speaks && wide.is_none() {
                 let window = widened(row);
                 if self.wide.len() == WIDE {
@@ -100,18 +108,19 @@ impl Windows {
             return true;
         }
         let begins = match self.rows.get(&sender) {
-            Some(row) => clock > row.clock || now.since(row.heard) > SILENCE,
+            Some(row) => clock > row.clock || (current && row.confirmed) || (!keyed && now.since(row.heard) > SILENCE),
             None => clock > self.floor,
         };
         if begins {
             self.wide.retain(|(of, _)| *of != sender);
             // What was refused until the new start was believed stays refused.
-            let restarted = self.rows.contains_key(&sender);
-            let seen = if restarted { u64::MAX } else { 1 };
-            if !restarted && self.rows.len() >= self.limit {
+            let before = self.rows.get(&sender).map(|row| row.clock);
+            let seen = if before.is_some() { u64::MAX } else { 1 };
+            if before.is_none() && self.rows.len() >= self.limit {
                 self.give_one_up();
             }
-            self.rows.insert(sender, Row { salt, newest: counter, seen, clock, heard: now });
+            let clock = before.map_or(clock, |before| before.max(clock));
+            self.rows.insert(sender, Row { salt, confirmed: current, newest: counter, seen, clock, heard: now });
         }
         begins
     }
@@ -196,7 +205,15 @@ mod tests {
 
     fn arrival(sender: u64, salt: u64, counter: u64) -> Arrival {
         let serial = Serial { salt, counter };
-        Arrival { sender: NodeId::new(sender), serial, clock: NOW, now: NOW, speaks: false }
+        Arrival {
+            sender: NodeId::new(sender),
+            serial,
+            clock: NOW,
+            now: NOW,
+            speaks: false,
+            keyed: true,
+            current: false,
+        }
     }
 
     proptest! {
@@ -263,9 +280,34 @@ mod tests {
         assert!(!windows.admit(at(6, 7, 0)), "and what was refused stays refused");
         assert!(!windows.admit(at(5, 101, 0)) && !windows.admit(at(5, 101, 3)), "what was held back since");
         assert!(windows.admit(at(6, 10, 3)) && windows.admit(at(6, 9, 3)));
-        assert!(!windows.admit(at(7, 1, 2)), "its clock was set back");
+        // And once more, with a clock that was set back.
+        let again = at(7, 1, 2);
         let later = NOW + SILENCE + Duration::from_secs(1);
-        assert!(windows.admit(Arrival { now: later, ..at(7, 1, 2) }), "and is heard again in the end");
+        assert!(!windows.admit(again) && !windows.admit(Arrival { keyed: false, ..again }));
+        assert!(
+            !windows.admit(Arrival { current: true, ..at(5, 102, 0) }),
+            "its record here is older than what was heard"
+        );
+        assert!(windows.admit(Arrival { current: true, ..at(6, 12, 3) }));
+        assert!(!windows.admit(Arrival { now: later, ..again }), "it may be a recording");
+        assert!(windows.admit(Arrival { now: later, keyed: false, ..again }), "it has shown that it is not");
+        assert!(
+            windows.admit(Arrival { current: true, ..again })
+                || windows.admit(Arrival { current: true, ..at(7, 2, 2) })
+        );
+        assert!(!windows.admit(at(6, 13, 3)), "and the earlier start is over");
+    }
+
+    #[test]
+    fn the_record_of_a_new_start_lets_it_in_whatever_its_clock_says() {
+        let mut windows = Windows::new(9);
+        let at = |salt, secs, current| {
+            let clock = NOW + Duration::from_secs(secs);
+            Arrival { clock, current, ..arrival(1, salt, 10) }
+        };
+        assert!(windows.admit(at(5, 100, true)));
+        assert!(!windows.admit(at(6, 1, false)) && windows.admit(at(6, 1, true)));
+        assert!(!windows.admit(at(5, 100, false)), "the earlier one is over");
     }
 
     #[test]

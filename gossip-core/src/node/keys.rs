@@ -49,7 +49,8 @@ impl<A: Address> Node<A> {
         }
         let speaks = self.messages.iter().any(|message| !matches!(message, Message::Swim(_)));
         let (now, clock) = (now.max(self.now), header.clock());
-        let arrival = Arrival { sender, serial, clock, now, speaks };
+        let current = self.replica.member(sender).is_some_and(|record| record.pass == serial.salt);
+        let arrival = Arrival { sender, serial, clock, now, speaks, keyed: header.keyed, current };
         if self.envelope.admit(arrival) { Ok(()) } else { Err(DatagramError::Replayed) }
     }
 

@@ -356,6 +356,23 @@ fn what_is_sent_to_a_member_is_read_by_nobody_who_has_another_pass() {
     }
 }
 
+#[cfg(feature = "encryption")]
+#[test]
+fn no_nonce_comes_twice_even_if_the_keys_are_set_anew() {
+    let keyring = || crate::Keyring::new(crate::Key::new([1; 32]), [0xaa; 16]);
+    let mut envelope = envelope();
+    let mut nonces = std::collections::BTreeSet::new();
+    for n in 0..1_000 {
+        if n % 100 == 0 {
+            envelope.set_keyring(Some(keyring()));
+        }
+        let mut buffer = vec![0; 100];
+        envelope.seal(&one(), &mut buffer, 5, (n % 2 == 0).then_some(7));
+        nonces.insert(buffer[HEADER + 1..HEADER + 1 + NONCE].to_vec());
+    }
+    assert_eq!(nonces.len(), 1_000);
+}
+
 #[test]
 fn whatever_can_change_something_has_eight_bytes_of_trailer() {
     let suspicion = Suspicion { about: NodeId::new(1), incarnation: 1 << 49, accuser: NodeId::new(2) };
