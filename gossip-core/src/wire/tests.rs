@@ -359,7 +359,7 @@ fn what_is_sent_to_a_member_is_read_by_nobody_who_has_another_pass() {
 #[cfg(feature = "encryption")]
 #[test]
 fn no_nonce_comes_twice_even_if_the_keys_are_set_anew() {
-    let keyring = || crate::Keyring::new(crate::Key::new([1; 32]), [0xaa; 16]);
+    let keyring = || Keyring::new(crate::Key::new([1; 32]), [0xaa; 16]);
     let mut envelope = envelope();
     let mut nonces = std::collections::BTreeSet::new();
     for n in 0..1_000 {
