@@ -126,7 +126,8 @@ pub enum Event<A> {
         /// next exchanges fetch the rest.
         done: bool,
     },
-    /// This node lost contact to all others (`true`), or has contact again (`false`).
+    /// This node lost contact to all others (`true`), or has contact again (`false`). A join has three protocol periods
+    /// before the first is said; the second is said when another member answers.
     Isolated(bool),
     /// Another live node has this node's id.
     IdentityConflict {

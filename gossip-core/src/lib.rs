@@ -90,6 +90,7 @@ mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod id;
 #[cfg(feature = "encryption")]
 mod keyring;
@@ -115,6 +116,7 @@ pub use config::{
 };
 pub use error::{Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
+pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};

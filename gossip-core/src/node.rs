@@ -8,6 +8,7 @@ mod events;
 mod exchange;
 mod gate;
 mod handle;
+mod health;
 mod identity;
 #[cfg(feature = "encryption")]
 mod keys;
@@ -52,6 +53,7 @@ use bounds::Met;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::{Gate, Unreadable};
+use health::Health;
 use identity::{Identity, Phase};
 
 pub use snapshot::Snapshot;
@@ -163,6 +165,7 @@ pub struct Node<A: Address> {
     contacts: Contacts<A>,
     gate: Gate<A>,
     met: Met,
+    health: Health,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -209,6 +212,7 @@ impl<A: Address> Node<A> {
             contacts: Contacts::default(),
             gate: Gate::default(),
             met: Met::default(),
+            health: Health::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -332,7 +336,8 @@ impl<A: Address> Node<A> {
         self.detector.health()
     }
 
-    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none.
+    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none. A join has three
+    /// protocol periods before that is said.
     pub const fn is_isolated(&self) -> bool {
         self.contacts.is_isolated()
     }

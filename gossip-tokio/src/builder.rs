@@ -204,6 +204,7 @@ impl Builder<Bind> {
         }
         let gossip = over.spawn().await?;
         if seeds.has_names() {
+            gossip.shared.command(|state, now| state.seeded = Some(now));
             let span = tracing::info_span!("seeds", node = %gossip.id());
             let refreshing = seeds::refresh(seeds, Arc::clone(&gossip.shared), seeds::PACE, runtime::resolve);
             runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
@@ -249,8 +250,10 @@ impl<T: Transport> Builder<Over<T>> {
         // Also without seeds, since this call starts the node: from now on it sees itself alive.
         let now = clock.now();
         node.set_wall_clock(now, clock::wall());
+        let seeded = (!seeds.is_empty()).then_some(now);
         node.join(now, seeds);
         let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
+        ending.shared.lock().seeded = seeded;
         let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
         let task = driver::drive(ending, transport).instrument(tracing::info_span!("gossip", node = %id));
         runtime::spawn(task).map_err(SpawnError::Runtime)?;

@@ -215,7 +215,9 @@ fn log<A: Address>(event: &Event<A>) {
         Event::IdentityConflict { .. }
         | Event::ClockWrong { .. }
         | Event::Full { .. }
-        | Event::ForeignCluster { .. } => tracing::warn!(?event),
+        | Event::ForeignCluster { .. }
+        | Event::UnknownKey { .. }
+        | Event::UnknownVersion { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),
     }

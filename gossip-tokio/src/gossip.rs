@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use gossip_core::{
-    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, SmolStr, Snapshot,
-    Stamp, WriteError,
+    Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, SmolStr,
+    Snapshot, Stamp, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -60,8 +60,10 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
     pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
+        let seeds: Vec<A> = seeds.into_iter().collect();
         self.shared.command(|state, now| {
             state.reseeds = false;
+            state.seeded = (!seeds.is_empty()).then_some(now);
             state.node.join(now, seeds);
         });
     }
@@ -99,6 +101,14 @@ impl<A: Address> Gossip<A> {
     /// Returns true if this node has contact to no other.
     pub fn is_isolated(&self) -> bool {
         self.inspect(Node::is_isolated)
+    }
+
+    /// Lists what is wrong now, each since when and with what to do: empty at a healthy node. Besides what the
+    /// [node](Node::health) itself detects, a node whose seeds are names that cannot be resolved is isolated.
+    pub fn health(&self) -> Vec<Alert<A>> {
+        let mut state = self.shared.lock();
+        let now = state.now();
+        state.health(now)
     }
 
     /// Returns true if this node has left the cluster.

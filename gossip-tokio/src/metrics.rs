@@ -7,10 +7,10 @@
 
 use std::fmt::Write as _;
 
-use gossip_core::{Address, Node, Status};
+use gossip_core::{Address, Status};
 
 use crate::gossip::Gossip;
-use crate::stats::{DriverStats, Stats};
+use crate::stats::Stats;
 
 /// The kind of a metric.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Metric {
     value: fn(&State) -> f64,
 }
 
-/// What all values are taken from, read at one time.
+/// Source of all values, read at one time.
 struct State {
     stats: Stats,
     /// Alive, suspect, dead, left.
@@ -46,10 +46,12 @@ struct State {
     local_health: u32,
     isolated: u8,
     catching_up: u8,
+    alerts: usize,
 }
 
 impl State {
-    fn of<A: Address>(node: &Node<A>, driver: DriverStats) -> Self {
+    fn of<A: Address>(shared: &crate::shared::State<A>) -> Self {
+        let node = &shared.node;
         let mut members = [0; 4];
         for member in node.members() {
             let at = match member.status {
@@ -61,7 +63,7 @@ impl State {
             members[at] += 1;
         }
         Self {
-            stats: Stats { node: node.stats(), driver },
+            stats: Stats { node: node.stats(), driver: shared.counters },
             members,
             entries: node.entries("").count(),
             hot: node.hot_rumors(),
@@ -69,6 +71,7 @@ impl State {
             local_health: node.local_health(),
             isolated: node.is_isolated().into(),
             catching_up: node.catching_up().is_some().into(),
+            alerts: shared.health(shared.clock.now()).len(),
         }
     }
 }
@@ -142,6 +145,7 @@ pub const TABLE: &[Metric] = table! {
     Gauge "gossip_local_health", "Lifeguard's local health multiplier: 0 is healthy.", |state| state.local_health as f64;
     Gauge "gossip_isolated", "1 while nobody answers this node, 0 otherwise.", |state| state.isolated as f64;
     Gauge "gossip_catching_up", "1 while this node fetches nearly everything it should hold, 0 otherwise.", |state| state.catching_up as f64;
+    Gauge "gossip_alerts", "Things that are wrong now: the number of alerts.", |state| state.alerts as f64;
 };
 
 /// All metrics of a node in the text format of Prometheus (version 0.0.4).
@@ -161,8 +165,7 @@ pub fn text<A: Address>(gossip: &Gossip<A>) -> String {
 }
 
 fn read<A: Address>(gossip: &Gossip<A>) -> State {
-    let state = gossip.shared.lock();
-    State::of(&state.node, state.counters)
+    State::of(&gossip.shared.lock())
 }
 
 /// Reports all metrics of a node through the facade of the crate `metrics`, now. The driver does the same once a second.
@@ -186,7 +189,7 @@ enum Handle {
 
 #[cfg(feature = "metrics")]
 impl Reporter {
-    /// How often the driver reports.
+    /// Interval at which the driver reports.
     const PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
     pub(crate) fn new(id: gossip_core::NodeId) -> Self {
@@ -209,8 +212,7 @@ impl Reporter {
         let now = std::time::Instant::now();
         if now >= self.next {
             self.next = now + Self::PERIOD;
-            let state = shared.lock();
-            let state = State::of(&state.node, state.counters);
+            let state = State::of(&shared.lock());
             self.report(&state);
         }
     }

@@ -6,11 +6,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, WeakSender};
-use gossip_core::{Address, Event, Instant, Node};
+use gossip_core::{Address, Alert, Event, Instant, Node, Problem};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
 use crate::stats::DriverStats;
+
+/// Protocol periods for which seeds may be without an address before that is an alert.
+const UNRESOLVED: u32 = 3;
 
 pub(crate) struct Shared<A: Address> {
     state: Mutex<State<A>>,
@@ -32,6 +35,8 @@ pub(crate) struct State<A: Address> {
     /// True while the builder's seeds are in use: until the application joins through others, or leaves, or the task
     /// ends.
     pub(crate) reseeds: bool,
+    /// Time at which seeds were given, if any were.
+    pub(crate) seeded: Option<Instant>,
     pub(crate) end: Option<Result<(), TaskError>>,
 }
 
@@ -41,6 +46,21 @@ impl<A: Address> State<A> {
         let now = self.clock.now();
         self.node.set_wall_clock(now, clock::wall());
         now
+    }
+
+    /// Lists what is wrong at `now`.
+    pub(crate) fn health(&self, now: Instant) -> Vec<Alert<A>> {
+        let mut alerts = self.node.health(now);
+        // The node knows only of seeds that have an address.
+        if let Some(since) = self.seeded
+            && now >= since + UNRESOLVED * self.node.config().probe.period
+            && self.node.live_members() < 2
+            && !self.node.has_left()
+            && alerts.iter().all(|alert| alert.problem != Problem::Isolated)
+        {
+            alerts.insert(0, Alert::new(Problem::Isolated, self.node.clock(now) - now.since(since)));
+        }
+        alerts
     }
 }
 
@@ -58,6 +78,7 @@ impl<A: Address> Shared<A> {
                 counters: DriverStats::default(),
                 member_changes: 0,
                 reseeds: true,
+                seeded: None,
                 end: None,
             }),
             calls: sender.downgrade(),

@@ -27,6 +27,7 @@ impl<A: Address> Node<A> {
             self.start();
         }
         self.contacts.set_seeds(self.now, seeds);
+        self.await_answers();
         self.note_isolation();
         self.tick_contacts();
     }
@@ -36,6 +37,7 @@ impl<A: Address> Node<A> {
     pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
         self.advance(now);
         self.contacts.set_given(self.now, peers);
+        self.await_answers();
         self.note_isolation();
         self.tick_contacts();
     }

@@ -120,6 +120,7 @@ impl<A: Address> Node<A> {
         let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
+        let refused = self.refusals();
         // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
             match &update {
@@ -130,8 +131,20 @@ impl<A: Address> Node<A> {
                 }
             }
         }
+        let lost = self.refusals() - refused;
+        self.note_loss(now, lost);
         self.note_isolation();
         Ok(())
+    }
+
+    /// Returns the number of updates that were refused although they are of this time.
+    fn refusals(&self) -> u64 {
+        let stats = &self.stats;
+        stats.updates_full
+            + stats.updates_full_bytes
+            + stats.updates_full_share
+            + stats.updates_oversized
+            + stats.updates_not_admitted
     }
 }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod contracts;
 mod entries;
 mod gate;
+mod health;
 mod hostile;
 mod idle;
 #[cfg(feature = "encryption")]

@@ -30,7 +30,7 @@ use crate::state::{Agent, publish};
 /// Runs an agent until it ends.
 ///
 /// # Errors
-/// What was asked for cannot be; something that it needs is not there; it has not left as it should.
+/// An invalid request; something that it needs is not there; it has not left as it should.
 pub(crate) fn run(start: Start) -> Result<(), Failure> {
     let settings = Settings::of(&start)?;
     if start.check {
@@ -54,7 +54,7 @@ struct Signals {
     interrupted: tokio::signal::unix::Signal,
     terminated: tokio::signal::unix::Signal,
     hung_up: tokio::signal::unix::Signal,
-    /// Whether somebody sits at a terminal.
+    /// True if somebody sits at a terminal.
     attended: bool,
 }
 

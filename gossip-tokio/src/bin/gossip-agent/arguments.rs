@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     pub(crate) start: Start,
 }
 
-/// What the program does beside running an agent.
+/// Tasks of the program beside running an agent.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
     /// Ask the agent that runs on this machine
@@ -46,7 +46,7 @@ pub(crate) enum Other {
     },
     /// Print the manual page, or write the pages of all commands into a directory
     Man {
-        /// Where to write the pages
+        /// Directory for the pages
         directory: Option<PathBuf>,
     },
 }
@@ -63,16 +63,16 @@ pub(crate) struct Ctl {
     pub(crate) command: Command,
 }
 
-/// How a node is started. What is not given is in the configuration file, or has a default.
+/// Options of a start. Those not given are in the configuration file, or have a default.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Start {
     /// The configuration file, in TOML: everything that the flags say, and more
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to listen; port 0 is a free one [default: 127.0.0.1:7000]
+    /// Address to listen at; port 0 is a free one [default: 127.0.0.1:7000]
     #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_BIND")]
     pub(crate) bind: Option<String>,
-    /// Where the others reach this node, if not there: behind a translator, or with 0.0.0.0 bound
+    /// Address at which others reach this node, if not there: behind a translator, or with 0.0.0.0 bound
     #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_ADVERTISE")]
     pub(crate) advertise: Option<String>,
     /// A member to join through; may be repeated. Names are resolved again while nobody answers
@@ -88,13 +88,13 @@ pub(crate) struct Start {
     /// `gossip-agent keygen` makes one
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_KEYS")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Where to keep what the node knows across restarts
+    /// File that keeps what the node knows across restarts
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// What to log to standard error: off, error, warn, info, debug, trace, or those by target [default: info]
+    /// Filter of the log on standard error: off, error, warn, info, debug, trace, or those by target [default: info]
     #[arg(long, value_name = "FILTER", env = "GOSSIP_AGENT_LOG")]
     pub(crate) log: Option<String>,
-    /// How a line of the log looks [default: text]
+    /// Form of the lines of the log [default: text]
     #[arg(long, env = "GOSSIP_AGENT_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
     /// Also serve HTTP here: the page, metrics, /v1. Without a token on loopback only [default: not at all]
@@ -124,7 +124,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Where agent and `ctl` meet.
+/// Socket at which agent and `ctl` meet.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Control {
     /// The agent's control socket [default: gossip-agent.sock in XDG_RUNTIME_DIR, or .gossip-agent.sock in HOME; while
@@ -195,7 +195,7 @@ pub(crate) enum Command {
         /// An entry of this member's own, gone when it is
         #[arg(long)]
         own: bool,
-        /// How long it lives, such as 90s or 5m [default: for ever]
+        /// Time that it lives, such as 90s or 5m [default: for ever]
         #[arg(long, value_name = "TIME", value_parser = duration)]
         ttl: Option<Duration>,
         /// The file that holds the value; - is standard input
@@ -232,7 +232,7 @@ pub(crate) enum Command {
     },
     /// Join through other members; those of the configuration are not tried any more
     Join {
-        /// Where they are
+        /// Addresses of the seeds
         #[arg(required = true, value_name = "HOST:PORT")]
         seeds: Vec<String>,
     },

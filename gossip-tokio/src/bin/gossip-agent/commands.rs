@@ -1,4 +1,4 @@
-//! What an agent does when it is asked. Answers are objects, one or many. Knows the node's handle; must not know who
+//! Commands of an agent. Answers are objects, one or many. Knows the node's handle; must not know who
 //! asks, or how an answer looks.
 
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use crate::request::Request;
 use crate::settings::check_name;
 use crate::state::Agent;
 
-/// How long leaving may take. The node itself gives up earlier, in every preset.
+/// Time that leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
-/// How often health is looked at while somebody waits for it.
+/// Interval at which health is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Why something was not done.
@@ -35,9 +35,9 @@ pub(crate) struct Refusal {
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Code {
-    /// What was named is not there.
+    /// The named thing is not there.
     NotFound,
-    /// What was asked for cannot be.
+    /// The request is not valid.
     Invalid,
     /// It cannot be now.
     Failed,

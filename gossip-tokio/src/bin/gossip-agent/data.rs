@@ -1,4 +1,4 @@
-//! What outlives the process: a snapshot in a file. Knows bytes and files; must not know when a snapshot is taken.
+//! A snapshot in a file, which outlives the process. Knows bytes and files; must not know when a snapshot is taken.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,10 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use gossip_tokio::gossip_core::Snapshot;
 
-/// How a file begins that this program has written.
+/// Beginning of the files that this program writes.
 const MAGIC: &[u8] = b"gossip-agent data\n";
 
-/// What was found where a snapshot may be.
+/// Content of the place where a snapshot may be.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::output::{Form, data, shown, time};
 
-/// What an event says.
+/// Content of an event.
 pub(crate) struct Told {
     /// An object whose `event` names the kind.
     pub(crate) object: Value,
-    /// How loud it is in the log; none if it has no place there.
+    /// Level in the log; none if it has no place there.
     pub(crate) level: Option<tracing::Level>,
 }
 
@@ -74,6 +74,12 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
+        Event::UnknownKey { key, address } => {
+            told(warn, json!({ "event": "unknown-key", "key": key, "address": address }))
+        }
+        Event::UnknownVersion { version, address } => {
+            told(warn, json!({ "event": "unknown-version", "version": version, "address": address }))
+        }
         Event::Left => told(info, json!({ "event": "left" })),
         // What a later version may tell.
         event => told(info, json!({ "event": "other", "text": format!("{event:?}") })),
@@ -114,6 +120,11 @@ pub(crate) fn line(object: &Value) -> String {
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),
+        "unknown-key" if object["key"] == 0 => format!("datagrams without a key arrive from {}", text("address")),
+        "unknown-key" => format!("datagrams with the unknown key {} arrive from {}", object["key"], text("address")),
+        "unknown-version" => {
+            format!("datagrams of wire version {} arrive from {}", object["version"], text("address"))
+        }
         "left" => "left the cluster".into(),
         "watching" => "that is what there is; from here on it is what happens".into(),
         "missed" => format!("{} events were missed", object["count"]),

@@ -1,4 +1,4 @@
-//! What an agent answers over HTTP: commands with their answers as JSON, events as they come, health, metrics, the
+//! Answers of an agent over HTTP: commands with their answers as JSON, events as they come, health, metrics, the
 //! page. Knows routes and bodies; must not know how connections are made.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _};
-use gossip_tokio::gossip_core::Status;
+use gossip_tokio::gossip_core::{Problem, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -68,7 +68,7 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .with_state(agent)
 }
 
-/// What the browser may load: nothing from elsewhere, and no script that a name might bring along.
+/// Content that the browser may load: nothing from elsewhere, and no script that a name might bring along.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
 fn page(kind: &'static str, text: &'static str) -> Response {
@@ -314,11 +314,11 @@ async fn health(State(agent): Shared) -> Response {
     object(status, &json!({ "healthy": alerts.is_empty(), "alerts": alerts }))
 }
 
-/// Whether what is read here can be relied upon: the node runs, sees others if it is to, and is not behind.
+/// Tells whether what is read here can be relied upon: the node runs, sees others if it is to, and is not behind.
 async fn ready(State(agent): Shared) -> Response {
     let alerts = agent.alerts();
-    let ready =
-        !agent.gossip.has_left() && !alerts.iter().any(|alert| matches!(alert.kind, "isolated" | "catching-up"));
+    let ready = !agent.gossip.has_left()
+        && !alerts.iter().any(|alert| matches!(alert.problem, Problem::Isolated | Problem::CatchingUp { .. }));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     object(status, &json!({ "ready": ready }))
 }

@@ -1,4 +1,4 @@
-//! When the data file is read and written. Knows the node and the file; must not know what is in it.
+//! Times at which the data file is read and written. Knows the node and the file; must not know what is in it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::data::{Found, Store};
 use crate::failure::Failure;
 use crate::state::Agent;
 
-/// How soon what has changed is written, and how old the file becomes when nothing does.
+/// Delay after which a change is written, and age that the file reaches without one.
 const SAVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));
 
-/// What the data file holds; a file that is none is set aside.
+/// Reads the data file; one that is none is set aside.
 pub(crate) fn restored(store: &Store) -> Result<Option<Snapshot<SocketAddr>>, Failure> {
     let file = store.path().display();
     match store.read().map_err(|error| Failure::Failed(format!("{file}: {error}")))? {

@@ -2,8 +2,8 @@
 //!
 //! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
 //! configuration file, [`request`] what a client asks. Done: [`agent`] is the life of the node, [`commands`] what can be
-//! asked of it, [`state`] what it remembers, [`health`] what is wrong with it, [`handlers`] the programs that it runs, [`reload`] what changes while it
-//! runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
+//! asked of it, [`state`] what it remembers, [`handlers`] the programs that it
+//! runs, [`reload`] what changes while it runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
 //! [`present`], [`output`] and [`printer`]. [`data`] and [`keeping`] are what outlives the process, [`extras`] what needs
 //! no agent at all. The binary decides nothing about gossip.
 
@@ -29,8 +29,6 @@ mod extras;
 mod failure;
 #[cfg(unix)]
 mod handlers;
-#[cfg(unix)]
-mod health;
 #[cfg(unix)]
 mod http;
 #[cfg(unix)]

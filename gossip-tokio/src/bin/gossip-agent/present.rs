@@ -7,7 +7,7 @@ use crate::events::dated;
 use crate::output::{Cut, Form, bytes, shown, span, time};
 use crate::request::{Request, View};
 
-/// What is printed of an answer.
+/// Printed part of an answer.
 pub(crate) enum Print {
     /// Lines.
     Lines(Vec<String>),
@@ -23,7 +23,7 @@ pub(crate) struct Presenter {
     rows: Vec<Value>,
 }
 
-/// How the objects of an answer belong together.
+/// Relation between the objects of an answer.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Kind {
     Members,
@@ -97,7 +97,7 @@ impl Presenter {
         }
     }
 
-    /// What is left to be printed when all objects are there.
+    /// Returns what is left to be printed when all objects are there.
     pub(crate) fn end(self) -> Vec<String> {
         match self.kind {
             _ if self.form == Form::Json => Vec::new(),

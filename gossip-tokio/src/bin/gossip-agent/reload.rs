@@ -1,7 +1,6 @@
 //! Reading the settings again while the node runs. Knows which of them can change; must not know who asks for it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 use gossip_tokio::Gossip;
 use gossip_tokio::gossip_core::Key;
@@ -38,7 +37,6 @@ async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> 
     agent.handlers.replace(wanted.handlers.clone());
     if let Some(seeds) = seeds {
         agent.gossip.join(seeds);
-        agent.joins.store(true, Ordering::Relaxed);
     }
     for (name, changed) in fixed(held, &wanted) {
         if changed {

@@ -1,4 +1,4 @@
-//! What a client asks an agent, as it stands in the body of an HTTP request. Knows bytes of values and where a client
+//! Requests of a client, as they stand in the body of an HTTP request. Knows bytes of values and where a client
 //! finds them; must not know what the agent does.
 
 use std::ffi::OsString;
@@ -45,12 +45,12 @@ impl Payload {
     }
 }
 
-/// What an agent is asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
     Info {
-        /// How many seconds to wait until the node is healthy.
+        /// Seconds to wait until the node is healthy.
         wait: Option<u64>,
     },
     Members {
@@ -103,7 +103,7 @@ pub(crate) enum Request {
     Leave,
 }
 
-/// How the answer is printed, beyond what the request says.
+/// Form of the printed answer, beyond what the request says.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) raw: bool,

@@ -17,12 +17,12 @@ use crate::failure::Failure;
 
 /// The longest name of a member, in bytes.
 const LONGEST_NAME: usize = 64;
-/// Where the library logs its events.
+/// Target under which the library logs its events.
 const DRIVER: &str = "gossip_tokio::driver";
 /// The most that all tags of a member together may take, in bytes of JSON.
 const LARGEST_TAGS: usize = 512;
 
-/// What holds for an agent.
+/// Settings of an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -58,7 +58,7 @@ pub(crate) struct Handler {
     pub(crate) name: Option<String>,
     /// The program and its arguments.
     pub(crate) run: Vec<String>,
-    /// How long it may run before it is killed.
+    /// Time after which it is killed.
     #[serde(default = "Handler::timeout", with = "text_duration")]
     pub(crate) timeout: Duration,
 }
@@ -86,7 +86,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "member",
     "reaped",
     "entry",
@@ -97,6 +97,8 @@ const KINDS: [&str; 11] = [
     "clock-wrong",
     "full",
     "foreign-cluster",
+    "unknown-key",
+    "unknown-version",
     "left",
 ];
 
@@ -198,7 +200,7 @@ impl Settings {
         self.targets().map(drop)
     }
 
-    /// What is logged.
+    /// Returns the filter of the log.
     ///
     /// # Errors
     /// `log` is no filter.
@@ -243,7 +245,7 @@ impl Settings {
     /// All of them, as a configuration file would say it. Keys and the token are named by their files alone.
     ///
     /// # Errors
-    /// What the files hold cannot be used.
+    /// Files whose content cannot be used.
     pub(crate) fn shown(&self) -> Result<String, Failure> {
         let keys = self.keys()?;
         self.token()?;
@@ -257,7 +259,7 @@ impl Settings {
 /// Refuses a name that is empty, or would command a terminal.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A name that is empty or has control characters.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     match name {
         "" => Err(Failure::Usage(format!("{what} is empty"))),

@@ -1,4 +1,4 @@
-//! What the settings stand for: the log and the control socket are opened. Knows settings and what may be wrong with
+//! Setup after the settings: the log and the control socket are opened. Knows settings and what may be wrong with
 //! them; no node.
 
 use std::io::{self, IsTerminal as _};
@@ -20,7 +20,7 @@ use crate::output::{Form, time};
 use crate::printer::Printer;
 use crate::settings::Settings;
 
-/// How many further agents find a control socket by themselves.
+/// Number of further agents that find a control socket by themselves.
 const OTHERS: usize = 100;
 
 /// The log's filter, which can be changed.

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use gossip_tokio::Gossip;
-use gossip_tokio::gossip_core::{Event, Instant as Time, NodeId, Status};
+use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::events::line;
 use crate::failure::Failure;
 use crate::handlers::Handlers;
-use crate::health::{Alert, Alerts};
 use crate::settings::Settings;
 
 /// The entries of its own in which an agent tells its name and its tags.
@@ -23,23 +22,20 @@ pub(crate) const NAME: &str = "agent/name";
 pub(crate) const TAGS: &str = "agent/tags";
 /// Events that are kept for whoever opens the page.
 const RECENT: usize = 100;
-/// What two nodes must agree on is looked at as it was so long ago: all of it has spread by then.
+/// Age at which the reconciled set is compared: all of it has spread by then.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// What all who serve commands share.
+/// State shared by all who serve commands.
 pub(crate) struct Agent {
     pub(crate) gossip: Gossip,
     pub(crate) handlers: Handlers,
     /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
     names: Mutex<BTreeMap<NodeId, String>>,
-    alerts: Mutex<Alerts>,
     recent: Mutex<VecDeque<(u64, Value)>>,
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
-    /// Whether there is anything that the data file does not hold.
+    /// True if there is anything that the data file does not hold.
     pub(crate) changed: AtomicBool,
-    /// Whether it was told to join somebody.
-    pub(crate) joins: AtomicBool,
     name: Option<String>,
     label: String,
     started: Instant,
@@ -57,11 +53,9 @@ impl Agent {
             gossip,
             handlers: Handlers::start(settings.handlers.clone()),
             names: Mutex::default(),
-            alerts: Mutex::default(),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
             changed: AtomicBool::new(false),
-            joins: AtomicBool::new(!settings.join.is_empty()),
             name: settings.name.clone(),
             label: settings.protocol.label.clone(),
             started: Instant::now(),
@@ -69,7 +63,7 @@ impl Agent {
         }
     }
 
-    /// What a member is called, if that is known.
+    /// Returns the name of a member, if it is known.
     pub(crate) fn name(&self, id: NodeId) -> Option<String> {
         let told = self.gossip.get_own(id, NAME).map(|name| String::from_utf8_lossy(&name).into_owned());
         told.or_else(|| locked(&self.names).get(&id).cloned())
@@ -87,8 +81,8 @@ impl Agent {
     }
 
     /// Everything that is wrong now.
-    pub(crate) fn alerts(&self) -> Vec<Alert> {
-        locked(&self.alerts).now(&self.gossip, self.joins.load(Ordering::Relaxed))
+    pub(crate) fn alerts(&self) -> Vec<Alert<SocketAddr>> {
+        self.gossip.health()
     }
 
     /// Events that were told after the one with this number, with their numbers.
@@ -139,7 +133,6 @@ impl Agent {
     /// Takes in an event.
     pub(crate) fn note(&self, event: &Event<SocketAddr>) {
         self.changed.store(true, Ordering::Relaxed);
-        locked(&self.alerts).note(event, self.gossip.now());
         match event {
             Event::Entry { owner: Some(owner), name, .. } => {
                 if **name == *NAME
