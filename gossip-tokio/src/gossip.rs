@@ -111,6 +111,12 @@ impl<A: Address> Gossip<A> {
         state.health(now)
     }
 
+    /// Returns true while this node was given seeds and sees nobody else alive. That is no [alert](Self::health) before three
+    /// protocol periods have passed.
+    pub fn is_joining(&self) -> bool {
+        self.shared.lock().joining().is_some()
+    }
+
     /// Returns true if this node has left the cluster.
     pub fn has_left(&self) -> bool {
         self.inspect(Node::has_left)

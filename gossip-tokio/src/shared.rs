@@ -48,14 +48,17 @@ impl<A: Address> State<A> {
         now
     }
 
+    /// Returns the time since which a join waits for an answer, if it does.
+    pub(crate) fn joining(&self) -> Option<Instant> {
+        self.seeded.filter(|_| self.node.live_members() < 2 && !self.node.has_left())
+    }
+
     /// Lists what is wrong at `now`.
     pub(crate) fn health(&self, now: Instant) -> Vec<Alert<A>> {
         let mut alerts = self.node.health(now);
         // The node knows only of seeds that have an address.
-        if let Some(since) = self.seeded
+        if let Some(since) = self.joining()
             && now >= since + UNRESOLVED * self.node.config().probe.period
-            && self.node.live_members() < 2
-            && !self.node.has_left()
             && alerts.iter().all(|alert| alert.problem != Problem::Isolated)
         {
             alerts.insert(0, Alert::new(Problem::Isolated, self.node.clock(now) - now.since(since)));

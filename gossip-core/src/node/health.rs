@@ -71,8 +71,8 @@ impl<A: Address> Node<A> {
             let address = address.clone();
             match what {
                 Unreadable::Label => Problem::ForeignCluster { address },
-                Unreadable::Key(key) => Problem::UnknownKey { key, address },
-                Unreadable::Version(version) => Problem::UnknownVersion { version, address },
+                Unreadable::Key(key) => Problem::UnknownKey { key: *key, address },
+                Unreadable::Version(version) => Problem::UnknownVersion { version: *version, address },
             }
         }));
         if let Some((lost, at)) = self.health.lost

@@ -44,7 +44,7 @@ fn info_says_how_a_node_is_and_waits_until_it_is_well() {
     let output = lonely.ctl(&["info", "--wait-healthy=1s"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stdout);
-    assert!(said.contains("isolated    nobody answers, since 20") && said.contains("look at the network"), "{said}");
+    assert!(said.contains("isolated    nobody answers, since 20") && said.contains("check the network"), "{said}");
     assert_eq!(text(&output.stderr), "gossip-agent: the node is not healthy\n");
     lonely.ask(&["join", a.address()]);
     assert_eq!(lonely.ctl(&["info", "--wait-healthy"]).status.code(), Some(0));

@@ -187,13 +187,14 @@ pub(crate) async fn resolve(seeds: &[String]) -> Result<Vec<SocketAddr>, Refusal
 }
 
 async fn wait_healthy(agent: &Agent, wait: Option<Duration>) -> bool {
+    let healthy = || agent.alerts().is_empty() && !agent.gossip.is_joining();
     let look = async {
-        while !agent.alerts().is_empty() {
+        while !healthy() {
             tokio::time::sleep(LOOK).await;
         }
     };
     match wait {
-        None => agent.alerts().is_empty(),
+        None => healthy(),
         Some(wait) => tokio::time::timeout(wait, look).await.is_ok(),
     }
 }

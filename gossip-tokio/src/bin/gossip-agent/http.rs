@@ -318,6 +318,7 @@ async fn health(State(agent): Shared) -> Response {
 async fn ready(State(agent): Shared) -> Response {
     let alerts = agent.alerts();
     let ready = !agent.gossip.has_left()
+        && !agent.gossip.is_joining()
         && !alerts.iter().any(|alert| matches!(alert.problem, Problem::Isolated | Problem::CatchingUp { .. }));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     object(status, &json!({ "ready": ready }))
