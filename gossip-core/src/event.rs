@@ -3,13 +3,14 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use crate::error::Bound;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::Stamp;
+use crate::update::{About, Stamp, Tags};
 
 /// A member's status, as this node sees it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl fmt::Display for Status {
 }
 
 /// A member, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member<A> {
     /// Identity.
@@ -50,6 +51,46 @@ pub struct Member<A> {
     pub incarnation: u64,
     /// Time of its start, by its own clock.
     pub boot: Instant,
+    pub(crate) about: Option<About>,
+}
+
+impl<A> Member<A> {
+    /// Returns its name, if it has one: see [`Node::set_name`](crate::Node::set_name).
+    pub fn name(&self) -> Option<&str> {
+        self.about.as_ref().and_then(About::name)
+    }
+
+    /// Returns its tags: see [`Node::set_tags`](crate::Node::set_tags).
+    pub fn tags(&self) -> &Tags {
+        self.about.as_ref().map_or(&Tags::EMPTY, About::tags)
+    }
+
+    /// Returns true if it has this tag with this value: `members().filter(|member| member.has_tag("role", "db"))`.
+    pub fn has_tag(&self, key: &str, value: &str) -> bool {
+        self.tags().get(key) == Some(value)
+    }
+}
+
+/// Shows name and tags as fields of their own, as far as there are any.
+impl<A: Serialize> Serialize for Member<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { id, address, status, incarnation, boot, .. } = self;
+        let (name, tags) = (self.name(), self.tags());
+        let length = 5 + usize::from(name.is_some()) + usize::from(!tags.is_empty());
+        let mut object = serializer.serialize_struct("Member", length)?;
+        object.serialize_field("id", id)?;
+        object.serialize_field("address", address)?;
+        object.serialize_field("status", status)?;
+        object.serialize_field("incarnation", incarnation)?;
+        object.serialize_field("boot", boot)?;
+        if let Some(name) = name {
+            object.serialize_field("name", name)?;
+        }
+        if !tags.is_empty() {
+            object.serialize_field("tags", tags)?;
+        }
+        object.end()
+    }
 }
 
 /// A member that this node has a link with, along which news travels.

@@ -47,7 +47,7 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica};
 use crate::swim::Detector;
 use crate::time::Instant;
-use crate::update::Update;
+use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
 use contacts::Contacts;
@@ -285,7 +285,8 @@ impl<A: Address> Node<A> {
         let record = self.replica.member(id)?;
         let status =
             if id == self.identity.id { self.identity.status() } else { self.detector.members().get(id)?.status };
-        Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
+        let Record { incarnation, boot, address, about, .. } = record.clone();
+        Some(Member { id, address, status, incarnation, boot, about })
     }
 
     /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).

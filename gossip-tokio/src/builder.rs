@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gossip_core::{Config, Node, NodeId};
+use gossip_core::{Config, Node, NodeId, Tags};
 #[cfg(feature = "encryption")]
 use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
@@ -43,6 +43,8 @@ pub struct Builder<P> {
 #[derive(Debug, Clone, Default)]
 struct Options {
     id: Option<NodeId>,
+    name: Option<String>,
+    tags: Vec<(String, String)>,
     label: Option<String>,
     config: Config,
     events: Option<usize>,
@@ -84,11 +86,19 @@ impl<A> fmt::Debug for Accept<A> {
 }
 
 impl<P> Builder<P> {
-    /// Sets a name that is unique in the cluster and stays the same over restarts; the id is [`NodeId::from_name`].
-    /// Without a name or an id, the id is random. The name itself is not sent: to show it to others, write it as an
-    /// entry of the node's own ([`Gossip::put_own`]).
-    pub fn name(self, name: impl AsRef<str>) -> Self {
-        self.id(NodeId::from_name(name.as_ref()))
+    /// Sets a name that is unique in the cluster and stays the same over restarts: at most 64 bytes, without control
+    /// characters. Others see it as [`Member::name`](gossip_core::Member::name). The id is [`NodeId::from_name`], unless it
+    /// is set. Without a name or an id, the id is random.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// Adds tags, which others see as [`Member::tags`](gossip_core::Member::tags): at most 512 bytes in all, without control
+    /// characters. They can be changed later: [`Gossip::set_tags`].
+    pub fn tags(mut self, tags: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        self.options.tags.extend(tags.into_iter().map(|(key, value)| (key.into(), value.into())));
+        self
     }
 
     /// Sets an id that is unique in the cluster and stays the same over restarts.
@@ -239,7 +249,8 @@ impl<T: Transport> Builder<Over<T>> {
         if configured > carried {
             return Err(SpawnError::DatagramTooLarge { configured, carried });
         }
-        let id = self.options.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
+        let named = self.options.name.as_deref().map(NodeId::from_name);
+        let id = self.options.id.or(named).map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
         let clock = Clock::start();
         let mut node = Node::new(id, address, config, getrandom::u64()?)?;
         if !accept.is_empty() {
@@ -250,6 +261,8 @@ impl<T: Transport> Builder<Over<T>> {
         // Also without seeds, since this call starts the node: from now on it sees itself alive.
         let now = clock.now();
         node.set_wall_clock(now, clock::wall());
+        node.set_name(now, self.options.name.as_deref().unwrap_or_default())?;
+        node.set_tags(now, Tags::of(self.options.tags)?)?;
         let seeded = (!seeds.is_empty()).then_some(now);
         node.join(now, seeds);
         let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));

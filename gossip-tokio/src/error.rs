@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gossip_core::ConfigError;
+use gossip_core::{AboutError, ConfigError};
 
 /// A failed start: no node was started, and nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum SpawnError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The node cannot have this name, or these tags.
+    #[error(transparent)]
+    About(#[from] AboutError),
     /// The text is not a network for [`allow`](crate::Builder::allow).
     #[error("{0:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
     Network(String),

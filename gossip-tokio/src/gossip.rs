@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use gossip_core::{
-    Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, SmolStr,
-    Snapshot, Stamp, WriteError,
+    AboutError, Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError,
+    SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -79,6 +79,30 @@ impl<A: Address> Gossip<A> {
     /// [`ConfigError`]: the address is too long or does not survive encoding; nothing has changed.
     pub fn set_address(&self, address: A) -> Result<(), ConfigError> {
         self.shared.command(|state, now| state.node.set_address(now, address))
+    }
+
+    /// Sets the name that others see of this member; an empty one is none. The id stays.
+    ///
+    /// # Errors
+    /// [`AboutError`]: more than 64 bytes, or a control character in it; nothing has changed.
+    pub fn set_name(&self, name: impl AsRef<str>) -> Result<(), AboutError> {
+        self.shared.command(|state, now| state.node.set_name(now, name.as_ref()))
+    }
+
+    /// Sets the tags that others see of this member, in place of all before. Its boot and its own entries stay.
+    ///
+    /// # Errors
+    /// [`AboutError`]: the configured `max_datagram` has no room for them; nothing has changed.
+    pub fn set_tags(&self, tags: Tags) -> Result<(), AboutError> {
+        self.shared.command(|state, now| state.node.set_tags(now, tags))
+    }
+
+    /// Returns the members that are alive or suspected and have this tag with this value.
+    pub fn members_with(&self, tag: impl AsRef<str>, value: impl AsRef<str>) -> Vec<Member<A>> {
+        let wanted = |member: &Member<A>| {
+            matches!(member.status, Status::Alive | Status::Suspect) && member.has_tag(tag.as_ref(), value.as_ref())
+        };
+        self.inspect(|node| node.members().filter(wanted).collect())
     }
 
     /// Tells the whole cluster that a member is gone for good: it is seen as left, and no member tries to reach it any

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Record, Standing, Until};
+use crate::update::{About, Record, Standing, Until};
 use crate::wire::Header;
 
 /// The pauses between refutations of a twin: the first and the last.
@@ -54,13 +54,15 @@ pub(super) struct Identity<A> {
     pub(super) incarnation: u64,
     /// Start of the current life.
     pub(super) boot: Instant,
+    /// Name and tags, if it has any.
+    pub(super) about: Option<About>,
     conflict: Conflict<A>,
 }
 
 impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn new(id: NodeId, address: A) -> Self {
         let conflict = Conflict { pause: Duration::ZERO, until: Instant::ORIGIN, twin: None };
-        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, conflict }
+        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, about: None, conflict }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -109,7 +111,7 @@ impl<A: Clone + PartialEq> Identity<A> {
     /// This node's record as a member.
     pub(super) fn record(&self, standing: Standing, until: Until) -> Record<A> {
         let Self { id, incarnation, boot, .. } = *self;
-        Record { id, incarnation, boot, standing, until, address: self.address.clone() }
+        Record { id, incarnation, boot, standing, until, address: self.address.clone(), about: self.about.clone() }
     }
 
     /// Returns whether a record of this id is that of another live process.

@@ -25,7 +25,7 @@ use crate::reload;
 use crate::serve::{Access, Server};
 use crate::settings::Settings;
 use crate::setup::{self, Log};
-use crate::state::{Agent, publish};
+use crate::state::Agent;
 
 /// Runs an agent until it ends.
 ///
@@ -106,7 +106,6 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
     if let (Some(store), Some(snapshot)) = (&store, snapshot) {
         keeping::restore(&agent.gossip, store, snapshot)?;
     }
-    publish(&agent.gossip, &settings)?;
     if let Some(store) = &store {
         // A place that cannot be written is better learned now.
         keeping::save(&agent, store).await?;
@@ -157,6 +156,7 @@ async fn spawn(
     for key in settings.keys()? {
         builder = builder.key(key);
     }
+    builder = builder.tags(settings.tags.iter());
     builder = match (&settings.name, snapshot) {
         (Some(name), _) => builder.name(name),
         // Whoever was here before, without a name, is who comes back.

@@ -81,6 +81,9 @@ pub(crate) struct Start {
     /// The node's name, unique in the cluster, at most 64 bytes [default: a random id]
     #[arg(long, env = "GOSSIP_AGENT_NAME")]
     pub(crate) name: Option<String>,
+    /// A tag that others see of this node; may be repeated. All tags together have at most 512 bytes
+    #[arg(long, value_name = "KEY=VALUE", env = "GOSSIP_AGENT_TAGS", value_delimiter = ',')]
+    pub(crate) tag: Vec<String>,
     /// The cluster's name: nodes with another one are not heard
     #[arg(long, env = "GOSSIP_AGENT_LABEL")]
     pub(crate) label: Option<String>,
@@ -173,6 +176,9 @@ pub(crate) enum Command {
         /// Only those with this name; * stands for any characters, ? for one
         #[arg(long)]
         name: Option<String>,
+        /// Only those with this tag, or with any value of it; may be repeated, and all must be there
+        #[arg(long, value_name = "KEY[=VALUE]")]
+        tag: Vec<String>,
         /// With tags, start and incarnation
         #[arg(long)]
         detailed: bool,
@@ -247,6 +253,11 @@ pub(crate) enum Command {
         /// Only entries whose names begin so
         prefix: Option<String>,
     },
+    /// Show or change the tags of this node, until it is started again
+    Tags {
+        #[command(subcommand)]
+        action: Option<TagsAction>,
+    },
     /// Change the keys of this node while it runs
     Keys {
         #[command(subcommand)]
@@ -258,7 +269,24 @@ pub(crate) enum Command {
     Leave,
 }
 
-/// What is done with the keys of one node. A key is named by a number, the same everywhere.
+/// Changes of this node's tags.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum TagsAction {
+    /// Set tags; the others stay
+    Set {
+        /// The tags
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        tags: Vec<String>,
+    },
+    /// Delete tags
+    Delete {
+        /// Their keys
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+}
+
+/// Commands on the keys of one node. A key is named by a number, the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Keys {
     /// Show the keys' numbers; the first one seals

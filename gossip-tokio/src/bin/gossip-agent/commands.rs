@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, WriteError};
+use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, Tags, WriteError};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::events::{entry_is, member_is, tell};
 use crate::failure::chain;
 use crate::output::{data, shown};
 use crate::request::Request;
-use crate::settings::check_name;
+use crate::settings::{check_name, pair};
 use crate::state::Agent;
 
 /// Time that leaving may take. The node itself gives up earlier, in every preset.
@@ -82,11 +82,12 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
                 return Err(Code::Failed.says("the node is not healthy"));
             }
         }
-        Request::Members { status, name } => {
-            for member in members(agent, &status, name.as_deref()) {
+        Request::Members { status, name, tags } => {
+            for member in members(agent, &status, name.as_deref(), &tags) {
                 say(member).await;
             }
         }
+        Request::Tags { set, delete } => say(change_tags(agent, &set, &delete)?).await,
         Request::Reachability => reachability(agent, items).await?,
         Request::Get { name, of } => {
             let value = match &of {
@@ -199,28 +200,49 @@ async fn wait_healthy(agent: &Agent, wait: Option<Duration>) -> bool {
     }
 }
 
-/// The members by name, those without one last.
-pub(crate) fn members(agent: &Agent, status: &[Status], name: Option<&str>) -> Vec<Value> {
+/// The members by name, those without one last. `tags`: `KEY=VALUE`, or `KEY` for any value.
+pub(crate) fn members(agent: &Agent, status: &[Status], name: Option<&str>, tags: &[String]) -> Vec<Value> {
     let pattern = name.map(WildMatch::new);
-    let mut rows: Vec<_> = agent.gossip.members().into_iter().map(|member| (agent.name(member.id), member)).collect();
-    rows.retain(|(name, member)| {
-        let named = pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_deref().unwrap_or("")));
-        named && (status.is_empty() || status.contains(&member.status))
+    let tagged = |member: &Member<SocketAddr>, tag: &String| match tag.split_once('=') {
+        Some((key, value)) => member.has_tag(key, value),
+        None => member.tags().get(tag).is_some(),
+    };
+    let mut rows = agent.gossip.members();
+    rows.retain(|member| {
+        pattern.as_ref().is_none_or(|pattern| pattern.matches(member.name().unwrap_or("")))
+            && (status.is_empty() || status.contains(&member.status))
+            && tags.iter().all(|tag| tagged(member, tag))
     });
-    rows.sort_by(|(a, one), (b, other)| (a.is_none(), a, one.id).cmp(&(b.is_none(), b, other.id)));
-    rows.iter().map(|(name, member)| object(agent, name.as_deref(), member)).collect()
+    rows.sort_by(|a, b| (a.name().is_none(), a.name(), a.id).cmp(&(b.name().is_none(), b.name(), b.id)));
+    rows.iter().map(|member| object(agent, member)).collect()
 }
 
-fn object(agent: &Agent, name: Option<&str>, member: &Member<SocketAddr>) -> Value {
+fn change_tags(agent: &Agent, set: &[String], delete: &[String]) -> Result<Value, Refusal> {
+    let gossip = &agent.gossip;
+    let mut tags = gossip.member(gossip.id()).map_or(Tags::EMPTY, |own| own.tags().clone());
+    for key in delete {
+        if !tags.remove(key) {
+            return Err(Code::NotFound.says(format!("there is no tag {}", shown(key.as_bytes()))));
+        }
+    }
+    for tag in set {
+        let (key, value) = pair(tag).map_err(|error| Code::Invalid.says(error))?;
+        tags.insert(key, value).map_err(|error| Code::Invalid.says(error))?;
+    }
+    gossip.set_tags(tags.clone()).map_err(|error| Code::Invalid.says(error))?;
+    Ok(json!({ "tags": tags }))
+}
+
+fn object(agent: &Agent, member: &Member<SocketAddr>) -> Value {
     let Member { id, address, status, incarnation, boot, .. } = member;
     json!({
-        "id": id, "name": name, "status": status, "address": address, "own": *id == agent.gossip.id(),
-        "incarnation": incarnation, "boot": boot, "tags": agent.tags(*id),
+        "id": id, "name": member.name(), "status": status, "address": address, "own": *id == agent.gossip.id(),
+        "incarnation": incarnation, "boot": boot, "tags": member.tags(),
     })
 }
 
 async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusal> {
-    let lost = members(agent, &[Status::Suspect, Status::Dead], None);
+    let lost = members(agent, &[Status::Suspect, Status::Dead], None, &[]);
     let alive = agent.gossip.members().iter().filter(|member| member.status == Status::Alive).count();
     let count = lost.len();
     let _ = items.send(json!({ "reached": alive, "not_reached": lost })).await;

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use futures_util::{Stream, StreamExt as _};
 use gossip_tokio::gossip_core::{Problem, Status};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .route("/v1/stats", get(json(|| Request::Stats)))
         .route("/v1/members", get(list_members))
         .route("/v1/members/{member}/forget", post(forget))
+        .route("/v1/tags", get(json(|| Request::Tags { set: Vec::new(), delete: Vec::new() })))
+        .route("/v1/tags/{key}", put(set_tag).delete(delete_tag))
         .route("/v1/reachability", get(json(|| Request::Reachability)))
         .route("/v1/entries", get(list_entries))
         .route("/v1/entries/{*name}", get(read).put(write).delete(remove))
@@ -197,11 +199,22 @@ async fn command(State(agent): Shared, body: Bytes) -> Response {
 struct Which {
     status: Option<Status>,
     name: Option<String>,
+    /// `KEY=VALUE`, or `KEY` for any value; several are separated by commas.
+    tag: Option<String>,
 }
 
 async fn list_members(State(agent): Shared, Query(which): Query<Which>) -> Response {
     let status = which.status.into_iter().collect();
-    many(&agent, Request::Members { status, name: which.name }).await
+    let tags = which.tag.iter().flat_map(|tags| tags.split(',')).map(str::to_owned).collect();
+    many(&agent, Request::Members { status, name: which.name, tags }).await
+}
+
+async fn set_tag(State(agent): Shared, Path(key): Path<String>, value: String) -> Response {
+    one(&agent, Request::Tags { set: vec![format!("{key}={value}")], delete: Vec::new() }).await
+}
+
+async fn delete_tag(State(agent): Shared, Path(key): Path<String>) -> Response {
+    one(&agent, Request::Tags { set: Vec::new(), delete: vec![key] }).await
 }
 
 async fn forget(State(agent): Shared, Path(member): Path<String>) -> Response {
@@ -347,7 +360,7 @@ async fn overview(State(agent): Shared, Query(since): Query<Since>) -> Response 
         "info": agent.info(), "stats": agent.gossip.stats(), "generation": generation, "events": agent.recent(since.event),
     });
     if generation != since.members {
-        overview["members"] = members(&agent, &[], None).into();
+        overview["members"] = members(&agent, &[], None, &[]).into();
     }
     object(StatusCode::OK, &overview)
 }

@@ -199,6 +199,9 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
 }
 
 fn done(item: &Value) -> String {
+    if let Some(held) = item.get("tags") {
+        return format!("tags {}", tags(held));
+    }
     let said = [("written", "written"), ("deleted", "deleted"), ("broadcast", "sent"), ("left", "left")];
     if let Some(joining) = item["joining"].as_array() {
         return format!("joining through {}", joining.iter().map(text).collect::<Vec<_>>().join(", "));

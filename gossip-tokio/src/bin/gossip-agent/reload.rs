@@ -10,7 +10,7 @@ use crate::commands::resolve;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::setup::Log;
-use crate::state::{Agent, publish};
+use crate::state::Agent;
 
 /// Takes over what can change: keys, tags, the log's filter, handlers, seeds. What is wrong with the rest of the settings
 /// is told, and nothing changes then.
@@ -32,7 +32,10 @@ async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> 
         false => None,
     };
     change_keys(&agent.gossip, keys)?;
-    publish(&agent.gossip, &wanted)?;
+    // Those that were changed by a command stay, unless the settings have changed, too.
+    if wanted.tags != held.tags {
+        agent.gossip.set_tags(wanted.tags.clone()).map_err(|error| Failure::Usage(error.to_string()))?;
+    }
     log.reload(targets).map_err(|error| Failure::Failed(error.to_string()))?;
     agent.handlers.replace(wanted.handlers.clone());
     if let Some(seeds) = seeds {

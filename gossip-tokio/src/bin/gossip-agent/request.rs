@@ -10,7 +10,7 @@ use std::path::Path;
 use gossip_tokio::gossip_core::Status;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{Command, Keys};
+use crate::arguments::{Command, Keys, TagsAction};
 use crate::failure::Failure;
 use crate::output::{bytes, data};
 
@@ -56,6 +56,14 @@ pub(crate) enum Request {
     Members {
         status: Vec<Status>,
         name: Option<String>,
+        /// `KEY=VALUE`, or `KEY` for any value.
+        #[serde(default)]
+        tags: Vec<String>,
+    },
+    /// Sets tags (`KEY=VALUE`) and deletes others.
+    Tags {
+        set: Vec<String>,
+        delete: Vec<String>,
     },
     Reachability,
     Get {
@@ -118,10 +126,13 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
     let mut view = View::default();
     let request = match command {
         Command::Info { wait_healthy } => Request::Info { wait: wait_healthy.map(|time| time.as_secs().max(1)) },
-        Command::Members { status, name, detailed } => {
+        Command::Members { status, name, tag, detailed } => {
             view.detailed = detailed;
-            Request::Members { status, name }
+            Request::Members { status, name, tags: tag }
         }
+        Command::Tags { action: None } => Request::Tags { set: Vec::new(), delete: Vec::new() },
+        Command::Tags { action: Some(TagsAction::Set { tags }) } => Request::Tags { set: tags, delete: Vec::new() },
+        Command::Tags { action: Some(TagsAction::Delete { keys }) } => Request::Tags { set: Vec::new(), delete: keys },
         Command::Reachability => Request::Reachability,
         Command::Get { name, of, raw } => {
             view.raw = raw;

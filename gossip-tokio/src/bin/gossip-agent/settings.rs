@@ -1,26 +1,21 @@
 //! Everything that can be chosen about an agent: from the configuration file, the environment and the flags, in rising
 //! order. Knows texts and files; no node.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gossip_tokio::gossip_core::{Config, Key};
+use gossip_tokio::gossip_core::{Config, Key, MAX_MEMBER_NAME, Tags};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::arguments::{LogFormat, Start};
 use crate::failure::Failure;
 
-/// The longest name of a member, in bytes.
-const LONGEST_NAME: usize = 64;
 /// Target under which the library logs its events.
 const DRIVER: &str = "gossip_tokio::driver";
-/// The most that all tags of a member together may take, in bytes of JSON.
-const LARGEST_TAGS: usize = 512;
 
 /// Settings of an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,8 +35,7 @@ pub(crate) struct Settings {
     pub(crate) http_token: Option<PathBuf>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
-    /// Published as an own entry of this member.
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) protocol: Config,
 }
@@ -117,7 +111,7 @@ impl Default for Settings {
             http_token: None,
             log: "info".into(),
             log_format: LogFormat::Text,
-            tags: BTreeMap::new(),
+            tags: Tags::EMPTY,
             handlers: Vec::new(),
             protocol: Config::lan(),
         }
@@ -145,6 +139,11 @@ impl Settings {
         if !given.join.is_empty() {
             settings.join = given.join;
         }
+        for tag in &given.tag {
+            let (key, value) = pair(tag).map_err(|error| Failure::Usage(format!("--tag: {error}")))?;
+            let set = settings.tags.insert(key, value);
+            set.map_err(|error| Failure::Usage(format!("--tag: {error}")))?;
+        }
         if let Some(http) = given.http {
             let address = http.parse().map_err(|error| Failure::Usage(format!("--http: {http:?}: {error}")))?;
             settings.http = Some(address);
@@ -168,21 +167,12 @@ impl Settings {
         let refused = |text: String| Err(Failure::Usage(text));
         if let Some(name) = &self.name {
             check_name("the node's name", name)?;
-            if name.len() > LONGEST_NAME {
+            if name.len() > MAX_MEMBER_NAME {
                 return refused(format!(
-                    "the node's name has {} bytes, at most {LONGEST_NAME} are admitted",
+                    "the node's name has {} bytes, at most {MAX_MEMBER_NAME} are admitted",
                     name.len()
                 ));
             }
-        }
-        for text in self.tags.iter().flat_map(|(tag, value)| [tag, value]) {
-            if text.chars().any(char::is_control) {
-                return refused(format!("tags: {text:?} has control characters"));
-            }
-        }
-        let size = serde_json::to_vec(&self.tags).map_or(0, |tags| tags.len());
-        if size > LARGEST_TAGS {
-            return refused(format!("tags: they take {size} bytes, at most {LARGEST_TAGS} are admitted"));
         }
         for handler in &self.handlers {
             if handler.run.first().is_none_or(String::is_empty) {
@@ -270,6 +260,14 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     }
 }
 
+/// Splits `KEY=VALUE`.
+///
+/// # Errors
+/// There is no `=`.
+pub(crate) fn pair(text: &str) -> Result<(&str, &str), String> {
+    text.split_once('=').ok_or_else(|| format!("{text:?} is no tag: it must be KEY=VALUE"))
+}
+
 /// The text of a file that nobody else should read.
 fn secret(path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
@@ -310,7 +308,6 @@ mod tests {
             ("name = \"a\\nb\"", "control characters"),
             ("name = \"\"", "empty"),
             (&*long, "65 bytes, at most 64"),
-            (&*tags, "608 bytes, at most 512"),
             ("http = \"0.0.0.0:80\"", "needs a token"),
             ("log = \"a=very\"", "a=very"),
             ("[[handlers]]\nrun = []", "no program"),
@@ -319,6 +316,10 @@ mod tests {
         for (text, reason) in cases {
             let settings: Settings = toml::from_str(text).unwrap();
             let refused = settings.check().unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        for (text, reason) in [(&*tags, "601 bytes, at most 512"), ("[tags]\na = \"\\u001b\"", "control character")] {
+            let refused = toml::from_str::<Settings>(text).unwrap_err().to_string();
             assert!(refused.contains(reason), "{refused}");
         }
         let error = toml::from_str::<Settings>("[[handlers]]\nrun = [\"x\"]\ntimeout = \"soon\"").unwrap_err();

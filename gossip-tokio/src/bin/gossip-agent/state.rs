@@ -1,4 +1,4 @@
-//! The state of an agent around its node: names, alerts, recent events. Knows the node's handle; must not know commands or
+//! The state of an agent around its node: alerts, recent events. Knows the node's handle; must not know commands or
 //! connections.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,17 +9,13 @@ use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use gossip_tokio::Gossip;
-use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, NodeId, Status};
+use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, Member, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::events::line;
-use crate::failure::Failure;
 use crate::handlers::Handlers;
 use crate::settings::Settings;
 
-/// The entries of its own in which an agent tells its name and its tags.
-pub(crate) const NAME: &str = "agent/name";
-pub(crate) const TAGS: &str = "agent/tags";
 /// Events that are kept for whoever opens the page.
 const RECENT: usize = 100;
 /// Age at which the reconciled set is compared: all of it has spread by then.
@@ -29,8 +25,6 @@ const SETTLED: Duration = Duration::from_secs(20);
 pub(crate) struct Agent {
     pub(crate) gossip: Gossip,
     pub(crate) handlers: Handlers,
-    /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
-    names: Mutex<BTreeMap<NodeId, String>>,
     recent: Mutex<VecDeque<(u64, Value)>>,
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
@@ -52,7 +46,6 @@ impl Agent {
         Self {
             gossip,
             handlers: Handlers::start(settings.handlers.clone()),
-            names: Mutex::default(),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
             changed: AtomicBool::new(false),
@@ -65,19 +58,13 @@ impl Agent {
 
     /// Returns the name of a member, if it is known.
     pub(crate) fn name(&self, id: NodeId) -> Option<String> {
-        let told = self.gossip.get_own(id, NAME).map(|name| String::from_utf8_lossy(&name).into_owned());
-        told.or_else(|| locked(&self.names).get(&id).cloned())
+        let member = self.gossip.member(id)?;
+        member.name().map(str::to_owned)
     }
 
     /// The same for somebody who must be called something.
     pub(crate) fn called(&self, id: NodeId) -> String {
         self.name(id).unwrap_or_else(|| id.to_string())
-    }
-
-    /// A member's tags; empty if it has none, or wrote something else.
-    pub(crate) fn tags(&self, id: NodeId) -> BTreeMap<String, String> {
-        let told = self.gossip.get_own(id, TAGS);
-        told.and_then(|tags| serde_json::from_slice(&tags).ok()).unwrap_or_default()
     }
 
     /// Everything that is wrong now.
@@ -115,7 +102,7 @@ impl Agent {
         json!({
             "version": env!("CARGO_PKG_VERSION"), "id": gossip.id(), "name": self.name, "label": self.label,
             "address": gossip.address(), "boot": own.as_ref().map(|own| own.boot),
-            "status": own.as_ref().map(|own| own.status), "tags": self.tags(gossip.id()),
+            "status": own.as_ref().map(|own| own.status), "tags": own.as_ref().map(Member::tags),
             "uptime_seconds": self.started.elapsed().as_secs(), "now": now,
             "healthy": alerts.is_empty(), "alerts": alerts, "members": members,
             "entries": gossip.inspect(|node| node.entries("").count()),
@@ -133,21 +120,8 @@ impl Agent {
     /// Takes in an event.
     pub(crate) fn note(&self, event: &Event<SocketAddr>) {
         self.changed.store(true, Ordering::Relaxed);
-        match event {
-            Event::Entry { owner: Some(owner), name, .. } => {
-                if **name == *NAME
-                    && let Some(name) = self.name(*owner)
-                {
-                    locked(&self.names).insert(*owner, name);
-                }
-                self.generation.fetch_add(1, Ordering::Relaxed);
-            }
-            Event::Reaped { id } => {
-                locked(&self.names).remove(id);
-                self.generation.fetch_add(1, Ordering::Relaxed);
-            }
-            Event::Member { .. } => drop(self.generation.fetch_add(1, Ordering::Relaxed)),
-            _ => {}
+        if matches!(event, Event::Member { .. } | Event::Reaped { .. }) {
+            self.generation.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -167,20 +141,4 @@ impl Agent {
             recent.pop_front();
         }
     }
-}
-
-/// Writes what the node tells of itself.
-pub(crate) fn publish(gossip: &Gossip, settings: &Settings) -> Result<(), Failure> {
-    let put = |name: &str, value: &[u8]| match gossip.get_own(gossip.id(), name) {
-        Some(held) if *held == *value => Ok(()),
-        _ => gossip.put_own(name, value).map(drop).map_err(|error| Failure::Usage(format!("{name}: {error}"))),
-    };
-    if let Some(name) = &settings.name {
-        put(NAME, name.as_bytes())?;
-    }
-    if !settings.tags.is_empty() || gossip.get_own(gossip.id(), TAGS).is_some() {
-        let tags = serde_json::to_vec(&settings.tags).map_err(|error| Failure::Failed(error.to_string()))?;
-        put(TAGS, &tags)?;
-    }
-    Ok(())
 }
