@@ -62,7 +62,7 @@ impl<A> Member<A> {
 
     /// Returns its tags: see [`Node::set_tags`](crate::Node::set_tags).
     pub fn tags(&self) -> &Tags {
-        self.about.as_ref().map_or(&Tags::EMPTY, About::tags)
+        About::tags_of(self.about.as_ref())
     }
 
     /// Returns true if it has this tag with this value: `members().filter(|member| member.has_tag("role", "db"))`.
@@ -109,19 +109,48 @@ pub struct Neighbour {
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BroadcastId(pub Stamp);
 
-/// Change of an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Change of an entry. A value that is text is shown and serialized as text.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Change {
     /// It has a new value.
     Written {
         /// New value.
+        #[serde(serialize_with = "text")]
         value: Arc<[u8]>,
         /// Time and author of the write.
         stamp: Stamp,
     },
     /// It is gone: it was deleted, it expired, or its owner is gone.
     Gone,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written { value, stamp } => {
+                f.debug_struct("Written").field("value", &Shown(value)).field("stamp", stamp).finish()
+            }
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
+}
+
+/// Bytes as a byte string.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// Serializes bytes as text where they are text.
+fn text<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.serialize_bytes(bytes),
+    }
 }
 
 /// A change that the application can observe. Events are states: an application that polls late receives only the
@@ -154,7 +183,8 @@ pub enum Event<A> {
     Broadcast {
         /// Identity of the broadcast.
         id: BroadcastId,
-        /// Content.
+        /// Content. Serialized as text if it is text.
+        #[serde(serialize_with = "text")]
         payload: Arc<[u8]>,
     },
     /// Progress of catching up: this node lacks nearly all that a peer holds, and fetches it.

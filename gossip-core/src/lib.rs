@@ -120,7 +120,7 @@ pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
-pub use node::{Input, Node, PutOptions, Snapshot, Stats, Transmit};
+pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
 pub use outbox::TrafficClass;
 pub use smol_str::SmolStr;
 pub use time::Instant;

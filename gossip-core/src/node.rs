@@ -1,6 +1,7 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
 mod bounds;
+mod changes;
 mod clocks;
 mod commands;
 mod contacts;
@@ -50,12 +51,14 @@ use crate::time::Instant;
 use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
+use changes::Changes;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
 
+pub use changes::Portion;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
@@ -166,6 +169,7 @@ pub struct Node<A: Address> {
     gate: Gate<A>,
     met: Met,
     health: Health,
+    changes: Changes,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -213,6 +217,7 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             met: Met::default(),
             health: Health::default(),
+            changes: Changes::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -330,6 +335,23 @@ impl<A: Address> Node<A> {
             .entries_from(name.clone(), self.agreed())
             .take_while(move |entry| entry.name == name)
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
+    }
+
+    /// Returns the number of shared entries that have a value, at no cost; one that has expired counts until it takes no room.
+    pub const fn entry_count(&self) -> usize {
+        self.replica.shared()
+    }
+
+    /// Returns the bytes of all values and payloads that are held, at no cost.
+    pub const fn value_bytes(&self) -> usize {
+        self.replica.bytes()
+    }
+
+    /// Returns the number of members with this status in the view of this node, itself included. Looks at each, and copies
+    /// nothing.
+    pub fn count_members(&self, status: Status) -> usize {
+        let others = self.detector.members().iter().filter(|seen| seen.status == status).count();
+        others + usize::from(self.replica.has(self.own_key()) && self.identity.status() == status)
     }
 
     /// Returns Lifeguard's local health multiplier: 0 is healthy.

@@ -117,7 +117,7 @@ impl<A> Record<A> {
 
     /// Returns the member's tags.
     pub fn tags(&self) -> &Tags {
-        self.about.as_ref().map_or(&Tags::EMPTY, About::tags)
+        About::tags_of(self.about.as_ref())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gossip_core::{AboutError, ConfigError};
@@ -56,6 +57,22 @@ pub enum SpawnError {
     /// The operating system supplied no random number.
     #[error("no random number from the operating system")]
     Random(#[from] getrandom::Error),
+    /// The data cannot be read, or its file cannot be written.
+    #[error("the data at {} cannot be used", .path.display())]
+    Data {
+        /// File.
+        path: PathBuf,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// Another process has the data.
+    #[error("the data at {} is in use by {}", .path.display(), .pid.map_or("another process".into(), |pid| format!("process {pid}")))]
+    DataInUse {
+        /// File.
+        path: PathBuf,
+        /// Process id of the other one, if it can be told.
+        pid: Option<u32>,
+    },
     /// No runtime runs that could run the node's task.
     #[error("no runtime runs here")]
     Runtime(#[source] io::Error),

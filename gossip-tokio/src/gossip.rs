@@ -222,6 +222,31 @@ impl<A: Address> Gossip<A> {
         self.inspect(|node| node.entries_named(name.as_ref()).collect())
     }
 
+    /// Waits until everything that was written before is on the disk, if the builder was given a place for
+    /// [data](crate::Builder::data). While the disk fails this waits for it; [`health`](Self::health) tells that.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node has stopped, and its last changes could not be written.
+    pub async fn saved(&self) -> Result<(), Stopped> {
+        let wanted = {
+            let mut state = self.shared.lock();
+            state.storage.wanted += 1;
+            state.storage.wanted
+        };
+        self.shared.changed.notify(usize::MAX);
+        let end = self.shared.until(|| {
+            let storage = &self.shared.lock().storage;
+            match storage.keeps {
+                // There is nothing to lose.
+                None => Some(Ok(())),
+                Some(_) if storage.met >= wanted => Some(Ok(())),
+                Some(false) => Some(Err(Stopped)),
+                Some(true) => None,
+            }
+        });
+        end.await
+    }
+
     /// Returns the node's knowledge, to be stored beyond the life of the process. See [`restore`](Self::restore).
     pub fn snapshot(&self) -> Snapshot<A> {
         self.inspect(Node::snapshot)

@@ -39,8 +39,10 @@ pub struct Metric {
 struct State {
     stats: Stats,
     /// Alive, suspect, dead, left.
-    members: [u32; 4],
+    members: [usize; 4],
     entries: usize,
+    bytes: usize,
+    links: usize,
     hot: usize,
     transfers: (usize, usize),
     local_health: u32,
@@ -52,20 +54,13 @@ struct State {
 impl State {
     fn of<A: Address>(shared: &crate::shared::State<A>) -> Self {
         let node = &shared.node;
-        let mut members = [0; 4];
-        for member in node.members() {
-            let at = match member.status {
-                Status::Alive => 0,
-                Status::Suspect => 1,
-                Status::Dead => 2,
-                Status::Left => 3,
-            };
-            members[at] += 1;
-        }
+        let statuses = [Status::Alive, Status::Suspect, Status::Dead, Status::Left];
         Self {
             stats: Stats { node: node.stats(), driver: shared.counters },
-            members,
-            entries: node.entries("").count(),
+            members: statuses.map(|status| node.count_members(status)),
+            entries: node.entry_count(),
+            bytes: node.value_bytes(),
+            links: node.neighbours().count(),
             hot: node.hot_rumors(),
             transfers: node.transfers(),
             local_health: node.local_health(),
@@ -139,6 +134,8 @@ pub const TABLE: &[Metric] = table! {
     Gauge "gossip_members_dead", "Members declared dead and still remembered.", |state| state.members[2] as f64;
     Gauge "gossip_members_left", "Members that left and are still remembered.", |state| state.members[3] as f64;
     Gauge "gossip_entries", "Shared entries held.", |state| state.entries as f64;
+    Gauge "gossip_value_bytes", "Bytes of all values and payloads held.", |state| state.bytes as f64;
+    Gauge "gossip_links", "Members that news is exchanged with along links.", |state| state.links as f64;
     Gauge "gossip_hot_rumors", "Rumors that are still being spread.", |state| state.hot as f64;
     Gauge "gossip_transfers", "Values larger than a datagram that are being fetched.", |state| state.transfers.0 as f64;
     Gauge "gossip_transfer_bytes", "Bytes held for the values that are being fetched.", |state| state.transfers.1 as f64;

@@ -10,6 +10,7 @@ use gossip_core::{Address, Alert, Event, Instant, Node, Problem};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
+use crate::keeper::Storage;
 use crate::stats::DriverStats;
 
 /// Protocol periods for which seeds may be without an address before that is an alert.
@@ -35,6 +36,8 @@ pub(crate) struct State<A: Address> {
     /// True while the builder's seeds are in use: until the application joins through others, or leaves, or the task
     /// ends.
     pub(crate) reseeds: bool,
+    /// State of the stored data.
+    pub(crate) storage: Storage,
     /// Time at which seeds were given, if any were.
     pub(crate) seeded: Option<Instant>,
     pub(crate) end: Option<Result<(), TaskError>>,
@@ -63,6 +66,9 @@ impl<A: Address> State<A> {
         {
             alerts.insert(0, Alert::new(Problem::Isolated, self.node.clock(now) - now.since(since)));
         }
+        if let Some((error, since)) = self.storage.failure.clone() {
+            alerts.push(Alert::new(Problem::Storage { error }, self.node.clock(now) - now.since(since)));
+        }
         alerts
     }
 }
@@ -81,6 +87,7 @@ impl<A: Address> Shared<A> {
                 counters: DriverStats::default(),
                 member_changes: 0,
                 reseeds: true,
+                storage: Storage::default(),
                 seeded: None,
                 end: None,
             }),

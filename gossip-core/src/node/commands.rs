@@ -72,7 +72,7 @@ impl<A: Address> Node<A> {
     /// [`AboutError`]: too long, or a control character in it; nothing was changed then.
     pub fn set_name(&mut self, now: Instant, name: &str) -> Result<(), AboutError> {
         check_member_name(name)?;
-        let tags = self.identity.about.as_ref().map_or(&Tags::EMPTY, About::tags).clone();
+        let tags = About::tags_of(self.identity.about.as_ref()).clone();
         self.set_about(now, About::of(name.into(), tags))
     }
 

@@ -69,6 +69,22 @@ impl<A> Snapshot<A> {
         this.updates.len()
     }
 
+    /// Returns the label of its node's cluster.
+    pub fn label(&self) -> &str {
+        let Format::V1(this) = &self.0;
+        &this.label
+    }
+
+    /// Dates it as late as another one of the same node: of parts that were stored one after the other, all are as
+    /// trustworthy as the last, since the node knew them all until then.
+    #[must_use]
+    pub fn as_of(self, later: &Self) -> Self {
+        let (Format::V1(this), Format::V1(later)) = (self.0, &later.0);
+        let (incarnation, boot) = (this.incarnation.max(later.incarnation), this.boot.max(later.boot));
+        let (taken, clock) = (this.taken.max(later.taken), this.clock.max(later.clock));
+        Self(Format::V1(V1 { incarnation, boot, taken, clock, ..this }))
+    }
+
     /// Returns true if it contains no update.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -80,7 +96,12 @@ impl<A: Address> Node<A> {
     /// [`restore`](Self::restore)s it need not fetch everything again. This member's own entries and record are not in
     /// it: they end with its boot.
     pub fn snapshot(&self) -> Snapshot<A> {
-        let updates = self.replica.stored();
+        self.snapshot_of(self.replica.stored())
+    }
+
+    /// Makes a snapshot of these updates, without those of this member itself.
+    pub(super) fn snapshot_of(&self, updates: impl IntoIterator<Item = Update<A>>) -> Snapshot<A> {
+        let updates = updates.into_iter();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
             id: self.identity.id,

@@ -97,6 +97,8 @@ impl Tags {
     }
 }
 
+static NO_TAGS: Tags = Tags::EMPTY;
+
 impl fmt::Debug for Tags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
@@ -160,6 +162,11 @@ impl About {
 
     pub(crate) fn tags(&self) -> &Tags {
         &self.0.tags
+    }
+
+    /// Returns the tags of a member that may have none.
+    pub(crate) fn tags_of(about: Option<&Self>) -> &Tags {
+        about.map_or(&NO_TAGS, Self::tags)
     }
 
     /// Returns whether a correct node can have written this. The tags were checked when they were read.

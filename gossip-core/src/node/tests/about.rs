@@ -3,10 +3,9 @@
 use super::*;
 use crate::{AboutError, Tags};
 
-fn seen(net: &Net, at: usize, of: usize) -> (Option<&'static str>, Vec<(std::string::String, std::string::String)>) {
+fn seen(net: &Net, at: usize, of: usize) -> (Option<String>, Vec<(String, String)>) {
     let member = net.nodes[at].member(net.nodes[of].id()).unwrap();
-    let name = member.name().map(|name| &*std::string::String::from(name).leak());
-    (name, member.tags().iter().map(|(key, value)| (key.into(), value.into())).collect())
+    (member.name().map(String::from), member.tags().iter().map(|(key, value)| (key.into(), value.into())).collect())
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
@@ -31,7 +30,7 @@ fn name_and_tags_travel_with_the_record_and_change_without_a_new_life() {
     net.nodes[1].set_tags(now, tags(&[("role", "cache"), ("zone", "b")])).unwrap();
     net.run(5 * SECOND);
     let all = [("role", "cache"), ("zone", "b")].map(|(key, value)| (key.into(), value.into()));
-    assert_eq!(seen(&net, 3, 1), (Some("db-1"), all.into()));
+    assert_eq!(seen(&net, 3, 1), (Some("db-1".into()), all.into()));
     let id = net.nodes[1].id();
     let told = net.events(3).into_iter().any(
         |event| matches!(event, Event::Member { member, .. } if member.id == id && member.has_tag("role", "cache")),

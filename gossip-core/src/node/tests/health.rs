@@ -21,7 +21,7 @@ fn a_healthy_start_says_nothing_of_isolation_and_neither_does_a_departure() {
     net.run(20 * SECOND);
     for at in 0..2 {
         assert_eq!(kinds(&net.nodes[at], net.now), [""; 0]);
-        assert_eq!(isolations(&mut net.nodes[at]), []);
+        assert_eq!(isolations(&mut net.nodes[at]), [false; 0]);
     }
     let now = net.now;
     net.nodes[1].leave(now);

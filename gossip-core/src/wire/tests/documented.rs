@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
+use crate::update::{About, Tags};
 
 type Shown = Message<SocketAddr>;
 

@@ -94,6 +94,9 @@ pub(crate) struct Start {
     /// File that keeps what the node knows across restarts
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Answer a write when it is on the disk: not even a machine that fails loses it
+    #[arg(long, env = "GOSSIP_AGENT_SYNC")]
+    pub(crate) sync: bool,
     /// Filter of the log on standard error: off, error, warn, info, debug, trace, or those by target [default: info]
     #[arg(long, value_name = "FILTER", env = "GOSSIP_AGENT_LOG")]
     pub(crate) log: Option<String>,

@@ -20,6 +20,8 @@ use crate::state::Agent;
 
 /// Time that leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
+/// Time that the disk may take for what an answer waits for.
+pub(crate) const SAVING: Duration = Duration::from_secs(5);
 /// Interval at which health is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -103,12 +105,14 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             options.own = own;
             options.time_to_live = ttl.map(Duration::from_millis);
             let stamp = gossip.put_with(&name, value, options)?;
+            saved(agent).await?;
             say(json!({ "written": name, "stamp": stamp })).await;
         }
         Request::Delete { name, own } => {
             let there = if own { gossip.get_own(gossip.id(), &name) } else { gossip.get(&name) };
             there.ok_or_else(|| no_entry(&name))?;
             let stamp = if own { gossip.delete_own(&name) } else { gossip.delete(&name) }?;
+            saved(agent).await?;
             say(json!({ "deleted": name, "stamp": stamp })).await;
         }
         Request::List { prefix, of } => {
@@ -152,6 +156,18 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
         }
     }
     Ok(())
+}
+
+/// Waits for the disk, if writes are answered only then.
+async fn saved(agent: &Agent) -> Result<(), Refusal> {
+    if !agent.sync {
+        return Ok(());
+    }
+    match tokio::time::timeout(SAVING, agent.gossip.saved()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Code::Failed.says(format!("it is written, and not on the disk: {error}"))),
+        Err(_) => Err(Code::Failed.says(format!("it is written, and not on the disk after {SAVING:?}: see `info`"))),
+    }
 }
 
 fn no_entry(name: &str) -> Refusal {

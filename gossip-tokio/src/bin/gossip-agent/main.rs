@@ -4,7 +4,7 @@
 //! configuration file, [`request`] what a client asks. Done: [`agent`] is the life of the node, [`commands`] what can be
 //! asked of it, [`state`] what it remembers, [`handlers`] the programs that it
 //! runs, [`reload`] what changes while it runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
-//! [`present`], [`output`] and [`printer`]. [`data`] and [`keeping`] are what outlives the process, [`extras`] what needs
+//! [`present`], [`output`] and [`printer`]. [`extras`] is what needs
 //! no agent at all. The binary decides nothing about gossip.
 
 #[cfg(unix)]
@@ -20,8 +20,6 @@ mod console;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
-mod data;
-#[cfg(unix)]
 mod events;
 #[cfg(unix)]
 mod extras;
@@ -31,8 +29,6 @@ mod failure;
 mod handlers;
 #[cfg(unix)]
 mod http;
-#[cfg(unix)]
-mod keeping;
 #[cfg(unix)]
 mod output;
 #[cfg(unix)]

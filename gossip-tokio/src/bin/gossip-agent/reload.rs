@@ -51,11 +51,12 @@ async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> 
 }
 
 /// Settings that hold from the next start on, and whether they have changed.
-fn fixed(held: &Settings, wanted: &Settings) -> [(&'static str, bool); 7] {
+fn fixed(held: &Settings, wanted: &Settings) -> [(&'static str, bool); 8] {
     [
         ("bind", held.bind != wanted.bind),
         ("advertise", held.advertise != wanted.advertise),
         ("data", held.data != wanted.data),
+        ("sync", held.sync != wanted.sync),
         ("control", held.control != wanted.control),
         ("http", held.http != wanted.http || held.http_token != wanted.http_token),
         ("log_format", held.log_format != wanted.log_format),

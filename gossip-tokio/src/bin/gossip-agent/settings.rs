@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     /// The file with the keys.
     pub(crate) keys: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
+    /// Answers a write when it is on the disk.
+    pub(crate) sync: bool,
     pub(crate) control: Option<PathBuf>,
     pub(crate) http: Option<SocketAddr>,
     /// The file with the token.
@@ -106,6 +108,7 @@ impl Default for Settings {
             label: None,
             keys: None,
             data: None,
+            sync: false,
             control: None,
             http: None,
             http_token: None,
@@ -134,6 +137,7 @@ impl Settings {
         settings.label = given.label.or(settings.label);
         settings.keys = given.key_file.or(settings.keys);
         settings.data = given.data.or(settings.data);
+        settings.sync |= given.sync;
         settings.control = given.control.given.or(settings.control);
         settings.http_token = given.http_token_file.or(settings.http_token);
         if !given.join.is_empty() {
@@ -173,6 +177,9 @@ impl Settings {
                     name.len()
                 ));
             }
+        }
+        if self.sync && self.data.is_none() {
+            return refused("sync: there is no data file, see --data".into());
         }
         for handler in &self.handlers {
             if handler.run.first().is_none_or(String::is_empty) {

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use gossip_tokio::Gossip;
-use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, Member, NodeId, Status};
+use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, Member, Node, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::events::line;
@@ -28,8 +28,8 @@ pub(crate) struct Agent {
     recent: Mutex<VecDeque<(u64, Value)>>,
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
-    /// True if there is anything that the data file does not hold.
-    pub(crate) changed: AtomicBool,
+    /// True if a write is answered when it is on the disk.
+    pub(crate) sync: bool,
     name: Option<String>,
     label: String,
     started: Instant,
@@ -48,7 +48,7 @@ impl Agent {
             handlers: Handlers::start(settings.handlers.clone()),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
-            changed: AtomicBool::new(false),
+            sync: settings.sync,
             name: settings.name.clone(),
             label: settings.protocol.label.clone(),
             started: Instant::now(),
@@ -105,7 +105,7 @@ impl Agent {
             "status": own.as_ref().map(|own| own.status), "tags": own.as_ref().map(Member::tags),
             "uptime_seconds": self.started.elapsed().as_secs(), "now": now,
             "healthy": alerts.is_empty(), "alerts": alerts, "members": members,
-            "entries": gossip.inspect(|node| node.entries("").count()),
+            "entries": gossip.inspect(Node::entry_count),
             "cut": cut, "reconciled": agreed.count, "fingerprint": format!("{:016x}", agreed.fingerprint),
             "hot_rumors": hot, "transfers": { "values": transfers.0, "bytes": transfers.1 },
         })
@@ -119,7 +119,6 @@ impl Agent {
 
     /// Takes in an event.
     pub(crate) fn note(&self, event: &Event<SocketAddr>) {
-        self.changed.store(true, Ordering::Relaxed);
         if matches!(event, Event::Member { .. } | Event::Reaped { .. }) {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
