@@ -222,7 +222,14 @@ impl Builder<Bind> {
             return Err(SpawnError::Unspecified(own));
         }
         let seeds = Seeds { given: seeds, bound, own };
-        let place = Over { transport: socket, address: own, seeds: seeds.literal().into_iter().collect(), accept };
+        let (reached, obstacles) = (seeds.literal(), seeds.obstacles());
+        if let (true, false, Some(reason)) = (reached.is_empty(), seeds.has_names(), obstacles.first()) {
+            return Err(SpawnError::Seeds { bound, reason: reason.clone() });
+        }
+        for reason in obstacles {
+            tracing::warn!(reason, "a seed is left out");
+        }
+        let place = Over { transport: socket, address: own, seeds: reached.into_iter().collect(), accept };
         let mut over = Builder { place, options: self.options };
         if !networks.is_empty() {
             over = over.accept(move |_, address| networks.iter().any(|network| network.contains(&address.ip())));

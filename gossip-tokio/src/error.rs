@@ -14,6 +14,17 @@ pub enum SpawnError {
     /// The text is not an address to bind, advertise or join.
     #[error("{0:?} is no address: it must be HOST:PORT with a port from 0 to 65535")]
     Address(String),
+    /// The address has an IPv6 zone, which means something else on every machine.
+    #[error("{0:?} has a zone, which means something else on every machine: use a global or unique local address")]
+    Zone(String),
+    /// None of the seeds can ever be reached from the address that is bound.
+    #[error("no seed can be reached from {bound}: {reason}")]
+    Seeds {
+        /// Address that is bound.
+        bound: SocketAddr,
+        /// Reason for the first of them.
+        reason: String,
+    },
     /// The name to advertise cannot be resolved. (Seeds are resolved repeatedly instead.)
     #[error("{name:?} cannot be resolved")]
     Resolve {

@@ -98,6 +98,11 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
         None => None,
     };
     let (agent, events, quit) = spawn(&settings).await?;
+    if settings.protocol.label.is_empty() && !agent.gossip.address().ip().is_loopback() {
+        tracing::warn!(
+            "this cluster has no label: one whose node gets an address of this one becomes a part of it; set `label` everywhere"
+        );
+    }
     tokio::spawn(observe(Arc::clone(&agent), events));
     let server = Server::default();
     let page = http.as_ref().and_then(|listener| listener.local_addr().ok());
