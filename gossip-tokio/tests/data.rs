@@ -233,3 +233,49 @@ fn a_node_without_data_has_nothing_to_wait_for() {
         gossip.saved().await.unwrap();
     });
 }
+
+#[test]
+#[ignore = "a million entries: run it with optimisation, it prints what it measures"]
+fn a_million_entries_are_written_and_read_back() {
+    const ENTRIES: u32 = 1_000_000;
+    common::run_for(millis(1_200_000), || async {
+        let (network, place) = (Network::default(), Place::new("million"));
+        let mut config = Config::local();
+        config.limits.entries = 2 * ENTRIES as usize;
+        config.limits.bytes = 1 << 30;
+        config.limits.share = 100;
+        let builder =
+            || over(network.attach(1).unwrap(), 1).id(NodeId::new(1)).config(config.clone()).data(place.data());
+        let first = builder().spawn().await.unwrap();
+        for n in 0..ENTRIES {
+            first.put(format!("entry/{n}"), n.to_le_bytes()).unwrap();
+        }
+        let begun = Instant::now();
+        first.saved().await.unwrap();
+        println!("the rest is on the disk after {:?}", begun.elapsed());
+        // As long as the file is written anew, and changes come on top.
+        let mut waits = Vec::new();
+        let size = || fs::metadata(place.data()).unwrap().len();
+        for round in 0..400_u32 {
+            first.put(format!("entry/{round}"), vec![7; 100_000]).unwrap();
+            let asked = Instant::now();
+            first.inspect(|node| node.entry_count());
+            waits.push(asked.elapsed());
+            runtime::sleep(millis(5)).await;
+        }
+        first.saved().await.unwrap();
+        waits.sort();
+        println!(
+            "{} bytes in the file; the node was waited for: median {:?}, 99 % {:?}, longest {:?}",
+            size(),
+            waits[200],
+            waits[396],
+            waits[399]
+        );
+        ended(first).await;
+        let begun = Instant::now();
+        let again = builder().spawn().await.unwrap();
+        println!("{ENTRIES} entries are read back in {:?}", begun.elapsed());
+        assert_eq!(again.inspect(|node| node.entry_count()), ENTRIES as usize);
+    });
+}

@@ -101,7 +101,7 @@ fn a_wrong_clock_is_an_alert_until_it_is_set() {
     let alerts = net.nodes[1].health(net.now);
     let Problem::ClockWrong { peers, own } = &alerts[0].problem else { panic!("{alerts:?}") };
     assert!(own.since(*peers).abs_diff(3_600 * SECOND) < SECOND && peers.abs_diff(net.now) < SECOND);
-    assert!(alerts[0].since.abs_diff(net.now) < 20 * SECOND, "in the time that the others have");
+    assert!(alerts[0].since.abs_diff(net.now) < 25 * SECOND, "in the time that the others have");
     let now = net.now;
     net.nodes[1].set_wall_clock(now, now);
     net.run(20 * SECOND);
