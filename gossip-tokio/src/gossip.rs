@@ -223,7 +223,8 @@ impl<A: Address> Gossip<A> {
     }
 
     /// Waits until everything that was written before is on the disk, if the builder was given a place for
-    /// [data](crate::Builder::data). While the disk fails this waits for it; [`health`](Self::health) tells that.
+    /// [data](crate::Builder::data). While the disk fails this waits for it; [`health`](Self::health) tells that. After
+    /// [`stop`](Self::stop) it waits until the file is free for another node.
     ///
     /// # Errors
     /// [`Stopped`]: the node has stopped, and its last changes could not be written.
@@ -239,8 +240,8 @@ impl<A: Address> Gossip<A> {
             match storage.keeps {
                 // There is nothing to lose.
                 None => Some(Ok(())),
-                Some(_) if storage.met >= wanted => Some(Ok(())),
-                Some(false) => Some(Err(Stopped)),
+                Some(false) => Some(if storage.met >= wanted { Ok(()) } else { Err(Stopped) }),
+                Some(true) if storage.met >= wanted && !self.calls.is_closed() => Some(Ok(())),
                 Some(true) => None,
             }
         });

@@ -258,10 +258,10 @@ impl<A: Address> Keeper<A> {
             let done = self.turn(shared, wanted, ended);
             self.report(shared, wanted, &done);
             match done.map(|turn| turn.more) {
-                // The last changes are in.
-                Ok(false) if ended => return,
-                Ok(true) => {}
-                Ok(false) => {
+                // The last changes are in, and nobody has asked for more since.
+                Ok(false) if ended && shared.lock().storage.wanted == wanted => return,
+                Ok(more) if more || ended => {}
+                Ok(_) => {
                     let urgent = || shared.lock().storage.wanted > wanted;
                     if listener.wait_timeout(IDLE).is_some() && !urgent() {
                         thread::sleep(GATHER);
