@@ -97,7 +97,7 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
         Some(address) => Some(control::listen_tcp(address).await?),
         None => None,
     };
-    let (agent, events, quit) = spawn(&settings).await?;
+    let (agent, events, quit) = spawn(&settings, &log).await?;
     if settings.protocol.label.is_empty() && !agent.gossip.address().ip().is_loopback() {
         tracing::warn!(
             "this cluster has no label: one whose node gets an address of this one becomes a part of it; set `label` everywhere"
@@ -137,7 +137,7 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
     left
 }
 
-async fn spawn(settings: &Settings) -> Result<(Arc<Agent>, Events<SocketAddr>, Receiver<()>), Failure> {
+async fn spawn(settings: &Settings, log: &Log) -> Result<(Arc<Agent>, Events<SocketAddr>, Receiver<()>), Failure> {
     let mut builder = bind(&settings.bind).config(settings.protocol.clone()).join(&settings.join).events(4_096);
     if let Some(address) = &settings.advertise {
         builder = builder.advertise(address);
@@ -163,7 +163,7 @@ async fn spawn(settings: &Settings) -> Result<(Arc<Agent>, Events<SocketAddr>, R
     })?;
     let events = gossip.events();
     let (quit, asked) = bounded(1);
-    let agent = Agent::new(gossip, settings, quit);
+    let agent = Agent::new(gossip, settings, log.monitors.clone(), quit);
     Ok((Arc::new(agent), events, asked))
 }
 

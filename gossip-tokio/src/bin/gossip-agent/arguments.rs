@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gossip_tokio::gossip_core::Status;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A gossip node on this machine
 ///
@@ -235,6 +236,9 @@ pub(crate) enum Command {
     },
     /// Send a message to all members
     Broadcast {
+        /// A name by which handlers choose it
+        #[arg(long)]
+        name: Option<String>,
         /// The message; words are joined by spaces
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         message: Vec<OsString>,
@@ -260,6 +264,12 @@ pub(crate) enum Command {
     Tags {
         #[command(subcommand)]
         action: Option<TagsAction>,
+    },
+    /// Show what is logged from now on, whatever the agent itself shows, until Ctrl-C
+    Monitor {
+        /// error, warn, info, debug or trace
+        #[arg(long, value_name = "LEVEL", default_value = "info")]
+        log_level: LevelFilter,
     },
     /// Change the keys of this node while it runs
     Keys {

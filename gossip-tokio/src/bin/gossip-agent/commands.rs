@@ -9,6 +9,7 @@ use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, Smo
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 use wildmatch::WildMatch;
 
 use crate::events::{entry_is, member_is, tell};
@@ -17,6 +18,7 @@ use crate::output::{data, shown};
 use crate::request::Request;
 use crate::settings::{check_name, pair};
 use crate::state::Agent;
+use crate::topic;
 
 /// Time that leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
@@ -120,8 +122,14 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
                 say(item).await;
             }
         }
-        Request::Broadcast { payload } => {
-            let id = gossip.broadcast(payload.bytes().map_err(|error| Code::Invalid.says(error))?)?;
+        Request::Monitor { level } => monitor(agent, &level, items).await?,
+        Request::Broadcast { name, payload } => {
+            let mut payload = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
+            if let Some(name) = name {
+                check_name("the message's name", &name).map_err(|error| Code::Invalid.says(error))?;
+                payload = topic::join(&name, &payload).map_err(|error| Code::Invalid.says(error))?;
+            }
+            let id = gossip.broadcast(payload)?;
             say(json!({ "broadcast": id })).await;
         }
         Request::Join { seeds } => {
@@ -155,6 +163,20 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             say(json!({ "left": true })).await;
         }
     }
+    Ok(())
+}
+
+async fn monitor(agent: &Agent, level: &str, items: &Sender<Value>) -> Result<(), Refusal> {
+    let level: LevelFilter = level.parse().map_err(|_| Code::Invalid.says(format!("{level:?} is no level")))?;
+    let lines = agent.monitors.open(level);
+    while let Ok(mut line) = lines.recv().await {
+        line["time"] = agent.gossip.now().as_micros().into();
+        if items.send(line).await.is_err() {
+            break;
+        }
+    }
+    drop(lines);
+    agent.monitors.adjust();
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use gossip_tokio::gossip_core::{Change, Event, Member, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::output::{Form, data, shown, time};
+use crate::topic;
 
 /// Content of an event.
 pub(crate) struct Told {
@@ -52,8 +53,12 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             Told { level: None, object }
         }
         Event::Broadcast { id, payload } => {
+            let (topic, payload) = topic::split(payload);
             let (from, (key, value)) = (who(id.0.node), data(payload));
             let mut object = json!({ "event": "broadcast", "from": id.0.node, "name": from });
+            if let Some(topic) = topic {
+                object["topic"] = topic.into();
+            }
             object[key] = value.into();
             told(info, object)
         }
@@ -106,7 +111,9 @@ pub(crate) fn line(object: &Value) -> String {
             let now = if object["gone"] == true { "is gone".into() } else { format!("is {}", value()) };
             format!("entry {}{of} {now}", text("name"))
         }
+        "broadcast" if object["topic"].is_string() => format!("{} says {}: {}", text("name"), text("topic"), value()),
         "broadcast" => format!("{} says {}", text("name"), value()),
+        "log" => format!("{}: {}", text("level"), text("text")),
         "catch-up" => {
             let end = if object["done"] == true { ", which is the end of it" } else { "" };
             format!("caught up with {} of some {} items{end}", object["received"], object["expected"])

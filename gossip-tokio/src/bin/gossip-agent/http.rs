@@ -276,8 +276,14 @@ async fn remove(State(agent): Shared, Path(name): Path<String>, Query(entry): Qu
     one(&agent, Request::Delete { name, own: entry.own }).await
 }
 
-async fn broadcast(State(agent): Shared, body: Bytes) -> Response {
-    one(&agent, Request::Broadcast { payload: Payload::new(&body) }).await
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: Option<String>,
+}
+
+async fn broadcast(State(agent): Shared, Query(Named { name }): Query<Named>, body: Bytes) -> Response {
+    one(&agent, Request::Broadcast { name, payload: Payload::new(&body) }).await
 }
 
 async fn join(State(agent): Shared, body: Bytes) -> Response {

@@ -51,7 +51,7 @@ impl Presenter {
                 Kind::Keys
             }
             Request::Reachability => Kind::Reachability,
-            Request::Watch { .. } => Kind::Event,
+            Request::Watch { .. } | Request::Monitor { .. } => Kind::Event,
             _ => Kind::Done,
         };
         Self { form, view, kind, rows: Vec::new() }

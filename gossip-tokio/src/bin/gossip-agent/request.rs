@@ -86,7 +86,12 @@ pub(crate) enum Request {
         of: Option<String>,
     },
     Broadcast {
+        #[serde(default)]
+        name: Option<String>,
         payload: Payload,
+    },
+    Monitor {
+        level: String,
     },
     Join {
         seeds: Vec<String>,
@@ -145,7 +150,8 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
         }
         Command::Delete { own, name } => Request::Delete { name, own },
         Command::List { of, prefix } => Request::List { prefix, of },
-        Command::Broadcast { message } => Request::Broadcast { payload: Payload::new(&joined(&message)) },
+        Command::Broadcast { name, message } => Request::Broadcast { name, payload: Payload::new(&joined(&message)) },
+        Command::Monitor { log_level } => Request::Monitor { level: log_level.to_string() },
         Command::Join { seeds } => Request::Join { seeds },
         Command::Forget { member } => Request::Forget { member },
         Command::Watch { prefix } => Request::Watch { prefix },

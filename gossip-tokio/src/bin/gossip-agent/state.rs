@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::events::line;
 use crate::handlers::Handlers;
+use crate::monitor::Monitors;
 use crate::settings::Settings;
 
 /// Events that are kept for whoever opens the page.
@@ -28,6 +29,7 @@ pub(crate) struct Agent {
     recent: Mutex<VecDeque<(u64, Value)>>,
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
+    pub(crate) monitors: Monitors,
     /// True if a write is answered when it is on the disk.
     pub(crate) sync: bool,
     name: Option<String>,
@@ -42,12 +44,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Agent {
     /// Makes the state around a node that runs.
-    pub(crate) fn new(gossip: Gossip, settings: &Settings, quit: Sender<()>) -> Self {
+    pub(crate) fn new(gossip: Gossip, settings: &Settings, monitors: Monitors, quit: Sender<()>) -> Self {
         Self {
             gossip,
             handlers: Handlers::start(settings.handlers.clone()),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
+            monitors,
             sync: settings.sync,
             name: settings.name.clone(),
             label: settings.protocol.label.clone(),
