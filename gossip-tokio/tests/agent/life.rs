@@ -337,7 +337,7 @@ fn what_was_answered_before_the_process_is_killed_is_there_again() {
         }
         a.ask(&["put", &format!("{round}"), "value"]);
         if !sync {
-            std::thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
         }
         a.child.kill().unwrap();
         a.end();

@@ -37,12 +37,12 @@ fn every_command_of_serf_has_its_own_here() {
     let handler = format!("[[handlers]]\non = [\"broadcast\"]\nname = \"deploy\"\nrun = {sh}{seen}\"]\n");
     let config =
         |handlers: &str| fs::write(place.file("config.toml"), format!("{handlers}[protocol]\npreset = \"local\"\n"));
-    // -name, -bind, -log-level, -config-file; -encrypt and -keyring-file; -snapshot; -tag; -event-handler; -join.
+    // -name, -bind, -log-level, -config-file; -encrypt and -keyring-file; -tag; -event-handler; -join.
     let all = ["--key-file", &key];
     let a = place.start("a", &all);
-    let with = |more: &[&str]| [&all[..], &["--join", a.address()], more].concat();
-    let data = place.file("b.data");
-    let b = place.start("b", &with(&["--tag", "role=db", "--data", &data]));
+    let with = |more: &[&'static str]| [&all[..], &["--join", a.address()], more].concat();
+
+    let b = place.start("b", &with(&["--tag", "role=db"]));
     config(&handler).unwrap();
     let c = place.start("c", &with(&[]));
     config("").unwrap();
