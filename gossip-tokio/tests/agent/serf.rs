@@ -22,7 +22,7 @@ const TABLE: &[Row] = &[
     ("serf members -format json", &["--json", "members"], "\"incarnation\":"),
     ("serf tags -set zone=x", &["tags", "set", "zone=x"], "tags zone=x"),
     ("serf tags -delete zone", &["tags", "delete", "zone"], "tags -"),
-    ("serf keys -list", &["keys", "list"], "in use"),
+    ("serf keys -list", &["keys", "list"], "seals and opens"),
     ("serf reachability", &["reachability"], "5 members are reached"),
     ("serf join", &["join", "127.0.0.1:1"], "joining through 127.0.0.1:1"),
     ("serf force-leave", &["forget", "e"], "forgotten"),
