@@ -3,6 +3,7 @@
 //!
 //! The larger version wins every merge. Knows no store, no mechanism and no bytes of a datagram.
 
+mod about;
 mod descriptor;
 mod hash;
 mod stamp;
@@ -18,6 +19,8 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 
+pub(crate) use about::{About, check_member_name};
+pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub use stamp::Stamp;
@@ -105,12 +108,26 @@ pub struct Record<A> {
     pub until: Until,
     /// Address of the member.
     pub address: A,
+    /// Name and tags, if it has any.
+    pub(crate) about: Option<About>,
+}
+
+impl<A> Record<A> {
+    /// Returns the member's name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.about.as_ref().and_then(About::name)
+    }
+
+    /// Returns the member's tags.
+    pub fn tags(&self) -> &Tags {
+        About::tags_of(self.about.as_ref())
+    }
 }
 
 /// Encoding of a record. The start is told as its distance from the incarnation, which mostly is small.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Record")]
-struct Encoded<A> {
+struct Encoded<A, B> {
     id: NodeId,
     incarnation: u64,
     since_boot: u64,
@@ -119,22 +136,23 @@ struct Encoded<A> {
     standing: Standing,
     until: Until,
     address: A,
+    about: B,
 }
 
 impl<A: Serialize> Serialize for Record<A> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let &Self { id, incarnation, boot, pass, standing, until, ref address } = self;
+        let &Self { id, incarnation, boot, pass, standing, until, ref address, ref about } = self;
         let since_boot = incarnation.wrapping_sub(boot.as_micros());
-        Encoded { id, incarnation, since_boot, pass, standing, until, address }.serialize(serializer)
+        Encoded { id, incarnation, since_boot, pass, standing, until, address, about }.serialize(serializer)
     }
 }
 
 impl<'de, A: Deserialize<'de>> Deserialize<'de> for Record<A> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Encoded { id, incarnation, since_boot, pass, standing, until, address } =
-            Encoded::deserialize(deserializer)?;
+        let Encoded { id, incarnation, since_boot, pass, standing, until, address, about } =
+            Encoded::<A, Option<About>>::deserialize(deserializer)?;
         let boot = Instant::from_micros(incarnation.wrapping_sub(since_boot));
-        Ok(Self { id, incarnation, boot, pass, standing, until, address })
+        Ok(Self { id, incarnation, boot, pass, standing, until, address, about })
     }
 }
 
