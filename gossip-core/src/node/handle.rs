@@ -117,6 +117,17 @@ impl<A: Address> Node<A> {
                 self.give_back_record(sender, header, from);
             }
         }
+        if messages.iter().any(|message| is_record_of(self.identity.id, message)) {
+            // Whoever speaks of this node needs no introduction; with one, two that disagree about it, as about one of
+            // two twins, would answer each other for ever.
+            messages.retain(|message| match message {
+                Message::Trust(Trust::Challenge { cookie }) => {
+                    self.trust.keep(from, *cookie);
+                    false
+                }
+                _ => true,
+            });
+        }
         let mut left = self.config.limits.work;
         for message in messages.drain(..) {
             match left.checked_sub(message.work()) {
