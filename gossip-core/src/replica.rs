@@ -43,6 +43,8 @@ pub(crate) enum Merged<A> {
     Parked,
     /// The update was here already.
     Known,
+    /// A newer update is here, which now covers this one: its item has this hash.
+    Covered { hash: u64 },
     /// A newer update is here.
     Outdated,
 }
@@ -126,21 +128,23 @@ impl<A: Address> Replica<A> {
     }
 
     /// Same as [`merge`](Self::merge) with a hash of the key that was computed before.
-    pub(crate) fn merge_keyed(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
-        let until = match update.owner().map(|owner| self.ownership(owner)) {
-            None => update.until(),
-            Some(Ownership::Current(end)) => update.until().min(end),
+    pub(crate) fn merge_keyed(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
+        let end = match update.owner().map(|owner| self.ownership(owner)) {
+            None => Until::NEVER,
+            Some(Ownership::Current(end)) => end,
             Some(Ownership::Past) => return Merged::Outdated,
             Some(Ownership::Ahead) => return self.park(key, update),
         };
         let held = self.items.find(key);
-        if let Some(held) = held.and_then(|slot| self.items.update(slot)) {
-            match update.order(&held, &self.hasher) {
-                Ordering::Equal => return Merged::Known,
-                Ordering::Less => return Merged::Outdated,
-                Ordering::Greater => {}
+        if let Some((slot, held)) = held.and_then(|slot| Some((slot, self.items.update(slot)?))) {
+            match update.rank(&held, &self.hasher) {
+                Ordering::Greater => {
+                    update.cover(&held);
+                }
+                rank => return self.cover(slot, held, &update, rank),
             }
         }
+        let until = update.until().min(end);
         let lives = if let Update::Member(record) = &update { Some((record.id, record.boot, until)) } else { None };
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
         let hash = self.store(key, update, until);
@@ -148,6 +152,21 @@ impl<A: Address> Replica<A> {
             self.follow_owner(id, boot, until);
         }
         Merged::News { hash, old }
+    }
+
+    /// Lets the update in a slot cover one that does not replace it.
+    fn cover(&mut self, slot: Slot, mut held: Update<A>, update: &Update<A>, rank: Ordering) -> Merged<A> {
+        if !held.cover(update) {
+            return if rank.is_eq() && held.covers() == update.covers() { Merged::Known } else { Merged::Outdated };
+        }
+        let touched = self.touched.len();
+        let owned = held.owner().and_then(|owner| self.member(owner.id)).map_or(Until::NEVER, |record| record.until);
+        let Some(Stored { key, .. }) = self.remove(slot) else { return Merged::Outdated };
+        let until = held.until().min(owned);
+        let hash = self.store(key, held, until);
+        // What is visible of it has not changed.
+        self.touched.truncate(touched);
+        Merged::Covered { hash }
     }
 
     /// Returns whether an update would replace an older one that is held here.
@@ -161,15 +180,20 @@ impl<A: Address> Replica<A> {
         ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
-    fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
-        match self.parked.get(key, &update) {
-            Some(held) => match update.order(held, &self.hasher) {
-                Ordering::Equal => Merged::Known,
-                Ordering::Less => Merged::Outdated,
-                Ordering::Greater => self.parked.insert(key, update),
-            },
-            None => self.parked.insert(key, update),
+    fn park(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
+        if let Some(held) = self.parked.get(key, &update) {
+            let rank = update.rank(held, &self.hasher);
+            if rank.is_gt() {
+                update.cover(held);
+            } else {
+                let mut held = held.clone();
+                if !held.cover(&update) {
+                    return if rank.is_eq() { Merged::Known } else { Merged::Outdated };
+                }
+                update = held;
+            }
         }
+        self.parked.insert(key, update)
     }
 
     fn ownership(&self, owner: Owner) -> Ownership {
@@ -320,8 +344,8 @@ impl<A: Address> Replica<A> {
     }
 
     fn is_large(&self, update: &Update<A>) -> bool {
-        // Tags, lengths, owner, stamp and both ends, at their longest.
-        const REST: usize = 70;
+        // Tags, lengths, owner, stamp and end, at their longest.
+        const REST: usize = 80;
         let Update::Entry(Entry { name, value: Some(value), .. }) = update else { return false };
         value.len().saturating_add(name.len() + REST) > self.whole
     }
@@ -353,7 +377,8 @@ impl<A: Address> Replica<A> {
 
     fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
         let Stored { update: Update::Entry(entry), until, .. } = self.items.other(slot)? else { return None };
-        let lives = entry.value.is_some() && entry.expires.is_after(clock) && until.is_after(clock);
+        let ends = entry.ends.map_or(Until::NEVER, |end| Until::at(end.at));
+        let lives = entry.value.is_some() && ends.is_after(clock) && until.is_after(clock);
         lives.then_some(entry)
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::inspect::Update;
+use gossip_core::inspect::{End, Update};
 use gossip_core::{
     Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
@@ -426,9 +426,11 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
     let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
     let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
-    let stamped = |stamp: &Stamp| {
+    // Of two entries that are equal otherwise, the one that covers more.
+    let stamped = |stamp: &Stamp, ends: &Option<End>| {
         let boot = update.owner().map_or(0, |owner| owner.boot.as_micros());
-        [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
+        let covers = ends.map_or(0, |end| end.covers.instant().map_or(u64::MAX, Instant::as_micros));
+        [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), covers]
     };
     let (key, version, body) = match update {
         Update::Member(record) => {
@@ -437,18 +439,18 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
-            match (&value, entry.expires.instant()) {
-                (Some(_), Some(expires)) => until = Some(expires),
-                (Some(_), None) => {}
+            let value = entry.value.clone().filter(|_| update.ends().is_after(cut));
+            if value.is_some() {
+                until = update.ends().instant();
+            } else {
                 // What has expired is its own certificate.
-                (None, _) => bound = true,
+                bound = true;
             }
-            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
+            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp, &entry.ends), value)
         }
         Update::Certificate(certificate) => {
             bound = true;
-            (format!("certificate {}", certificate.stamp), stamped(&certificate.stamp), None)
+            (format!("certificate {}", certificate.stamp), stamped(&certificate.stamp, &certificate.ends), None)
         }
         Update::Broadcast(broadcast) => {
             let version = [0, 0, 0, 0, earlier];

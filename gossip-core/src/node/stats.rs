@@ -39,6 +39,8 @@ pub struct Stats {
     pub updates_expired: u64,
     /// Updates refused: stamped after the year 2500.
     pub updates_ahead: u64,
+    /// Updates refused: they end more than 400 days ahead.
+    pub updates_too_long: u64,
     /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,
     /// Updates refused: the node holds as many bytes as it may.

@@ -15,7 +15,7 @@ use crate::replica::Range;
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
-    Broadcast, Certificate, Descriptor, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
+    Broadcast, Certificate, Descriptor, End, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
 };
 
 type Said = Message<u16>;
@@ -88,8 +88,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
             owner: None,
             name: name.as_str().into(),
             stamp,
-            expires: Until::NEVER,
-            until: Until::NEVER,
+            ends: None,
             value: Some(value.into()),
         })),
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
@@ -404,21 +403,19 @@ fn what_no_node_says_is_malformed() {
         owner: None,
         name: "n".into(),
         stamp,
-        expires: Until::NEVER,
-        until: Until::NEVER,
+        ends: None,
         value: Some([1].into()),
     };
-    let ten = Until::at(Instant::from_secs(10));
+    let ten = End { at: Instant::from_secs(10), keep: 9, covers: End::NOTHING };
     let mail = |entry: &Entry| Said::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry.clone()))));
     assert!(!refused(&mail(&value)));
     let entries = [
-        ("a value that is immortal but ends", Entry { until: ten, ..value.clone() }),
-        ("a value that expires but never ends", Entry { expires: ten, ..value.clone() }),
-        ("a value that ends before it expires", {
-            Entry { expires: ten, until: Until::at(Instant::from_secs(9)), ..value.clone() }
+        ("a certificate that does not end", Entry { value: None, ..value.clone() }),
+        ("a certificate kept for longer than 90 days", Entry {
+            ends: Some(End { keep: 90 * 86_400 + 1, ..ten }),
+            ..value.clone()
         }),
-        ("a certificate for ever", Entry { value: None, ..value.clone() }),
-        ("a certificate that expires", Entry { value: None, expires: ten, until: ten, ..value.clone() }),
+        ("an end that covers an earlier one", Entry { ends: Some(End { covers: Until::at(ten.at), ..ten }), ..value.clone() }),
         ("a name of 256 bytes", Entry { name: "n".repeat(256).as_str().into(), ..value }),
     ];
     for (what, entry) in entries {
@@ -443,18 +440,18 @@ fn what_no_node_says_is_malformed() {
             address: 1,
         }))))
     };
-    assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));
+    assert!(refused(&record(Standing::Alive, Until::at(ten.at))) && refused(&record(Standing::Dead, Until::NEVER)));
     let hasher = ItemHasher::new("test");
-    let certificate = |key, until| {
-        let certificate = Certificate { key, owner: None, stamp, until, digest: 0 };
+    let certificate = |key, ends| {
+        let certificate = Certificate { key, owner: None, stamp, ends, digest: 0 };
         Said::Rumor(Rumor::Mail(Item::Update(Update::Certificate(certificate))))
     };
-    assert!(!refused(&certificate(hasher.entry(None, "n"), ten)));
-    assert!(refused(&certificate(hasher.entry(None, "n"), Until::NEVER)));
-    assert!(refused(&certificate(hasher.member(NodeId::new(1)), ten)), "no certificate takes a member's place");
+    assert!(!refused(&certificate(hasher.entry(None, "n"), Some(ten))));
+    assert!(refused(&certificate(hasher.entry(None, "n"), None)));
+    assert!(refused(&certificate(hasher.member(NodeId::new(1)), Some(ten))), "no certificate takes a member's place");
     assert!(
-        refused(&certificate(hasher.broadcast(&stamp), ten))
-            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), ten))
+        refused(&certificate(hasher.broadcast(&stamp), Some(ten)))
+            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), Some(ten)))
     );
     let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
     assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));

@@ -9,7 +9,7 @@ use super::cut::NEVER;
 use super::*;
 use crate::config::Exchange as Mode;
 use crate::id::NodeId;
-use crate::update::{Entry, Stamp, Until, Update};
+use crate::update::{Entry, Stamp, Update};
 use crate::wire::{Message, Page, Pull, Rival, Short};
 
 const NOW: Instant = Instant::from_secs(1_700_000_000);
@@ -36,8 +36,7 @@ fn written(n: u64, ago: u64) -> Update<u16> {
         owner: None,
         name: std::format!("key-{n}").as_str().into(),
         stamp: Stamp { time: NOW - Duration::from_secs(ago), counter: 0, node: NodeId::new(1) },
-        expires: Until::NEVER,
-        until: Until::NEVER,
+        ends: None,
         value: Some([7; 30].into()),
     })
 }

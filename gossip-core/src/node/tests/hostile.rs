@@ -170,8 +170,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
 /// An item that nobody holds.
 fn large(name: &str, size: u32) -> Descriptor {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
-    let (expires, until) = (Until::NEVER, Until::NEVER);
-    Descriptor { owner: None, name: name.into(), stamp, expires, until, size, digest: 7 }
+    Descriptor { owner: None, name: name.into(), stamp, ends: None, size, digest: 7 }
 }
 
 #[test]

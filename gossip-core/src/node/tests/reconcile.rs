@@ -9,7 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::START;
 use crate::config::Membership;
-use crate::update::{Entry, Stamp, Until, Update};
+use crate::update::{Entry, Stamp, Update};
 use crate::wire::{
     Decoded, Item, Message, Page, Pull, PullRequest, Repair, Rumor, Split, Summary, Symbols, Want, encoded_len, read,
 };
@@ -213,14 +213,12 @@ impl Link {
             counter: 0,
             node: NodeId::new(1_000),
         };
-        let (expires, until) = (Until::NEVER, Until::NEVER);
         let name = std::format!("entry-{}", self.names);
         Update::Entry(Entry {
             owner: None,
             name: name.as_str().into(),
             stamp,
-            expires,
-            until,
+            ends: None,
             value: Some(value.into()),
         })
     }

@@ -66,10 +66,13 @@ fn member() -> Update<SocketAddr> {
     Update::Member(Record { id: NodeId::new(2), incarnation: TIME.as_micros(), boot: TIME, standing, until, address })
 }
 
+fn end() -> End {
+    End { at: TIME, keep: 604_800, covers: Until::NEVER }
+}
+
 fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
-    let until = if value.is_some() { Until::NEVER } else { Until::at(TIME) };
-    let (owner, name, expires) = (None, "a".into(), Until::NEVER);
-    Update::Entry(Entry { owner, name, stamp: stamp(), expires, until, value: value.map(Into::into) })
+    let ends = value.is_none().then(end);
+    Update::Entry(Entry { owner: None, name: "a".into(), stamp: stamp(), ends, value: value.map(Into::into) })
 }
 
 fn descriptor() -> Descriptor {
@@ -81,7 +84,7 @@ fn descriptor() -> Descriptor {
 fn certificate() -> Update<SocketAddr> {
     let hasher = ItemHasher::new("");
     let (key, digest) = (hasher.entry(None, "a"), hasher.digest(&entry(None)));
-    Update::Certificate(Certificate { key, owner: None, stamp: stamp(), until: Until::at(TIME), digest })
+    Update::Certificate(Certificate { key, owner: None, stamp: stamp(), ends: Some(end()), digest })
 }
 
 fn broadcast() -> Update<SocketAddr> {
