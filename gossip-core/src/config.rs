@@ -245,8 +245,11 @@ settings! {
     Limits / LimitsOverlay {
         /// Member records.
         members: usize,
-        /// Entries, death certificates and broadcasts.
+        /// Entries and broadcasts.
         entries: usize,
+        /// Death certificates: over this, those go that would be kept the shortest. A node that was away for longer than those may
+        /// bring back what they deleted.
+        certificates: usize,
         /// Bytes of their values and payloads.
         bytes: usize,
         /// Share of `entries` and of `bytes` that one member may take, in percent: a member that writes without end
@@ -321,6 +324,7 @@ impl Config {
             limits: Limits {
                 members: 100_000,
                 entries: 4_000_000,
+                certificates: 1_000_000,
                 bytes: 1 << 30,
                 share: 50,
                 parked: 65_536,

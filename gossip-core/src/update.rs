@@ -185,7 +185,18 @@ impl Version {
 }
 
 impl<A> Update<A> {
-    /// Returns the member that is charged for its memory: the owner, or the last author. Records belong to nobody.
+    /// Returns the member that is charged for its memory: the owner, or the last author. Records belong to nobody, and
+    /// certificates have a bound of their own.
+    pub(crate) fn charged(&self) -> Option<NodeId> {
+        self.writer().filter(|_| !self.is_certificate())
+    }
+
+    /// Returns true if this is a death certificate, shrunk or not.
+    pub(crate) const fn is_certificate(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::Entry(Entry { value: None, .. }))
+    }
+
+    /// Returns the owner, or the last author. Records have none.
     pub(crate) fn writer(&self) -> Option<NodeId> {
         match self {
             Self::Member(_) => None,
@@ -247,11 +258,6 @@ impl<A: Address> Update<A> {
             }
             _ => false,
         }
-    }
-
-    /// Returns true if this is a death certificate, shrunk or not.
-    pub(crate) fn is_certificate(&self) -> bool {
-        matches!(self, Self::Certificate(_) | Self::Entry(Entry { value: None, .. }))
     }
 
     /// Returns the owner, if this is owned.

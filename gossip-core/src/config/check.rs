@@ -69,6 +69,7 @@ impl Config {
         span("lifetimes.reap_after", lifetimes.reap_after, 2 * lifetimes.max_ahead..=100 * YEAR)?;
         within("limits.members", limits.members, 1..=1 << 30)?;
         within("limits.entries", limits.entries, 0..=1 << 30)?;
+        within("limits.certificates", limits.certificates, 0..=1 << 30)?;
         within("limits.bytes", limits.bytes as u64, 0..=1 << 40)?;
         within("limits.share", limits.share, 1..=100)?;
         within("limits.work", limits.work, self.max_datagram.div_ceil(16)..=1 << 20)?;

@@ -43,10 +43,11 @@ impl<A: Address> Replica<A> {
         let (from, to) = (self.cut.min(agreed), self.cut.max(agreed));
         let moved: Vec<(u64, Slot)> = self.ended(from, to).collect();
         for (hash, slot) in moved {
+            let Some(lives) = self.items.lives(slot) else { continue };
             if self.cut < agreed {
-                self.hashes.remove(hash);
+                self.hide(hash, lives);
             } else {
-                self.hashes.insert(hash, slot);
+                self.show(hash, slot, lives);
             }
         }
         let crossed = (Bound::Excluded((from, Slot::MAX)), Bound::Included((to, Slot::MAX)));
@@ -88,9 +89,10 @@ impl<A: Address> Replica<A> {
                 ends: entry.ends,
                 digest,
             });
-            self.usage.add(&stored.update);
+            self.certificates.add(slot, self.items.other(slot));
             self.names.remove(&name);
         }
+        self.shed();
     }
 
     fn forget(&mut self, past: Past) -> Vec<Record<A>> {

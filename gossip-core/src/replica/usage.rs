@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::address::Address;
 use crate::id::NodeId;
 use crate::update::Update;
 
@@ -28,8 +29,8 @@ impl Usage {
         self.writers.get(&writer).copied().unwrap_or_default()
     }
 
-    pub(super) fn add<A>(&mut self, update: &Update<A>) {
-        let Some(writer) = update.writer() else { return };
+    pub(super) fn add<A: Address>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes += bytes;
         let room = self.writers.entry(writer).or_default();
@@ -37,8 +38,8 @@ impl Usage {
         room.bytes += bytes;
     }
 
-    pub(super) fn remove<A>(&mut self, update: &Update<A>) {
-        let Some(writer) = update.writer() else { return };
+    pub(super) fn remove<A: Address>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes -= bytes;
         if let Some(room) = self.writers.get_mut(&writer) {

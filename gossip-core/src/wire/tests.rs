@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::Address;
 use crate::config::Exchange;
-use crate::replica::Range;
+use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
@@ -34,6 +34,10 @@ fn header() -> impl Strategy<Value = Header> {
 
 fn range() -> impl Strategy<Value = Range> {
     any::<(u64, u64)>().prop_filter_map("empty", |(a, b)| Range::new(a.min(b), a.max(b)))
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    any::<(u32, bool, u32)>().prop_map(|(at, more, kept)| Cut { at, kept: if more { kept } else { 0 } })
 }
 
 fn prefixes() -> impl Strategy<Value = Prefixes> {
@@ -143,10 +147,10 @@ fn message() -> impl Strategy<Value = Said> {
             useful,
             spared
         }))),
-        (any::<(u32, u64, u64, bool)>(), answer()).prop_map(|((cut, count, fingerprint, partial), answer)| {
+        (cut(), any::<(u64, u64, bool)>(), answer()).prop_map(|(cut, (count, fingerprint, partial), answer)| {
             Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
         }),
-        (any::<(u32, u64)>(), range(), exchange(), tokens, sketch()).prop_map(
+        ((cut(), any::<u64>()), range(), exchange(), tokens, sketch()).prop_map(
             |((cut, count), range, exchange, tokens, sketch)| {
                 Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))
             }
@@ -163,8 +167,8 @@ fn message() -> impl Strategy<Value = Said> {
             token,
             keys: keys.into_iter().map(Short).collect()
         }))),
-        (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
-            |((cut, token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
+        (cut(), any::<(u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
+            |(cut, (token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
         ),
         (range(), any::<bool>(), updates(), large())
             .prop_map(|(range, last, updates, large)| Message::Pull(Pull::Page(Page { range, last, updates, large }))),
@@ -502,7 +506,7 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
 #[test]
 fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
     let summary = |answer| -> usize {
-        let (cut, count, fingerprint, partial) = (u32::MAX, 1 << 28, u64::MAX, true);
+        let (cut, count, fingerprint, partial) = (Cut::LASTING, 1 << 28, u64::MAX, true);
         let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }));
         envelope().length(summary.encoded_len())
     };
