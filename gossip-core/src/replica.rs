@@ -29,9 +29,9 @@ use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 
+use certificates::Certificates;
 pub(crate) use cut::{Cut, NEVER, second};
 pub(crate) use hashes::{CELLS, Range};
-use certificates::Certificates;
 use hashes::{Hashes, mark};
 use parked::Parked;
 use store::{Lives, Slot, Store, Stored};
@@ -552,5 +552,7 @@ impl<A: Address> Replica<A> {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

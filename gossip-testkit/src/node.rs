@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::inspect::{End, Update};
+use gossip_core::inspect::{Certificate, End, Entry, Update};
 use gossip_core::{
     Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
@@ -457,5 +457,11 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("broadcast {}", broadcast.stamp), version, Some(broadcast.payload.clone()))
         }
     };
-    (key, ViewItem { version: ItemVersion(version), until, body, bound })
+    let kept = match update {
+        Update::Entry(Entry { ends, stamp, .. }) | Update::Certificate(Certificate { ends, stamp, .. }) => {
+            ends.map(|end| (end.at + Duration::from_secs(end.keep.into())).max(stamp.time))
+        }
+        Update::Member(_) | Update::Broadcast(_) => until,
+    };
+    (key, ViewItem { version: ItemVersion(version), until, kept, body, bound })
 }

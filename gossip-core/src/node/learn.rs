@@ -168,7 +168,8 @@ impl<A: Address> Node<A> {
         let cut = self.agreed().floor_to(Duration::from_secs(1));
         // The predicate of the reconciled set: what a peer would not be sent is not admitted either. But what has ended
         // still ends what it replaces, and what a snapshot says of deletions is known here already.
-        let timely = self.replica.keeps(update, cut) || source == Source::Restored || self.replica.replaces(key, update);
+        let timely =
+            self.replica.keeps(update, cut) || source == Source::Restored || self.replica.replaces(key, update);
         if !timely {
             self.stats.updates_expired += 1;
             return false;

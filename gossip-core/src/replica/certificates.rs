@@ -114,9 +114,4 @@ impl<A: Address> Replica<A> {
     pub(crate) const fn pushed_out(&self) -> u64 {
         self.certificates.pushed_out
     }
-
-    /// Returns the number of certificates held.
-    pub(crate) fn certificates(&self) -> usize {
-        self.certificates.len()
-    }
 }

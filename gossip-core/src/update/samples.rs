@@ -49,11 +49,13 @@ fn ends(deleted: bool) -> impl Strategy<Value = End> {
         3 => (18_u64..26).prop_map(|secs| Until::at(Instant::from_secs(secs))),
         1 => Just(Until::NEVER)
     ];
-    (if deleted { 1_u64..4 } else { 20..23 }, if deleted { 99_u32..103 } else { 80..84 }, covers).prop_map(|(at, keep, covers)| {
-        let mut end = End { at: Instant::from_secs(at), keep, covers: End::NOTHING };
-        end.cover(covers);
-        end
-    })
+    (if deleted { 1_u64..4 } else { 20..23 }, if deleted { 99_u32..103 } else { 80..84 }, covers).prop_map(
+        |(at, keep, covers)| {
+            let mut end = End { at: Instant::from_secs(at), keep, covers: End::NOTHING };
+            end.cover(covers);
+            end
+        },
+    )
 }
 
 /// Entries that were written, that expire, or that were deleted; the last two also shrunk.

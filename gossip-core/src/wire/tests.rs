@@ -403,23 +403,20 @@ fn one_malformed_message_refuses_all_of_its_datagram() {
 fn what_no_node_says_is_malformed() {
     let refused = |message: &Said| opened(&sealed(&encoded(message))).is_err();
     let stamp = Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) };
-    let value = Entry {
-        owner: None,
-        name: "n".into(),
-        stamp,
-        ends: None,
-        value: Some([1].into()),
-    };
+    let value = Entry { owner: None, name: "n".into(), stamp, ends: None, value: Some([1].into()) };
     let ten = End { at: Instant::from_secs(10), keep: 9, covers: End::NOTHING };
     let mail = |entry: &Entry| Said::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry.clone()))));
     assert!(!refused(&mail(&value)));
     let entries = [
         ("a certificate that does not end", Entry { value: None, ..value.clone() }),
-        ("a certificate kept for longer than 90 days", Entry {
-            ends: Some(End { keep: 90 * 86_400 + 1, ..ten }),
-            ..value.clone()
-        }),
-        ("an end that covers an earlier one", Entry { ends: Some(End { covers: Until::at(ten.at), ..ten }), ..value.clone() }),
+        (
+            "a certificate kept for longer than 90 days",
+            Entry { ends: Some(End { keep: 90 * 86_400 + 1, ..ten }), ..value.clone() },
+        ),
+        (
+            "an end that covers an earlier one",
+            Entry { ends: Some(End { covers: Until::at(ten.at), ..ten }), ..value.clone() },
+        ),
         ("a name of 256 bytes", Entry { name: "n".repeat(256).as_str().into(), ..value }),
     ];
     for (what, entry) in entries {

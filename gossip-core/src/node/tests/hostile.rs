@@ -98,7 +98,14 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let cells = |count: u64| {
         let exchange = crate::Exchange::PushPull;
         let sketch = Sketch::new(80);
-        Message::Repair(Repair::Sketch(Symbols { cut: Cut::LASTING, range: Range::ALL, count, exchange, tokens, sketch }))
+        Message::Repair(Repair::Sketch(Symbols {
+            cut: Cut::LASTING,
+            range: Range::ALL,
+            count,
+            exchange,
+            tokens,
+            sketch,
+        }))
     };
     let summary = |cut: Cut, token: Option<u32>| {
         let answer = token.map_or(Answer::No, |token| Answer::Full { token, counts: [u8::MAX; COUNTS] });

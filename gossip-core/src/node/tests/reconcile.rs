@@ -214,13 +214,7 @@ impl Link {
             node: NodeId::new(1_000),
         };
         let name = std::format!("entry-{}", self.names);
-        Update::Entry(Entry {
-            owner: None,
-            name: name.as_str().into(),
-            stamp,
-            ends: None,
-            value: Some(value.into()),
-        })
+        Update::Entry(Entry { owner: None, name: name.as_str().into(), stamp, ends: None, value: Some(value.into()) })
     }
 
     fn hold(&mut self, at: usize, update: &Update<u32>) {
