@@ -123,7 +123,7 @@ impl Clocks {
         let agreed = self.wall.saturating_add(self.follow);
         let support = offsets.iter().filter(|offset| near(**offset, agreed)).count();
         // Back to the own clock only by the same rule: where the clocks are split, the median swings as the sample grows.
-        if !near(median, agreed) && 5 * support < 2 * offsets.len() {
+        if !near(median, agreed) && 20 * support < 7 * offsets.len() {
             let own = median.abs_diff(self.wall) <= bound / 2;
             self.follow = if own { 0 } else { median.saturating_sub(self.wall) };
         } else if self.follow.unsigned_abs() <= bound / 2 {

@@ -193,8 +193,8 @@ impl World {
     /// Lets all meet until they have nothing to give each other, for long enough that all leases end.
     fn settle(&mut self) -> Result<(), &'static str> {
         let pairs: Vec<(usize, usize)> = (0..self.sites.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
-        for round in 0..100 {
-            self.take(Pass(1));
+        for round in 0..20 {
+            self.take(Pass(if round < 6 { 1 } else { 10 }));
             for (a, b) in &pairs {
                 self.exchange(*a, *b);
             }
