@@ -307,20 +307,12 @@ impl<A: Address> Update<A> {
         self.rank(other, hasher).then_with(|| self.covers().cmp(&other.covers()))
     }
 
-    /// Orders two updates of one key, except by what they cover: the larger wins every merge. Of two deaths at one
-    /// incarnation the one with the earlier end wins, so that nodes whose suspicions end together agree.
+    /// Orders two updates of one key, except by what they cover: the larger wins every merge. Of equal versions the one that ends
+    /// earlier wins, so that nodes whose suspicions of a member end together agree.
     pub(crate) fn rank(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
-        (self.version(), Reverse(self.fixed_end()))
-            .cmp(&(other.version(), Reverse(other.fixed_end())))
+        (self.version(), Reverse(self.ends()))
+            .cmp(&(other.version(), Reverse(other.ends())))
             .then_with(|| hasher.digest(self).cmp(&hasher.digest(other)))
-    }
-
-    /// Returns the end of a record or a broadcast, which is not in its digest.
-    fn fixed_end(&self) -> Until {
-        match self {
-            Self::Member(Record { until, .. }) | Self::Broadcast(Broadcast { until, .. }) => *until,
-            Self::Entry(_) | Self::Certificate(_) => Until::NEVER,
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::inspect::{Certificate, End, Entry, Update};
+use gossip_core::inspect::{Certificate, Entry, Update};
 use gossip_core::{
     Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
@@ -425,12 +425,10 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
     let mut until = update.until().instant();
     let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
-    let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
-    // Of two entries that are equal otherwise, the one that covers more.
-    let stamped = |stamp: &Stamp, ends: &Option<End>| {
+    let earlier = u64::MAX - update.ends().instant().map_or(u64::MAX, Instant::as_micros);
+    let stamped = |stamp: &Stamp| {
         let boot = update.owner().map_or(0, |owner| owner.boot.as_micros());
-        let covers = ends.map_or(0, |end| end.covers.instant().map_or(u64::MAX, Instant::as_micros));
-        [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), covers]
+        [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
     };
     let (key, version, body) = match update {
         Update::Member(record) => {
@@ -446,11 +444,11 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
                 // What has expired is its own certificate.
                 bound = true;
             }
-            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp, &entry.ends), value)
+            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
             bound = true;
-            (format!("certificate {}", certificate.stamp), stamped(&certificate.stamp, &certificate.ends), None)
+            (format!("certificate {}", certificate.stamp), stamped(&certificate.stamp), None)
         }
         Update::Broadcast(broadcast) => {
             let version = [0, 0, 0, 0, earlier];
