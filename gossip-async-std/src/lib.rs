@@ -107,6 +107,8 @@ mod driver;
 mod error;
 mod events;
 mod gossip;
+mod journal;
+mod keeper;
 mod memory;
 pub mod metrics;
 mod runtime;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{settled, settled_with};
-use gossip_core::{Config, Event, Membership, Node, NodeId, Status};
+use gossip_core::{Config, Event, Membership, Node, NodeId, Status, Tags};
 use gossip_testkit::{Addr, Cluster, Command, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -274,4 +274,26 @@ fn most_false_suspicions_are_refuted_before_many_have_heard_of_them() {
     let (told, otherwise) = (told_of_a_suspicion(true), told_of_a_suspicion(false));
     println!("of a suspicion {told:.1} of 50 are told, {otherwise:.1} if the accused is not told first");
     assert!(told < otherwise / 2.0, "{told} {otherwise}");
+}
+
+#[test]
+fn tags_that_change_under_loss_are_seen_by_all_and_end_nothing() {
+    let mut cluster = settled(20, 3);
+    cluster.lose(0.2);
+    let log = listen(&mut cluster);
+    cluster.with(5, |node, now| node.put_own(now, "load", b"7")).expect("there is room");
+    let boot = cluster.node(5).member(id_of(Addr(5))).expect("itself").boot;
+    for round in 0..10 {
+        let tags = Tags::of([("round", round.to_string())]).expect("they are small");
+        cluster.with(5, |node, now| node.set_tags(now, tags)).expect("there is room");
+        cluster.run_for(SECOND);
+    }
+    let seen = |cluster: &Cluster| {
+        let last = |node: &Node<Addr>| node.member(id_of(Addr(5))).is_some_and(|member| member.has_tag("round", "9"));
+        cluster.live().all(|(_, node)| last(node) && node.get_own(id_of(Addr(5)), "load").is_some())
+    };
+    cluster.run_until(20 * SECOND, SECOND, seen).expect("all see the last");
+    assert_eq!(cluster.node(7).member(id_of(Addr(5))).expect("a member").boot, boot);
+    assert_eq!(told(&log, 7, id_of(Addr(5)), Status::Dead), 0);
+    cluster.run_until(60 * SECOND, SECOND, Cluster::agrees).expect("they agree");
 }

@@ -140,7 +140,15 @@ impl ItemHasher {
                 let mut buffer = [0; MAX_ADDRESS];
                 // Longer addresses are refused at the wire and by `Node::new`.
                 let address: &[u8] = postcard::to_slice(&record.address, &mut buffer).map_or(&[], |bytes| bytes);
-                self.wide(4, &[&record.boot.as_micros().to_le_bytes(), address])
+                let boot = record.boot.as_micros().to_le_bytes();
+                match &record.about {
+                    None => self.wide(4, &[&boot, address]),
+                    // Of a fixed length, so that nothing of it can be taken for a part of the address.
+                    Some(about) => {
+                        let about = self.wide(8, &[&about.bytes()]).to_le_bytes();
+                        self.wide(9, &[&boot, &about, address])
+                    }
+                }
             }
             Update::Entry(Entry { value, ends, .. }) => {
                 let (at, keep) = ends.map_or((Instant::MAX, 0), |End { at, keep, .. }| (at, keep));

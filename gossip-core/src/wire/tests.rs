@@ -439,6 +439,7 @@ fn what_no_node_says_is_malformed() {
             standing,
             until,
             address: 1,
+            about: None,
         }))))
     };
     assert!(refused(&record(Standing::Alive, Until::at(ten.at))) && refused(&record(Standing::Dead, Until::NEVER)));

@@ -94,7 +94,7 @@ fn what_a_member_owns_is_no_news_when_it_dies_and_comes_back() {
     net.run(SECOND);
     net.events(1);
     let own = net.nodes[2].replica.member(net.nodes[2].id()).cloned().unwrap();
-    let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own };
+    let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own.clone() };
     let back = Record { incarnation: own.incarnation + 1, ..own };
     let now = net.now;
     for record in [dead, back] {
