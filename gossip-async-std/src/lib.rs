@@ -115,6 +115,7 @@ mod runtime;
 mod seeds;
 mod shared;
 mod stats;
+mod storage;
 mod transport;
 mod udp;
 mod watch;

@@ -181,18 +181,6 @@ impl Opened {
     }
 }
 
-/// State of the data behind the node's lock.
-#[derive(Debug, Default)]
-pub(crate) struct Storage {
-    /// True while a thread writes, false when it has ended; none if there is nothing to write to.
-    pub(crate) keeps: Option<bool>,
-    /// Number of the latest request to have everything on the disk, and of the latest that was met.
-    pub(crate) wanted: u64,
-    pub(crate) met: u64,
-    /// Error that lasts, and since when.
-    pub(crate) failure: Option<(String, Instant)>,
-}
-
 /// Outcome of a turn of writing.
 struct Turn {
     /// There is more to write, for which no change has to be awaited.

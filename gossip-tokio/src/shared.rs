@@ -10,8 +10,8 @@ use gossip_core::{Address, Alert, Event, Instant, Node, Problem};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
-use crate::keeper::Storage;
 use crate::stats::DriverStats;
+use crate::storage::Storage;
 
 /// Protocol periods for which seeds may be without an address before that is an alert.
 const UNRESOLVED: u32 = 3;
