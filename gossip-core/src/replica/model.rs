@@ -181,7 +181,8 @@ impl World {
         let replica = &mut self.sites[to].replica;
         let key = replica.hasher.key(&update);
         let answers = self.planted != Planted::NoAnswer;
-        if !replica.keeps(&update, clock) && !(answers && replica.replaces(key, &update)) {
+        let is_timely = replica.keeps(&update, clock) || answers && replica.replaces(key, &update);
+        if !is_timely {
             return None;
         }
         match replica.merge(update) {
