@@ -198,7 +198,8 @@ impl<A: Address> Node<A> {
         #[cfg(feature = "encryption")]
         envelope.remember(config.limits.members);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
-            .whole_up_to(commands::largest_update(&config));
+            .whole_up_to(commands::largest_update(&config))
+            .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy = AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout);

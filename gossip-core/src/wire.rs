@@ -3,7 +3,7 @@
 //! ```text
 //! offset  0              1     2        10     11      15          end − 4, or − 8
 //!         version, form  hint  sender   check  clock   messages …  trailer
-//! bytes   1              1     8        1      4                   4, or 8 if the whole is over 44 bytes
+//! bytes   1              1     8        1      4                   4, or 8 if the whole is over 43 bytes
 //! ```
 //! All integers of the header are little endian. The trailer is a SipHash of everything before it. What is sent to a
 //! member is keyed by the cluster's label and by the receiver's pass, which is in its record: whoever does not hold that
@@ -66,7 +66,7 @@ pub(crate) const TRAILER: usize = 8;
 const SHORT_TRAILER: usize = 4;
 /// The longest datagram with a short trailer: too short for an update or a suspicion, so that nobody gets one in by trying
 /// out trailers.
-const SHORT: usize = 44;
+const SHORT: usize = 43;
 /// An ack alone: version and form, hint, check, clock; the message; the trailer.
 const ACK_HEADER: usize = 7;
 const ACK: usize = 5;

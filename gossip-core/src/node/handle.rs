@@ -113,7 +113,9 @@ impl<A: Address> Node<A> {
         } else {
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
-            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
+            let of_this = |message: &Message<A>| is_record_of(self.identity.id, message);
+            let only = messages.iter().all(|message| of_this(message) || matches!(message, Message::Trust(_)));
+            if !(only && messages.iter().any(of_this)) {
                 self.give_back_record(sender, header, from);
             }
         }

@@ -86,7 +86,8 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
         told.extend(
             said(&mut hears, &mut buffer)
                 .into_iter()
-                .filter(|(transmit, _)| transmit.to == 0 && transmit.class == TrafficClass::Rumor),
+                // The rumors, not what else is said.
+                .filter(|(transmit, payload)| transmit.to == 0 && payload.len() > 1_000),
         );
     }
     told.into_iter().map(|(_, payload)| (1, payload)).collect()

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::epidemic::pull::Question;
-use crate::replica::{CELLS, Range};
+use crate::replica::{CELLS, Cut, Range};
 use crate::sketch::Cell;
 use crate::time::Instant;
 
@@ -75,7 +75,7 @@ pub(super) enum Retry {
 #[derive(Debug)]
 pub(super) struct Exchange<A> {
     pub(super) peer: A,
-    pub(super) cut: u32,
+    pub(super) cut: Cut,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
     /// Number of cells that a datagram holds.
@@ -98,7 +98,7 @@ pub(super) struct Exchange<A> {
 
 impl<A> Exchange<A> {
     /// `estimate`: size of the difference.
-    pub(super) fn new(peer: A, cut: u32, between: (u64, u64), most_cells: usize, estimate: u64, now: Instant) -> Self {
+    pub(super) fn new(peer: A, cut: Cut, between: (u64, u64), most_cells: usize, estimate: u64, now: Instant) -> Self {
         let expected =
             [UP_TO_ONE, UP_TO_SIXTEEN].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
         // Decides whether one sketch suffices. A quarter is added, so that a slightly low estimate does not cost a
@@ -243,6 +243,6 @@ pub(super) fn apart(mine: u64, theirs: u64) -> i64 {
 /// Returns the number of cells that a message of `room` bytes holds.
 pub(super) fn most_cells(room: usize) -> usize {
     // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
-    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
+    const HEAD: usize = 1 + 10 + 20 + 5 + 1 + 10 + 2;
     ((room - HEAD) / Cell::LEN).min(CELLS)
 }
