@@ -257,6 +257,9 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Version(version), address) => {
                     Event::UnknownVersion { version, address }
                 }
+                Pending::Unreadable(Unreadable::Size(length), address) => {
+                    Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
+                }
                 Pending::Left => Event::Left,
             });
         }
