@@ -265,6 +265,12 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Forgets the events on members and entries that wait, for an application that reads the state instead: after
+    /// [`restore`](Self::restore) there are as many as it brought. Other events stay.
+    pub fn discard_events(&mut self) {
+        self.events.discard();
+    }
+
     // Getters.
 
     /// Returns this node's id.
