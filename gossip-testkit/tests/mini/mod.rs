@@ -20,6 +20,7 @@ use siphasher::sip::SipHasher13;
 
 pub(crate) mod around;
 pub(crate) mod swim;
+pub(crate) mod tree;
 
 const BUDGET: usize = 512;
 const LONGEST: usize = 200;

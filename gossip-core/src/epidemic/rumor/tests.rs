@@ -311,6 +311,38 @@ fn an_offer_is_wanted_from_one_at_a_time() {
 }
 
 #[test]
+fn what_was_asked_for_and_has_not_come_is_missed_once() {
+    let mut site = Site::new(policy());
+    let (interval, patience) = (policy().interval, policy().interval / 5);
+    assert!(site.rumors.wants(NOW, 7, patience) && site.rumors.wants(NOW, 8, patience));
+    let review = NOW + patience + interval;
+    assert_eq!(site.rumors.due(), Some(review));
+    site.rumors.got(8);
+    assert!(!site.rumors.has_missed(review - Duration::from_micros(1)));
+    assert_eq!(site.rumors.partners_wanted(review), 0, "a review is no round");
+    assert!(site.rumors.has_missed(review) && !site.rumors.has_missed(review + 20 * interval));
+    assert_eq!(site.rumors.due(), None);
+    // What has come is not missed, and whoever is asked again has another interval.
+    let later = review + 20 * interval;
+    assert!(site.rumors.wants(later, 9, patience) && site.rumors.wants(later + interval, 9, patience));
+    assert!(!site.rumors.has_missed(later + patience + interval));
+    site.rumors.got(9);
+    assert_eq!(site.rumors.due(), None);
+}
+
+#[test]
+fn offers_of_what_never_comes_are_missed_ten_times_in_a_hundred_intervals() {
+    let mut site = Site::new(policy());
+    let interval = policy().interval;
+    let missed = (0..1_000).filter(|&hash| {
+        let now = NOW + interval * hash / 10;
+        site.rumors.wants(now, hash.into(), interval / 5);
+        site.rumors.has_missed(now)
+    });
+    assert!((8..=10).contains(&missed.count()));
+}
+
+#[test]
 fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
     let minimizing = Policy { exchange: Exchange::PushPull, minimization: true, k: 3, ..policy() };
     let mut site = Site::new(minimizing.clone());
