@@ -308,6 +308,12 @@ impl<A: Address> Node<A> {
         self.overlay.neighbours()
     }
 
+    /// Returns the smoothed round trip to a member, of the pings that it has answered here; none before the first. Each member
+    /// is probed once in as many periods as there are members.
+    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
+        self.detector.members().trip(id)
+    }
+
     /// Returns the number of members alive or suspected, including this node while it has not left.
     pub fn live_members(&self) -> usize {
         self.detector.members().peers() + usize::from(self.identity.status() == Status::Alive)
