@@ -193,7 +193,8 @@ impl<A: Address> Node<A> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
         let envelope = Envelope::new(&config.label, config.max_datagram);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
-            .whole_up_to(commands::largest_update(&config));
+            .whole_up_to(commands::largest_update(&config))
+            .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =
