@@ -9,7 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::*;
 use crate::config::{Config, Exchange, LossOfInterest, Response};
 use crate::id::NodeId;
-use crate::update::{Entry, KeyHash, Stamp, Until, Update};
+use crate::update::{Entry, KeyHash, Stamp, Update};
 use crate::wire::encoded_len;
 
 const NOW: Instant = Instant::from_secs(1_000);
@@ -53,8 +53,7 @@ impl Site {
             owner: None,
             name: name.into(),
             stamp: Stamp { time: self.now, counter: 0, node: NodeId::new(1) },
-            expires: Until::NEVER,
-            until: Until::NEVER,
+            ends: None,
             value: Some(vec![7; size].into()),
         });
         let key = self.replica.hasher.key(&update);
