@@ -12,6 +12,7 @@ mod check;
 mod detect;
 mod epidemic;
 mod failure;
+mod heal;
 mod idle;
 mod join;
 mod output;
@@ -63,6 +64,7 @@ enum Command {
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),
+    Heal(heal::Arguments),
     Reconcile(reconcile::Arguments),
     Check(check::Arguments),
     Replay(replay::Arguments),
@@ -81,6 +83,7 @@ fn run() -> Result<(), Failure> {
         Command::Idle(command) => command.run(seed, output),
         Command::Join(command) => command.run(seed, output),
         Command::Detect(command) => command.run(seed, output),
+        Command::Heal(command) => command.run(seed, output),
         Command::Reconcile(command) => command.run(seed, output),
         Command::Check(command) => command.run(seed, output),
         Command::Replay(command) => command.run(seed, output),
