@@ -43,7 +43,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
-use crate::replica::{Range, Replica};
+use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
 use crate::update::Update;
@@ -186,7 +186,8 @@ impl<A: Address> Node<A> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
         let envelope = Envelope::new(&config.label, config.max_datagram);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
-            .whole_up_to(commands::largest_update(&config));
+            .whole_up_to(commands::largest_update(&config))
+            .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes });
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =

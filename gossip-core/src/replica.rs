@@ -25,7 +25,7 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Standing, Until, Update, hashes_of};
 
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -57,6 +57,27 @@ enum Ownership {
     Past,
 }
 
+/// Part of a member's record that decides about the entries that the member owns.
+#[derive(Debug, Clone, Copy)]
+struct OwnerState {
+    id: NodeId,
+    boot: Instant,
+    until: Until,
+    /// True while the member's entries are visible: its record says that it is alive.
+    shows: bool,
+}
+
+impl OwnerState {
+    fn of<A>(update: &Update<A>) -> Option<Self> {
+        let Update::Member(Record { id, boot, until, standing, .. }) = update else { return None };
+        Some(Self { id: *id, boot: *boot, until: *until, shows: *standing == Standing::Alive })
+    }
+}
+
+fn name_of<A>(update: &Update<A>) -> Option<SmolStr> {
+    if let Update::Entry(entry) = update { Some(entry.name.clone()) } else { None }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Replica<A> {
@@ -79,6 +100,8 @@ pub(crate) struct Replica<A> {
     /// Longest encoding of an update that is sent whole, in bytes.
     whole: usize,
     parked: Parked<A>,
+    /// Entries, and bytes of their values, that are held at most; what is parked takes the room that is left.
+    most: Room,
     usage: Usage,
     shrink: Duration,
     /// Entries whose visible state may have changed since the last call of `take_touched`.
@@ -101,6 +124,7 @@ impl<A: Address> Replica<A> {
             large: BTreeMap::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
+            most: Room { items: usize::MAX, bytes: usize::MAX },
             usage: Usage::default(),
             shrink,
             touched: Vec::new(),
@@ -110,6 +134,12 @@ impl<A: Address> Replica<A> {
     /// Sets the length above which updates are sent as descriptors.
     pub(crate) fn whole_up_to(mut self, whole: usize) -> Self {
         self.whole = whole;
+        self
+    }
+
+    /// Sets the entries and bytes that are held at most, including what is parked.
+    pub(crate) fn holds_up_to(mut self, most: Room) -> Self {
+        self.most = most;
         self
     }
 
@@ -141,12 +171,24 @@ impl<A: Address> Replica<A> {
                 Ordering::Greater => {}
             }
         }
-        let lives = if let Update::Member(record) = &update { Some((record.id, record.boot, until)) } else { None };
+        let owner = OwnerState::of(&update);
+        let name = name_of(&update);
+        let owned_by = update.owner().map(|owner| owner.id);
+        let before = held.and_then(|slot| self.visible(slot, self.cut)).and_then(|entry| entry.value.clone());
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
-        let hash = self.store(key, update, until);
-        if let Some((id, boot, until)) = lives {
-            self.follow_owner(id, boot, until);
+        let (hash, slot) = self.store(key, update, until);
+        // A write of the value that is there, or a renewed lease, changes nothing that an application sees.
+        let after = self.visible(slot, self.cut).and_then(|entry| entry.value.clone());
+        if let Some(name) = name.or_else(|| old.as_ref().and_then(name_of))
+            && before != after
+        {
+            self.touched.push((owned_by, name));
         }
+        if let Some(owner) = owner {
+            let showed = old.as_ref().and_then(OwnerState::of).is_some_and(|old| old.shows);
+            self.follow_owner(owner, showed);
+        }
+        self.fit_parked();
         Merged::News { hash, old }
     }
 
@@ -161,7 +203,19 @@ impl<A: Address> Replica<A> {
         ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
+    /// Lets what is parked give way to what is not.
+    fn fit_parked(&mut self) {
+        let entries = self.most.items.saturating_sub(self.items.len() - self.items.members());
+        self.parked.fit(entries, self.most.bytes.saturating_sub(self.usage.bytes()));
+    }
+
     fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
+        let merged = self.park_newest(key, update);
+        self.fit_parked();
+        merged
+    }
+
+    fn park_newest(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         match self.parked.get(key, &update) {
             Some(held) => match update.order(held, &self.hasher) {
                 Ordering::Equal => Merged::Known,
@@ -181,21 +235,26 @@ impl<A: Address> Replica<A> {
         }
     }
 
-    /// Applies a change of a member's record to the entries that the member owns.
-    fn follow_owner(&mut self, id: NodeId, boot: Instant, until: Until) {
+    /// Applies a change of a member's record to the entries that the member owns. `showed`: true if they were visible before.
+    fn follow_owner(&mut self, OwnerState { id, boot, until, shows }: OwnerState, showed: bool) {
         for slot in self.owned_by(id) {
             let Some(stored) = self.items.other(slot) else { continue };
             let Some(owner) = stored.update.owner() else { continue };
+            let stays = owner.boot == boot;
+            if showed != (stays && shows)
+                && let Update::Entry(entry) = &stored.update
+                && entry.value.is_some()
+            {
+                self.touched.push((Some(id), entry.name.clone()));
+            }
             let until = stored.update.until().min(until);
-            if owner.boot == boot && stored.until == until {
+            if stays && stored.until == until {
                 continue;
             }
-            let touched = self.touched.len();
             let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
-            if owner.boot == boot {
-                self.store(key, update, until);
+            if stays {
                 // Only its end has changed.
-                self.touched.truncate(touched);
+                self.store(key, update, until);
             } else if boot < owner.boot {
                 // Of twins the one that started earlier may prevail for a while: the other's entries wait again.
                 self.parked.insert(key, update);
@@ -206,12 +265,27 @@ impl<A: Address> Replica<A> {
         }
     }
 
+    /// Forgets a member before its record ends, and what it owns.
+    pub(crate) fn forget_member(&mut self, id: NodeId) -> Option<Record<A>> {
+        let slot = self.items.find(self.hasher.member(id))?;
+        let showed = self.items.record(slot).is_some_and(|record| record.standing == Standing::Alive);
+        for slot in self.owned_by(id) {
+            if let Some(Stored { update: Update::Entry(entry), .. }) = self.remove(slot)
+                && showed
+                && entry.value.is_some()
+            {
+                self.touched.push((Some(id), entry.name));
+            }
+        }
+        if let Update::Member(record) = self.remove(slot)?.update { Some(record) } else { None }
+    }
+
     fn owned_by(&self, id: NodeId) -> Vec<Slot> {
         self.owned.range((id, Slot::MIN)..=(id, Slot::MAX)).map(|(_, slot)| *slot).collect()
     }
 
-    /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item.
-    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
+    /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item, and its place.
+    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> (u64, Slot) {
         let digest = self.hasher.digest(&update);
         let hash = self.hasher.item_of(key, &update, digest);
         if self.is_large(&update) {
@@ -228,7 +302,7 @@ impl<A: Address> Replica<A> {
             }
             None => self.lasting = (self.lasting.0 + 1, self.lasting.1.wrapping_add(mark(hash))),
         }
-        let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
+        let Some(Stored { update, .. }) = self.items.other(slot) else { return (hash, slot) };
         if let Some(owner) = update.owner() {
             self.owned.insert((owner.id, slot));
         }
@@ -238,9 +312,8 @@ impl<A: Address> Replica<A> {
                 self.shrinking.insert((at, slot));
             }
             self.names.insert((entry.name.clone(), owner), slot);
-            self.touched.push((owner, entry.name.clone()));
         }
-        hash
+        (hash, slot)
     }
 
     /// Removes an item from all indexes.
@@ -266,7 +339,6 @@ impl<A: Address> Replica<A> {
                 self.shrinking.remove(&(at, slot));
             }
             self.names.remove(&(entry.name.clone(), owner));
-            self.touched.push((owner, entry.name.clone()));
         }
         Some(stored)
     }
@@ -354,7 +426,9 @@ impl<A: Address> Replica<A> {
     fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
         let Stored { update: Update::Entry(entry), until, .. } = self.items.other(slot)? else { return None };
         let lives = entry.value.is_some() && entry.expires.is_after(clock) && until.is_after(clock);
-        lives.then_some(entry)
+        // Metadata is visible while its member lives, and kept for longer: a death may be refuted.
+        let shown = |owner: Owner| self.member(owner.id).is_some_and(|record| record.standing == Standing::Alive);
+        (lives && entry.owner.is_none_or(shown)).then_some(entry)
     }
 
     /// Lists entries that have a value at `clock`, by name from `first` on, then by owner.
@@ -362,9 +436,9 @@ impl<A: Address> Replica<A> {
         self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
-    /// Returns the number of member records, and of all other items (including those that wait for their owner).
+    /// Returns the number of member records, and of all other items that are not parked.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
+        (self.items.members(), self.items.len() - self.items.members())
     }
 
     /// Returns the bytes of all values that are not parked.

@@ -4,9 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::settled;
+use common::{settled, settled_with};
 use gossip_core::{Config, Node};
-use gossip_testkit::{Addr, Checker, Cluster, Latency, id_of};
+use gossip_testkit::lab::real::{Heal, Restarted};
+use gossip_testkit::{Addr, Cluster, Latency, Links, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -99,8 +100,12 @@ fn exchanges_that_only_pull_heal_a_one_way_cut() {
     config.anti_entropy.exchange = gossip_core::Exchange::Pull;
     config.rumor.exchange = gossip_core::Exchange::PushPull;
     config.rumor.lambda = 2;
-    let scenario = "seed 55\nnodes 5-7\nseeds 2\ncut 7 -> 5-6 from 31.621s to 43.68s".parse().unwrap();
-    Checker::<Node<Addr>>::new(config).run(&scenario).unwrap();
+    for seed in 1..=10 {
+        let mut cluster = settled_with(3, config.clone(), seed);
+        cluster.cut(Links::new(2, 0..2), false);
+        cluster.run_for(12 * SECOND);
+        heals(&mut cluster, bound(3), &format!("cut one way, seed {seed}"));
+    }
 }
 
 /// Round trips of about two seconds.
@@ -124,4 +129,39 @@ fn a_simulated_wait_with_fractions_of_a_microsecond_ends() {
     let within = Duration::from_nanos(1_500_700);
     assert_eq!(cluster.run_until(within, SECOND, |_| false), None);
     assert_eq!(cluster.run_until(within, Duration::from_nanos(300), |_| false), None);
+}
+
+/// Heals many clusters of sizes from 2 to `most`, on a logarithmic scale, and returns those that were not whole in time.
+fn sweep_halves(runs: u64, most: f64) -> Vec<String> {
+    let mut late = Vec::new();
+    let mut slowest: Option<(f64, String)> = None;
+    for run in 0..runs {
+        // A low-discrepancy sequence: every size has its turn, also in the first runs.
+        let nodes = 2.0 * (most / 2.0).powf((run as f64 * 0.618_034).fract());
+        let restarted = [Restarted::Neither, Restarted::One, Restarted::Both][run as usize % 3];
+        let (nodes, latency) = (nodes.round() as u32, Latency::default());
+        let heal = Heal { nodes, config: Config::lan(), latency, seed_alive: false, restarted };
+        let time = heal.run(run).unwrap();
+        let what = format!("run {run}: {nodes} nodes, {restarted:?} restarted: {time:?} of {:?}", heal.bound());
+        let part = time.map_or(f64::INFINITY, |time| time.as_secs_f64() / heal.bound().as_secs_f64());
+        if part > 1.0 {
+            late.push(what.clone());
+        }
+        if slowest.as_ref().is_none_or(|(most, _)| part > *most) {
+            slowest = Some((part, what));
+        }
+    }
+    println!("{runs} clusters, the slowest: {slowest:?}");
+    late
+}
+
+#[test]
+fn halves_without_a_living_seed_are_whole_in_time() {
+    assert_eq!(sweep_halves(30, 12.0), [""; 0]);
+}
+
+#[test]
+#[ignore = "a thousand clusters of up to 200 nodes, an hour"]
+fn a_thousand_halves_of_up_to_200_nodes_are_whole_in_time() {
+    assert_eq!(sweep_halves(1_000, 200.0), [""; 0]);
 }

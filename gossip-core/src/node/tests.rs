@@ -11,6 +11,7 @@ mod idle;
 mod keys;
 mod large;
 mod lifetimes;
+mod membership;
 mod reconcile;
 mod stories;
 
