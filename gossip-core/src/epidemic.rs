@@ -7,6 +7,7 @@ pub(crate) mod anti_entropy;
 mod bucket;
 pub(crate) mod direct_mail;
 pub(crate) mod interest;
+mod pull;
 pub(crate) mod rumor;
 mod token;
 pub(crate) mod transfer;

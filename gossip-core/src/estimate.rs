@@ -29,6 +29,11 @@ impl RoundTrip {
         }
     }
 
+    /// The smoothed round trip. None before a measurement.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        (self.smoothed > 0).then(|| Duration::from_micros(self.smoothed))
+    }
+
     /// The retransmission time-out: the smoothed round trip and four times its variation. None before a measurement.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         (self.smoothed > 0).then(|| Duration::from_micros(self.smoothed + 4 * self.variation))

@@ -21,6 +21,7 @@ use core::time::Duration;
 use rand::Rng;
 
 use super::bucket::Buckets;
+use super::pull::Patience;
 use super::token::Tokenizer;
 use super::transfer::wire_len;
 use crate::address::Address;
@@ -35,7 +36,6 @@ use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split,
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
 use cut::{cut_of, instant, is_fair, later};
-pub(super) use exchange::wait;
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
 use pace::Pace;
@@ -43,10 +43,6 @@ use rivals::Wanted;
 
 /// Peers whose answer to a summary is awaited, at most.
 const ASKED: usize = 16;
-/// Shortest wait for an answer: a busy peer is not asked twice.
-pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
-/// Longest wait for an answer.
-pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Age below which data is still in flight by direct mail and as a rumor, and would be sent twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
@@ -111,8 +107,7 @@ pub(crate) struct AntiEntropy<A> {
     fruitless: Fruitless,
     /// Whether an exchange is due and begins with the next ping.
     waits_for_ping: bool,
-    /// Time to wait for an answer: follows the measured round trips.
-    patience: Duration,
+    patience: Patience,
 }
 
 impl<A: Address> AntiEntropy<A> {
@@ -134,7 +129,7 @@ impl<A: Address> AntiEntropy<A> {
             news: None,
             told: 0,
             waits_for_ping: false,
-            patience,
+            patience: Patience::new(patience),
         }
     }
 
@@ -148,15 +143,15 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Returns the time of the next action.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience));
-        let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience));
-        let wanted = self.wanted.as_ref().map(|wanted| wanted.due(self.patience));
+        let retries = self.exchange.as_ref().and_then(|exchange| exchange.due(self.patience()));
+        let pull = self.catch_up.as_ref().map(|catch_up| catch_up.due(self.patience()));
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.due(self.patience()));
         self.pace.due().into_iter().chain(retries).chain(pull).chain(wanted).min()
     }
 
     /// Returns true if an exchange is due, and sets the time of the next one.
     pub(crate) fn begins(&mut self, now: Instant, rng: &mut impl Rng) -> bool {
-        self.pace.begins(now, self.patience, rng)
+        self.pace.begins(now, self.patience(), rng)
     }
 
     /// Returns whether the exchange that begins may wait for a ping to ride on: nothing is known to be missing.
@@ -176,9 +171,10 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Retries what was not answered.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
+        let patience = self.patience.get();
         if let Some(exchange) = &mut self.exchange {
             let fair = is_fair(exchange.cut, cut_of(context.clock));
-            match exchange.retry(context.now, self.patience) {
+            match exchange.retry(context.now, patience) {
                 Retry::Again(parts) if fair => {
                     for part in parts {
                         self.send_sketch(part, context);
@@ -187,22 +183,22 @@ impl<A: Address> AntiEntropy<A> {
                 }
                 Retry::Again(_) | Retry::Gone => {
                     self.exchange = None;
-                    self.pace.hurry(context.now, self.patience);
+                    self.pace.hurry(context.now, patience);
                 }
             }
         }
-        if let Some(mut wanted) = self.wanted.take_if(|wanted| context.now >= wanted.due(self.patience))
+        if let Some(mut wanted) = self.wanted.take_if(|wanted| context.now >= wanted.due(patience))
             && wanted.ask_again(context)
         {
             self.note_giver(&wanted.peer, context.now);
             self.wanted = Some(wanted);
         }
         if let Some(catch_up) = &mut self.catch_up
-            && context.now >= catch_up.due(self.patience)
+            && context.now >= catch_up.due(patience)
         {
             let goes_on = catch_up.ask_again(context);
             if catch_up.is_orphaned() {
-                self.pace.hurry(context.now, self.patience);
+                self.pace.hurry(context.now, patience);
             }
             if !goes_on {
                 self.end_catch_up();
@@ -212,13 +208,7 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Returns the time to wait for an answer.
     pub(crate) const fn patience(&self) -> Duration {
-        self.patience
-    }
-
-    fn answered_after(&mut self, time: Duration) {
-        // Moves by an eighth towards four round trips.
-        let towards = (4 * time).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
-        self.patience = (self.patience * 7 + towards) / 8;
+        self.patience.get()
     }
 
     // The initiator.
@@ -248,8 +238,7 @@ impl<A: Address> AntiEntropy<A> {
         };
         let at = self.asked.iter().position(|(asked, _)| asked == from)?;
         let trip = context.now.since(self.asked.remove(at)?.1);
-        // The round trip of this peer was just measured.
-        self.patience = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
+        self.patience.follow(trip);
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return Some(trip);
         }
@@ -323,7 +312,7 @@ impl<A: Address> AntiEntropy<A> {
         let exchange = self.exchange.as_mut().filter(|exchange| exchange.peer == *from)?;
         let (part, trip) = exchange.answer(range, found, now)?;
         if let Some(trip) = trip {
-            self.answered_after(trip);
+            self.patience.note(trip);
         }
         Some((self.exchange.as_mut()?, part))
     }
@@ -418,7 +407,7 @@ impl<A: Address> AntiEntropy<A> {
         let crossing = || {
             // If both have asked at the same time, only one of the two exchanges continues.
             let asked = self.asked.iter().find(|(asked, _)| asked == from);
-            asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience)
+            asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience())
                 && context.replica.summary(instant(cut)).1 < theirs.fingerprint
         };
         self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
@@ -489,7 +478,7 @@ impl<A: Address> AntiEntropy<A> {
     /// others by at most one interval.
     fn giver_now(&self, now: Instant) -> Option<&A> {
         let giver = self.giver.as_ref()?;
-        let asked = now.since(giver.asked) < self.patience && now.since(giver.first_asked) < self.settings.interval;
+        let asked = now.since(giver.asked) < self.patience() && now.since(giver.first_asked) < self.settings.interval;
         asked.then_some(&giver.peer)
     }
 
@@ -563,7 +552,7 @@ impl<A: Address> AntiEntropy<A> {
     /// Compares again soon: an expected item has not arrived, or this node is new here.
     pub(crate) fn look_again(&mut self, now: Instant) {
         self.fruitless.forget_pairs();
-        self.pace.hurry(now, self.patience);
+        self.pace.hurry(now, self.patience());
     }
 
     /// Returns the peer from which pages are pulled.

@@ -17,8 +17,9 @@ use core::time::Duration;
 
 use rand::Rng;
 
-use super::anti_entropy::{Context, LONGEST_PATIENCE, SHORTEST_PATIENCE};
+use super::anti_entropy::Context;
 use super::bucket::Buckets;
+use super::pull::Patience;
 use super::token::Tokenizer;
 use crate::address::Address;
 use crate::config::Limits;
@@ -110,8 +111,7 @@ pub(crate) struct Transfers<A> {
     proofs: VecDeque<(A, u32)>,
     tokenizer: Tokenizer,
     buckets: Buckets<A>,
-    /// Time to wait for an answer: follows the measured round trips.
-    patience: Duration,
+    patience: Patience,
     counted: Counted,
     /// True if a transfer has failed since the last call of `take_failed`.
     failed_lately: bool,
@@ -129,7 +129,7 @@ impl<A: Address> Transfers<A> {
             proofs: VecDeque::new(),
             tokenizer: Tokenizer::new(rng),
             buckets: Buckets::new(),
-            patience,
+            patience: Patience::new(patience),
             counted: Counted::default(),
             failed_lately: false,
         }
@@ -214,7 +214,7 @@ impl<A: Address> Transfers<A> {
         let orphaned = wanted.holders.is_empty();
         wanted.add_holder(from);
         if let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item)
-            && (self.running[at].prefers(from, self.patience, context.now) || orphaned)
+            && (self.running[at].prefers(from, self.patience.get(), context.now) || orphaned)
         {
             self.ask(at, context);
         }
@@ -261,13 +261,13 @@ impl<A: Address> Transfers<A> {
 
     /// Returns the time at which a holder has been silent for too long.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.running.iter().map(|fetch| fetch.due(self.patience)).min()
+        self.running.iter().map(|fetch| fetch.due(self.patience.get())).min()
     }
 
     /// Asks for missing chunks again, of the same holder or another.
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         for at in (0..self.running.len()).rev() {
-            if context.now < self.running[at].due(self.patience) {
+            if context.now < self.running[at].due(self.patience.get()) {
                 continue;
             }
             if self.running[at].is_orphaned() {
@@ -311,9 +311,7 @@ impl<A: Address> Transfers<A> {
 
     fn answered_after(&mut self, trip: Option<Duration>) {
         if let Some(trip) = trip {
-            // Moves by a quarter towards four round trips: there are few of them.
-            let towards = (4 * trip).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE);
-            self.patience = (self.patience * 3 + towards) / 4;
+            self.patience.note(trip);
         }
     }
 

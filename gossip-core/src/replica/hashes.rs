@@ -15,6 +15,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,12 @@ impl Range {
 
 /// Factor by which the grid of bounds between the parts of [`Range::split`] is finer than the parts.
 const GRID_BITS: u32 = 8;
+
+impl From<Range> for RangeInclusive<u64> {
+    fn from(range: Range) -> Self {
+        range.first..=range.last
+    }
+}
 
 impl From<Range> for (u64, u64) {
     fn from(range: Range) -> Self {

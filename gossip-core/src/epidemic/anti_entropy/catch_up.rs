@@ -7,9 +7,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::exchange::wait;
 use super::{AntiEntropy, Brought, Context, Progress, instant};
 use crate::address::Address;
+use crate::epidemic::pull::{Question, RangeSet};
 use crate::outbox::TrafficClass;
 use crate::replica::{Range, Replica};
 use crate::time::Instant;
@@ -34,13 +34,9 @@ pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: u32,
     token: u32,
-    missing: VecDeque<Range>,
-    /// Time at which the last pull was sent or answered.
-    asked: Instant,
-    /// Number of pulls since the last page.
-    tries: u32,
-    /// True if no page has arrived since the last pull.
-    fresh: bool,
+    missing: RangeSet,
+    /// The last pull.
+    question: Question,
     /// True if the peer has fallen silent, and another is awaited.
     orphaned: bool,
     stale_pages: u32,
@@ -63,10 +59,8 @@ impl<A: Address> CatchUp<A> {
             peer,
             cut,
             token,
-            missing: VecDeque::from([range]),
-            asked: context.now,
-            tries: 0,
-            fresh: true,
+            missing: [range.into()].into_iter().collect(),
+            question: Question::repeated(context.now, 0),
             orphaned: false,
             stale_pages: 0,
             brought: (false, false),
@@ -79,9 +73,9 @@ impl<A: Address> CatchUp<A> {
 
     /// Adds another missing range. Returns `false` if it must come from another peer.
     pub(super) fn add(&mut self, peer: &A, range: Range, expected: u64) -> bool {
-        let accepted = self.peer == *peer && self.missing.len() < PIECES;
+        let accepted = self.peer == *peer && self.missing.pieces() < PIECES;
         if accepted {
-            self.missing.push_back(range);
+            self.missing.insert(range.into());
             self.expected = self.expected.saturating_add(expected);
         }
         accepted
@@ -90,30 +84,22 @@ impl<A: Address> CatchUp<A> {
     /// Continues with another peer.
     pub(super) fn resume(&mut self, peer: A, (cut, token): (u32, u32), context: &mut Context<'_, A>) {
         (self.peer, self.cut, self.token) = (peer, cut, token);
-        (self.orphaned, self.tries, self.stale_pages) = (false, 0, 0);
+        (self.orphaned, self.stale_pages) = (false, 0);
+        self.question = Question::repeated(context.now, 0);
         self.ask(context);
     }
 
     fn ask(&mut self, context: &mut Context<'_, A>) {
-        self.asked = context.now;
-        self.tries += 1;
-        self.fresh = true;
-        let ranges: Vec<Range> = self.missing.iter().copied().take(RANGES).collect();
+        self.question.ask_again(context.now);
+        let ranges =
+            self.missing.iter().take(RANGES).filter_map(|range| Range::new(*range.start(), *range.end())).collect();
         let pull = Pull::Pages(PullRequest { cut: self.cut, token: self.token, window: WINDOW, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
     /// Returns the time at which the peer has been silent for too long.
     pub(super) fn due(&self, patience: Duration) -> Instant {
-        self.asked
-            + if self.orphaned {
-                ORPHANED
-            } else if self.fresh {
-                wait(patience, self.tries)
-            } else {
-                // The pages of a window follow each other.
-                patience / 2
-            }
+        if self.orphaned { self.question.touched() + ORPHANED } else { self.question.due(patience) }
     }
 
     /// Asks again after too long a silence. Returns `false` to end the fetch.
@@ -121,11 +107,11 @@ impl<A: Address> CatchUp<A> {
         if self.orphaned {
             return false;
         }
-        if self.tries < TRIES {
+        if self.question.tries() < TRIES {
             self.ask(context);
         } else {
             self.orphaned = true;
-            self.asked = context.now;
+            self.question.touch(context.now);
         }
         true
     }
@@ -144,20 +130,16 @@ impl<A: Address> CatchUp<A> {
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
         // A page of another range does not extend the wait.
-        if !self.missing.iter().any(|range| range.first() <= covered.last() && covered.first() <= range.last()) {
+        if !self.missing.meets(&covered.into()) {
             return None;
         }
-        let trip = (self.fresh && self.tries == 1).then(|| context.now.since(self.asked));
-        (self.fresh, self.tries, self.orphaned) = (false, 0, false);
-        self.asked = context.now;
+        let trip = self.question.answered(context.now);
+        self.orphaned = false;
         self.stale_pages = if news == 0 { self.stale_pages + 1 } else { 0 };
         self.brought = (self.brought.0 || news > 0, self.brought.1 || later > 0);
         self.received += items as u64;
-        let parts: VecDeque<Range> = self.missing.iter().flat_map(|range| without(*range, covered)).collect();
-        // Otherwise the page is ignored and will be asked for again.
-        if parts.len() <= PIECES.max(self.missing.len()) {
-            self.missing = parts;
-        }
+        // A page that would leave too many pieces will be asked for again.
+        self.missing.remove(covered.into(), PIECES);
         if last && !self.is_done() {
             self.ask(context);
         }
@@ -176,7 +158,7 @@ impl<A: Address> CatchUp<A> {
 
     #[cfg(test)]
     pub(super) fn pieces(&self) -> usize {
-        self.missing.len()
+        self.missing.pieces()
     }
 
     pub(super) fn progress(&self) -> (u64, u64) {
@@ -220,7 +202,7 @@ impl<A: Address> AntiEntropy<A> {
     ) {
         let Some(catch_up) = self.catch_up.as_mut().filter(|catch_up| catch_up.peer == *from) else { return };
         if let Some(time) = catch_up.on_page(range, brought, last, context) {
-            self.answered_after(time);
+            self.patience.note(time);
         }
         if let Some(catch_up) = self.catch_up.as_ref().filter(|catch_up| catch_up.is_done()) {
             let print = context.replica.summary(instant(catch_up.cut)).1;
@@ -263,13 +245,6 @@ pub(super) fn is_cheaper_whole(both: u64, difference: u64) -> bool {
     both.saturating_mul(100) < difference.saturating_mul(40)
 }
 
-/// Returns the rest of a range.
-fn without(range: Range, covered: Range) -> impl Iterator<Item = Range> {
-    let before = covered.first().checked_sub(1).and_then(|last| Range::new(range.first(), last.min(range.last())));
-    let after = covered.last().checked_add(1).and_then(|first| Range::new(first.max(range.first()), range.last()));
-    before.into_iter().chain(after)
-}
-
 /// Chooses the end of a page between two neighbouring hashes: the value with the shortest encoding, see [`Range`].
 fn boundary(last: u64, next: u64) -> u64 {
     let differing = (last ^ next).checked_ilog2().unwrap_or(0);
@@ -308,7 +283,7 @@ pub(crate) fn compose_page<A: Address>(
         }
     }
     ranges.pop_front();
-    if let Some(rest) = without(range, covered).last() {
+    if let Some(rest) = covered.last().checked_add(1).and_then(|first| Range::new(first, range.last())) {
         ranges.push_front(rest);
     }
     *window = window.saturating_sub(1);

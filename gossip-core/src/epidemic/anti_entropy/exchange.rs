@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::epidemic::pull::Question;
 use crate::replica::{CELLS, Range};
 use crate::sketch::Cell;
 use crate::time::Instant;
@@ -18,8 +19,6 @@ const FIRST_WINDOW: usize = 1;
 const WINDOW: usize = 16;
 /// Times that a sketch is sent before its range is given up until the next exchange.
 const TRIES: u32 = 6;
-/// Longest wait for an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Weight of the first estimate: as reliable as having counted 11 differences.
 const SURENESS: u64 = 11;
 /// Ranges that may wait to be sketched, after they were divided a second time.
@@ -61,8 +60,7 @@ pub(super) struct Part {
 struct Waiting {
     part: Part,
     first_sent: Instant,
-    sent: Instant,
-    tries: u32,
+    question: Question,
 }
 
 /// Outcome of a search for sketches to retry.
@@ -147,7 +145,7 @@ impl<A> Exchange<A> {
             return None;
         }
         self.sketches_left -= 1;
-        self.waiting.push(Waiting { part, first_sent: now, sent: now, tries: 1 });
+        self.waiting.push(Waiting { part, first_sent: now, question: Question::asked(now) });
         Some(part)
     }
 
@@ -184,14 +182,14 @@ impl<A> Exchange<A> {
     /// trip if it is certain.
     pub(super) fn answer(&mut self, range: Range, found: u64, now: Instant) -> Option<(Part, Option<Duration>)> {
         let at = self.waiting.iter().position(|waiting| waiting.part.range == range)?;
-        let Waiting { part, sent, tries, .. } = self.waiting.swap_remove(at);
+        let Waiting { part, question, .. } = self.waiting.swap_remove(at);
         self.answered = now;
         self.window = (self.window + 2).min(WINDOW);
         if part.share > 0 {
             self.predicted = self.predicted.saturating_add(part.share);
             self.found = self.found.saturating_add(found.min(SKETCHES * SURENESS));
         }
-        Some((part, (tries == 1).then(|| now.since(sent))))
+        Some((part, question.trip(now)))
     }
 
     /// Divides a range that was too much for one sketch and has about `estimate` differences.
@@ -221,7 +219,7 @@ impl<A> Exchange<A> {
 
     /// Returns the time of the next retry.
     pub(super) fn due(&self, patience: Duration) -> Option<Instant> {
-        self.waiting.iter().map(|waiting| waiting.sent + wait(patience, waiting.tries)).min()
+        self.waiting.iter().map(|waiting| waiting.question.due(patience)).min()
     }
 
     /// Returns the sketches that were not answered in time.
@@ -231,28 +229,21 @@ impl<A> Exchange<A> {
         let answered = self.answered;
         let before = self.waiting.len();
         self.waiting.retain_mut(|waiting| {
-            if now < waiting.sent + wait(patience, waiting.tries) {
+            if now < waiting.question.due(patience) {
                 return true;
             }
-            if waiting.tries == TRIES {
+            if waiting.question.tries() == TRIES {
                 // One lost answer is bad luck. If none arrived meanwhile, the peer is gone.
                 gone |= answered <= waiting.first_sent;
                 return false;
             }
-            waiting.tries += 1;
-            waiting.sent = now;
+            waiting.question.ask_again(now);
             again.push(waiting.part);
             true
         });
         self.complete &= self.waiting.len() == before;
         if gone { Retry::Gone } else { Retry::Again(again) }
     }
-}
-
-/// Returns the time to wait for an answer. It doubles with each try, so that a busy peer is not kept busy by
-/// repetitions.
-pub(in crate::epidemic) fn wait(patience: Duration, tries: u32) -> Duration {
-    (patience * (1 << tries.saturating_sub(1).min(8))).min(LONGEST_WAIT)
 }
 
 /// Returns by how many items the first of two sets is larger.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Context;
-use super::exchange::wait;
 use crate::address::Address;
+use crate::epidemic::pull::Question;
 use crate::outbox::TrafficClass;
 use crate::replica::Replica;
 use crate::time::Instant;
@@ -25,13 +25,12 @@ pub(super) struct Wanted<A> {
     pub(super) peer: A,
     token: u32,
     rivals: Vec<Rival>,
-    asked: Instant,
-    tries: u32,
+    question: Question,
 }
 
 impl<A: Address> Wanted<A> {
     pub(super) fn new(peer: A, token: u32, now: Instant) -> Self {
-        Self { peer, token, rivals: Vec::new(), asked: now, tries: 0 }
+        Self { peer, token, rivals: Vec::new(), question: Question::repeated(now, 0) }
     }
 
     /// Asks for these versions as well.
@@ -40,7 +39,7 @@ impl<A: Address> Wanted<A> {
         if !rivals.is_empty() {
             self.ask(&rivals, context);
             self.rivals.extend(rivals);
-            (self.asked, self.tries) = (context.now, 1);
+            self.question = Question::asked(context.now);
         }
     }
 
@@ -51,16 +50,16 @@ impl<A: Address> Wanted<A> {
     }
 
     pub(super) fn due(&self, patience: Duration) -> Instant {
-        self.asked + wait(patience, self.tries)
+        self.question.due(patience)
     }
 
     /// Asks again for versions that have not arrived. Returns `false` if none is left.
     pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
         self.rivals.retain(|rival| is_newer(rival, context.replica));
-        if self.rivals.is_empty() || self.tries == TRIES {
+        if self.rivals.is_empty() || self.question.tries() == TRIES {
             return false;
         }
-        (self.asked, self.tries) = (context.now, self.tries + 1);
+        self.question.ask_again(context.now);
         self.ask(&self.rivals, context);
         true
     }

@@ -1,13 +1,12 @@
 //! One value that is being fetched: bytes received, bytes missing, holders.
 
-use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Wanted;
 use crate::address::Address;
-use crate::epidemic::anti_entropy::wait;
+use crate::epidemic::pull::{Question, RangeSet};
 use crate::time::Instant;
 use crate::wire::{FetchRequest, Pull, Span};
 
@@ -26,15 +25,12 @@ const ORPHANED: Duration = Duration::from_secs(30);
 pub(super) struct Fetch<A> {
     pub(super) wanted: Wanted<A>,
     value: Vec<u8>,
-    /// Missing parts, in order and not adjacent.
-    missing: VecDeque<Span>,
+    missing: RangeSet,
     /// Parts of the last request, and the number of chunks in them.
     asked: Vec<Span>,
     window: u8,
-    /// Time of the last chunk or request.
-    touched: Instant,
-    /// True if nothing has arrived since the last request.
-    fresh: bool,
+    /// The last request; its tries are those of the holder that is asked.
+    question: Question,
     /// True if the last chunk of a window has arrived, and only chunks that may have been overtaken are missing.
     straggling: bool,
 }
@@ -45,11 +41,10 @@ impl<A: Address> Fetch<A> {
         Self {
             wanted,
             value: vec![0; size as usize],
-            missing: VecDeque::from([Span { from: 0, to: size }]),
+            missing: size.checked_sub(1).map(|last| 0..=u64::from(last)).into_iter().collect(),
             asked: Vec::new(),
             window: 0,
-            touched: now,
-            fresh: true,
+            question: Question::repeated(now, 0),
             straggling: false,
         }
     }
@@ -86,7 +81,9 @@ impl<A: Address> Fetch<A> {
     pub(super) fn prefers(&mut self, peer: &A, patience: Duration, now: Instant) -> bool {
         let holders = &mut self.wanted.holders;
         let at = holders.iter().position(|holder| holder.peer == *peer);
-        let Some(at) = at.filter(|_| self.fresh && now >= self.touched + patience) else { return false };
+        let Some(at) = at.filter(|_| self.question.is_open() && now >= self.question.touched() + patience) else {
+            return false;
+        };
         holders.rotate_left(at);
         holders[0].tries = 0;
         true
@@ -95,33 +92,39 @@ impl<A: Address> Fetch<A> {
     /// Returns the next request and its receiver; none if there is no holder. `proof`: token that a peer wants to see.
     pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         self.asked.clear();
-        self.ask_for(self.missing.clone(), chunk, now, proof)
+        self.ask_for(&self.missing.clone(), chunk, now, proof)
     }
 
     /// Returns the next request after a window, for parts that were not in the last request, since those may only be
     /// late. None if there are no others.
     pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
         let mut others = self.missing.clone();
-        for asked in &self.asked {
-            others = others.into_iter().flat_map(|span| without(span, *asked)).collect();
+        for Span { from, to } in &self.asked {
+            others.remove(u64::from(*from)..=u64::from(*to) - 1, usize::MAX);
         }
         self.straggling = others.is_empty();
-        if self.straggling { None } else { self.ask_for(others, chunk, now, proof) }
+        if self.straggling { None } else { self.ask_for(&others, chunk, now, proof) }
     }
 
     fn ask_for(
         &mut self,
-        spans: VecDeque<Span>,
+        missing: &RangeSet,
         chunk: usize,
         now: Instant,
         proof: impl Fn(&A) -> u32,
     ) -> Option<(A, Pull<A>)> {
-        (self.touched, self.fresh, self.straggling) = (now, true, false);
-        let holder = self.wanted.holders.front_mut()?;
+        self.straggling = false;
+        let Some(holder) = self.wanted.holders.front_mut() else {
+            self.question = Question::repeated(now, 0);
+            return None;
+        };
         holder.tries += 1;
+        self.question = Question::repeated(now, holder.tries);
         self.asked.clear();
         let mut chunks = 0;
-        for Span { from, to } in spans.into_iter().take(SPANS) {
+        for range in missing.iter().take(SPANS) {
+            // Offsets of a value have 32 bits.
+            let (from, to) = (*range.start() as u32, *range.end() as u32 + 1);
             let some = ((to - from) as usize).div_ceil(chunk).min(usize::from(WINDOW) - chunks);
             if some == 0 {
                 break;
@@ -137,24 +140,20 @@ impl<A: Address> Fetch<A> {
 
     /// Returns the time at which the holder has been silent for too long.
     pub(super) fn due(&self, patience: Duration) -> Instant {
-        self.touched
-            + if self.is_orphaned() {
-                ORPHANED
-            } else if self.fresh {
-                wait(patience, self.tries())
-            } else if self.straggling {
-                // Half a round trip.
-                patience / 8
-            } else {
-                // The chunks of a window follow each other.
-                patience / 2
-            }
+        if self.is_orphaned() {
+            self.question.touched() + ORPHANED
+        } else if self.straggling {
+            // Half a round trip.
+            self.question.touched() + patience / 8
+        } else {
+            self.question.due(patience)
+        }
     }
 
     /// Records a silence: the next holder is asked, and a holder with many silences is not asked any more.
     pub(super) fn note_silence(&mut self, now: Instant) {
-        self.touched = now;
-        if !self.fresh {
+        self.question.touch(now);
+        if !self.question.is_open() {
             return;
         }
         if !self.may_ask_again() {
@@ -166,7 +165,7 @@ impl<A: Address> Fetch<A> {
 
     /// Returns the round trip if the bytes just received answer the only request.
     pub(super) fn trip(&self, now: Instant) -> Option<Duration> {
-        (self.fresh && self.tries() == 1).then(|| now.since(self.touched))
+        self.question.trip(now)
     }
 
     /// Takes bytes in. Returns true if they can belong to the value, and the round trip if they show it.
@@ -178,20 +177,17 @@ impl<A: Address> Fetch<A> {
             return (false, None);
         }
         // Bytes received before do not extend the wait for this holder.
-        if !self.missing.iter().any(|span| span.from < end && offset < span.to) {
+        let taken = u64::from(offset)..=u64::from(end).saturating_sub(1);
+        if bytes.is_empty() || !self.missing.meets(&taken) {
             return (true, None);
         }
-        let trip = self.trip(now);
-        (self.touched, self.fresh) = (now, false);
+        let trip = self.question.answered(now);
         if let Some(holder) = self.wanted.holders.front_mut() {
             holder.tries = 0;
         }
-        let taken = Span { from: offset, to: end };
-        let left: VecDeque<Span> = self.missing.iter().flat_map(|span| without(*span, taken)).collect();
-        // Otherwise the chunk is ignored and will be asked for again.
-        if left.len() <= PIECES.max(self.missing.len()) {
+        // A chunk that would leave too many pieces will be asked for again.
+        if self.missing.remove(taken, PIECES) {
             self.value[offset as usize..end as usize].copy_from_slice(bytes);
-            self.missing = left;
         }
         (true, trip)
     }
@@ -203,22 +199,15 @@ impl<A: Address> Fetch<A> {
     /// Returns the number of missing bytes.
     #[cfg(test)]
     pub(super) fn missing(&self) -> u32 {
-        self.missing.iter().map(|span| span.to - span.from).sum()
+        self.missing.iter().map(|range| (range.end() - range.start() + 1) as u32).sum()
     }
 
     #[cfg(test)]
     pub(super) fn pieces(&self) -> usize {
-        self.missing.len()
+        self.missing.pieces()
     }
 
     pub(super) fn into_parts(self) -> (Wanted<A>, Vec<u8>) {
         (self.wanted, self.value)
     }
-}
-
-/// Returns the rest of a span.
-fn without(span: Span, taken: Span) -> impl Iterator<Item = Span> {
-    let before = Span { from: span.from, to: span.to.min(taken.from) };
-    let after = Span { from: span.from.max(taken.to), to: span.to };
-    [before, after].into_iter().filter(|span| span.from < span.to)
 }
