@@ -49,14 +49,14 @@ pub(crate) struct Clocks {
     /// Correction of the own wall clock; zero unless that is wrong.
     follow: Offset,
     readings: Vec<Reading>,
-    /// True while the clock is wrong and the application has been told.
-    told: bool,
+    /// Offset of the other clocks while the own one is wrong, of which the application has been told.
+    wrong: Option<Offset>,
     hybrid: Hybrid,
 }
 
 impl Clocks {
     pub(crate) fn new(bound: Duration) -> Self {
-        Self { bound, wall: 0, follow: 0, readings: Vec::new(), told: false, hybrid: Hybrid::default() }
+        Self { bound, wall: 0, follow: 0, readings: Vec::new(), wrong: None, hybrid: Hybrid::default() }
     }
 
     /// Takes a step of the own wall clock in. `members`: how many are alive, this node included.
@@ -102,7 +102,7 @@ impl Clocks {
         let near = |offset: Offset, to: Offset| offset.abs_diff(to) <= bound;
         // The common case: all clocks are right.
         if self.follow == 0 && self.readings.iter().all(|reading| near(reading.offset, self.wall)) {
-            self.told = false;
+            self.wrong = None;
             return None;
         }
         // Where there are two, neither knows which is wrong: each keeps its own and says so.
@@ -131,9 +131,14 @@ impl Clocks {
     }
 
     fn tell(&mut self, now: Instant, peers: Offset, wrong: bool) -> Option<Wrong> {
-        let news = wrong && !self.told;
-        self.told = wrong;
-        news.then(|| Wrong { peers: at(now, peers), own: self.wall(now) })
+        let news = wrong && self.wrong.is_none();
+        self.wrong = wrong.then_some(peers);
+        self.wrong(now).filter(|_| news)
+    }
+
+    /// Returns how the own wall clock is wrong, if it is.
+    pub(crate) fn wrong(&self, now: Instant) -> Option<Wrong> {
+        self.wrong.map(|peers| Wrong { peers: at(now, peers), own: self.wall(now) })
     }
 
     /// The own wall clock.

@@ -154,6 +154,45 @@ pub enum WriteError {
     Left,
 }
 
+/// A fault of the caller: a name or tags that a member cannot have. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AboutError {
+    /// The name is too long.
+    #[error("the member's name has {length} bytes, at most {longest} are accepted")]
+    NameTooLong {
+        /// Length in bytes.
+        length: usize,
+        /// Bound: [`MAX_MEMBER_NAME`](crate::MAX_MEMBER_NAME).
+        longest: usize,
+    },
+    /// The tags are too long.
+    #[error("the tags have {length} bytes, at most {longest} are accepted")]
+    TagsTooLong {
+        /// Length of all keys and values in bytes.
+        length: usize,
+        /// Bound: [`MAX_TAGS`](crate::MAX_TAGS).
+        longest: usize,
+    },
+    /// A name, key or value has a control character.
+    #[error("{text:?} has a control character")]
+    Control {
+        /// Name, key or value.
+        text: String,
+    },
+    /// The key of a tag is empty.
+    #[error("the key of a tag is empty")]
+    EmptyKey,
+    /// The record does not fit a datagram.
+    #[error("the member's record takes {size} bytes with this, a datagram has room for {largest}")]
+    TooLarge {
+        /// Size in bytes.
+        size: usize,
+        /// Room that `max_datagram` leaves.
+        largest: usize,
+    },
+}
+
 /// A fault of the caller: a typed value was not written, nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -3,13 +3,14 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use crate::error::Bound;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::Stamp;
+use crate::update::{About, Stamp, Tags};
 
 /// A member's status, as this node sees it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl fmt::Display for Status {
 }
 
 /// A member, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member<A> {
     /// Identity.
@@ -50,6 +51,46 @@ pub struct Member<A> {
     pub incarnation: u64,
     /// Time of its start, by its own clock.
     pub boot: Instant,
+    pub(crate) about: Option<About>,
+}
+
+impl<A> Member<A> {
+    /// Returns its name, if it has one: see [`Node::set_name`](crate::Node::set_name).
+    pub fn name(&self) -> Option<&str> {
+        self.about.as_ref().and_then(About::name)
+    }
+
+    /// Returns its tags: see [`Node::set_tags`](crate::Node::set_tags).
+    pub fn tags(&self) -> &Tags {
+        About::tags_of(self.about.as_ref())
+    }
+
+    /// Returns true if it has this tag with this value: `members().filter(|member| member.has_tag("role", "db"))`.
+    pub fn has_tag(&self, key: &str, value: &str) -> bool {
+        self.tags().get(key) == Some(value)
+    }
+}
+
+/// Shows name and tags as fields of their own, as far as there are any.
+impl<A: Serialize> Serialize for Member<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { id, address, status, incarnation, boot, .. } = self;
+        let (name, tags) = (self.name(), self.tags());
+        let length = 5 + usize::from(name.is_some()) + usize::from(!tags.is_empty());
+        let mut object = serializer.serialize_struct("Member", length)?;
+        object.serialize_field("id", id)?;
+        object.serialize_field("address", address)?;
+        object.serialize_field("status", status)?;
+        object.serialize_field("incarnation", incarnation)?;
+        object.serialize_field("boot", boot)?;
+        if let Some(name) = name {
+            object.serialize_field("name", name)?;
+        }
+        if !tags.is_empty() {
+            object.serialize_field("tags", tags)?;
+        }
+        object.end()
+    }
 }
 
 /// A member that this node has a link with, along which news travels.
@@ -68,19 +109,48 @@ pub struct Neighbour {
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BroadcastId(pub Stamp);
 
-/// Change of an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Change of an entry. A value that is text is shown and serialized as text.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Change {
     /// It has a new value.
     Written {
         /// New value.
+        #[serde(serialize_with = "text")]
         value: Arc<[u8]>,
         /// Time and author of the write.
         stamp: Stamp,
     },
     /// It is gone: it was deleted, it expired, or its owner died or left.
     Gone,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written { value, stamp } => {
+                f.debug_struct("Written").field("value", &Shown(value)).field("stamp", stamp).finish()
+            }
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
+}
+
+/// Bytes as a byte string.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// Serializes bytes as text where they are text.
+fn text<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.serialize_bytes(bytes),
+    }
 }
 
 /// A change that the application can observe. Events are states: an application that polls late receives only the
@@ -113,7 +183,8 @@ pub enum Event<A> {
     Broadcast {
         /// Identity of the broadcast.
         id: BroadcastId,
-        /// Content.
+        /// Content. Serialized as text if it is text.
+        #[serde(serialize_with = "text")]
         payload: Arc<[u8]>,
     },
     /// Progress of catching up: this node lacks nearly all that a peer holds, and fetches it.
@@ -126,7 +197,8 @@ pub enum Event<A> {
         /// next exchanges fetch the rest.
         done: bool,
     },
-    /// This node lost contact to all others (`true`), or has contact again (`false`).
+    /// This node lost contact to all others (`true`), or has contact again (`false`). A join has three protocol periods
+    /// before the first is said; the second is said when another member answers.
     Isolated(bool),
     /// Another live node has this node's id.
     IdentityConflict {

@@ -90,6 +90,7 @@ mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod id;
 #[cfg(feature = "encryption")]
 mod keyring;
@@ -113,16 +114,17 @@ pub use config::{
     AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, Links, LossOfInterest, Mail, Membership, Policy, Probe,
     Relay, Response,
 };
-pub use error::{Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
+pub use error::{AboutError, Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
 pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
+pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
-pub use node::{Input, Node, PutOptions, Snapshot, Stats, Transmit};
+pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
 pub use outbox::TrafficClass;
 pub use smol_str::SmolStr;
 pub use time::Instant;
-pub use update::{MAX_NAME, Stamp};
+pub use update::{MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Stamp, Tags};
 pub use value::Typed;
 
 /// Types behind [`Node::updates`] and [`Node::reconciled`], for tests and tools that compare replicas. Applications do not

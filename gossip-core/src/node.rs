@@ -1,6 +1,7 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
 mod bounds;
+mod changes;
 mod clocks;
 mod commands;
 mod contacts;
@@ -8,6 +9,7 @@ mod events;
 mod exchange;
 mod gate;
 mod handle;
+mod health;
 mod identity;
 #[cfg(feature = "encryption")]
 mod keys;
@@ -46,14 +48,17 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
-use crate::update::Update;
+use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
+use changes::Changes;
 use contacts::Contacts;
 use events::{Events, Pending};
 use gate::{Gate, Unreadable};
+use health::Health;
 use identity::{Identity, Phase};
 
+pub use changes::Portion;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
@@ -163,6 +168,8 @@ pub struct Node<A: Address> {
     contacts: Contacts<A>,
     gate: Gate<A>,
     met: Met,
+    health: Health,
+    changes: Changes,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -210,6 +217,8 @@ impl<A: Address> Node<A> {
             contacts: Contacts::default(),
             gate: Gate::default(),
             met: Met::default(),
+            health: Health::default(),
+            changes: Changes::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -282,7 +291,8 @@ impl<A: Address> Node<A> {
         let record = self.replica.member(id)?;
         let status =
             if id == self.identity.id { self.identity.status() } else { self.detector.members().get(id)?.status };
-        Some(Member { id, address: record.address.clone(), status, incarnation: record.incarnation, boot: record.boot })
+        let Record { incarnation, boot, address, about, .. } = record.clone();
+        Some(Member { id, address, status, incarnation, boot, about })
     }
 
     /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
@@ -328,12 +338,30 @@ impl<A: Address> Node<A> {
             .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
     }
 
+    /// Returns the number of shared entries that have a value, at no cost; one that has expired counts until it takes no room.
+    pub const fn entry_count(&self) -> usize {
+        self.replica.shared()
+    }
+
+    /// Returns the bytes of all values and payloads that are held, at no cost.
+    pub const fn value_bytes(&self) -> usize {
+        self.replica.bytes()
+    }
+
+    /// Returns the number of members with this status in the view of this node, itself included. Looks at each, and copies
+    /// nothing.
+    pub fn count_members(&self, status: Status) -> usize {
+        let others = self.detector.members().iter().filter(|seen| seen.status == status).count();
+        others + usize::from(self.replica.has(self.own_key()) && self.identity.status() == status)
+    }
+
     /// Returns Lifeguard's local health multiplier: 0 is healthy.
     pub const fn local_health(&self) -> u32 {
         self.detector.health()
     }
 
-    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none.
+    /// Returns true if this node knows of others (members that died, or seeds) and has contact to none. A join has three
+    /// protocol periods before that is said.
     pub const fn is_isolated(&self) -> bool {
         self.contacts.is_isolated()
     }

@@ -446,6 +446,11 @@ impl<A: Address> Replica<A> {
         self.usage.bytes()
     }
 
+    /// Returns the number of shared entries that have a value, those included that have expired a short while ago.
+    pub(crate) const fn shared(&self) -> usize {
+        self.usage.shared()
+    }
+
     /// Returns the memory taken by a writer's items.
     pub(crate) fn room_of(&self, writer: NodeId) -> Room {
         self.usage.of(writer)

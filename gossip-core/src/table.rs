@@ -79,6 +79,12 @@ impl<T> Table<T> {
         (0..).zip(&self.rows).filter_map(|(at, row)| Some((at, row.as_ref()?)))
     }
 
+    /// Returns the rows from this number on, empty ones included, each with the number after it.
+    pub(crate) fn rows_from(&self, at: u32) -> impl Iterator<Item = (u32, Option<&T>)> {
+        let rows = self.rows.get(at as usize..).unwrap_or_default();
+        (at..).zip(rows).map(|(at, row)| (at + 1, row.as_ref()))
+    }
+
     /// Releases the memory of an empty table beyond `room` rows.
     pub(crate) fn shrink(&mut self, room: usize) {
         if self.index.is_empty() && self.rows.len() > room {
@@ -121,6 +127,9 @@ mod tests {
                     prop_assert_eq!(table.find(hash(key), |row| *row == key), model.get(&key).copied());
                 }
                 prop_assert_eq!(table.iter().map(|(at, key)| (*key, at)).collect::<BTreeMap<_, _>>(), model.clone());
+                let rest = table.rows_from(3).filter_map(|(after, row)| Some((*row?, after - 1)));
+                let expected = model.iter().filter(|(_, at)| **at >= 3).map(|(key, at)| (*key, *at));
+                prop_assert_eq!(rest.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
             }
         }
     }

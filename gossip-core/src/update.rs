@@ -3,6 +3,7 @@
 //!
 //! The larger version wins every merge. Knows no store, no mechanism and no bytes of a datagram.
 
+mod about;
 mod descriptor;
 mod hash;
 mod stamp;
@@ -18,6 +19,8 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
 
+pub(crate) use about::{About, check_member_name};
+pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub use stamp::Stamp;
@@ -102,6 +105,20 @@ pub struct Record<A> {
     pub until: Until,
     /// Address of the member.
     pub address: A,
+    /// Name and tags, if it has any.
+    pub(crate) about: Option<About>,
+}
+
+impl<A> Record<A> {
+    /// Returns the member's name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.about.as_ref().and_then(About::name)
+    }
+
+    /// Returns the member's tags.
+    pub fn tags(&self) -> &Tags {
+        About::tags_of(self.about.as_ref())
+    }
 }
 
 /// Owner of an entry.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{settled, settled_with};
-use gossip_core::{Config, Event, Membership, Node, NodeId, Status};
+use gossip_core::{Config, Event, Membership, Node, NodeId, Status, Tags};
 use gossip_testkit::{Addr, Cluster, Command, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -362,4 +362,26 @@ fn at_the_bound_a_newcomer_takes_the_place_of_one_that_is_dead() {
     let there = |cluster: &Cluster| (0..3).all(|node| cluster.node(node).member(id_of(newcomer)).is_some());
     let time = cluster.run_until(MINUTE, SECOND / 10, there);
     assert!(time.is_some_and(|time| time < 5 * SECOND), "{time:?}");
+}
+
+#[test]
+fn tags_that_change_under_loss_are_seen_by_all_and_end_nothing() {
+    let mut cluster = settled(20, 3);
+    cluster.lose(0.2);
+    let log = listen(&mut cluster);
+    cluster.with(5, |node, now| node.put_own(now, "load", b"7")).expect("there is room");
+    let boot = cluster.node(5).member(id_of(Addr(5))).expect("itself").boot;
+    for round in 0..10 {
+        let tags = Tags::of([("round", round.to_string())]).expect("they are small");
+        cluster.with(5, |node, now| node.set_tags(now, tags)).expect("there is room");
+        cluster.run_for(SECOND);
+    }
+    let seen = |cluster: &Cluster| {
+        let last = |node: &Node<Addr>| node.member(id_of(Addr(5))).is_some_and(|member| member.has_tag("round", "9"));
+        cluster.live().all(|(_, node)| last(node) && node.get_own(id_of(Addr(5)), "load").is_some())
+    };
+    cluster.run_until(20 * SECOND, SECOND, seen).expect("all see the last");
+    assert_eq!(cluster.node(7).member(id_of(Addr(5))).expect("a member").boot, boot);
+    assert_eq!(told(&log, 7, id_of(Addr(5)), Status::Dead), 0);
+    cluster.run_until(60 * SECOND, SECOND, Cluster::agrees).expect("they agree");
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
-use gossip_core::{Config, Node, NodeId};
+use gossip_core::{Config, Node, NodeId, Tags};
 #[cfg(feature = "encryption")]
 use gossip_core::{Key, Keyring, Plain};
 use tracing::Instrument as _;
@@ -14,6 +16,7 @@ use crate::clock::{self, Clock};
 use crate::driver;
 use crate::error::SpawnError;
 use crate::gossip::Gossip;
+use crate::keeper::{self, Opened};
 use crate::runtime::{self, Udp};
 use crate::seeds::{self, Seeds};
 use crate::shared::Shared;
@@ -43,9 +46,12 @@ pub struct Builder<P> {
 #[derive(Debug, Clone, Default)]
 struct Options {
     id: Option<NodeId>,
+    name: Option<String>,
+    tags: Vec<(String, String)>,
     label: Option<String>,
     config: Config,
     events: Option<usize>,
+    data: Option<PathBuf>,
     #[cfg(feature = "encryption")]
     keys: Vec<Key>,
     #[cfg(feature = "encryption")]
@@ -84,11 +90,19 @@ impl<A> fmt::Debug for Accept<A> {
 }
 
 impl<P> Builder<P> {
-    /// Sets a name that is unique in the cluster and stays the same over restarts; the id is [`NodeId::from_name`].
-    /// Without a name or an id, the id is random. The name itself is not sent: to show it to others, write it as an
-    /// entry of the node's own ([`Gossip::put_own`]).
-    pub fn name(self, name: impl AsRef<str>) -> Self {
-        self.id(NodeId::from_name(name.as_ref()))
+    /// Sets a name that is unique in the cluster and stays the same over restarts: at most 64 bytes, without control
+    /// characters. Others see it as [`Member::name`](gossip_core::Member::name). The id is [`NodeId::from_name`], unless it
+    /// is set. Without a name or an id, the id is random.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// Adds tags, which others see as [`Member::tags`](gossip_core::Member::tags): at most 512 bytes in all, without control
+    /// characters. They can be changed later: [`Gossip::set_tags`].
+    pub fn tags(mut self, tags: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        self.options.tags.extend(tags.into_iter().map(|(key, value)| (key.into(), value.into())));
+        self
     }
 
     /// Sets an id that is unique in the cluster and stays the same over restarts.
@@ -122,6 +136,17 @@ impl<P> Builder<P> {
     #[cfg(feature = "encryption")]
     pub fn plain(mut self, plain: Plain) -> Self {
         self.options.plain = plain;
+        self
+    }
+
+    /// Keeps what the node knows in this file, over restarts: it is read at the start, and every change is written within a
+    /// tenth of a second. [`Gossip::saved`] waits for the disk.
+    ///
+    /// The file is the node's alone: a second process is refused. A file that is damaged, of another node or of another
+    /// cluster is renamed to `FILE.damaged-TIME`, the node starts with what could be read, and
+    /// [says so](gossip_core::Problem::RestoredWithLoss). Without a name or an id, the id is that of the file.
+    pub fn data(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.data = Some(path.into());
         self
     }
 
@@ -197,13 +222,21 @@ impl Builder<Bind> {
             return Err(SpawnError::Unspecified(own));
         }
         let seeds = Seeds { given: seeds, bound, own };
-        let place = Over { transport: socket, address: own, seeds: seeds.literal().into_iter().collect(), accept };
+        let (reached, obstacles) = (seeds.literal(), seeds.obstacles());
+        if let (true, false, Some(reason)) = (reached.is_empty(), seeds.has_names(), obstacles.first()) {
+            return Err(SpawnError::Seeds { bound, reason: reason.clone() });
+        }
+        for reason in obstacles {
+            tracing::warn!(reason, "a seed is left out");
+        }
+        let place = Over { transport: socket, address: own, seeds: reached.into_iter().collect(), accept };
         let mut over = Builder { place, options: self.options };
         if !networks.is_empty() {
             over = over.accept(move |_, address| networks.iter().any(|network| network.contains(&address.ip())));
         }
         let gossip = over.spawn().await?;
         if seeds.has_names() {
+            gossip.shared.command(|state, now| state.seeded = Some(now));
             let span = tracing::info_span!("seeds", node = %gossip.id());
             let refreshing = seeds::refresh(seeds, Arc::clone(&gossip.shared), seeds::PACE, runtime::resolve);
             runtime::spawn(refreshing.instrument(span)).map_err(SpawnError::Runtime)?;
@@ -230,32 +263,67 @@ impl<T: Transport> Builder<Over<T>> {
     ///
     /// # Errors
     /// [`SpawnError`]: a configuration that cannot work, with this transport or at all; no runtime.
-    pub async fn spawn(self) -> Result<Gossip<T::Address>, SpawnError> {
+    pub async fn spawn(mut self) -> Result<Gossip<T::Address>, SpawnError> {
         let Over { transport, address, seeds, accept } = self.place;
-        let mut config = self.options.config;
-        config.label = self.options.label.unwrap_or(config.label);
+        let mut config = std::mem::take(&mut self.options.config);
+        config.label = self.options.label.take().unwrap_or(config.label);
         let (configured, carried) = (config.max_datagram, transport.max_datagram());
         if configured > carried {
             return Err(SpawnError::DatagramTooLarge { configured, carried });
         }
-        let id = self.options.id.map_or_else(|| getrandom::u64().map(NodeId::new), Ok)?;
-        let clock = Clock::start();
-        let mut node = Node::new(id, address, config, getrandom::u64()?)?;
-        if !accept.is_empty() {
-            node.set_admission(move |id, address| accept.iter().all(|Accept(accept)| accept(id, address)));
-        }
+        let Options { id, name, tags, data, events, .. } = self.options;
+        let named = name.as_deref().map(NodeId::from_name);
+        let (id, drawn, seed) = (id.or(named), NodeId::new(getrandom::u64()?), getrandom::u64()?);
         #[cfg(feature = "encryption")]
-        node.set_keyring(keyring(self.options.keys, self.options.plain)?);
+        let keyring = keyring(self.options.keys, self.options.plain)?;
+        let clock = Clock::start();
+        let keeps = data.is_some();
+        let make = move || -> Result<_, SpawnError> {
+            let opened = data.map(|path| keeper::open(path, id)).transpose()?;
+            let id = id.or_else(|| opened.as_ref().and_then(Opened::id)).unwrap_or(drawn);
+            let mut node = Node::new(id, address, config, seed)?;
+            if !accept.is_empty() {
+                node.set_admission(move |id, address| accept.iter().all(|Accept(accept)| accept(id, address)));
+            }
+            #[cfg(feature = "encryption")]
+            node.set_keyring(keyring);
+            let now = clock.now();
+            node.set_wall_clock(now, clock::wall());
+            node.set_name(now, name.as_deref().unwrap_or_default())?;
+            node.set_tags(now, Tags::of(tags)?)?;
+            let keeper = opened.map(|opened| opened.restore(&mut node, now)).transpose()?;
+            Ok((node, keeper, clock))
+        };
+        // Reading takes its time, and the runtime has other tasks.
+        let (mut node, keeper, clock) = if keeps { offload(make).await? } else { make()? };
+        let id = node.id();
         // Also without seeds, since this call starts the node: from now on it sees itself alive.
         let now = clock.now();
         node.set_wall_clock(now, clock::wall());
+        let seeded = (!seeds.is_empty()).then_some(now);
         node.join(now, seeds);
-        let (calls, ending) = Shared::start(node, clock, self.options.events.unwrap_or(256));
+        let (calls, ending) = Shared::start(node, clock, events.unwrap_or(256));
+        ending.shared.lock().seeded = seeded;
         let gossip = Gossip { shared: Arc::clone(&ending.shared), calls };
+        if let Some(keeper) = keeper {
+            keeper.start(Arc::clone(&gossip.shared))?;
+        }
         let task = driver::drive(ending, transport).instrument(tracing::info_span!("gossip", node = %id));
         runtime::spawn(task).map_err(SpawnError::Runtime)?;
         Ok(gossip)
     }
+}
+
+/// Does something that blocks in a thread of its own.
+async fn offload<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, SpawnError> + Send + 'static,
+) -> Result<R, SpawnError> {
+    let (sender, done) = async_channel::bounded(1);
+    let thread = thread::Builder::new().name("gossip-start".into());
+    // Whoever has given up the start does not wait for it.
+    let work = move || drop(sender.try_send(work()));
+    thread.spawn(work).map_err(SpawnError::Runtime)?;
+    done.recv().await.unwrap_or_else(|_| Err(SpawnError::Runtime(io::Error::other("the start panicked"))))
 }
 
 /// Resolves a name to the first address that a socket bound to `bound` reaches.

@@ -4,6 +4,7 @@
 //! sends the node's datagrams, and publishes its events. A turn does a bounded amount of work and then yields to other
 //! tasks, whatever arrives.
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -24,6 +25,8 @@ use crate::transport::Transport;
 
 /// Datagrams received, datagrams sent, or events published in one turn before other tasks run.
 const BATCH: usize = 64;
+/// Failures to send that are remembered, so that each is logged once.
+const FAILURES: usize = 1_024;
 /// Pause after an error of `recv`: the first, and the longest after doubling with every further error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 /// Shortest wait for a deadline. A deadline that a tick leaves in the past would make the loop spin. (No node does
@@ -35,7 +38,8 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     let (shared, events) = (&*ending.shared, &ending.events);
     let size = shared.lock().node.config().max_datagram;
     let (transport, calls, outgoing) = (&transport, Box::pin(ending.calls.clone()), vec![0; size]);
-    let mut driver = Driver { transport, shared, calls, events, outgoing, timer: None, unflushed: 0 };
+    let mut driver =
+        Driver { transport, shared, calls, events, outgoing, timer: None, failures: HashSet::new(), unflushed: 0 };
     #[cfg(feature = "metrics")]
     let mut reporter = Reporter::new(shared.lock().node.id());
     // One byte more than a datagram may have, to recognise a longer one.
@@ -79,6 +83,8 @@ struct Driver<'a, T: Transport> {
     outgoing: Vec<u8>,
     /// Timer with the deadline it was set for.
     timer: Option<(BoxFuture<'static, ()>, Instant)>,
+    /// Failures to send that were logged.
+    failures: HashSet<(T::Address, io::ErrorKind)>,
     /// Inputs since the last flush; set above any limit by an input that must be flushed at once.
     unflushed: usize,
 }
@@ -152,13 +158,25 @@ impl<T: Transport> Driver<'_, T> {
                     self.shared.lock().counters.sends_dropped += 1;
                 }
                 Err(error) => {
-                    tracing::trace!(?to, %error, "sending failed");
+                    if self.is_news(&to, error.kind()) {
+                        tracing::warn!(?to, %error, "sending fails; the same is not told again for this address");
+                    } else {
+                        tracing::trace!(?to, %error, "sending failed");
+                    }
                     self.shared.lock().counters.sends_failed += 1;
                     self.handle(Input::Unreachable { to: &to });
                 }
             }
         }
         true
+    }
+
+    /// Returns true for the first failure of its kind to send to an address. Many of them are forgotten together.
+    fn is_news(&mut self, to: &T::Address, kind: io::ErrorKind) -> bool {
+        if self.failures.len() >= FAILURES {
+            self.failures.clear();
+        }
+        self.failures.insert((to.clone(), kind))
     }
 
     /// Returns true if there are more to publish.
@@ -215,7 +233,9 @@ fn log<A: Address>(event: &Event<A>) {
         Event::IdentityConflict { .. }
         | Event::ClockWrong { .. }
         | Event::Full { .. }
-        | Event::ForeignCluster { .. } => tracing::warn!(?event),
+        | Event::ForeignCluster { .. }
+        | Event::UnknownKey { .. }
+        | Event::UnknownVersion { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),
     }

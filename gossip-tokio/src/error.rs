@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use gossip_core::ConfigError;
+use gossip_core::{AboutError, ConfigError};
 
 /// A failed start: no node was started, and nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,17 @@ pub enum SpawnError {
     /// The text is not an address to bind, advertise or join.
     #[error("{0:?} is no address: it must be HOST:PORT with a port from 0 to 65535")]
     Address(String),
+    /// The address has an IPv6 zone, which means something else on every machine.
+    #[error("{0:?} has a zone, which means something else on every machine: use a global or unique local address")]
+    Zone(String),
+    /// None of the seeds can ever be reached from the address that is bound.
+    #[error("no seed can be reached from {bound}: {reason}")]
+    Seeds {
+        /// Address that is bound.
+        bound: SocketAddr,
+        /// Reason for the first of them.
+        reason: String,
+    },
     /// The name to advertise cannot be resolved. (Seeds are resolved repeatedly instead.)
     #[error("{name:?} cannot be resolved")]
     Resolve {
@@ -43,6 +55,9 @@ pub enum SpawnError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The node cannot have this name, or these tags.
+    #[error(transparent)]
+    About(#[from] AboutError),
     /// The text is not a network for [`allow`](crate::Builder::allow).
     #[error("{0:?} is no network: it must be an address, or one with a length such as 10.0.0.0/8")]
     Network(String),
@@ -53,6 +68,22 @@ pub enum SpawnError {
     /// The operating system supplied no random number.
     #[error("no random number from the operating system")]
     Random(#[from] getrandom::Error),
+    /// The data cannot be read, or its file cannot be written.
+    #[error("the data at {} cannot be used", .path.display())]
+    Data {
+        /// File.
+        path: PathBuf,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// Another process has the data.
+    #[error("the data at {} is in use by {}", .path.display(), .pid.map_or("another process".into(), |pid| format!("process {pid}")))]
+    DataInUse {
+        /// File.
+        path: PathBuf,
+        /// Process id of the other one, if it can be told.
+        pid: Option<u32>,
+    },
     /// No runtime runs that could run the node's task.
     #[error("no runtime runs here")]
     Runtime(#[source] io::Error),

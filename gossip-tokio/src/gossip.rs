@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use gossip_core::{
-    Address, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError, SmolStr, Snapshot,
-    Stamp, WriteError,
+    AboutError, Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError,
+    SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -60,8 +60,10 @@ impl<A: Address> Gossip<A> {
 
     /// Replaces the seeds. Repeating is harmless; after [`leave`](Self::leave) it joins again.
     pub fn join(&self, seeds: impl IntoIterator<Item = A>) {
+        let seeds: Vec<A> = seeds.into_iter().collect();
         self.shared.command(|state, now| {
             state.reseeds = false;
+            state.seeded = (!seeds.is_empty()).then_some(now);
             state.node.join(now, seeds);
         });
     }
@@ -77,6 +79,30 @@ impl<A: Address> Gossip<A> {
     /// [`ConfigError`]: the address is too long or does not survive encoding; nothing has changed.
     pub fn set_address(&self, address: A) -> Result<(), ConfigError> {
         self.shared.command(|state, now| state.node.set_address(now, address))
+    }
+
+    /// Sets the name that others see of this member; an empty one is none. The id stays.
+    ///
+    /// # Errors
+    /// [`AboutError`]: more than 64 bytes, or a control character in it; nothing has changed.
+    pub fn set_name(&self, name: impl AsRef<str>) -> Result<(), AboutError> {
+        self.shared.command(|state, now| state.node.set_name(now, name.as_ref()))
+    }
+
+    /// Sets the tags that others see of this member, in place of all before. Its boot and its own entries stay.
+    ///
+    /// # Errors
+    /// [`AboutError`]: the configured `max_datagram` has no room for them; nothing has changed.
+    pub fn set_tags(&self, tags: Tags) -> Result<(), AboutError> {
+        self.shared.command(|state, now| state.node.set_tags(now, tags))
+    }
+
+    /// Returns the members that are alive or suspected and have this tag with this value.
+    pub fn members_with(&self, tag: impl AsRef<str>, value: impl AsRef<str>) -> Vec<Member<A>> {
+        let wanted = |member: &Member<A>| {
+            matches!(member.status, Status::Alive | Status::Suspect) && member.has_tag(tag.as_ref(), value.as_ref())
+        };
+        self.inspect(|node| node.members().filter(wanted).collect())
     }
 
     /// Tells the whole cluster that a member is gone for good: it is seen as left, and no member tries to reach it any
@@ -99,6 +125,20 @@ impl<A: Address> Gossip<A> {
     /// Returns true if this node has contact to no other.
     pub fn is_isolated(&self) -> bool {
         self.inspect(Node::is_isolated)
+    }
+
+    /// Lists what is wrong now, each since when and with what to do: empty at a healthy node. Besides what the
+    /// [node](Node::health) itself detects, a node whose seeds are names that cannot be resolved is isolated.
+    pub fn health(&self) -> Vec<Alert<A>> {
+        let mut state = self.shared.lock();
+        let now = state.now();
+        state.health(now)
+    }
+
+    /// Returns true while this node was given seeds and sees nobody else alive. That is no [alert](Self::health) before three
+    /// protocol periods have passed.
+    pub fn is_joining(&self) -> bool {
+        self.shared.lock().joining().is_some()
     }
 
     /// Returns true if this node has left the cluster.
@@ -180,6 +220,32 @@ impl<A: Address> Gossip<A> {
     /// Returns every member's own entry of this name, by owner.
     pub fn entries_named(&self, name: impl AsRef<str>) -> Vec<(NodeId, Arc<[u8]>)> {
         self.inspect(|node| node.entries_named(name.as_ref()).collect())
+    }
+
+    /// Waits until everything that was written before is on the disk, if the builder was given a place for
+    /// [data](crate::Builder::data). While the disk fails this waits for it; [`health`](Self::health) tells that. After
+    /// [`stop`](Self::stop) it waits until the file is free for another node.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node has stopped, and its last changes could not be written.
+    pub async fn saved(&self) -> Result<(), Stopped> {
+        let wanted = {
+            let mut state = self.shared.lock();
+            state.storage.wanted += 1;
+            state.storage.wanted
+        };
+        self.shared.changed.notify(usize::MAX);
+        let end = self.shared.until(|| {
+            let storage = &self.shared.lock().storage;
+            match storage.keeps {
+                // There is nothing to lose.
+                None => Some(Ok(())),
+                Some(false) => Some(if storage.met >= wanted { Ok(()) } else { Err(Stopped) }),
+                Some(true) if storage.met >= wanted && !self.calls.is_closed() => Some(Ok(())),
+                Some(true) => None,
+            }
+        });
+        end.await
     }
 
     /// Returns the node's knowledge, to be stored beyond the life of the process. See [`restore`](Self::restore).

@@ -7,10 +7,10 @@
 
 use std::fmt::Write as _;
 
-use gossip_core::{Address, Node, Status};
+use gossip_core::{Address, Status};
 
 use crate::gossip::Gossip;
-use crate::stats::{DriverStats, Stats};
+use crate::stats::Stats;
 
 /// The kind of a metric.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -35,40 +35,38 @@ pub struct Metric {
     value: fn(&State) -> f64,
 }
 
-/// What all values are taken from, read at one time.
+/// Source of all values, read at one time.
 struct State {
     stats: Stats,
     /// Alive, suspect, dead, left.
-    members: [u32; 4],
+    members: [usize; 4],
     entries: usize,
+    bytes: usize,
+    links: usize,
     hot: usize,
     transfers: (usize, usize),
     local_health: u32,
     isolated: u8,
     catching_up: u8,
+    alerts: usize,
 }
 
 impl State {
-    fn of<A: Address>(node: &Node<A>, driver: DriverStats) -> Self {
-        let mut members = [0; 4];
-        for member in node.members() {
-            let at = match member.status {
-                Status::Alive => 0,
-                Status::Suspect => 1,
-                Status::Dead => 2,
-                Status::Left => 3,
-            };
-            members[at] += 1;
-        }
+    fn of<A: Address>(shared: &crate::shared::State<A>) -> Self {
+        let node = &shared.node;
+        let statuses = [Status::Alive, Status::Suspect, Status::Dead, Status::Left];
         Self {
-            stats: Stats { node: node.stats(), driver },
-            members,
-            entries: node.entries("").count(),
+            stats: Stats { node: node.stats(), driver: shared.counters },
+            members: statuses.map(|status| node.count_members(status)),
+            entries: node.entry_count(),
+            bytes: node.value_bytes(),
+            links: node.neighbours().count(),
             hot: node.hot_rumors(),
             transfers: node.transfers(),
             local_health: node.local_health(),
             isolated: node.is_isolated().into(),
             catching_up: node.catching_up().is_some().into(),
+            alerts: shared.health(shared.clock.now()).len(),
         }
     }
 }
@@ -138,12 +136,15 @@ pub const TABLE: &[Metric] = table! {
     Gauge "gossip_members_dead", "Members declared dead and still remembered.", |state| state.members[2] as f64;
     Gauge "gossip_members_left", "Members that left and are still remembered.", |state| state.members[3] as f64;
     Gauge "gossip_entries", "Shared entries held.", |state| state.entries as f64;
+    Gauge "gossip_value_bytes", "Bytes of all values and payloads held.", |state| state.bytes as f64;
+    Gauge "gossip_links", "Members that news is exchanged with along links.", |state| state.links as f64;
     Gauge "gossip_hot_rumors", "Rumors that are still being spread.", |state| state.hot as f64;
     Gauge "gossip_transfers", "Values larger than a datagram that are being fetched.", |state| state.transfers.0 as f64;
     Gauge "gossip_transfer_bytes", "Bytes held for the values that are being fetched.", |state| state.transfers.1 as f64;
     Gauge "gossip_local_health", "Lifeguard's local health multiplier: 0 is healthy.", |state| state.local_health as f64;
     Gauge "gossip_isolated", "1 while nobody answers this node, 0 otherwise.", |state| state.isolated as f64;
     Gauge "gossip_catching_up", "1 while this node fetches nearly everything it should hold, 0 otherwise.", |state| state.catching_up as f64;
+    Gauge "gossip_alerts", "Things that are wrong now: the number of alerts.", |state| state.alerts as f64;
 };
 
 /// All metrics of a node in the text format of Prometheus (version 0.0.4).
@@ -163,8 +164,7 @@ pub fn text<A: Address>(gossip: &Gossip<A>) -> String {
 }
 
 fn read<A: Address>(gossip: &Gossip<A>) -> State {
-    let state = gossip.shared.lock();
-    State::of(&state.node, state.counters)
+    State::of(&gossip.shared.lock())
 }
 
 /// Reports all metrics of a node through the facade of the crate `metrics`, now. The driver does the same once a second.
@@ -188,7 +188,7 @@ enum Handle {
 
 #[cfg(feature = "metrics")]
 impl Reporter {
-    /// How often the driver reports.
+    /// Interval at which the driver reports.
     const PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
     pub(crate) fn new(id: gossip_core::NodeId) -> Self {
@@ -211,8 +211,7 @@ impl Reporter {
         let now = std::time::Instant::now();
         if now >= self.next {
             self.next = now + Self::PERIOD;
-            let state = shared.lock();
-            let state = State::of(&state.node, state.counters);
+            let state = State::of(&shared.lock());
             self.report(&state);
         }
     }

@@ -40,12 +40,18 @@ impl Seeds {
         self.usable(self.given.iter().filter_map(|seed| seed.parse().ok()))
     }
 
+    /// Returns the reasons for which seeds that need no resolver can never be reached.
+    pub(crate) fn obstacles(&self) -> Vec<String> {
+        let literal = self.given.iter().filter_map(|seed| seed.parse().ok()).filter(|seed| *seed != self.own);
+        literal.filter_map(|seed| udp::obstacle(self.bound, seed)).collect()
+    }
+
     pub(crate) fn has_names(&self) -> bool {
         self.given.iter().any(|seed| seed.parse::<SocketAddr>().is_err())
     }
 
     fn usable(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> BTreeSet<SocketAddr> {
-        let usable = |address: &_| *address != self.own && udp::reaches(self.bound, *address);
+        let usable = |address: &_| *address != self.own && udp::obstacle(self.bound, *address).is_none();
         addresses.into_iter().filter(usable).collect()
     }
 }

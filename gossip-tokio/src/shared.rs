@@ -6,11 +6,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, WeakSender};
-use gossip_core::{Address, Event, Instant, Node};
+use gossip_core::{Address, Alert, Event, Instant, Node, Problem};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
 use crate::stats::DriverStats;
+use crate::storage::Storage;
+
+/// Protocol periods for which seeds may be without an address before that is an alert.
+const UNRESOLVED: u32 = 3;
 
 pub(crate) struct Shared<A: Address> {
     state: Mutex<State<A>>,
@@ -32,6 +36,10 @@ pub(crate) struct State<A: Address> {
     /// True while the builder's seeds are in use: until the application joins through others, or leaves, or the task
     /// ends.
     pub(crate) reseeds: bool,
+    /// State of the stored data.
+    pub(crate) storage: Storage,
+    /// Time at which seeds were given, if any were.
+    pub(crate) seeded: Option<Instant>,
     pub(crate) end: Option<Result<(), TaskError>>,
 }
 
@@ -41,6 +49,27 @@ impl<A: Address> State<A> {
         let now = self.clock.now();
         self.node.set_wall_clock(now, clock::wall());
         now
+    }
+
+    /// Returns the time since which a join waits for an answer, if it does.
+    pub(crate) fn joining(&self) -> Option<Instant> {
+        self.seeded.filter(|_| self.node.live_members() < 2 && !self.node.has_left())
+    }
+
+    /// Lists what is wrong at `now`.
+    pub(crate) fn health(&self, now: Instant) -> Vec<Alert<A>> {
+        let mut alerts = self.node.health(now);
+        // The node knows only of seeds that have an address.
+        if let Some(since) = self.joining()
+            && now >= since + UNRESOLVED * self.node.config().probe.period
+            && alerts.iter().all(|alert| alert.problem != Problem::Isolated)
+        {
+            alerts.insert(0, Alert::new(Problem::Isolated, self.node.clock(now) - now.since(since)));
+        }
+        if let Some((error, since)) = self.storage.failure.clone() {
+            alerts.push(Alert::new(Problem::Storage { error }, self.node.clock(now) - now.since(since)));
+        }
+        alerts
     }
 }
 
@@ -58,6 +87,8 @@ impl<A: Address> Shared<A> {
                 counters: DriverStats::default(),
                 member_changes: 0,
                 reseeds: true,
+                storage: Storage::default(),
+                seeded: None,
                 end: None,
             }),
             calls: sender.downgrade(),

@@ -1,6 +1,6 @@
 //! UDP addresses in every runtime: families, networks, and the syntax of a seed's name. Knows no socket.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 
@@ -28,8 +28,27 @@ pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
     bound.is_ipv4() == to.is_ipv4() || (bound.is_ipv6() && bound.ip().is_unspecified())
 }
 
+/// Returns why a socket bound to `bound` can never send to `to`, if that is so. What is not reached just now may be later,
+/// and is no reason.
+pub(crate) fn obstacle(bound: SocketAddr, to: SocketAddr) -> Option<String> {
+    if !reaches(bound, to) {
+        let family = |address: SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Some(format!("{to} is an {} address, {bound} is bound to {}", family(to), family(bound)));
+    }
+    if bound.ip().is_loopback() && !to.ip().to_canonical().is_loopback() {
+        // The machine's own addresses are reached from its loopback: the system knows them.
+        let socket = UdpSocket::bind(SocketAddr::new(bound.ip(), 0));
+        let failed = socket.and_then(|socket| socket.connect(to)).is_err();
+        return failed.then(|| format!("{to} is on another machine, {bound} is bound to loopback only"));
+    }
+    None
+}
+
 /// Checks that `name` is `HOST:PORT`, so that it may be resolved some day.
 pub(crate) fn check_name(name: &str) -> Result<(), SpawnError> {
+    if name.contains('%') {
+        return Err(SpawnError::Zone(name.to_owned()));
+    }
     let is_host = |host: &str| !host.is_empty() && !host.contains(':');
     let is_named = name.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
     let is_name = is_named || name.parse::<SocketAddr>().is_ok();
@@ -66,6 +85,21 @@ mod tests {
         assert!(!reaches(at("127.0.0.1:1"), at("[::1]:1")));
         assert!(!reaches(at("[::1]:1"), at("127.0.0.1:1")));
         assert!(reaches(at("[::]:1"), at("127.0.0.1:1")));
+    }
+
+    #[test]
+    fn who_can_never_be_reached_is_told_with_the_reason() {
+        assert_eq!(obstacle(at("127.0.0.1:1"), at("127.0.0.2:1")), None);
+        assert_eq!(obstacle(at("0.0.0.0:1"), at("192.0.2.1:1")), None, "perhaps there is a way later");
+        let family = obstacle(at("127.0.0.1:1"), at("[::1]:2")).unwrap();
+        assert_eq!(family, "[::1]:2 is an IPv6 address, 127.0.0.1:1 is bound to IPv4");
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            obstacle(at("127.0.0.1:1"), at("192.0.2.1:2")).unwrap(),
+            "192.0.2.1:2 is on another machine, 127.0.0.1:1 is bound to loopback only"
+        );
+        let zone = check_name("[fe80::1%eth0]:7000").unwrap_err();
+        assert!(matches!(zone, SpawnError::Zone(_)) && zone.to_string().contains("fe80::1%eth0"), "{zone}");
     }
 
     #[test]

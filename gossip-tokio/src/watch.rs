@@ -88,7 +88,7 @@ pub struct Subscription<A: Address> {
     prefix: SmolStr,
     told: BTreeMap<SmolStr, Arc<[u8]>>,
     waiting: VecDeque<EntryState>,
-    /// Of those that wait, how many are the state at the beginning.
+    /// Number of waiting entries that belong to the state at the beginning.
     remaining: usize,
 }
 
@@ -102,7 +102,7 @@ impl<A: Address> Subscription<A> {
         subscription
     }
 
-    /// How many entries of the state at the beginning are still to come: after that many, changes follow.
+    /// Returns the number of entries of the initial state that are still to come: after that many, changes follow.
     pub fn remaining(&self) -> usize {
         self.remaining
     }

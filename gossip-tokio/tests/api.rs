@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::thread;
 
-use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, PutOptions, Status, WriteError};
+use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, PutOptions, Status, Tags, WriteError};
 use common::gossip::{Events, Gossip, Lagged, LeaveError, Network, SpawnError, Stopped, over};
 use common::{millis, node, pair, run, runtime, sees, within};
 use futures_util::future::{join, ready};
@@ -253,5 +253,24 @@ fn handles_and_waits_may_move_between_threads() {
         check(first.wait_members(1)).await.unwrap();
         drop(check(first.leave(millis(1))));
         drop(check(first.stopped()));
+    });
+}
+
+#[test]
+fn name_and_tags_are_seen_by_others_and_change_while_it_runs() {
+    run(|| async {
+        let network = Network::default();
+        let first = over(network.attach(1).unwrap(), 1).config(Config::local()).spawn().await.unwrap();
+        let second = over(network.attach(2).unwrap(), 2).config(Config::local()).join([1]);
+        let second = second.name("db-2").tags([("role", "db")]).spawn().await.unwrap();
+        assert_eq!(second.id(), NodeId::from_name("db-2"));
+        first.wait_members(2).await.unwrap();
+        let seen = first.member(second.id()).unwrap();
+        assert_eq!((seen.name(), seen.tags().get("role")), (Some("db-2"), Some("db")));
+        second.set_tags(Tags::of([("role", "cache")]).unwrap()).unwrap();
+        first.wait_until(|first| first.members_with("role", "cache").len() == 1).await.unwrap();
+        assert!(first.members_with("role", "db").is_empty() && first.health().is_empty());
+        let refused = over(network.attach(3).unwrap(), 3).name("a\nb").spawn().await.unwrap_err();
+        assert_eq!(refused.to_string(), "\"a\\nb\" has a control character");
     });
 }

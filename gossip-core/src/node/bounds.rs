@@ -18,6 +18,20 @@ pub(super) struct Met {
     share: Option<NodeId>,
 }
 
+impl Met {
+    /// Lists the bounds that are reached.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> {
+        let Self { members, entries, bytes, share } = self;
+        let all = [
+            (Bound::Members, *members),
+            (Bound::Entries, *entries),
+            (Bound::Bytes, *bytes),
+            (Bound::Share, share.is_some()),
+        ];
+        all.into_iter().filter_map(|(bound, reached)| reached.then_some(bound))
+    }
+}
+
 /// A bound that an update would exceed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exceeded {

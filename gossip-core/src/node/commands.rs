@@ -8,15 +8,21 @@ use super::{Node, PutOptions, check_address};
 use crate::address::Address;
 use crate::config::Config;
 use crate::epidemic::direct_mail;
-use crate::error::{ConfigError, WriteError};
-use crate::event::BroadcastId;
+use crate::error::{AboutError, ConfigError, WriteError};
+use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Until, Update};
+use crate::update::{
+    About, Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Tags, Until, Update,
+    check_member_name,
+};
 use crate::wire::{OVERHEAD, encoded_len};
 
 /// Bytes of a message besides an update: at most the head of a page.
 const MESSAGE: usize = 26;
+
+/// Bytes by which a record grows during a life: incarnation and end.
+const GROWS: usize = 20;
 
 impl<A: Address> Node<A> {
     /// Joins the cluster of one of `seeds`. They are tried until one answers, under any loss, and again whenever they
@@ -27,6 +33,7 @@ impl<A: Address> Node<A> {
             self.start();
         }
         self.contacts.set_seeds(self.now, seeds);
+        self.await_answers();
         self.note_isolation();
         self.tick_contacts();
     }
@@ -37,6 +44,7 @@ impl<A: Address> Node<A> {
     pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
         self.advance(now);
         self.contacts.set_given(self.now, peers);
+        self.await_answers();
         self.note_isolation();
         self.tick_contacts();
     }
@@ -54,6 +62,46 @@ impl<A: Address> Node<A> {
                 self.identity.refute(0);
                 self.publish_self(Standing::Alive);
             }
+        }
+        Ok(())
+    }
+
+    /// Sets the name that others see of this member; an empty one is none. It need not be unique, travels with the member's
+    /// record, and may change at any time without a new boot. At most [`MAX_MEMBER_NAME`](crate::MAX_MEMBER_NAME) bytes.
+    ///
+    /// # Errors
+    /// [`AboutError`]: too long, or a control character in it; nothing was changed then.
+    pub fn set_name(&mut self, now: Instant, name: &str) -> Result<(), AboutError> {
+        check_member_name(name)?;
+        let tags = About::tags_of(self.identity.about.as_ref()).clone();
+        self.set_about(now, About::of(name.into(), tags))
+    }
+
+    /// Sets the tags that others see of this member, in place of all before. They travel with the member's record, and may
+    /// change at any time without a new boot.
+    ///
+    /// # Errors
+    /// [`AboutError::TooLarge`]: `max_datagram` has no room for them; nothing was changed then.
+    pub fn set_tags(&mut self, now: Instant, tags: Tags) -> Result<(), AboutError> {
+        let name = self.identity.about.as_ref().and_then(About::name).unwrap_or_default();
+        self.set_about(now, About::of(name.into(), tags))
+    }
+
+    fn set_about(&mut self, now: Instant, about: Option<About>) -> Result<(), AboutError> {
+        if about == self.identity.about {
+            return Ok(());
+        }
+        let record = Record { about: about.clone(), ..self.identity.record(Standing::Dead, Until::NEVER) };
+        let (size, largest) = (encoded_len(&Update::Member(record)) + GROWS, self.largest_update());
+        if size > largest {
+            return Err(AboutError::TooLarge { size, largest });
+        }
+        self.identity.about = about;
+        if self.identity.is_running() {
+            self.advance(now);
+            self.identity.refute(0);
+            self.publish_self(Standing::Alive);
+            self.events.member(self.identity.id, Some(Status::Alive), true);
         }
         Ok(())
     }

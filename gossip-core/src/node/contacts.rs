@@ -25,6 +25,9 @@ const QUICK_CALLS: u32 = 16;
 /// The first four calls are spaced an eighth, a quarter, a half and a whole timeout apart.
 const QUICKEST: u32 = 4;
 
+/// Protocol periods that a join has before silence is reported.
+const PATIENCE: u32 = 3;
+
 type Hasher = BuildHasherDefault<SipHasher13>;
 
 /// Addresses to contact besides the members'.
@@ -52,6 +55,11 @@ pub(super) struct Contacts<A> {
     challenge: Option<(A, u32)>,
     /// No further exchange out of turn before this time.
     next_bridge: Instant,
+    /// True if there is nobody to talk to although there should be.
+    lonely: bool,
+    /// Time before which that is not reported: those who were called may still answer.
+    patience: Instant,
+    /// True if it was reported.
     isolated: bool,
 }
 
@@ -69,14 +77,26 @@ impl<A> Default for Contacts<A> {
             tried: Vec::new(),
             challenge: None,
             next_bridge: Instant::ORIGIN,
+            lonely: false,
+            patience: Instant::ORIGIN,
             isolated: false,
         }
     }
 }
 
 impl<A: Address> Contacts<A> {
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.next
+    pub(super) fn due(&self) -> Option<Instant> {
+        let reports = (self.lonely && !self.isolated).then_some(self.patience);
+        self.next.into_iter().chain(reports).min()
+    }
+
+    pub(super) const fn is_lonely(&self) -> bool {
+        self.lonely
+    }
+
+    /// Gives those who are called until `until` to answer.
+    pub(super) fn wait_until(&mut self, until: Instant) {
+        self.patience = until;
     }
 
     pub(super) const fn is_isolated(&self) -> bool {
@@ -229,18 +249,34 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Reports a change of isolation to the application.
+    /// Acts on a change of isolation, and reports it to the application: its beginning when those who were called have had
+    /// time to answer, its end when one has.
     pub(super) fn note_isolation(&mut self) {
-        let isolated = self.identity.is_running() && self.lacks_peers();
-        if isolated != self.contacts.isolated {
-            self.contacts.isolated = isolated;
-            self.events.isolated(isolated);
-            if isolated {
+        let running = self.identity.is_running();
+        let lonely = running && self.lacks_peers();
+        if lonely != self.contacts.lonely {
+            self.contacts.lonely = lonely;
+            if lonely {
                 self.contacts.next = Some(self.now);
             } else {
                 self.anti_entropy.look_again(self.now);
             }
         }
+        if !running {
+            // A departure is no answer.
+            self.contacts.isolated = false;
+        } else if self.contacts.isolated && self.detector.members().peers() > 0 {
+            self.contacts.isolated = false;
+            self.events.isolated(false);
+        } else if lonely && !self.contacts.isolated && self.now >= self.contacts.patience {
+            self.contacts.isolated = true;
+            self.events.isolated(true);
+        }
+    }
+
+    /// Leaves those who are called time to answer before their silence is reported.
+    pub(super) fn await_answers(&mut self) {
+        self.contacts.wait_until(self.now + PATIENCE * self.config.probe.period);
     }
 
     /// Leaves the first contacts to `join`: seeds and dead members follow after an interval.

@@ -83,13 +83,15 @@ impl Unreadable {
 struct Unread<A> {
     /// The latest, and where it came from, if the application is still to be told.
     latest: Option<(Unreadable, A)>,
+    /// The one of which the application was told last.
+    told: Option<(Unreadable, A)>,
     /// Time from which on the application may be told.
     from: Instant,
 }
 
 impl<A> Default for Gate<A> {
     fn default() -> Self {
-        let none = || Unread { latest: None, from: Instant::ORIGIN };
+        let none = || Unread { latest: None, told: None, from: Instant::ORIGIN };
         Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none()] }
     }
 }
@@ -124,7 +126,14 @@ impl<A: Address> Gate<A> {
         let due = |unread: &&mut Unread<A>| now >= unread.from && unread.latest.is_some();
         let unread = self.unreadable.iter_mut().find(due)?;
         unread.from = now + UNREADABLE_PAUSE;
+        unread.told.clone_from(&unread.latest);
         unread.latest.take()
+    }
+
+    /// Lists what could not be read within the last hour: one datagram of each kind.
+    pub(super) fn unreadable(&self, now: Instant) -> impl Iterator<Item = &(Unreadable, A)> {
+        let recent = move |unread: &&Unread<A>| now < unread.from || unread.latest.is_some();
+        self.unreadable.iter().filter(recent).filter_map(|unread| unread.told.as_ref())
     }
 }
 

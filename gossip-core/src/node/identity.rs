@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Record, Standing, Until};
+use crate::update::{About, Record, Standing, Until};
 use crate::wire::Header;
 
 /// The pauses between refutations of a twin: the first and the last.
@@ -36,11 +36,13 @@ pub(super) enum Contradiction {
 }
 
 /// Schedule of the contradictions of a twin.
-#[derive(Debug, Default)]
-struct Conflict {
+#[derive(Debug)]
+struct Conflict<A> {
     pause: Duration,
     /// No contradiction before this.
     until: Instant,
+    /// Address of the other process, once it is known to be a live one.
+    twin: Option<A>,
 }
 
 /// See the [module](self).
@@ -52,12 +54,15 @@ pub(super) struct Identity<A> {
     pub(super) incarnation: u64,
     /// Start of the current life.
     pub(super) boot: Instant,
-    conflict: Conflict,
+    /// Name and tags, if it has any.
+    pub(super) about: Option<About>,
+    conflict: Conflict<A>,
 }
 
 impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn new(id: NodeId, address: A) -> Self {
-        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, conflict: Conflict::default() }
+        let conflict = Conflict { pause: Duration::ZERO, until: Instant::ORIGIN, twin: None };
+        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, about: None, conflict }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -106,7 +111,7 @@ impl<A: Clone + PartialEq> Identity<A> {
     /// This node's record as a member.
     pub(super) fn record(&self, standing: Standing, until: Until) -> Record<A> {
         let Self { id, incarnation, boot, .. } = *self;
-        Record { id, incarnation, boot, standing, until, address: self.address.clone() }
+        Record { id, incarnation, boot, standing, until, address: self.address.clone(), about: self.about.clone() }
     }
 
     /// Returns whether a record of this id is that of another live process.
@@ -114,11 +119,11 @@ impl<A: Clone + PartialEq> Identity<A> {
         record.standing == Standing::Alive && (record.address != self.address || record.boot != self.boot)
     }
 
-    /// Decides whether to contradict a twin: at once the first time, ever more rarely after that, or two twins would
-    /// contradict each other without end.
-    pub(super) fn contradict(&mut self, now: Instant) -> Contradiction {
+    /// Decides whether to contradict the twin at `address`: at once the first time, ever more rarely after that, or two
+    /// twins would contradict each other without end.
+    pub(super) fn contradict(&mut self, now: Instant, address: &A) -> Contradiction {
         let [first, last] = CONFLICT_PAUSE;
-        let Conflict { pause, until } = &mut self.conflict;
+        let Conflict { pause, until, twin } = &mut self.conflict;
         if now < *until {
             return Contradiction::NotYet;
         }
@@ -126,7 +131,16 @@ impl<A: Clone + PartialEq> Identity<A> {
         let is_first = pause.is_zero() || quiet;
         *pause = if is_first { first } else { (*pause * 2).min(last) };
         *until = now + *pause;
+        *twin = (!is_first).then(|| address.clone());
         if is_first { Contradiction::First } else { Contradiction::Repeated }
+    }
+}
+
+impl<A> Identity<A> {
+    /// Returns the address of another live process with this id that was heard of within the last pause.
+    pub(super) fn twin(&self, now: Instant) -> Option<&A> {
+        let Conflict { until, twin, .. } = &self.conflict;
+        twin.as_ref().filter(|_| now.since(*until) <= CONFLICT_PAUSE[1])
     }
 }
 
@@ -139,12 +153,13 @@ mod tests {
         let mut identity = Identity::new(NodeId::new(1), 1_u16);
         let start = Instant::from_secs(1_000);
         let at = |secs| start + Duration::from_secs(secs);
-        assert_eq!(identity.contradict(at(0)), Contradiction::First);
-        assert_eq!(identity.contradict(at(0)), Contradiction::NotYet);
-        assert_eq!(identity.contradict(at(1)), Contradiction::Repeated);
-        assert_eq!(identity.contradict(at(2)), Contradiction::NotYet, "the pause has doubled");
-        assert_eq!(identity.contradict(at(3)), Contradiction::Repeated);
-        assert_eq!(identity.contradict(at(1_000)), Contradiction::First, "it was quiet for long");
+        assert_eq!(identity.contradict(at(0), &2), Contradiction::First);
+        assert_eq!(identity.contradict(at(0), &2), Contradiction::NotYet);
+        assert_eq!(identity.contradict(at(1), &2), Contradiction::Repeated);
+        assert_eq!(identity.contradict(at(2), &2), Contradiction::NotYet, "the pause has doubled");
+        assert_eq!(identity.contradict(at(3), &2), Contradiction::Repeated);
+        assert_eq!((identity.twin(at(4)), identity.twin(at(400))), (Some(&2), None));
+        assert_eq!(identity.contradict(at(1_000), &2), Contradiction::First, "it was quiet for long");
     }
 
     #[test]

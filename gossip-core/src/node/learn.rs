@@ -1,5 +1,6 @@
 //! Learning: the way of an update into a node, from whatever source.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
@@ -201,7 +202,9 @@ impl<A: Address> Node<A> {
 
     /// Queues events for entries that have changed.
     pub(super) fn note_touched(&mut self) {
-        for (owner, name) in self.replica.take_touched() {
+        let touched: Vec<_> = self.replica.take_touched().collect();
+        for (owner, name) in touched {
+            self.note_appeared(owner, &name);
             self.events.entry(owner, name);
         }
     }

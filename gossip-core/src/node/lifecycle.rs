@@ -51,6 +51,7 @@ impl<A: Address> Node<A> {
         self.anti_entropy.look_again(self.now);
         self.anti_entropy.begins(self.now, &mut self.rng);
         self.heal_later();
+        self.await_answers();
     }
 
     /// Tells everybody what is true of this node.

@@ -153,7 +153,7 @@ impl<A: Address> Node<A> {
         }
         self.stats.updates_new += 1;
         if self.identity.is_twin(record) {
-            match self.identity.contradict(self.now) {
+            match self.identity.contradict(self.now, &record.address) {
                 Contradiction::NotYet => return None,
                 Contradiction::First => {}
                 Contradiction::Repeated => self.events.conflict(record.address.clone()),

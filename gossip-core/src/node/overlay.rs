@@ -57,6 +57,7 @@ impl<A: Address> Node<A> {
     /// An item is here, perhaps in the place of another, which is not to be spread any more.
     pub(super) fn note_merged(&mut self, hash: u64, replaced: Option<u64>) {
         self.overlay.got(hash);
+        self.changes.note(hash, replaced);
         if let Some(replaced) = replaced {
             self.overlay.cool(replaced);
         }

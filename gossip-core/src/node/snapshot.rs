@@ -69,6 +69,22 @@ impl<A> Snapshot<A> {
         this.updates.len()
     }
 
+    /// Returns the label of its node's cluster.
+    pub fn label(&self) -> &str {
+        let Format::V1(this) = &self.0;
+        &this.label
+    }
+
+    /// Dates it as late as another one of the same node: of parts that were stored one after the other, all are as
+    /// trustworthy as the last, since the node knew them all until then.
+    #[must_use]
+    pub fn as_of(self, later: &Self) -> Self {
+        let (Format::V1(this), Format::V1(later)) = (self.0, &later.0);
+        let (incarnation, boot) = (this.incarnation.max(later.incarnation), this.boot.max(later.boot));
+        let (taken, clock) = (this.taken.max(later.taken), this.clock.max(later.clock));
+        Self(Format::V1(V1 { incarnation, boot, taken, clock, ..this }))
+    }
+
     /// Returns true if it contains no update.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -80,7 +96,12 @@ impl<A: Address> Node<A> {
     /// [`restore`](Self::restore)s it need not fetch everything again. This member's own entries and record are not in
     /// it: they end with its boot.
     pub fn snapshot(&self) -> Snapshot<A> {
-        let updates = self.replica.stored();
+        self.snapshot_of(self.replica.stored())
+    }
+
+    /// Makes a snapshot of these updates, without those of this member itself.
+    pub(super) fn snapshot_of(&self, updates: impl IntoIterator<Item = Update<A>>) -> Snapshot<A> {
+        let updates = updates.into_iter();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
             id: self.identity.id,
@@ -120,6 +141,7 @@ impl<A: Address> Node<A> {
         let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
+        let refused = self.refusals();
         // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
             match &update {
@@ -130,8 +152,20 @@ impl<A: Address> Node<A> {
                 }
             }
         }
+        let lost = self.refusals() - refused;
+        self.note_loss(now, lost);
         self.note_isolation();
         Ok(())
+    }
+
+    /// Returns the number of updates that were refused although they are of this time.
+    fn refusals(&self) -> u64 {
+        let stats = &self.stats;
+        stats.updates_full
+            + stats.updates_full_bytes
+            + stats.updates_full_share
+            + stats.updates_oversized
+            + stats.updates_not_admitted
     }
 }
 

@@ -1,10 +1,12 @@
 //! Contracts of the node's face; whole clusters are tested in the testkit.
 
+mod about;
 mod absence;
 mod bounds;
 mod contracts;
 mod entries;
 mod gate;
+mod health;
 mod hostile;
 mod idle;
 #[cfg(feature = "encryption")]
@@ -170,7 +172,7 @@ pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
 pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {
     let until = if standing == Standing::Alive { Until::NEVER } else { Until::at(START + 3_600 * SECOND) };
     let boot = START - SECOND;
-    Record { id: NodeId::new(id), incarnation: boot.as_micros(), boot, standing, until, address: 4_000 }
+    Record { id: NodeId::new(id), incarnation: boot.as_micros(), boot, standing, until, address: 4_000, about: None }
 }
 
 pub(super) fn suspicion(about: u64) -> Suspicion {

@@ -107,6 +107,11 @@ impl<A: Address> Replica<A> {
         forgotten
     }
 
+    /// Lists what is stored from a position on, each with the position after it; none stands for an empty place.
+    pub(crate) fn stored_from(&self, position: u64) -> impl Iterator<Item = (u64, Option<Update<A>>)> {
+        self.items.slots_from(position).map(|(after, slot)| (after, slot.and_then(|slot| self.items.update(slot))))
+    }
+
     /// Everything that is stored, what has ended included.
     pub(crate) fn stored(&self) -> impl Iterator<Item = Update<A>> {
         self.items.slots().filter_map(|slot| self.items.update(slot))

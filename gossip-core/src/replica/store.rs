@@ -32,6 +32,9 @@ impl Slot {
     }
 }
 
+/// Position of the first item that is no record: see [`Store::slots_from`].
+const OTHERS: u64 = 1 << 32;
+
 #[derive(Debug)]
 struct Known<A> {
     record: Record<A>,
@@ -149,6 +152,17 @@ impl<A: Address> Store<A> {
             Update::Member(record) => self.record(slot) == Some(record),
             _ => self.other(slot).is_some_and(|stored| stored.update == *update),
         }
+    }
+
+    /// Lists the slots from a position on, members first, each with the position after it. None stands for a row that is
+    /// empty.
+    pub(super) fn slots_from(&self, position: u64) -> impl Iterator<Item = (u64, Option<Slot>)> {
+        // Rows are counted in 32 bits.
+        let (member, other) = (position.min(OTHERS) as u32, position.saturating_sub(OTHERS) as u32);
+        let members = (position < OTHERS).then(|| self.members.rows_from(member)).into_iter().flatten();
+        let members = members.map(|(after, row)| (u64::from(after), row.map(|_| Slot::member(after - 1))));
+        let others = self.others.rows_from(other);
+        members.chain(others.map(|(after, row)| (OTHERS + u64::from(after), row.map(|_| Slot::other(after - 1)))))
     }
 
     /// Lists all slots.

@@ -265,6 +265,7 @@ fn alive(id: u64, incarnation: u64, boot: u64) -> Sample {
         standing: Standing::Alive,
         until: Until::NEVER,
         address: 7,
+        about: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::id::NodeId;
-use crate::update::Update;
+use crate::update::{Entry, Update};
 
 /// Items, and the bytes of their values.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +16,18 @@ pub(crate) struct Room {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     bytes: usize,
+    /// Shared entries that have a value.
+    shared: usize,
     writers: BTreeMap<NodeId, Room>,
 }
 
 impl Usage {
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) const fn shared(&self) -> usize {
+        self.shared
     }
 
     pub(super) fn of(&self, writer: NodeId) -> Room {
@@ -32,6 +38,7 @@ impl Usage {
         let Some(writer) = update.writer() else { return };
         let bytes = update.body_len();
         self.bytes += bytes;
+        self.shared += usize::from(is_shared(update));
         let room = self.writers.entry(writer).or_default();
         room.items += 1;
         room.bytes += bytes;
@@ -41,6 +48,7 @@ impl Usage {
         let Some(writer) = update.writer() else { return };
         let bytes = update.body_len();
         self.bytes -= bytes;
+        self.shared -= usize::from(is_shared(update));
         if let Some(room) = self.writers.get_mut(&writer) {
             room.items -= 1;
             room.bytes -= bytes;
@@ -49,4 +57,9 @@ impl Usage {
             }
         }
     }
+}
+
+/// Returns true if it is the value of a shared entry.
+const fn is_shared<A>(update: &Update<A>) -> bool {
+    matches!(update, Update::Entry(Entry { owner: None, value: Some(_), .. }))
 }

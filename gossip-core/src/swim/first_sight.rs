@@ -66,7 +66,7 @@ mod tests {
 
     fn record(id: u64) -> Record<u16> {
         let (id, boot) = (NodeId::new(id), Instant::from_secs(1));
-        Record { id, incarnation: 7, boot, standing: Standing::Alive, until: Until::NEVER, address: 9 }
+        Record { id, incarnation: 7, boot, standing: Standing::Alive, until: Until::NEVER, address: 9, about: None }
     }
 
     #[test]

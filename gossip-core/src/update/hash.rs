@@ -139,7 +139,15 @@ impl ItemHasher {
                 let mut buffer = [0; MAX_ADDRESS];
                 // Longer addresses are refused at the wire and by `Node::new`.
                 let address: &[u8] = postcard::to_slice(&record.address, &mut buffer).map_or(&[], |bytes| bytes);
-                self.wide(4, &[&record.boot.as_micros().to_le_bytes(), address])
+                let boot = record.boot.as_micros().to_le_bytes();
+                match &record.about {
+                    None => self.wide(4, &[&boot, address]),
+                    // Of a fixed length, so that nothing of it can be taken for a part of the address.
+                    Some(about) => {
+                        let about = self.wide(8, &[&about.bytes()]).to_le_bytes();
+                        self.wide(9, &[&boot, &about, address])
+                    }
+                }
             }
             Update::Entry(Entry { value: Some(value), expires, .. }) => {
                 self.wide(5, &[&expires.0.as_micros().to_le_bytes(), value])

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Broadcast, Certificate, Entry, ItemHasher, Owner, Record, Stamp, Standing, Until, Update};
+use super::{About, Broadcast, Certificate, Entry, ItemHasher, Owner, Record, Stamp, Standing, Tags, Until, Update};
 use crate::id::NodeId;
 use crate::time::Instant;
 
@@ -27,17 +27,18 @@ fn owner() -> impl Strategy<Value = Owner> {
     (1_u64..4, 1_u64..4).prop_map(|(id, boot)| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) })
 }
 
-/// Twins among them: one incarnation and standing, two addresses. A life never falls while incarnations rise.
+/// Twins among them: one incarnation and standing, two addresses, with a name and without. A life never falls while incarnations rise.
 pub(crate) fn record() -> impl Strategy<Value = Sample> {
     let standing = prop_oneof![Just(Standing::Alive), Just(Standing::Dead), Just(Standing::Left)];
-    (1_u64..4, 1_u64..9, standing, end(), 0_u16..2).prop_map(|(id, incarnation, standing, end, address)| {
+    (1_u64..4, 1_u64..9, standing, end(), 0_u16..4).prop_map(|(id, incarnation, standing, end, address)| {
         Update::Member(Record {
             id: NodeId::new(id),
             incarnation,
             boot: Instant::from_micros(1 + incarnation / 3),
             standing,
             until: if standing == Standing::Alive { Until::NEVER } else { end },
-            address,
+            address: address / 2,
+            about: (address % 2 == 1).then(|| About::of("a".into(), Tags::EMPTY)).flatten(),
         })
     })
 }

@@ -57,6 +57,7 @@ fn death(incarnation: u64, until: u64) -> Sample {
         standing: Standing::Dead,
         until: Until::at(Instant::from_secs(until)),
         address: 1,
+        about: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::size::encoded_len;
 use crate::address::{Address, MAX_ADDRESS};
-use crate::update::{Descriptor, Entry, MAX_NAME, Standing, Until, Update};
+use crate::update::{About, Descriptor, Entry, MAX_NAME, Standing, Until, Update};
 
 impl Descriptor {
     /// Returns whether a correct node can have written this.
@@ -17,7 +17,9 @@ pub(super) fn is_sound<A: Address>(update: &Update<A>) -> bool {
     match update {
         Update::Member(record) => {
             let ends = record.until != Until::NEVER;
-            ends == (record.standing != Standing::Alive) && encoded_len(&record.address) <= MAX_ADDRESS
+            ends == (record.standing != Standing::Alive)
+                && encoded_len(&record.address) <= MAX_ADDRESS
+                && record.about.as_ref().is_none_or(About::is_sound)
         }
         Update::Entry(entry) => {
             let Entry { name, expires, until, value, .. } = entry;

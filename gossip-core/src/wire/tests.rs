@@ -441,6 +441,7 @@ fn what_no_node_says_is_malformed() {
             standing,
             until,
             address: 1,
+            about: None,
         }))))
     };
     assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));

@@ -6,7 +6,7 @@ use crate::sources::Tree;
 const HEADLESS: [&str; 10] = ["What", "Who", "Whom", "Whose", "How", "Whether", "Where", "When", "Which", "Of"];
 /// Largest permitted share of headless doc comments in each crate, in percent.
 const MOST: [(&str, f64); 4] =
-    [("gossip-core", 5.0), ("gossip-tokio", 14.0), ("gossip-async-std", 5.0), ("gossip-testkit", 5.0)];
+    [("gossip-core", 5.0), ("gossip-tokio", 5.0), ("gossip-async-std", 5.0), ("gossip-testkit", 5.0)];
 
 /// Checks the share of headless doc comments of every crate against its bound. The message names them all, so that
 /// whoever has to lower the share sees where to begin.

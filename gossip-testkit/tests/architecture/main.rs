@@ -93,9 +93,10 @@ fn dependencies<'a>(tree: &'a Tree, package: &str) -> Vec<&'a str> {
 }
 
 /// Types whose parts must be explained in the manual: root of their crate, declaration.
-const EXPLAINED: [(&str, &str); 3] = [
+const EXPLAINED: [(&str, &str); 4] = [
     ("gossip-core/src/lib.rs", "pub enum Event<A> {"),
     ("gossip-core/src/lib.rs", "pub struct Stats {"),
+    ("gossip-core/src/lib.rs", "pub enum Problem<A> {"),
     ("gossip-tokio/src/lib.rs", "pub struct DriverStats {"),
 ];
 
@@ -217,6 +218,10 @@ const SAYS: &str = "tombstone"; // HashMap
 pub enum Event<A> {
     /// It left.
     Left { id: NodeId },
+}
+pub enum Problem<A> {
+    /// It is alone.
+    Left,
 }
 pub struct Stats {
     /// Probes.

@@ -44,7 +44,7 @@ fn info_says_how_a_node_is_and_waits_until_it_is_well() {
     let output = lonely.ctl(&["info", "--wait-healthy=1s"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stdout);
-    assert!(said.contains("isolated    nobody answers, since 20") && said.contains("look at the network"), "{said}");
+    assert!(said.contains("isolated    nobody answers, since 20") && said.contains("check the network"), "{said}");
     assert_eq!(text(&output.stderr), "gossip-agent: the node is not healthy\n");
     lonely.ask(&["join", a.address()]);
     assert_eq!(lonely.ctl(&["info", "--wait-healthy"]).status.code(), Some(0));
@@ -74,6 +74,21 @@ fn members_are_sorted_and_chosen() {
     assert!(text(&detailed.stdout).starts_with("NAME  ID"), "{}", text(&detailed.stdout));
     assert!(text(&detailed.stdout).lines().next().unwrap().ends_with("INCARNATION       TAGS"));
     assert_eq!(a.ctl(&["reachability"]).status.code(), Some(0));
+
+    // Tags are of the member, and change while it runs.
+    let said = others[0].ctl(&["tags", "set", "role=db", "zone=b"]);
+    assert_eq!(text(&said.stdout), "tags role=db,zone=b\n");
+    let tagged = |tags: &[&str]| a.ask(&[&["members"], tags].concat()).len();
+    until("the tags", || (tagged(&["--tag", "role=db"]) == 1).then_some(()));
+    assert_eq!((tagged(&["--tag", "zone"]), tagged(&["--tag", "role=db", "--tag", "zone=c"])), (1, 0));
+    others[0].ask(&["tags", "delete", "zone"]);
+    until("fewer tags", || (tagged(&["--tag", "zone"]) == 0).then_some(()));
+    assert_eq!(others[0].ctl(&["tags", "delete", "zone"]).status.code(), Some(1));
+    for (bad, reason) in [("role", "KEY=VALUE"), ("=x", "empty"), ("role=\u{1b}[2J", "control character")] {
+        let refused = others[0].ctl(&["tags", "set", bad]);
+        assert_eq!(refused.status.code(), Some(2), "{bad:?}");
+        assert!(text(&refused.stderr).contains(reason), "{}", text(&refused.stderr));
+    }
 
     let mut gone = others.remove(0);
     gone.child.kill().unwrap();

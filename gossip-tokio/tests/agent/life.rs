@@ -300,7 +300,7 @@ fn data_that_cannot_be_used_is_set_aside_and_told() {
     let data = place.file("data");
     let aside = |number: usize| {
         let names = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let found: Vec<_> = names.filter(|name| name.starts_with("data.refused-")).collect();
+        let found: Vec<_> = names.filter(|name| name.starts_with("data.damaged-")).collect();
         assert_eq!(found.len(), number, "{found:?}");
         found
     };
@@ -317,7 +317,36 @@ fn data_that_cannot_be_used_is_set_aside_and_told() {
     fs::remove_file(place.file(&aside(1)[0])).unwrap();
     let elsewhere = place.start("a", &["--data", &data, "--label", "another cluster"]);
     assert_eq!(elsewhere.value("name"), None);
+    assert_eq!(elsewhere.ask(&["info"])[0]["alerts"][0]["kind"], "restored-with-loss");
     aside(1);
+
+    let (said, code) = place.refused(&["--data", &data]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("in use by process {}", elsewhere.child.id())), "{said}");
+}
+
+#[test]
+fn what_was_answered_before_the_process_is_killed_is_there_again() {
+    let place = Place::new("killed");
+    let data = place.file("data");
+    for (round, sync) in [(0, true), (1, true), (2, false)] {
+        let args: &[&str] = if sync { &["--data", &data, "--sync"] } else { &["--data", &data] };
+        let mut a = place.start("a", args);
+        for before in 0..round {
+            assert_eq!(a.value(&format!("{before}")).as_deref(), Some("value"));
+        }
+        a.ask(&["put", &format!("{round}"), "value"]);
+        if !sync {
+            thread::sleep(Duration::from_millis(100));
+        }
+        a.child.kill().unwrap();
+        a.end();
+    }
+    let a = place.start("a", &["--data", &data]);
+    assert_eq!(a.ask(&["list"]).len(), 3);
+    let (said, code) = place.refused(&["--sync"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("--data"), "{said}");
 }
 
 /// Processor time of a process so far, all threads together.

@@ -6,4 +6,5 @@ mod harness;
 mod http;
 mod life;
 mod page;
+mod serf;
 mod settings;

@@ -95,7 +95,7 @@ fn what_a_member_owns_is_gone_while_its_record_says_that_it_is_dead() {
     net.events(1);
     let id = net.nodes[2].id();
     let own = net.nodes[2].replica.member(id).cloned().unwrap();
-    let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own };
+    let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own.clone() };
     let back = Record { incarnation: own.incarnation + 1, ..own };
     let now = net.now;
     for (record, there) in [(dead, false), (back, true)] {

@@ -53,6 +53,7 @@ impl Site {
                 standing: Standing::Alive,
                 until: Until::NEVER,
                 address: n,
+                about: None,
             }));
             site.members.see(id(n), Status::Alive, 1, &mut site.rng);
         }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
+use crate::update::{About, Tags};
 
 type Shown = Message<SocketAddr>;
 
@@ -63,7 +64,14 @@ fn stamp() -> Stamp {
 fn member() -> Update<SocketAddr> {
     let address = SocketAddr::from(([127, 0, 0, 1], 7_000));
     let (standing, until) = (Standing::Alive, Until::NEVER);
-    Update::Member(Record { id: NodeId::new(2), incarnation: TIME.as_micros(), boot: TIME, standing, until, address })
+    let (id, incarnation, boot) = (NodeId::new(2), TIME.as_micros(), TIME);
+    Update::Member(Record { id, incarnation, boot, standing, until, address, about: None })
+}
+
+fn named() -> Update<SocketAddr> {
+    let Update::Member(record) = member() else { panic!() };
+    let about = About::of("b".into(), Tags::of([("role", "db")]).unwrap());
+    Update::Member(Record { about, ..record })
 }
 
 fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
@@ -181,6 +189,7 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     for (name, update) in [
         ("Member", member()),
+        ("Member, named", named()),
         ("Entry", entry(Some(b"b"))),
         ("Entry, deleted", entry(None)),
         ("Certificate", certificate()),

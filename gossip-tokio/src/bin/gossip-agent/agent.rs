@@ -6,31 +6,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_channel::{Receiver, bounded};
-use gossip_tokio::gossip_core::Snapshot;
 use gossip_tokio::{Events, Lagged, SpawnError, bind};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::Start;
-use crate::commands::LEAVING;
+use crate::commands::{LEAVING, SAVING};
 use crate::console;
 use crate::control::{self, Listening};
-use crate::data::Store;
 use crate::events::{line, tell};
 use crate::failure::{Failure, chain};
-use crate::keeping;
 use crate::output::Form;
 use crate::printer::Printer;
 use crate::reload;
 use crate::serve::{Access, Server};
 use crate::settings::Settings;
 use crate::setup::{self, Log};
-use crate::state::{Agent, publish};
+use crate::state::Agent;
 
 /// Runs an agent until it ends.
 ///
 /// # Errors
-/// What was asked for cannot be; something that it needs is not there; it has not left as it should.
+/// An invalid request; something that it needs is not there; it has not left as it should.
 pub(crate) fn run(start: Start) -> Result<(), Failure> {
     let settings = Settings::of(&start)?;
     if start.check {
@@ -54,7 +51,7 @@ struct Signals {
     interrupted: tokio::signal::unix::Signal,
     terminated: tokio::signal::unix::Signal,
     hung_up: tokio::signal::unix::Signal,
-    /// Whether somebody sits at a terminal.
+    /// True if somebody sits at a terminal.
     attended: bool,
 }
 
@@ -94,23 +91,17 @@ impl Signals {
 async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let form = Form::of_stdout(start.json);
-    let store = settings.data.clone().map(Store::new).map(Arc::new);
-    let snapshot = store.as_deref().map(keeping::restored).transpose()?.flatten();
     let token = settings.token()?;
     let listening = setup::listen(&start, &settings)?;
     let http = match settings.http {
         Some(address) => Some(control::listen_tcp(address).await?),
         None => None,
     };
-    let (agent, events, quit) = spawn(&settings, snapshot.as_ref()).await?;
-    if let (Some(store), Some(snapshot)) = (&store, snapshot) {
-        keeping::restore(&agent.gossip, store, snapshot)?;
-    }
-    publish(&agent.gossip, &settings)?;
-    if let Some(store) = &store {
-        // A place that cannot be written is better learned now.
-        keeping::save(&agent, store).await?;
-        tokio::spawn(keeping::keep(Arc::clone(&agent), Arc::clone(store)));
+    let (agent, events, quit) = spawn(&settings, &log).await?;
+    if settings.protocol.label.is_empty() && !agent.gossip.address().ip().is_loopback() {
+        tracing::warn!(
+            "this cluster has no label: one whose node gets an address of this one becomes a part of it; set `label` everywhere"
+        );
     }
     tokio::spawn(observe(Arc::clone(&agent), events));
     let server = Server::default();
@@ -136,9 +127,9 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
         left = agent.gossip.leave(LEAVING) => left.map_err(|error| Failure::Failed(chain(&error))),
         () = signals.again() => return Err(Failure::Failed("ended without leaving".into())),
     };
-    if let Some(store) = &store {
-        keeping::save(&agent, store).await?;
-    }
+    // Its last changes; what cannot be written by then has been told.
+    agent.gossip.stop();
+    let _ = tokio::time::timeout(SAVING, agent.gossip.saved()).await;
     server.finish().await;
     if let Some(listening) = listening {
         listening.remove();
@@ -146,10 +137,7 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
     left
 }
 
-async fn spawn(
-    settings: &Settings,
-    snapshot: Option<&Snapshot<SocketAddr>>,
-) -> Result<(Arc<Agent>, Events<SocketAddr>, Receiver<()>), Failure> {
+async fn spawn(settings: &Settings, log: &Log) -> Result<(Arc<Agent>, Events<SocketAddr>, Receiver<()>), Failure> {
     let mut builder = bind(&settings.bind).config(settings.protocol.clone()).join(&settings.join).events(4_096);
     if let Some(address) = &settings.advertise {
         builder = builder.advertise(address);
@@ -157,21 +145,25 @@ async fn spawn(
     for key in settings.keys()? {
         builder = builder.key(key);
     }
-    builder = match (&settings.name, snapshot) {
-        (Some(name), _) => builder.name(name),
-        // Whoever was here before, without a name, is who comes back.
-        (None, Some(snapshot)) => builder.id(snapshot.id()),
-        (None, None) => builder,
-    };
+    builder = builder.tags(settings.tags.iter());
+    if let Some(name) = &settings.name {
+        builder = builder.name(name);
+    }
+    if let Some(data) = &settings.data {
+        builder = builder.data(data);
+    }
     let gossip = builder.spawn().await.map_err(|error| match error {
-        SpawnError::Bind { .. } | SpawnError::Resolve { .. } | SpawnError::Random(_) | SpawnError::Runtime(_) => {
-            Failure::Failed(chain(&error))
-        }
+        SpawnError::Bind { .. }
+        | SpawnError::Resolve { .. }
+        | SpawnError::Data { .. }
+        | SpawnError::DataInUse { .. }
+        | SpawnError::Random(_)
+        | SpawnError::Runtime(_) => Failure::Failed(chain(&error)),
         _ => Failure::Usage(chain(&error)),
     })?;
     let events = gossip.events();
     let (quit, asked) = bounded(1);
-    let agent = Agent::new(gossip, settings, quit);
+    let agent = Agent::new(gossip, settings, log.monitors.clone(), quit);
     Ok((Arc::new(agent), events, asked))
 }
 

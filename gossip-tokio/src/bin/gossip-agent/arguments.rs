@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gossip_tokio::gossip_core::Status;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A gossip node on this machine
 ///
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     pub(crate) start: Start,
 }
 
-/// What the program does beside running an agent.
+/// Tasks of the program beside running an agent.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
     /// Ask the agent that runs on this machine
@@ -46,7 +47,7 @@ pub(crate) enum Other {
     },
     /// Print the manual page, or write the pages of all commands into a directory
     Man {
-        /// Where to write the pages
+        /// Directory for the pages
         directory: Option<PathBuf>,
     },
 }
@@ -63,16 +64,16 @@ pub(crate) struct Ctl {
     pub(crate) command: Command,
 }
 
-/// How a node is started. What is not given is in the configuration file, or has a default.
+/// Options of a start. Those not given are in the configuration file, or have a default.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Start {
     /// The configuration file, in TOML: everything that the flags say, and more
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to listen; port 0 is a free one [default: 127.0.0.1:7000]
+    /// Address to listen at; port 0 is a free one [default: 127.0.0.1:7000]
     #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_BIND")]
     pub(crate) bind: Option<String>,
-    /// Where the others reach this node, if not there: behind a translator, or with 0.0.0.0 bound
+    /// Address at which others reach this node, if not there: behind a translator, or with 0.0.0.0 bound
     #[arg(long, value_name = "HOST:PORT", env = "GOSSIP_AGENT_ADVERTISE")]
     pub(crate) advertise: Option<String>,
     /// A member to join through; may be repeated. Names are resolved again while nobody answers
@@ -81,6 +82,9 @@ pub(crate) struct Start {
     /// The node's name, unique in the cluster, at most 64 bytes [default: a random id]
     #[arg(long, env = "GOSSIP_AGENT_NAME")]
     pub(crate) name: Option<String>,
+    /// A tag that others see of this node; may be repeated. All tags together have at most 512 bytes
+    #[arg(long, value_name = "KEY=VALUE", env = "GOSSIP_AGENT_TAGS", value_delimiter = ',')]
+    pub(crate) tag: Vec<String>,
     /// The cluster's name: nodes with another one are not heard
     #[arg(long, env = "GOSSIP_AGENT_LABEL")]
     pub(crate) label: Option<String>,
@@ -88,13 +92,16 @@ pub(crate) struct Start {
     /// `gossip-agent keygen` makes one
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_KEYS")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Where to keep what the node knows across restarts
+    /// File that keeps what the node knows across restarts
     #[arg(long, value_name = "FILE", env = "GOSSIP_AGENT_DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// What to log to standard error: off, error, warn, info, debug, trace, or those by target [default: info]
+    /// Answer a write when it is on the disk: not even a machine that fails loses it
+    #[arg(long, env = "GOSSIP_AGENT_SYNC")]
+    pub(crate) sync: bool,
+    /// Filter of the log on standard error: off, error, warn, info, debug, trace, or those by target [default: info]
     #[arg(long, value_name = "FILTER", env = "GOSSIP_AGENT_LOG")]
     pub(crate) log: Option<String>,
-    /// How a line of the log looks [default: text]
+    /// Form of the lines of the log [default: text]
     #[arg(long, env = "GOSSIP_AGENT_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
     /// Also serve HTTP here: the page, metrics, /v1. Without a token on loopback only [default: not at all]
@@ -124,7 +131,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Where agent and `ctl` meet.
+/// Socket at which agent and `ctl` meet.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Control {
     /// The agent's control socket [default: gossip-agent.sock in XDG_RUNTIME_DIR, or .gossip-agent.sock in HOME; while
@@ -173,6 +180,9 @@ pub(crate) enum Command {
         /// Only those with this name; * stands for any characters, ? for one
         #[arg(long)]
         name: Option<String>,
+        /// Only those with this tag, or with any value of it; may be repeated, and all must be there
+        #[arg(long, value_name = "KEY[=VALUE]")]
+        tag: Vec<String>,
         /// With tags, start and incarnation
         #[arg(long)]
         detailed: bool,
@@ -195,7 +205,7 @@ pub(crate) enum Command {
         /// An entry of this member's own, gone when it is
         #[arg(long)]
         own: bool,
-        /// How long it lives, such as 90s or 5m [default: for ever]
+        /// Time that it lives, such as 90s or 5m [default: for ever]
         #[arg(long, value_name = "TIME", value_parser = duration)]
         ttl: Option<Duration>,
         /// The file that holds the value; - is standard input
@@ -226,13 +236,16 @@ pub(crate) enum Command {
     },
     /// Send a message to all members
     Broadcast {
+        /// A name by which handlers choose it
+        #[arg(long)]
+        name: Option<String>,
         /// The message; words are joined by spaces
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         message: Vec<OsString>,
     },
     /// Join through other members; those of the configuration are not tried any more
     Join {
-        /// Where they are
+        /// Addresses of the seeds
         #[arg(required = true, value_name = "HOST:PORT")]
         seeds: Vec<String>,
     },
@@ -247,6 +260,17 @@ pub(crate) enum Command {
         /// Only entries whose names begin so
         prefix: Option<String>,
     },
+    /// Show or change the tags of this node, until it is started again
+    Tags {
+        #[command(subcommand)]
+        action: Option<TagsAction>,
+    },
+    /// Show what is logged from now on, whatever the agent itself shows, until Ctrl-C
+    Monitor {
+        /// error, warn, info, debug or trace
+        #[arg(long, value_name = "LEVEL", default_value = "info")]
+        log_level: LevelFilter,
+    },
     /// Change the keys of this node while it runs
     Keys {
         #[command(subcommand)]
@@ -258,7 +282,24 @@ pub(crate) enum Command {
     Leave,
 }
 
-/// What is done with the keys of one node. A key is named by a number, the same everywhere.
+/// Changes of this node's tags.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum TagsAction {
+    /// Set tags; the others stay
+    Set {
+        /// The tags
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        tags: Vec<String>,
+    },
+    /// Delete tags
+    Delete {
+        /// Their keys
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+}
+
+/// Commands on the keys of one node. A key is named by a number, the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Keys {
     /// Show the keys' numbers; the first one seals

@@ -85,7 +85,7 @@ async fn converse(path: &Path, request: &Request, mut presenter: Presenter) -> R
     })
 }
 
-/// What was asked for wrongly is as a command line that is not understood.
+/// Turns a refusal into a failure: an invalid request counts as a command line that is not understood.
 fn failure(refusal: Refusal) -> Failure {
     match refusal.code {
         Code::Invalid => Failure::Usage(refusal.error),

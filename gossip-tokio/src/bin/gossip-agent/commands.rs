@@ -1,26 +1,30 @@
-//! What an agent does when it is asked. Answers are objects, one or many. Knows the node's handle; must not know who
+//! Commands of an agent. Answers are objects, one or many. Knows the node's handle; must not know who
 //! asks, or how an answer looks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, WriteError};
+use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, Tags, WriteError};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 use wildmatch::WildMatch;
 
 use crate::events::{entry_is, member_is, tell};
 use crate::failure::chain;
 use crate::output::{data, shown};
 use crate::request::Request;
-use crate::settings::check_name;
+use crate::settings::{check_name, pair};
 use crate::state::Agent;
+use crate::topic;
 
-/// How long leaving may take. The node itself gives up earlier, in every preset.
+/// Time that leaving may take. The node itself gives up earlier, in every preset.
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
-/// How often health is looked at while somebody waits for it.
+/// Time that the disk may take for what an answer waits for.
+pub(crate) const SAVING: Duration = Duration::from_secs(5);
+/// Interval at which health is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Why something was not done.
@@ -35,9 +39,9 @@ pub(crate) struct Refusal {
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Code {
-    /// What was named is not there.
+    /// The named thing is not there.
     NotFound,
-    /// What was asked for cannot be.
+    /// The request is not valid.
     Invalid,
     /// It cannot be now.
     Failed,
@@ -82,11 +86,12 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
                 return Err(Code::Failed.says("the node is not healthy"));
             }
         }
-        Request::Members { status, name } => {
-            for member in members(agent, &status, name.as_deref()) {
+        Request::Members { status, name, tags } => {
+            for member in members(agent, &status, name.as_deref(), &tags) {
                 say(member).await;
             }
         }
+        Request::Tags { set, delete } => say(change_tags(agent, &set, &delete)?).await,
         Request::Reachability => reachability(agent, items).await?,
         Request::Get { name, of } => {
             let value = match &of {
@@ -102,12 +107,14 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             options.own = own;
             options.time_to_live = ttl.map(Duration::from_millis);
             let stamp = gossip.put_with(&name, value, options)?;
+            saved(agent).await?;
             say(json!({ "written": name, "stamp": stamp })).await;
         }
         Request::Delete { name, own } => {
             let there = if own { gossip.get_own(gossip.id(), &name) } else { gossip.get(&name) };
             there.ok_or_else(|| no_entry(&name))?;
             let stamp = if own { gossip.delete_own(&name) } else { gossip.delete(&name) }?;
+            saved(agent).await?;
             say(json!({ "deleted": name, "stamp": stamp })).await;
         }
         Request::List { prefix, of } => {
@@ -115,8 +122,14 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
                 say(item).await;
             }
         }
-        Request::Broadcast { payload } => {
-            let id = gossip.broadcast(payload.bytes().map_err(|error| Code::Invalid.says(error))?)?;
+        Request::Monitor { level } => monitor(agent, &level, items).await?,
+        Request::Broadcast { name, payload } => {
+            let mut payload = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
+            if let Some(name) = name {
+                check_name("the message's name", &name).map_err(|error| Code::Invalid.says(error))?;
+                payload = topic::join(&name, &payload).map_err(|error| Code::Invalid.says(error))?;
+            }
+            let id = gossip.broadcast(payload)?;
             say(json!({ "broadcast": id })).await;
         }
         Request::Join { seeds } => {
@@ -153,6 +166,32 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
     Ok(())
 }
 
+async fn monitor(agent: &Agent, level: &str, items: &Sender<Value>) -> Result<(), Refusal> {
+    let level: LevelFilter = level.parse().map_err(|_| Code::Invalid.says(format!("{level:?} is no level")))?;
+    let lines = agent.monitors.open(level);
+    while let Ok(mut line) = lines.recv().await {
+        line["time"] = agent.gossip.now().as_micros().into();
+        if items.send(line).await.is_err() {
+            break;
+        }
+    }
+    drop(lines);
+    agent.monitors.adjust();
+    Ok(())
+}
+
+/// Waits for the disk, if writes are answered only then.
+async fn saved(agent: &Agent) -> Result<(), Refusal> {
+    if !agent.sync {
+        return Ok(());
+    }
+    match tokio::time::timeout(SAVING, agent.gossip.saved()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Code::Failed.says(format!("it is written, and not on the disk: {error}"))),
+        Err(_) => Err(Code::Failed.says(format!("it is written, and not on the disk after {SAVING:?}: see `info`"))),
+    }
+}
+
 fn no_entry(name: &str) -> Refusal {
     Code::NotFound.says(format!("there is no entry {}", shown(name.as_bytes())))
 }
@@ -187,39 +226,61 @@ pub(crate) async fn resolve(seeds: &[String]) -> Result<Vec<SocketAddr>, Refusal
 }
 
 async fn wait_healthy(agent: &Agent, wait: Option<Duration>) -> bool {
+    let healthy = || agent.alerts().is_empty() && !agent.gossip.is_joining();
     let look = async {
-        while !agent.alerts().is_empty() {
+        while !healthy() {
             tokio::time::sleep(LOOK).await;
         }
     };
     match wait {
-        None => agent.alerts().is_empty(),
+        None => healthy(),
         Some(wait) => tokio::time::timeout(wait, look).await.is_ok(),
     }
 }
 
-/// The members by name, those without one last.
-pub(crate) fn members(agent: &Agent, status: &[Status], name: Option<&str>) -> Vec<Value> {
+/// The members by name, those without one last. `tags`: `KEY=VALUE`, or `KEY` for any value.
+pub(crate) fn members(agent: &Agent, status: &[Status], name: Option<&str>, tags: &[String]) -> Vec<Value> {
     let pattern = name.map(WildMatch::new);
-    let mut rows: Vec<_> = agent.gossip.members().into_iter().map(|member| (agent.name(member.id), member)).collect();
-    rows.retain(|(name, member)| {
-        let named = pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_deref().unwrap_or("")));
-        named && (status.is_empty() || status.contains(&member.status))
+    let tagged = |member: &Member<SocketAddr>, tag: &String| match tag.split_once('=') {
+        Some((key, value)) => member.has_tag(key, value),
+        None => member.tags().get(tag).is_some(),
+    };
+    let mut rows = agent.gossip.members();
+    rows.retain(|member| {
+        pattern.as_ref().is_none_or(|pattern| pattern.matches(member.name().unwrap_or("")))
+            && (status.is_empty() || status.contains(&member.status))
+            && tags.iter().all(|tag| tagged(member, tag))
     });
-    rows.sort_by(|(a, one), (b, other)| (a.is_none(), a, one.id).cmp(&(b.is_none(), b, other.id)));
-    rows.iter().map(|(name, member)| object(agent, name.as_deref(), member)).collect()
+    rows.sort_by(|a, b| (a.name().is_none(), a.name(), a.id).cmp(&(b.name().is_none(), b.name(), b.id)));
+    rows.iter().map(|member| object(agent, member)).collect()
 }
 
-fn object(agent: &Agent, name: Option<&str>, member: &Member<SocketAddr>) -> Value {
+fn change_tags(agent: &Agent, set: &[String], delete: &[String]) -> Result<Value, Refusal> {
+    let gossip = &agent.gossip;
+    let mut tags = gossip.member(gossip.id()).map_or(Tags::EMPTY, |own| own.tags().clone());
+    for key in delete {
+        if !tags.remove(key) {
+            return Err(Code::NotFound.says(format!("there is no tag {}", shown(key.as_bytes()))));
+        }
+    }
+    for tag in set {
+        let (key, value) = pair(tag).map_err(|error| Code::Invalid.says(error))?;
+        tags.insert(key, value).map_err(|error| Code::Invalid.says(error))?;
+    }
+    gossip.set_tags(tags.clone()).map_err(|error| Code::Invalid.says(error))?;
+    Ok(json!({ "tags": tags }))
+}
+
+fn object(agent: &Agent, member: &Member<SocketAddr>) -> Value {
     let Member { id, address, status, incarnation, boot, .. } = member;
     json!({
-        "id": id, "name": name, "status": status, "address": address, "own": *id == agent.gossip.id(),
-        "incarnation": incarnation, "boot": boot, "tags": agent.tags(*id),
+        "id": id, "name": member.name(), "status": status, "address": address, "own": *id == agent.gossip.id(),
+        "incarnation": incarnation, "boot": boot, "tags": member.tags(),
     })
 }
 
 async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusal> {
-    let lost = members(agent, &[Status::Suspect, Status::Dead], None);
+    let lost = members(agent, &[Status::Suspect, Status::Dead], None, &[]);
     let alive = agent.gossip.members().iter().filter(|member| member.status == Status::Alive).count();
     let count = lost.len();
     let _ = items.send(json!({ "reached": alive, "not_reached": lost })).await;

@@ -62,6 +62,12 @@ pub(crate) async fn serve(agent: Arc<Agent>, printer: Printer, json: bool, lines
         };
         let presenter = Presenter::new(&request, view, form);
         match (request, watching.take()) {
+            (Request::Monitor { .. }, task) => {
+                watching = task;
+                printer
+                    .line(failed(form, "monitor is a command of `gossip-agent ctl`: the log is shown here as it is"))
+                    .await;
+            }
             (Request::Watch { .. }, Some(task)) => task.abort(),
             (Request::Watch { prefix }, None) => {
                 // From now on, not from when the task begins to run.

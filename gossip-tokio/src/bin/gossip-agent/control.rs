@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::failure::Failure;
 
-/// What to say where no path is known.
+/// Message where no path is known.
 pub(crate) const NO_PATH: &str = "neither XDG_RUNTIME_DIR nor HOME is set: name the control socket with --control";
 
 /// Why there is no control socket.
@@ -70,7 +70,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
 /// Binds the address for HTTP.
 ///
 /// # Errors
-/// What the system says.
+/// The system's errors.
 pub(crate) async fn listen_tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await

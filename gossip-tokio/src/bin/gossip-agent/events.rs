@@ -6,12 +6,13 @@ use gossip_tokio::gossip_core::{Change, Event, Member, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::output::{Form, data, shown, time};
+use crate::topic;
 
-/// What an event says.
+/// Content of an event.
 pub(crate) struct Told {
     /// An object whose `event` names the kind.
     pub(crate) object: Value,
-    /// How loud it is in the log; none if it has no place there.
+    /// Level in the log; none if it has no place there.
     pub(crate) level: Option<tracing::Level>,
 }
 
@@ -52,8 +53,12 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             Told { level: None, object }
         }
         Event::Broadcast { id, payload } => {
+            let (topic, payload) = topic::split(payload);
             let (from, (key, value)) = (who(id.0.node), data(payload));
             let mut object = json!({ "event": "broadcast", "from": id.0.node, "name": from });
+            if let Some(topic) = topic {
+                object["topic"] = topic.into();
+            }
             object[key] = value.into();
             told(info, object)
         }
@@ -74,6 +79,12 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
+        Event::UnknownKey { key, address } => {
+            told(warn, json!({ "event": "unknown-key", "key": key, "address": address }))
+        }
+        Event::UnknownVersion { version, address } => {
+            told(warn, json!({ "event": "unknown-version", "version": version, "address": address }))
+        }
         Event::Left => told(info, json!({ "event": "left" })),
         // What a later version may tell.
         event => told(info, json!({ "event": "other", "text": format!("{event:?}") })),
@@ -100,7 +111,9 @@ pub(crate) fn line(object: &Value) -> String {
             let now = if object["gone"] == true { "is gone".into() } else { format!("is {}", value()) };
             format!("entry {}{of} {now}", text("name"))
         }
+        "broadcast" if object["topic"].is_string() => format!("{} says {}: {}", text("name"), text("topic"), value()),
         "broadcast" => format!("{} says {}", text("name"), value()),
+        "log" => format!("{}: {}", text("level"), text("text")),
         "catch-up" => {
             let end = if object["done"] == true { ", which is the end of it" } else { "" };
             format!("caught up with {} of some {} items{end}", object["received"], object["expected"])
@@ -114,6 +127,11 @@ pub(crate) fn line(object: &Value) -> String {
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),
+        "unknown-key" if object["key"] == 0 => format!("datagrams without a key arrive from {}", text("address")),
+        "unknown-key" => format!("datagrams with the unknown key {} arrive from {}", object["key"], text("address")),
+        "unknown-version" => {
+            format!("datagrams of wire version {} arrive from {}", object["version"], text("address"))
+        }
         "left" => "left the cluster".into(),
         "watching" => "that is what there is; from here on it is what happens".into(),
         "missed" => format!("{} events were missed", object["count"]),

@@ -1,4 +1,4 @@
-//! What needs no running agent: keys, completions, manual pages. Knows the command line's description.
+//! Commands that need no running agent: keys, completions, manual pages. Knows the command line's description.
 
 use std::fs;
 use std::io::{self, Write as _};

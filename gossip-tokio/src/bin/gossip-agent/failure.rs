@@ -1,4 +1,4 @@
-//! What ends the program early: one line for people or one object for programs, and an exit code for scripts.
+//! Failures, which end the program early: one line for people or one object for programs, and an exit code for scripts.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use serde_json::json;
 /// Why it ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// What was asked for cannot be: exit code 2, as for a command line that is not understood.
+    /// Invalid request: exit code 2, as for a command line that is not understood.
     #[error("{}", .0.trim_end())]
     Usage(String),
     /// It went wrong: exit code 1.

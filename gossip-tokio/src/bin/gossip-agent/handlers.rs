@@ -53,7 +53,7 @@ impl Handlers {
 
 fn concerns(handler: &Handler, event: &Value) -> bool {
     let kind = event["event"].as_str().unwrap_or_default();
-    let name = event["name"].as_str().unwrap_or_default();
+    let name = event["topic"].as_str().or(event["name"].as_str()).unwrap_or_default();
     (handler.on.is_empty() || handler.on.iter().any(|on| on == kind))
         && handler.name.as_ref().is_none_or(|pattern| WildMatch::new(pattern).matches(name))
 }
@@ -70,7 +70,7 @@ async fn work(runs: Receiver<(Handler, Value)>) {
 async fn run(handler: &Handler, event: &Value) -> Result<(), String> {
     let mut command = Command::new(&handler.run[0]);
     command.args(&handler.run[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    for key in ["event", "name", "id", "status", "was", "address", "owner", "from"] {
+    for key in ["event", "name", "id", "status", "was", "address", "owner", "from", "topic"] {
         // What others write may be anything but a zero, which no variable can hold.
         if let Some(text) = event[key].as_str().filter(|text| !text.contains('\0')) {
             command.env(format!("GOSSIP_{}", key.to_uppercase()), text);

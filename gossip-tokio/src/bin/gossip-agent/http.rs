@@ -1,4 +1,4 @@
-//! What an agent answers over HTTP: commands with their answers as JSON, events as they come, health, metrics, the
+//! Answers of an agent over HTTP: commands with their answers as JSON, events as they come, health, metrics, the
 //! page. Knows routes and bodies; must not know how connections are made.
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use futures_util::{Stream, StreamExt as _};
-use gossip_tokio::gossip_core::Status;
+use gossip_tokio::gossip_core::{Problem, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -54,6 +54,8 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .route("/v1/stats", get(json(|| Request::Stats)))
         .route("/v1/members", get(list_members))
         .route("/v1/members/{member}/forget", post(forget))
+        .route("/v1/tags", get(json(|| Request::Tags { set: Vec::new(), delete: Vec::new() })))
+        .route("/v1/tags/{key}", put(set_tag).delete(delete_tag))
         .route("/v1/reachability", get(json(|| Request::Reachability)))
         .route("/v1/entries", get(list_entries))
         .route("/v1/entries/{*name}", get(read).put(write).delete(remove))
@@ -68,7 +70,7 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .with_state(agent)
 }
 
-/// What the browser may load: nothing from elsewhere, and no script that a name might bring along.
+/// Content that the browser may load: nothing from elsewhere, and no script that a name might bring along.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
 fn page(kind: &'static str, text: &'static str) -> Response {
@@ -197,11 +199,22 @@ async fn command(State(agent): Shared, body: Bytes) -> Response {
 struct Which {
     status: Option<Status>,
     name: Option<String>,
+    /// `KEY=VALUE`, or `KEY` for any value; several are separated by commas.
+    tag: Option<String>,
 }
 
 async fn list_members(State(agent): Shared, Query(which): Query<Which>) -> Response {
     let status = which.status.into_iter().collect();
-    many(&agent, Request::Members { status, name: which.name }).await
+    let tags = which.tag.iter().flat_map(|tags| tags.split(',')).map(str::to_owned).collect();
+    many(&agent, Request::Members { status, name: which.name, tags }).await
+}
+
+async fn set_tag(State(agent): Shared, Path(key): Path<String>, value: String) -> Response {
+    one(&agent, Request::Tags { set: vec![format!("{key}={value}")], delete: Vec::new() }).await
+}
+
+async fn delete_tag(State(agent): Shared, Path(key): Path<String>) -> Response {
+    one(&agent, Request::Tags { set: Vec::new(), delete: vec![key] }).await
 }
 
 async fn forget(State(agent): Shared, Path(member): Path<String>) -> Response {
@@ -263,8 +276,14 @@ async fn remove(State(agent): Shared, Path(name): Path<String>, Query(entry): Qu
     one(&agent, Request::Delete { name, own: entry.own }).await
 }
 
-async fn broadcast(State(agent): Shared, body: Bytes) -> Response {
-    one(&agent, Request::Broadcast { payload: Payload::new(&body) }).await
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: Option<String>,
+}
+
+async fn broadcast(State(agent): Shared, Query(Named { name }): Query<Named>, body: Bytes) -> Response {
+    one(&agent, Request::Broadcast { name, payload: Payload::new(&body) }).await
 }
 
 async fn join(State(agent): Shared, body: Bytes) -> Response {
@@ -314,11 +333,12 @@ async fn health(State(agent): Shared) -> Response {
     object(status, &json!({ "healthy": alerts.is_empty(), "alerts": alerts }))
 }
 
-/// Whether what is read here can be relied upon: the node runs, sees others if it is to, and is not behind.
+/// Tells whether what is read here can be relied upon: the node runs, sees others if it is to, and is not behind.
 async fn ready(State(agent): Shared) -> Response {
     let alerts = agent.alerts();
-    let ready =
-        !agent.gossip.has_left() && !alerts.iter().any(|alert| matches!(alert.kind, "isolated" | "catching-up"));
+    let ready = !agent.gossip.has_left()
+        && !agent.gossip.is_joining()
+        && !alerts.iter().any(|alert| matches!(alert.problem, Problem::Isolated | Problem::CatchingUp { .. }));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     object(status, &json!({ "ready": ready }))
 }
@@ -346,7 +366,7 @@ async fn overview(State(agent): Shared, Query(since): Query<Since>) -> Response 
         "info": agent.info(), "stats": agent.gossip.stats(), "generation": generation, "events": agent.recent(since.event),
     });
     if generation != since.members {
-        overview["members"] = members(&agent, &[], None).into();
+        overview["members"] = members(&agent, &[], None, &[]).into();
     }
     object(StatusCode::OK, &overview)
 }

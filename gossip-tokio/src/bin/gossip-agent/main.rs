@@ -1,10 +1,10 @@
 //! A node to be run on a machine, and to be talked to from its terminal or from another one.
 //!
 //! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
-//! configuration file, [`request`] what a client asks. Done: [`agent`] is the life of the node, [`commands`] what can be
-//! asked of it, [`state`] what it remembers, [`health`] what is wrong with it, [`handlers`] the programs that it runs, [`reload`] what changes while it
-//! runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
-//! [`present`], [`output`] and [`printer`]. [`data`] and [`keeping`] are what outlives the process, [`extras`] what needs
+//! configuration file, [`request`] what a client asks, [`topic`] how a message gets a name. Done: [`agent`] is the life of the node, [`commands`] what can be
+//! asked of it, [`state`] what it remembers, [`handlers`] the programs that it
+//! runs, [`reload`] what changes while it runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
+//! [`present`], [`output`], [`printer`] and [`monitor`]. [`extras`] is what needs
 //! no agent at all. The binary decides nothing about gossip.
 
 #[cfg(unix)]
@@ -20,8 +20,6 @@ mod console;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
-mod data;
-#[cfg(unix)]
 mod events;
 #[cfg(unix)]
 mod extras;
@@ -30,11 +28,9 @@ mod failure;
 #[cfg(unix)]
 mod handlers;
 #[cfg(unix)]
-mod health;
-#[cfg(unix)]
 mod http;
 #[cfg(unix)]
-mod keeping;
+mod monitor;
 #[cfg(unix)]
 mod output;
 #[cfg(unix)]
@@ -53,6 +49,8 @@ mod settings;
 mod setup;
 #[cfg(unix)]
 mod state;
+#[cfg(unix)]
+mod topic;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {

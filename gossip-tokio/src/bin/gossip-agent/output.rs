@@ -1,4 +1,4 @@
-//! How answers look: tables for people, JSON objects for programs. Knows text, not where it goes.
+//! Look of the answers: tables for people, JSON objects for programs. Knows text, not where it goes.
 
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};

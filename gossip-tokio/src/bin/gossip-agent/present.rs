@@ -7,7 +7,7 @@ use crate::events::dated;
 use crate::output::{Cut, Form, bytes, shown, span, time};
 use crate::request::{Request, View};
 
-/// What is printed of an answer.
+/// Printed part of an answer.
 pub(crate) enum Print {
     /// Lines.
     Lines(Vec<String>),
@@ -23,7 +23,7 @@ pub(crate) struct Presenter {
     rows: Vec<Value>,
 }
 
-/// How the objects of an answer belong together.
+/// Relation between the objects of an answer.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Kind {
     Members,
@@ -51,7 +51,7 @@ impl Presenter {
                 Kind::Keys
             }
             Request::Reachability => Kind::Reachability,
-            Request::Watch { .. } => Kind::Event,
+            Request::Watch { .. } | Request::Monitor { .. } => Kind::Event,
             _ => Kind::Done,
         };
         Self { form, view, kind, rows: Vec::new() }
@@ -97,7 +97,7 @@ impl Presenter {
         }
     }
 
-    /// What is left to be printed when all objects are there.
+    /// Returns what is left to be printed when all objects are there.
     pub(crate) fn end(self) -> Vec<String> {
         match self.kind {
             _ if self.form == Form::Json => Vec::new(),
@@ -199,6 +199,9 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
 }
 
 fn done(item: &Value) -> String {
+    if let Some(held) = item.get("tags") {
+        return format!("tags {}", tags(held));
+    }
     let said = [("written", "written"), ("deleted", "deleted"), ("broadcast", "sent"), ("left", "left")];
     if let Some(joining) = item["joining"].as_array() {
         return format!("joining through {}", joining.iter().map(text).collect::<Vec<_>>().join(", "));

@@ -12,7 +12,7 @@ use async_channel::{Receiver, Sender, bounded};
 
 /// Lines that wait to be written. What is logged beyond that is lost and counted, answers wait.
 const QUEUE: usize = 1_024;
-/// How long the end of the program waits for a terminal that stands still.
+/// Time that the end of the program waits for a terminal that stands still.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 enum Text {
@@ -71,7 +71,7 @@ fn write_all(texts: &Receiver<Text>, lost: &AtomicU64) {
     }
 }
 
-/// Where the log goes: `tracing` writes each line whole, and must never wait.
+/// Destination of the log: `tracing` writes each line whole, and must never wait.
 impl Write for Printer {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Text::Log(String::from_utf8_lossy(text).into_owned())).is_err() {

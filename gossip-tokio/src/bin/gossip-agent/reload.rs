@@ -1,7 +1,6 @@
 //! Reading the settings again while the node runs. Knows which of them can change; must not know who asks for it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 use gossip_tokio::Gossip;
 use gossip_tokio::gossip_core::Key;
@@ -11,7 +10,7 @@ use crate::commands::resolve;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::setup::Log;
-use crate::state::{Agent, publish};
+use crate::state::Agent;
 
 /// Takes over what can change: keys, tags, the log's filter, handlers, seeds. What is wrong with the rest of the settings
 /// is told, and nothing changes then.
@@ -33,12 +32,14 @@ async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> 
         false => None,
     };
     change_keys(&agent.gossip, keys)?;
-    publish(&agent.gossip, &wanted)?;
+    // Those that were changed by a command stay, unless the settings have changed, too.
+    if wanted.tags != held.tags {
+        agent.gossip.set_tags(wanted.tags.clone()).map_err(|error| Failure::Usage(error.to_string()))?;
+    }
     log.reload(targets).map_err(|error| Failure::Failed(error.to_string()))?;
     agent.handlers.replace(wanted.handlers.clone());
     if let Some(seeds) = seeds {
         agent.gossip.join(seeds);
-        agent.joins.store(true, Ordering::Relaxed);
     }
     for (name, changed) in fixed(held, &wanted) {
         if changed {
@@ -50,11 +51,12 @@ async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> 
 }
 
 /// Settings that hold from the next start on, and whether they have changed.
-fn fixed(held: &Settings, wanted: &Settings) -> [(&'static str, bool); 7] {
+fn fixed(held: &Settings, wanted: &Settings) -> [(&'static str, bool); 8] {
     [
         ("bind", held.bind != wanted.bind),
         ("advertise", held.advertise != wanted.advertise),
         ("data", held.data != wanted.data),
+        ("sync", held.sync != wanted.sync),
         ("control", held.control != wanted.control),
         ("http", held.http != wanted.http || held.http_token != wanted.http_token),
         ("log_format", held.log_format != wanted.log_format),

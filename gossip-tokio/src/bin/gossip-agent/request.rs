@@ -1,4 +1,4 @@
-//! What a client asks an agent, as it stands in the body of an HTTP request. Knows bytes of values and where a client
+//! Requests of a client, as they stand in the body of an HTTP request. Knows bytes of values and where a client
 //! finds them; must not know what the agent does.
 
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::Path;
 use gossip_tokio::gossip_core::Status;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{Command, Keys};
+use crate::arguments::{Command, Keys, TagsAction};
 use crate::failure::Failure;
 use crate::output::{bytes, data};
 
@@ -45,17 +45,25 @@ impl Payload {
     }
 }
 
-/// What an agent is asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
     Info {
-        /// How many seconds to wait until the node is healthy.
+        /// Seconds to wait until the node is healthy.
         wait: Option<u64>,
     },
     Members {
         status: Vec<Status>,
         name: Option<String>,
+        /// `KEY=VALUE`, or `KEY` for any value.
+        #[serde(default)]
+        tags: Vec<String>,
+    },
+    /// Sets tags (`KEY=VALUE`) and deletes others.
+    Tags {
+        set: Vec<String>,
+        delete: Vec<String>,
     },
     Reachability,
     Get {
@@ -78,7 +86,12 @@ pub(crate) enum Request {
         of: Option<String>,
     },
     Broadcast {
+        #[serde(default)]
+        name: Option<String>,
         payload: Payload,
+    },
+    Monitor {
+        level: String,
     },
     Join {
         seeds: Vec<String>,
@@ -103,7 +116,7 @@ pub(crate) enum Request {
     Leave,
 }
 
-/// How the answer is printed, beyond what the request says.
+/// Form of the printed answer, beyond what the request says.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) raw: bool,
@@ -118,10 +131,13 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
     let mut view = View::default();
     let request = match command {
         Command::Info { wait_healthy } => Request::Info { wait: wait_healthy.map(|time| time.as_secs().max(1)) },
-        Command::Members { status, name, detailed } => {
+        Command::Members { status, name, tag, detailed } => {
             view.detailed = detailed;
-            Request::Members { status, name }
+            Request::Members { status, name, tags: tag }
         }
+        Command::Tags { action: None } => Request::Tags { set: Vec::new(), delete: Vec::new() },
+        Command::Tags { action: Some(TagsAction::Set { tags }) } => Request::Tags { set: tags, delete: Vec::new() },
+        Command::Tags { action: Some(TagsAction::Delete { keys }) } => Request::Tags { set: Vec::new(), delete: keys },
         Command::Reachability => Request::Reachability,
         Command::Get { name, of, raw } => {
             view.raw = raw;
@@ -134,7 +150,8 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
         }
         Command::Delete { own, name } => Request::Delete { name, own },
         Command::List { of, prefix } => Request::List { prefix, of },
-        Command::Broadcast { message } => Request::Broadcast { payload: Payload::new(&joined(&message)) },
+        Command::Broadcast { name, message } => Request::Broadcast { name, payload: Payload::new(&joined(&message)) },
+        Command::Monitor { log_level } => Request::Monitor { level: log_level.to_string() },
         Command::Join { seeds } => Request::Join { seeds },
         Command::Forget { member } => Request::Forget { member },
         Command::Watch { prefix } => Request::Watch { prefix },

@@ -28,16 +28,16 @@ use crate::state::Agent;
 
 /// Connections that are open at a time, in all; others wait until one of these ends.
 const CONNECTIONS: usize = 128;
-/// How long a connection may take to say what it wants.
+/// Time that a connection may take to send its request.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const HEAD: usize = 16 << 10;
-/// How long to wait after accepting has failed: out of file descriptors, it would fail again at once.
+/// Pause after accepting has failed: out of file descriptors, it would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long the end of the agent waits for answers that are under way.
+/// Time that the end of the agent waits for answers that are under way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Who may ask.
+/// Admission of those who ask.
 #[derive(Debug, Clone)]
 pub(crate) enum Access {
     /// Whoever can connect: the control socket is the user's alone.

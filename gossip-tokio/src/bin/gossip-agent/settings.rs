@@ -1,28 +1,23 @@
 //! Everything that can be chosen about an agent: from the configuration file, the environment and the flags, in rising
 //! order. Knows texts and files; no node.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gossip_tokio::gossip_core::{Config, Key};
+use gossip_tokio::gossip_core::{Config, Key, MAX_MEMBER_NAME, Tags};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::arguments::{LogFormat, Start};
 use crate::failure::Failure;
 
-/// The longest name of a member, in bytes.
-const LONGEST_NAME: usize = 64;
-/// Where the library logs its events.
+/// Target under which the library logs its events.
 const DRIVER: &str = "gossip_tokio::driver";
-/// The most that all tags of a member together may take, in bytes of JSON.
-const LARGEST_TAGS: usize = 512;
 
-/// What holds for an agent.
+/// Settings of an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -34,14 +29,15 @@ pub(crate) struct Settings {
     /// The file with the keys.
     pub(crate) keys: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
+    /// Answers a write when it is on the disk.
+    pub(crate) sync: bool,
     pub(crate) control: Option<PathBuf>,
     pub(crate) http: Option<SocketAddr>,
     /// The file with the token.
     pub(crate) http_token: Option<PathBuf>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
-    /// Published as an own entry of this member.
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) protocol: Config,
 }
@@ -58,7 +54,7 @@ pub(crate) struct Handler {
     pub(crate) name: Option<String>,
     /// The program and its arguments.
     pub(crate) run: Vec<String>,
-    /// How long it may run before it is killed.
+    /// Time after which it is killed.
     #[serde(default = "Handler::timeout", with = "text_duration")]
     pub(crate) timeout: Duration,
 }
@@ -86,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "member",
     "reaped",
     "entry",
@@ -97,6 +93,8 @@ const KINDS: [&str; 11] = [
     "clock-wrong",
     "full",
     "foreign-cluster",
+    "unknown-key",
+    "unknown-version",
     "left",
 ];
 
@@ -110,12 +108,13 @@ impl Default for Settings {
             label: None,
             keys: None,
             data: None,
+            sync: false,
             control: None,
             http: None,
             http_token: None,
             log: "info".into(),
             log_format: LogFormat::Text,
-            tags: BTreeMap::new(),
+            tags: Tags::EMPTY,
             handlers: Vec::new(),
             protocol: Config::lan(),
         }
@@ -138,10 +137,16 @@ impl Settings {
         settings.label = given.label.or(settings.label);
         settings.keys = given.key_file.or(settings.keys);
         settings.data = given.data.or(settings.data);
+        settings.sync |= given.sync;
         settings.control = given.control.given.or(settings.control);
         settings.http_token = given.http_token_file.or(settings.http_token);
         if !given.join.is_empty() {
             settings.join = given.join;
+        }
+        for tag in &given.tag {
+            let (key, value) = pair(tag).map_err(|error| Failure::Usage(format!("--tag: {error}")))?;
+            let set = settings.tags.insert(key, value);
+            set.map_err(|error| Failure::Usage(format!("--tag: {error}")))?;
         }
         if let Some(http) = given.http {
             let address = http.parse().map_err(|error| Failure::Usage(format!("--http: {http:?}: {error}")))?;
@@ -166,21 +171,15 @@ impl Settings {
         let refused = |text: String| Err(Failure::Usage(text));
         if let Some(name) = &self.name {
             check_name("the node's name", name)?;
-            if name.len() > LONGEST_NAME {
+            if name.len() > MAX_MEMBER_NAME {
                 return refused(format!(
-                    "the node's name has {} bytes, at most {LONGEST_NAME} are admitted",
+                    "the node's name has {} bytes, at most {MAX_MEMBER_NAME} are admitted",
                     name.len()
                 ));
             }
         }
-        for text in self.tags.iter().flat_map(|(tag, value)| [tag, value]) {
-            if text.chars().any(char::is_control) {
-                return refused(format!("tags: {text:?} has control characters"));
-            }
-        }
-        let size = serde_json::to_vec(&self.tags).map_or(0, |tags| tags.len());
-        if size > LARGEST_TAGS {
-            return refused(format!("tags: they take {size} bytes, at most {LARGEST_TAGS} are admitted"));
+        if self.sync && self.data.is_none() {
+            return refused("sync: there is no data file, see --data".into());
         }
         for handler in &self.handlers {
             if handler.run.first().is_none_or(String::is_empty) {
@@ -198,7 +197,7 @@ impl Settings {
         self.targets().map(drop)
     }
 
-    /// What is logged.
+    /// Returns the filter of the log.
     ///
     /// # Errors
     /// `log` is no filter.
@@ -243,7 +242,7 @@ impl Settings {
     /// All of them, as a configuration file would say it. Keys and the token are named by their files alone.
     ///
     /// # Errors
-    /// What the files hold cannot be used.
+    /// Files whose content cannot be used.
     pub(crate) fn shown(&self) -> Result<String, Failure> {
         let keys = self.keys()?;
         self.token()?;
@@ -257,7 +256,7 @@ impl Settings {
 /// Refuses a name that is empty, or would command a terminal.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A name that is empty or has control characters.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     match name {
         "" => Err(Failure::Usage(format!("{what} is empty"))),
@@ -266,6 +265,14 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Splits `KEY=VALUE`.
+///
+/// # Errors
+/// There is no `=`.
+pub(crate) fn pair(text: &str) -> Result<(&str, &str), String> {
+    text.split_once('=').ok_or_else(|| format!("{text:?} is no tag: it must be KEY=VALUE"))
 }
 
 /// The text of a file that nobody else should read.
@@ -308,7 +315,6 @@ mod tests {
             ("name = \"a\\nb\"", "control characters"),
             ("name = \"\"", "empty"),
             (&*long, "65 bytes, at most 64"),
-            (&*tags, "608 bytes, at most 512"),
             ("http = \"0.0.0.0:80\"", "needs a token"),
             ("log = \"a=very\"", "a=very"),
             ("[[handlers]]\nrun = []", "no program"),
@@ -317,6 +323,10 @@ mod tests {
         for (text, reason) in cases {
             let settings: Settings = toml::from_str(text).unwrap();
             let refused = settings.check().unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        for (text, reason) in [(&*tags, "601 bytes, at most 512"), ("[tags]\na = \"\\u001b\"", "control character")] {
+            let refused = toml::from_str::<Settings>(text).unwrap_err().to_string();
             assert!(refused.contains(reason), "{refused}");
         }
         let error = toml::from_str::<Settings>("[[handlers]]\nrun = [\"x\"]\ntimeout = \"soon\"").unwrap_err();

@@ -1,11 +1,11 @@
-//! What the settings stand for: the log and the control socket are opened. Knows settings and what may be wrong with
+//! Setup after the settings: the log and the control socket are opened. Knows settings and what may be wrong with
 //! them; no node.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -16,15 +16,29 @@ use tracing_subscriber::{Layer as _, Registry};
 use crate::arguments::{LogFormat, Start};
 use crate::control::{self, ControlError, Listening};
 use crate::failure::Failure;
+use crate::monitor::Monitors;
 use crate::output::{Form, time};
 use crate::printer::Printer;
 use crate::settings::Settings;
 
-/// How many further agents find a control socket by themselves.
+/// Number of further agents that find a control socket by themselves.
 const OTHERS: usize = 100;
 
-/// The log's filter, which can be changed.
-pub(crate) type Log = Handle<Targets, Registry>;
+/// The log: its filter, which can be changed, and those who read it.
+pub(crate) struct Log {
+    filter: Handle<Targets, Registry>,
+    pub(crate) monitors: Monitors,
+}
+
+impl Log {
+    /// Logs what these let through, from now on.
+    ///
+    /// # Errors
+    /// The log has ended.
+    pub(crate) fn reload(&self, targets: Targets) -> Result<(), reload::Error> {
+        self.filter.reload(targets)
+    }
+}
 
 /// Sends the log to standard error, through the printer.
 ///
@@ -39,9 +53,13 @@ pub(crate) fn log(settings: &Settings, printer: Printer) -> Result<Log, Failure>
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().with_target(true).boxed(),
     };
-    let (filter, handle) = reload::Layer::new(settings.targets()?);
-    tracing_subscriber::registry().with(filter).with(layer).init();
-    Ok(handle)
+    let (targets, filter) = reload::Layer::new(settings.targets()?);
+    let monitors = Monitors::default();
+    let (level, handle) = reload::Layer::new(LevelFilter::OFF);
+    monitors.filter_by(handle);
+    let layers = vec![layer.with_filter(targets).boxed(), monitors.clone().with_filter(level).boxed()];
+    tracing_subscriber::registry().with(layers).init();
+    Ok(Log { filter, monitors })
 }
 
 /// Date and time, UTC.

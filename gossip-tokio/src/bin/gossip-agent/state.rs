@@ -1,45 +1,37 @@
-//! The state of an agent around its node: names, alerts, recent events. Knows the node's handle; must not know commands or
+//! The state of an agent around its node: alerts, recent events. Knows the node's handle; must not know commands or
 //! connections.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use gossip_tokio::Gossip;
-use gossip_tokio::gossip_core::{Event, Instant as Time, NodeId, Status};
+use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, Member, Node, NodeId, Status};
 use serde_json::{Value, json};
 
 use crate::events::line;
-use crate::failure::Failure;
 use crate::handlers::Handlers;
-use crate::health::{Alert, Alerts};
+use crate::monitor::Monitors;
 use crate::settings::Settings;
 
-/// The entries of its own in which an agent tells its name and its tags.
-pub(crate) const NAME: &str = "agent/name";
-pub(crate) const TAGS: &str = "agent/tags";
 /// Events that are kept for whoever opens the page.
 const RECENT: usize = 100;
-/// What two nodes must agree on is looked at as it was so long ago: all of it has spread by then.
+/// Age at which the reconciled set is compared: all of it has spread by then.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// What all who serve commands share.
+/// State shared by all who serve commands.
 pub(crate) struct Agent {
     pub(crate) gossip: Gossip,
     pub(crate) handlers: Handlers,
-    /// As they were last told: a member's own entries end with its life, and then its name is wanted most.
-    names: Mutex<BTreeMap<NodeId, String>>,
-    alerts: Mutex<Alerts>,
     recent: Mutex<VecDeque<(u64, Value)>>,
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
-    /// Whether there is anything that the data file does not hold.
-    pub(crate) changed: AtomicBool,
-    /// Whether it was told to join somebody.
-    pub(crate) joins: AtomicBool,
+    pub(crate) monitors: Monitors,
+    /// True if a write is answered when it is on the disk.
+    pub(crate) sync: bool,
     name: Option<String>,
     label: String,
     started: Instant,
@@ -52,16 +44,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Agent {
     /// Makes the state around a node that runs.
-    pub(crate) fn new(gossip: Gossip, settings: &Settings, quit: Sender<()>) -> Self {
+    pub(crate) fn new(gossip: Gossip, settings: &Settings, monitors: Monitors, quit: Sender<()>) -> Self {
         Self {
             gossip,
             handlers: Handlers::start(settings.handlers.clone()),
-            names: Mutex::default(),
-            alerts: Mutex::default(),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
-            changed: AtomicBool::new(false),
-            joins: AtomicBool::new(!settings.join.is_empty()),
+            monitors,
+            sync: settings.sync,
             name: settings.name.clone(),
             label: settings.protocol.label.clone(),
             started: Instant::now(),
@@ -69,10 +59,10 @@ impl Agent {
         }
     }
 
-    /// What a member is called, if that is known.
+    /// Returns the name of a member, if it is known.
     pub(crate) fn name(&self, id: NodeId) -> Option<String> {
-        let told = self.gossip.get_own(id, NAME).map(|name| String::from_utf8_lossy(&name).into_owned());
-        told.or_else(|| locked(&self.names).get(&id).cloned())
+        let member = self.gossip.member(id)?;
+        member.name().map(str::to_owned)
     }
 
     /// The same for somebody who must be called something.
@@ -80,15 +70,9 @@ impl Agent {
         self.name(id).unwrap_or_else(|| id.to_string())
     }
 
-    /// A member's tags; empty if it has none, or wrote something else.
-    pub(crate) fn tags(&self, id: NodeId) -> BTreeMap<String, String> {
-        let told = self.gossip.get_own(id, TAGS);
-        told.and_then(|tags| serde_json::from_slice(&tags).ok()).unwrap_or_default()
-    }
-
     /// Everything that is wrong now.
-    pub(crate) fn alerts(&self) -> Vec<Alert> {
-        locked(&self.alerts).now(&self.gossip, self.joins.load(Ordering::Relaxed))
+    pub(crate) fn alerts(&self) -> Vec<Alert<SocketAddr>> {
+        self.gossip.health()
     }
 
     /// Events that were told after the one with this number, with their numbers.
@@ -121,10 +105,10 @@ impl Agent {
         json!({
             "version": env!("CARGO_PKG_VERSION"), "id": gossip.id(), "name": self.name, "label": self.label,
             "address": gossip.address(), "boot": own.as_ref().map(|own| own.boot),
-            "status": own.as_ref().map(|own| own.status), "tags": self.tags(gossip.id()),
+            "status": own.as_ref().map(|own| own.status), "tags": own.as_ref().map(Member::tags),
             "uptime_seconds": self.started.elapsed().as_secs(), "now": now,
             "healthy": alerts.is_empty(), "alerts": alerts, "members": members,
-            "entries": gossip.inspect(|node| node.entries("").count()),
+            "entries": gossip.inspect(Node::entry_count),
             "cut": cut, "reconciled": agreed.count, "fingerprint": format!("{:016x}", agreed.fingerprint),
             "hot_rumors": hot, "transfers": { "values": transfers.0, "bytes": transfers.1 },
         })
@@ -138,23 +122,8 @@ impl Agent {
 
     /// Takes in an event.
     pub(crate) fn note(&self, event: &Event<SocketAddr>) {
-        self.changed.store(true, Ordering::Relaxed);
-        locked(&self.alerts).note(event, self.gossip.now());
-        match event {
-            Event::Entry { owner: Some(owner), name, .. } => {
-                if **name == *NAME
-                    && let Some(name) = self.name(*owner)
-                {
-                    locked(&self.names).insert(*owner, name);
-                }
-                self.generation.fetch_add(1, Ordering::Relaxed);
-            }
-            Event::Reaped { id } => {
-                locked(&self.names).remove(id);
-                self.generation.fetch_add(1, Ordering::Relaxed);
-            }
-            Event::Member { .. } => drop(self.generation.fetch_add(1, Ordering::Relaxed)),
-            _ => {}
+        if matches!(event, Event::Member { .. } | Event::Reaped { .. }) {
+            self.generation.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -174,20 +143,4 @@ impl Agent {
             recent.pop_front();
         }
     }
-}
-
-/// Writes what the node tells of itself.
-pub(crate) fn publish(gossip: &Gossip, settings: &Settings) -> Result<(), Failure> {
-    let put = |name: &str, value: &[u8]| match gossip.get_own(gossip.id(), name) {
-        Some(held) if *held == *value => Ok(()),
-        _ => gossip.put_own(name, value).map(drop).map_err(|error| Failure::Usage(format!("{name}: {error}"))),
-    };
-    if let Some(name) = &settings.name {
-        put(NAME, name.as_bytes())?;
-    }
-    if !settings.tags.is_empty() || gossip.get_own(gossip.id(), TAGS).is_some() {
-        let tags = serde_json::to_vec(&settings.tags).map_err(|error| Failure::Failed(error.to_string()))?;
-        put(TAGS, &tags)?;
-    }
-    Ok(())
 }

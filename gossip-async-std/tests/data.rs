@@ -1,0 +1,1 @@
+../../gossip-tokio/tests/data.rs

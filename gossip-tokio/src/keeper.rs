@@ -1,0 +1,375 @@
+//! Keeping a node's data: reads the journal at the start, and writes what changes in a thread of its own. Knows the shared
+//! node and the journal; must not know transports.
+//!
+//! The node is locked for one portion at a time, never while anything is encoded or written.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant as Time};
+
+use event_listener::Listener as _;
+use gossip_core::{Address, Instant, Node, NodeId, Portion, RestoreError, Snapshot};
+
+use crate::error::SpawnError;
+use crate::journal::{self, Found, Journal, Kind, Reader};
+use crate::shared::Shared;
+
+/// Items for which the node is locked at a time.
+const PORTION: usize = 64;
+/// Time after a change for which more are awaited before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
+/// Longest time between a write and its way to the disk, for what survives a machine that fails.
+const SYNC: Duration = Duration::from_secs(1);
+/// Longest wait for a change. Also the pause after an error of the disk.
+const IDLE: Duration = Duration::from_secs(1);
+/// Portions of a new file that are written before changes have their turn again.
+const PORTIONS_AT_ONCE: usize = 16;
+
+/// A place for data that is locked and was looked at.
+pub(crate) struct Opened {
+    path: PathBuf,
+    /// Held as long as the data is this process's.
+    lock: File,
+    found: Option<Reader>,
+    /// Frames that were lost.
+    lost: u64,
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> SpawnError + '_ {
+    move |source| SpawnError::Data { path: path.to_owned(), source }
+}
+
+/// Locks and reads the data at `path`, of whichever node if `id` is none. What cannot be used is set aside.
+///
+/// # Errors
+/// [`SpawnError`]: another process has it, or it can be neither read nor set aside.
+pub(crate) fn open(path: PathBuf, id: Option<NodeId>) -> Result<Opened, SpawnError> {
+    let lock = lock(&path)?;
+    // Of a process that was killed while it wrote the file anew.
+    let _ = std::fs::remove_file(journal::beside(&path, "new"));
+    let (mut found, mut lost) = (None, 0);
+    match journal::find(&path).map_err(failed(&path))? {
+        Found::Nothing => {}
+        Found::Foreign(reason) => {
+            refuse(&path, &reason)?;
+            lost = 1;
+        }
+        Found::Journal(reader) if id.is_some_and(|id| id != reader.id()) => {
+            refuse(&path, &format!("it is of node {}", reader.id()))?;
+            lost = 1;
+        }
+        Found::Journal(reader) => {
+            if let Some(damage) = reader.damage() {
+                lost = damage.frames;
+                refuse(&path, &damage.reason)?;
+            } else if reader.torn() > 0 {
+                tracing::info!(file = %path.display(), bytes = reader.torn(), "an unfinished write is left out");
+            }
+            found = Some(reader);
+        }
+    }
+    Ok(Opened { path, lock, found, lost })
+}
+
+fn refuse(path: &Path, reason: &str) -> Result<(), SpawnError> {
+    let aside = journal::set_aside(path).map_err(failed(path))?;
+    tracing::warn!(file = %path.display(), reason, aside = %aside.display(), "the data is set aside");
+    Ok(())
+}
+
+/// Locks the data by a file beside it, since the data itself is replaced now and then.
+fn lock(path: &Path) -> Result<File, SpawnError> {
+    let beside = journal::beside(path, "lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&beside)
+        .map_err(failed(&beside))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Whoever made it and has not written yet is unknown.
+            let _ = file.read_to_string(&mut holder);
+            return Err(SpawnError::DataInUse { path: path.to_owned(), pid: holder.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(source)) => return Err(SpawnError::Data { path: beside, source }),
+    }
+    let pid = std::process::id().to_string();
+    let write = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+    write.map_err(failed(&beside))?;
+    Ok(file)
+}
+
+/// Error while a journal is handed to a node.
+enum Refused {
+    Read(io::Error),
+    Restore(RestoreError),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl Opened {
+    /// Returns the id of the node whose data is here.
+    pub(crate) fn id(&self) -> Option<NodeId> {
+        self.found.as_ref().map(Reader::id)
+    }
+
+    /// Gives the data to the node, which records its changes from then on, and makes the journal ready to be written.
+    ///
+    /// # Errors
+    /// [`SpawnError::Data`]: the file can be neither resumed nor replaced.
+    pub(crate) fn restore<A: Address>(mut self, node: &mut Node<A>, now: Instant) -> Result<Keeper<A>, SpawnError> {
+        let resumed = match self.found.take() {
+            Some(reader) => self.hand_over(reader, node, now)?,
+            None => None,
+        };
+        node.note_loss(now, self.lost);
+        node.record_changes();
+        let (journal, fill) = match resumed {
+            Some(journal) => (journal, None),
+            None => {
+                let journal = Journal::create(self.path.clone(), node.id()).map_err(failed(&self.path))?;
+                // What was readable of the old one is written again.
+                (journal, (self.lost > 0).then(Portion::default))
+            }
+        };
+        let now = Time::now();
+        let Self { path, lock, .. } = self;
+        let (pending, rewriting, dirty, gone, failing) = (None, None, false, false, false);
+        Ok(Keeper { path, lock, journal, rewriting, pending, dirty, synced: now, looked: now, gone, failing, fill })
+    }
+
+    /// Gives a journal to the node. Returns it for appending, unless it has to be replaced.
+    fn hand_over<A: Address>(
+        &mut self,
+        mut reader: Reader,
+        node: &mut Node<A>,
+        now: Instant,
+    ) -> Result<Option<Journal>, SpawnError> {
+        let (damaged, mut items) = (reader.damage().is_some(), 0);
+        let end = reader.read(|part: Snapshot<A>| {
+            items += part.len();
+            node.restore(now, part).map_err(Refused::Restore)
+        });
+        let reason = match end {
+            Ok(()) => None,
+            Err(Refused::Restore(error)) => Some(error.to_string()),
+            Err(Refused::Read(error)) if error.kind() == io::ErrorKind::InvalidData => Some(error.to_string()),
+            Err(Refused::Read(error)) => return Err(failed(&self.path)(error)),
+        };
+        tracing::info!(file = %self.path.display(), items, "data restored");
+        match reason {
+            Some(reason) if !damaged => {
+                refuse(&self.path, &reason)?;
+                self.lost += 1;
+                Ok(None)
+            }
+            // It was set aside before.
+            _ if damaged => Ok(None),
+            _ => reader.resume().map(Some).map_err(failed(&self.path)),
+        }
+    }
+}
+
+/// Outcome of a turn of writing.
+struct Turn {
+    /// There is more to write, for which no change has to be awaited.
+    more: bool,
+    /// Everything that was asked for is on the disk.
+    saved: bool,
+}
+
+/// A new file that is being written beside the old one.
+struct Rewriting {
+    journal: Journal,
+    next: Option<Portion>,
+}
+
+/// Writes the journal.
+pub(crate) struct Keeper<A> {
+    path: PathBuf,
+    /// Held until the last byte is written.
+    #[expect(dead_code, reason = "held, not used")]
+    lock: File,
+    journal: Journal,
+    rewriting: Option<Rewriting>,
+    /// Taken from the node, and not in the file yet.
+    pending: Option<Snapshot<A>>,
+    /// True if something was written that may not be on the disk.
+    dirty: bool,
+    synced: Time,
+    /// Time at which the file was looked for last, and whether it was gone.
+    looked: Time,
+    gone: bool,
+    /// True after an error.
+    failing: bool,
+    /// Everything is to be written anew, from here on, into the journal that is there.
+    fill: Option<Portion>,
+}
+
+impl<A: Address + Send + Sync + 'static> Keeper<A> {
+    /// Begins to write what changes, in a thread.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(crate) fn start(self, shared: Arc<Shared<A>>) -> Result<(), SpawnError> {
+        shared.lock().storage.keeps = Some(true);
+        let span = tracing::info_span!("data", file = %self.path.display());
+        let work = move || {
+            // However it ends, nobody waits for it then, and nobody is told before the lock is released.
+            let _end = End(&shared);
+            span.in_scope(|| self.run(&shared));
+        };
+        thread::Builder::new().name("gossip-data".into()).spawn(work).map(drop).map_err(SpawnError::Runtime)
+    }
+}
+
+impl<A: Address> Keeper<A> {
+    /// Writes until the node's task has ended.
+    fn run(mut self, shared: &Shared<A>) {
+        loop {
+            let listener = shared.changed.listen();
+            let (wanted, ended) = {
+                let state = shared.lock();
+                (state.storage.wanted, state.end.is_some())
+            };
+            let done = self.turn(shared, wanted, ended);
+            self.report(shared, wanted, &done);
+            match done.map(|turn| turn.more) {
+                // The last changes are in, and nobody has asked for more since.
+                Ok(false) if ended && shared.lock().storage.wanted == wanted => return,
+                Ok(more) if more || ended => {}
+                Ok(_) => {
+                    let urgent = || shared.lock().storage.wanted > wanted;
+                    if listener.wait_timeout(IDLE).is_some() && !urgent() {
+                        thread::sleep(GATHER);
+                    }
+                }
+                Err(_) if ended => return,
+                Err(_) => thread::sleep(IDLE),
+            }
+        }
+    }
+
+    /// Writes what has changed, and some portions of a new file. Returns whether there is more of that.
+    fn turn(&mut self, shared: &Shared<A>, wanted: u64, ends: bool) -> io::Result<Turn> {
+        let met = shared.lock().storage.met;
+        if wanted > met || self.failing || self.looked.elapsed() > IDLE {
+            (self.looked, self.gone) = (Time::now(), self.journal.is_gone());
+            if self.gone && self.rewriting.is_none() {
+                tracing::warn!("the data file is gone, and is written anew");
+                self.rewrite(shared)?;
+            }
+        }
+        loop {
+            if self.pending.is_none() {
+                self.pending = shared.lock().node.take_changes(PORTION);
+            }
+            let Some(part) = &self.pending else { break };
+            self.journal.append(Kind::Change, part)?;
+            self.dirty = true;
+            if let Some(new) = &mut self.rewriting {
+                new.journal.append(Kind::Change, part)?;
+            }
+            self.pending = None;
+        }
+        for _ in 0..PORTIONS_AT_ONCE {
+            let Some(from) = self.fill else { break };
+            let (part, next) = shared.lock().node.snapshot_portion(from, PORTION);
+            self.journal.append(Kind::Base, &part)?;
+            self.fill = next;
+            self.dirty = true;
+        }
+        self.go_on(shared)?;
+        if wanted > met || (self.dirty && (ends || self.synced.elapsed() > SYNC)) {
+            self.journal.sync()?;
+            (self.dirty, self.synced) = (false, Time::now());
+        }
+        if !ends && self.rewriting.is_none() && self.fill.is_none() && self.journal.is_worn() {
+            self.rewrite(shared)?;
+        }
+        // A new file that is not whole yet is left behind: the old one has everything.
+        let more = self.fill.is_some() || (self.rewriting.is_some() && (self.gone || !ends));
+        Ok(Turn { more, saved: !self.gone })
+    }
+
+    /// Begins a new file.
+    fn rewrite(&mut self, shared: &Shared<A>) -> io::Result<()> {
+        let id = shared.lock().node.id();
+        let journal = Journal::create(journal::beside(&self.path, "new"), id)?;
+        self.rewriting = Some(Rewriting { journal, next: Some(Portion::default()) });
+        Ok(())
+    }
+
+    /// Writes some portions of the new file, and puts it in place when it is whole.
+    fn go_on(&mut self, shared: &Shared<A>) -> io::Result<()> {
+        for _ in 0..PORTIONS_AT_ONCE {
+            let Some(new) = &mut self.rewriting else { return Ok(()) };
+            if let Some(from) = new.next {
+                let (part, next) = shared.lock().node.snapshot_portion(from, PORTION);
+                new.journal.append(Kind::Base, &part)?;
+                new.next = next;
+            } else {
+                new.journal.install(&self.path)?;
+                if let Some(new) = self.rewriting.take() {
+                    self.journal = new.journal;
+                    self.gone = false;
+                    (self.dirty, self.synced) = (false, Time::now());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits, and the operator.
+    fn report(&mut self, shared: &Shared<A>, wanted: u64, done: &io::Result<Turn>) {
+        self.failing = done.is_err();
+        let mut state = shared.lock();
+        let now = state.clock.now();
+        let news = match done {
+            Err(error) => {
+                // What was begun may be what fails: the next attempt begins it again.
+                self.rewriting = None;
+                if state.storage.failure.is_none() {
+                    tracing::warn!(%error, "the data cannot be stored; it is tried again");
+                }
+                let since = state.storage.failure.take().map_or(now, |(_, since)| since);
+                state.storage.failure = Some((error.to_string(), since));
+                false
+            }
+            Ok(Turn { saved: false, .. }) => false,
+            Ok(_) => {
+                if state.storage.failure.take().is_some() {
+                    tracing::info!("the data is stored again");
+                }
+                let news = wanted > state.storage.met;
+                state.storage.met = wanted.max(state.storage.met);
+                news
+            }
+        };
+        drop(state);
+        if news {
+            shared.changed.notify(usize::MAX);
+        }
+    }
+}
+
+/// Tells waiting callers when the thread has ended.
+struct End<'a, A: Address>(&'a Shared<A>);
+
+impl<A: Address> Drop for End<'_, A> {
+    fn drop(&mut self) {
+        self.0.lock().storage.keeps = Some(false);
+        self.0.changed.notify(usize::MAX);
+    }
+}
