@@ -12,7 +12,7 @@ use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 /// when it is past its time, or replaced by a newer write whose own time is past.
 #[derive(Debug, Default)]
 pub struct NoStepBack {
-    /// The newest version of each key that ends, whoever held it.
+    /// Versions of each key that end, whoever held them.
     ending: BTreeMap<String, Vec<ViewItem>>,
 }
 
@@ -131,7 +131,7 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, ViewItem>>,
-    /// The newest of each key that was to end, whoever held it, and whether or not that one has lost its memory since:
+    /// Versions of each key that were to end, whoever held them, and whether or not that one has lost its memory since:
     /// what outlives it may have no name.
     ending: BTreeMap<String, Vec<ViewItem>>,
 }
