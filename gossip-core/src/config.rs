@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use overlay::{Overlay, settings};
 
 pub(crate) const MIN_DATAGRAM: usize = 512;
+/// Longest time for which a death certificate is kept. Every entry that ends carries its writer's, so that all nodes keep it for
+/// as long.
+pub(crate) const LONGEST_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Direction of an exchange between two nodes (Demers et al., section 1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,8 +227,9 @@ settings! {
     Lifetimes / LifetimesOverlay {
         /// Time for which a broadcast is carried.
         broadcast: Duration,
-        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1). A node that was away for longer may
-        /// bring back what was deleted meanwhile. Choose more than the longest absence.
+        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1), at most 90 days; that of its writer
+        /// counts. A node that was away for longer may bring back what was deleted meanwhile. Choose more than the longest
+        /// absence.
         certificate: Duration,
         /// Age at which a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
@@ -242,8 +246,11 @@ settings! {
     Limits / LimitsOverlay {
         /// Member records.
         members: usize,
-        /// Entries, death certificates and broadcasts.
+        /// Entries and broadcasts.
         entries: usize,
+        /// Death certificates: over this, those go that would be kept the shortest. A node that was away for longer than those may
+        /// bring back what they deleted.
+        certificates: usize,
         /// Bytes of their values and payloads.
         bytes: usize,
         /// Share of `entries` and of `bytes` that one member may take, in percent: a member that writes without end
@@ -319,6 +326,7 @@ impl Config {
             limits: Limits {
                 members: 100_000,
                 entries: 4_000_000,
+                certificates: 1_000_000,
                 bytes: 1 << 30,
                 share: 50,
                 parked: 65_536,

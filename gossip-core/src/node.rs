@@ -194,7 +194,8 @@ impl<A: Address> Node<A> {
         let envelope = Envelope::new(&config.label, config.max_datagram);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config))
-            .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes });
+            .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes })
+            .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =

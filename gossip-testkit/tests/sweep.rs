@@ -121,6 +121,18 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
 }
 
 #[test]
+#[ignore = "absences of 30 days take minutes: GOSSIP_CASES says how many scenarios"]
+fn wrong_clocks_and_absences_of_all_among_all_the_other_faults_cost_nothing() {
+    let mut swarm = Swarm::default();
+    swarm.classes.retain(|class| *class != "skew");
+    swarm.classes.extend(["clock", "absence"]);
+    let cases = std::env::var("GOSSIP_CASES").map_or(60, |cases| cases.parse().expect("a number"));
+    let sweep = Checker::<Sim>::default().sweep(&swarm, 0..cases).unwrap();
+    println!("{sweep}");
+    assert!(sweep.counters.skews > cases && sweep.counters.pauses > cases, "{sweep}");
+}
+
+#[test]
 fn nodes_that_are_given_their_peers_agree_though_they_do_not_find_out_who_has_crashed() {
     let config = Config { membership: Membership::Given, ..Config::default() };
     let sweep = Checker::<Sim>::new(config).sweep(&Swarm::default(), 0..100).unwrap();

@@ -50,7 +50,8 @@ fn two_survivors_of_many_on_two_sides_find_each_other() {
     cluster.partition(0..30, 30..60);
     cluster.run_for(MINUTE);
     (0..60).filter(|node| ![7, 42].contains(node)).for_each(|node| cluster.crash(node));
-    cluster.run_for(2 * MINUTE);
+    // Until both have noticed that all others are dead: alone, each doubts itself first.
+    cluster.run_for(15 * MINUTE);
     heals(&mut cluster, bound(60), "two survivors of 60");
 }
 

@@ -38,7 +38,7 @@ impl Swarm {
                 0 | 1 => scenario.seed = draw.dice.bits(),
                 2 => {
                     let class = draw.dice.pick(&self.classes).copied();
-                    scenario.plan.faults.extend(class.and_then(|class| draw.fault(class)));
+                    scenario.plan.faults.extend(class.map_or_else(Vec::new, |class| draw.faults(class)));
                 }
                 3 if faults > 0 => _ = scenario.plan.faults.remove(draw.dice.within(0..=faults - 1) as usize),
                 4 if faults > 0 => {

@@ -59,6 +59,8 @@ fn every_class_of_faults_is_drawn() {
         let consists_of = match class {
             "flap" => "cut",
             "deploy" | "seedless" => "crash",
+            "clock" => "skew",
+            "absence" => "pause",
             class => class,
         };
         let is_one = |fault: &Fault| fault.class() == consists_of;

@@ -284,6 +284,24 @@ fn a_page_of_a_replay_needs_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --html "), "{output:?}");
 }
 
+/// Repair and healing that come every ten minutes are too late for whoever is cut off.
+#[test]
+fn a_check_that_fails_leaves_a_page_of_the_smallest_scenario() {
+    let config = temporary("late.toml");
+    fs::write(&config, "[anti_entropy]\ninterval = \"10m\"\n[healing]\ninterval = \"10m\"\n")
+        .expect("it can be written");
+    let page = temporary("check.html");
+    let output =
+        sim(&format!("check --cases 64 --nodes 2..=4 --config {} --html {}", config.display(), page.display()));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let html = fs::read_to_string(&page).expect("it was written");
+    let (_, rest) = html.split_once("type=\"application/json\">").expect("the recording is there");
+    let recording: Value = serde_json::from_str(rest.split_once("</script>").expect("it ends").0).expect("JSON");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(printed.ends_with(recording["scenario"].as_str().expect("a text").trim_end_matches(' ')), "{printed}");
+    assert_eq!(recording["outcome"]["result"], "violated");
+}
+
 /// A plan may cut nodes off for ever: they do not converge, which is no fault of theirs.
 #[test]
 fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {

@@ -172,8 +172,7 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
         &[mail(described("after 2500", crate::update::LATEST.since(START).as_secs() + 1, &value(1, 9_000)))],
     );
     let past = Descriptor {
-        expires: Until::at(START - SECOND),
-        until: Until::at(START - SECOND),
+        ends: Some(crate::update::End::new(START - SECOND, SECOND)),
         ..described("past", 0, &value(1, 9_000))
     };
     hear(&mut node, START, &[mail(past)]);
