@@ -11,6 +11,7 @@ mod certificates;
 mod cut;
 mod hashes;
 mod lifetime;
+mod owned;
 mod parked;
 mod store;
 mod usage;
@@ -33,6 +34,7 @@ use certificates::Certificates;
 pub(crate) use cut::{Cut, NEVER, second};
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
+use owned::{OwnerState, Ownership};
 use parked::Parked;
 use store::{Lives, Slot, Store, Stored};
 pub(crate) use usage::Room;
@@ -67,33 +69,6 @@ impl Total {
 
     const fn remove(&mut self, hash: u64) {
         (self.count, self.print) = (self.count - 1, self.print.wrapping_sub(mark(hash)));
-    }
-}
-
-/// State of owned entries, by owner and the owner's record.
-enum Ownership {
-    /// The owner's record is here, with the same boot, until then.
-    Current(Until),
-    /// The owner, or this boot of it, is not known yet.
-    Ahead,
-    /// The owner has restarted since.
-    Past,
-}
-
-/// Part of a member's record that decides about the entries that the member owns.
-#[derive(Debug, Clone, Copy)]
-struct OwnerState {
-    id: NodeId,
-    boot: Instant,
-    until: Until,
-    /// True while the member's entries are visible: its record says that it is alive.
-    shows: bool,
-}
-
-impl OwnerState {
-    fn of<A>(update: &Update<A>) -> Option<Self> {
-        let Update::Member(Record { id, boot, until, standing, .. }) = update else { return None };
-        Some(Self { id: *id, boot: *boot, until: *until, shows: *standing == Standing::Alive })
     }
 }
 
@@ -281,64 +256,6 @@ impl<A: Address> Replica<A> {
         self.parked.insert(key, update)
     }
 
-    fn ownership(&self, owner: Owner) -> Ownership {
-        let Some(record) = self.member(owner.id) else { return Ownership::Ahead };
-        match record.boot.cmp(&owner.boot) {
-            Ordering::Equal => Ownership::Current(record.until),
-            Ordering::Greater => Ownership::Past,
-            Ordering::Less => Ownership::Ahead,
-        }
-    }
-
-    /// Applies a change of a member's record to the entries that the member owns. `showed`: true if they were visible before.
-    fn follow_owner(&mut self, OwnerState { id, boot, until, shows }: OwnerState, showed: bool) {
-        for slot in self.owned_by(id) {
-            let Some(stored) = self.items.other(slot) else { continue };
-            let Some(owner) = stored.update.owner() else { continue };
-            let stays = owner.boot == boot;
-            if showed != (stays && shows)
-                && let Update::Entry(entry) = &stored.update
-                && entry.value.is_some()
-            {
-                self.touched.push((Some(id), entry.name.clone()));
-            }
-            let until = stored.update.until().min(until);
-            if stays && stored.until == until {
-                continue;
-            }
-            let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
-            if stays {
-                // Only its end has changed.
-                self.store(key, update, until);
-            } else if boot < owner.boot {
-                // Of twins the one that started earlier may prevail for a while: the other's entries wait again.
-                self.parked.insert(key, update);
-            }
-        }
-        for update in self.parked.take(id, boot) {
-            self.merge(update);
-        }
-    }
-
-    /// Forgets a member before its record ends, and what it owns.
-    pub(crate) fn forget_member(&mut self, id: NodeId) -> Option<Record<A>> {
-        let slot = self.items.find(self.hasher.member(id))?;
-        let showed = self.items.record(slot).is_some_and(|record| record.standing == Standing::Alive);
-        for slot in self.owned_by(id) {
-            if let Some(Stored { update: Update::Entry(entry), .. }) = self.remove(slot)
-                && showed
-                && entry.value.is_some()
-            {
-                self.touched.push((Some(id), entry.name));
-            }
-        }
-        if let Update::Member(record) = self.remove(slot)?.update { Some(record) } else { None }
-    }
-
-    fn owned_by(&self, id: NodeId) -> Vec<Slot> {
-        self.owned.range((id, Slot::MIN)..=(id, Slot::MAX)).map(|(_, slot)| *slot).collect()
-    }
-
     /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item, and its place.
     fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> (u64, Slot) {
         let digest = self.hasher.digest(&update);
@@ -485,12 +402,6 @@ impl<A: Address> Replica<A> {
     /// Returns the record of a member.
     pub(crate) fn member(&self, id: NodeId) -> Option<&Record<A>> {
         self.items.record(self.items.find(self.hasher.member(id))?)
-    }
-
-    /// Lists the entries that a member owns.
-    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
-        let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));
-        slots.filter_map(|(_, slot)| self.items.update(*slot))
     }
 
     /// Returns an entry that has a value at `clock`.
