@@ -240,7 +240,7 @@ impl<A: Address> Replica<A> {
         merged
     }
 
-    fn park_newest(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
+    fn park_newest(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
         if let Some(held) = self.parked.get(key, &update) {
             let rank = update.rank(held, &self.hasher);
             if rank.is_gt() {
