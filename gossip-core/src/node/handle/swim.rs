@@ -16,6 +16,7 @@ impl<A: Address> Node<A> {
             Swim::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Swim::Ack { seq }),
             Swim::Ack { seq } => {
                 if let Some(trip) = self.on_ack(sender, seq) {
+                    self.detector.note_trip(sender, trip);
                     self.note_reading(sender, clock, trip);
                 }
             }
