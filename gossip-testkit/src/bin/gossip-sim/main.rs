@@ -16,6 +16,7 @@ mod heal;
 mod html;
 mod idle;
 mod join;
+mod load;
 mod output;
 mod picture;
 mod progress;
@@ -24,6 +25,7 @@ mod replay;
 mod rounds;
 mod spread;
 mod tables;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -79,6 +81,7 @@ commands! {
     Rounds(rounds::Rounds),
     AntiEntropy(anti_entropy::AntiEntropy),
     Spread(spread::Arguments),
+    Load(load::Arguments),
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),
