@@ -1,6 +1,6 @@
 //! Members: what is believed of them, at once, after they were asked, or never.
 
-use std::mem;
+use core::mem;
 use std::vec::Vec;
 
 use super::*;
