@@ -74,7 +74,7 @@ impl Arguments {
         times.sort_unstable();
         let bound = heal.bound();
         let in_time = times.partition_point(|time| *time <= bound);
-        let seconds = |time: Duration| (time < Duration::MAX).then(|| time.as_secs_f64());
+        let seconds = |time: Duration| (time < Duration::MAX).then_some(time.as_secs_f64());
         let row = Row {
             runs: self.runs,
             in_time,
