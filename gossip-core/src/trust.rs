@@ -3,8 +3,8 @@
 //! A datagram names any sender, and any address. Three degrees follow from what it shows:
 //!
 //! - *stranger*: nothing. Its datagram changes nothing here, and is answered with no more bytes than it has;
-//! - *known*: its address is in the sender's record, which a known peer passed on, or the application named it;
-//! - *proved*: the datagram carries the token for its address. Only that is answered with more than was sent.
+//! - *known*: it is keyed by this node's pass, so its sender holds this node's record, or it answers this node's ping;
+//! - *proved*: the datagram carries the token for its address. What is larger than its question needs that, also of members.
 //!
 //! There is one secret, from which all tokens are computed, so no state is kept for those who ask; one table of the tokens that
 //! peers gave to this node, bounded; and one budget in bytes for everything that is larger than the question.

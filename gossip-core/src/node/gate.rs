@@ -28,7 +28,7 @@ use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::update::{Record, Standing};
+use crate::update::{KeyHash, Record, Standing};
 use crate::wire::{
     Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want,
     Writer,
@@ -230,6 +230,13 @@ impl<A: Address> Node<A> {
             self.trust.note_current(from);
         } else if as_stranger {
             self.trust.note_outdated(from);
+        }
+    }
+
+    /// Takes note that the record of a member has changed: its address is spoken to by its pass again.
+    pub(super) fn note_pass(&mut self, key: KeyHash) {
+        if let Some(record) = key.member().and_then(|id| self.replica.member(id)) {
+            self.trust.note_current(&record.address);
         }
     }
 

@@ -69,11 +69,10 @@ impl<A: Address> Node<A> {
 
     /// The record of a member has changed: so does, perhaps, how it is seen.
     pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
+        self.note_pass(key);
         let (detector, mut context) = self.detector();
         if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
-            let address = record.address.clone();
             detector.see_record(key, record, from, &mut context);
-            self.trust.note_current(&address);
         }
         self.apply_findings(from);
     }
