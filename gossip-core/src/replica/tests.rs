@@ -468,6 +468,21 @@ fn over_the_bound_those_certificates_go_that_would_be_kept_the_shortest_and_are_
 }
 
 #[test]
+fn certificates_from_the_far_future_are_bounded_like_all_others() {
+    let mut replica = replica().certificates_up_to(100);
+    for n in 0..1_000_u64 {
+        // Stamps of the years 2100 to 2493.
+        let stamp = Stamp { time: secs(4_102_444_800 + n * 12_400_000), counter: 0, node: NodeId::new(1) };
+        let ends = Some(End { at: secs(10), keep: 100, covers: Until::NEVER });
+        let name = std::format!("{n}").as_str().into();
+        replica.merge(Update::Entry(Entry { owner: None, name, stamp, ends, value: None }));
+        assert!(replica.certificates.len() <= 100, "{n}");
+        assert!(replica.certificates.kept < Instant::from_secs(u64::from(NEVER)), "a cut can name the bound");
+    }
+    check_indexes(&replica, secs(20));
+}
+
+#[test]
 fn an_older_cut_sees_what_has_ended_since_until_that_is_forgotten() {
     let mut replica = of([entry(1, 0, 10, None)]);
     let before = replica.summary(secs(109));
