@@ -206,8 +206,10 @@ settings! {
 settings! {
     /// Links with neighbours, along which news travels where [`Policy::relay`] is [`Relay::Tree`].
     Links / LinksOverlay {
-        /// Links that a node keeps; 2 to 7.
+        /// Number of links that a node keeps: 2 to 7.
         degree: u32,
+        /// Number of them that go to near members, as round trips show: less than `degree`. 0: distance does not matter.
+        near: u32,
     }
 }
 
@@ -312,7 +314,7 @@ impl Config {
                 minimization: false,
                 offer_above: 32,
             },
-            overlay: Links { degree: 5 },
+            overlay: Links { degree: 5, near: 0 },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {
                 broadcast: 60 * second,
@@ -359,6 +361,7 @@ impl Config {
         config.healing.interval = Duration::from_secs(20);
         config.rumor.interval = Duration::from_millis(500);
         config.rumor.relay_delay = Duration::from_millis(50);
+        config.overlay.near = 4;
         config.anti_entropy.interval = Duration::from_secs(20);
         config
     }

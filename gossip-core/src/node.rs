@@ -258,9 +258,18 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Version(version), address) => {
                     Event::UnknownVersion { version, address }
                 }
+                Pending::Unreadable(Unreadable::Size(length), address) => {
+                    Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
+                }
                 Pending::Left => Event::Left,
             });
         }
+    }
+
+    /// Forgets the events on members and entries that wait, for an application that reads the state instead: after
+    /// [`restore`](Self::restore) there are as many as it brought. Other events stay.
+    pub fn discard_events(&mut self) {
+        self.events.discard();
     }
 
     // Getters.
@@ -298,6 +307,12 @@ impl<A: Address> Node<A> {
     /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
     pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
         self.overlay.neighbours()
+    }
+
+    /// Returns the smoothed round trip to a member, of the pings that it has answered here; none before the first. Each member
+    /// is probed once in as many periods as there are members.
+    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
+        self.detector.members().trip(id)
     }
 
     /// Returns the number of members alive or suspected, including this node while it has not left.

@@ -60,6 +60,7 @@ impl Config {
         span("rumor.relay_delay", rumor.relay_delay, Duration::ZERO..=rumor.interval)?;
         within("rumor.lambda", rumor.lambda, 1..=100)?;
         within("overlay.degree", self.overlay.degree, 2..=7)?;
+        within("overlay.near", self.overlay.near, 0..=self.overlay.degree - 1)?;
         span("anti_entropy.interval", self.anti_entropy.interval, MS..=HOUR)?;
         span("lifetimes.max_ahead", lifetimes.max_ahead, MS..=HOUR)?;
         // Clocks may differ by this much: an update kept for less would have expired when it arrives.

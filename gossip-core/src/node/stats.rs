@@ -18,9 +18,9 @@ pub struct Stats {
     pub datagrams_received: u64,
     /// Bytes accepted.
     pub bytes_received: u64,
-    /// Datagrams refused: too short or long, malformed, damaged.
+    /// Datagrams refused: too short, malformed, damaged.
     pub datagrams_malformed: u64,
-    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
+    /// Datagrams refused: another cluster's, another version's, sealed with an unknown key, or longer than `max_datagram`.
     pub datagrams_foreign: u64,
     /// Acks alone that answer no ping that is still waited for: mostly late ones.
     pub datagrams_unasked: u64,

@@ -9,6 +9,7 @@ use super::{explained, number, objects, out, sim};
 
 const SPREAD: &str = "spread --nodes 12";
 const IDLE: &str = "idle --nodes 12 --seconds 5";
+const LOAD: &str = "load --nodes 12 --rate 5 --seconds 2 --sites 3";
 const JOIN: &str = "join --nodes 8";
 const DETECT: &str = "detect --nodes 10 --kill 2 --minutes 1";
 const RECONCILE: &str = "reconcile --items 200 --difference 60";
@@ -34,7 +35,12 @@ fn json_has_the_fields_of_each_command() {
             IDLE,
             "nodes keys bytes_per_node_s datagrams_per_node_s largest_datagram cpu_us_per_node_s heap_bytes_per_member",
         ),
-        (JOIN, "seconds bytes_per_node datagrams_per_node"),
+        (
+            LOAD,
+            "puts t50_ms t99_ms t100_ms worst_ms equal_ms bytes_per_node datagrams_per_node copies_per_node bodies_across \
+             datagrams_across",
+        ),
+        (JOIN, "seconds bytes_per_node datagrams_per_node updates_per_node"),
         (DETECT, "lifeguard first_s all_s false_suspicions false_deaths false_deaths_at_well"),
         (RECONCILE, "identification_bytes update_bytes datagrams round_trips time_ms equal"),
         (CHECK, "cases datagrams faults"),
@@ -184,7 +190,7 @@ fn a_seed_says_it_all() {
 
 #[test]
 fn people_get_tables_no_wider_than_a_terminal() {
-    let help = ["spread", "idle", "join", "detect", "reconcile", "check", "replay", "advise"];
+    let help = ["spread", "load", "idle", "join", "detect", "reconcile", "check", "replay", "advise"];
     let help = help.map(|command| format!("{command} --help"));
     let tables = [SPREAD, IDLE, JOIN, DETECT, RECONCILE, CHECK, ADVISE].map(str::to_owned);
     for line in tables.iter().chain(&help) {
@@ -366,6 +372,28 @@ fn pictures_have_axes_legend_and_curves() {
         assert!(svg.matches("<polyline").count() >= 2 && svg.contains("<polygon"), "{command}");
         legend_beneath(&svg);
     }
+}
+
+#[test]
+fn links_are_drawn_as_a_tree() {
+    let file = temporary("tree.svg");
+    let text = out(&format!("spread --nodes 30 --tree {}", file.display()));
+    assert!(text.contains("depth 0, 1, 2, ... of the tree around node") && text.contains(": 1, "), "{text}");
+    let svg = fs::read_to_string(&file).expect("it was written");
+    assert!(svg.contains("30 nodes, ") && svg.matches("<circle").count() == 30, "{svg}");
+    assert!(svg.matches("<polyline").count() >= 29, "a tree of thirty has 29 branches");
+}
+
+/// Puts that come at once are spread as well as single ones, and half of the nodes may die of it.
+#[test]
+fn a_load_is_borne() {
+    let load = &objects("load --nodes 20 --rate 200 --seconds 1 --duplicate 10%")[0];
+    assert_eq!(number(load, "puts"), 200.0);
+    assert!(number(load, "worst_ms") < 500.0 && number(load, "equal_ms") < 500.0, "{load:?}");
+    assert!((0.9..3.0).contains(&number(load, "copies_per_node")), "{load:?}");
+    let halved = &objects("load --nodes 20 --rate 1 --seconds 1 --kill 50% --runs 2")[0];
+    assert!(number(halved, "puts") == 2.0 && number(halved, "worst_ms") < 1_000.0, "{halved:?}");
+    assert!(out("load --nodes 12 --sites 3").contains("between the 3 sites"));
 }
 
 /// Nothing that is drawn reaches down to the signs of the legend but the legend.

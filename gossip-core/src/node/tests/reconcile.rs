@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::START;
-use crate::config::Membership;
+use crate::config::{Membership, Relay};
 use crate::update::{Entry, Stamp, Update};
 use crate::wire::{
     Decoded, Item, Message, Page, Pull, PullRequest, Repair, Rumor, Split, Summary, Symbols, Want, encoded_len, read,
@@ -93,6 +93,8 @@ impl Link {
             .map(|at| {
                 let mut config = Config::lan();
                 config.membership = Membership::Given;
+                // What goes along links shares datagrams with exchanges, and could not be lost alone.
+                config.rumor.relay = Relay::Random;
                 config.anti_entropy.interval = intervals[usize::from(at > 0)];
                 super::node(at, config)
             })

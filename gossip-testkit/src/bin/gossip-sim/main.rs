@@ -15,6 +15,7 @@ mod failure;
 mod html;
 mod idle;
 mod join;
+mod load;
 mod output;
 mod picture;
 mod progress;
@@ -23,6 +24,7 @@ mod replay;
 mod rounds;
 mod spread;
 mod tables;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -78,6 +80,7 @@ commands! {
     Rounds(rounds::Rounds),
     AntiEntropy(anti_entropy::AntiEntropy),
     Spread(spread::Arguments),
+    Load(load::Arguments),
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),

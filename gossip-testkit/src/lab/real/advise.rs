@@ -6,12 +6,12 @@
 //! interval is on one side of the share. Each look could err, so each has a third of the errors that are allowed
 //! (Bonferroni): of twenty verdicts one is wrong, at most, however many looks they took.
 //!
-//! The variations in fanout and interval are looked at once, to order them by cost. Those cheaper than the configuration
+//! The variations in fanout and interval, which send news to random peers, are looked at once, to order them by cost. Those cheaper than the configuration
 //! asked about are then looked at again, from the cheapest on, until one is certain to do.
 
 use std::time::Duration;
 
-use gossip_core::Config;
+use gossip_core::{Config, Relay};
 
 use super::agenda::pass;
 use super::median::median;
@@ -240,6 +240,10 @@ impl Advise {
     fn trial(&self, candidate: &Candidate, seed: u64, pairs: u32) -> Result<Trial, Restless> {
         let mut config = self.config.clone();
         (config.rumor.fanout, config.rumor.interval) = (candidate.fanout, candidate.interval);
+        if !candidate.own {
+            // Rounds are what happens where news goes to random peers.
+            config.rumor.relay = Relay::Random;
+        }
         config.rumor.relay_delay = config.rumor.relay_delay.min(candidate.interval);
         let spread = Spread { nodes: self.nodes, config, latency: self.latency, loss: self.loss };
         let mut cluster = at_rest(&spread, seed, &|| ())?;
