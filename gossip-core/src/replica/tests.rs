@@ -153,7 +153,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates + replica.parked.len()));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
     assert_eq!(replica.usage, usage);
-    for kept in [0, second(kept), second(kept) + 3, second(cut) + 2, 200, NEVER] {
+    for kept in [0, second(kept), second(kept).saturating_add(3), second(cut) + 2, 200, NEVER] {
         let cut = Cut { at: second(cut), kept };
         let in_set = |slot| replica.items.lives(slot).unwrap().is_in(replica.at_least(cut));
         let hashes: Vec<u64> = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
