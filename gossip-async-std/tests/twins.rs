@@ -62,6 +62,7 @@ fn the_crates_differ_in_their_documentation_alone() {
 
 #[test]
 fn both_are_tested_alike() {
-    let lone = ["twins.rs", "examples.rs", "crowd.rs", "transports.rs", "shutdown.rs", "mixed.rs", "agent/"];
+    let lone =
+        ["twins.rs", "examples.rs", "crowd.rs", "traffic.rs", "transports.rs", "shutdown.rs", "mixed.rs", "agent/"];
     is_one_file("tests", &["common/runtime.rs"], &lone);
 }

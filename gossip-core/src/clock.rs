@@ -122,9 +122,11 @@ impl Clocks {
         let median = offsets[(offsets.len() - 1) / 2];
         let agreed = self.wall.saturating_add(self.follow);
         let support = offsets.iter().filter(|offset| near(**offset, agreed)).count();
-        if !near(median, agreed) && 5 * support < 2 * offsets.len() {
-            self.follow = median.saturating_sub(self.wall);
-        } else if median.abs_diff(self.wall) <= bound / 2 {
+        // Back to the own clock only by the same rule: where the clocks are split, the median swings as the sample grows.
+        if !near(median, agreed) && 20 * support < 7 * offsets.len() {
+            let own = median.abs_diff(self.wall) <= bound / 2;
+            self.follow = if own { 0 } else { median.saturating_sub(self.wall) };
+        } else if self.follow.unsigned_abs() <= bound / 2 {
             self.follow = 0;
         }
         self.tell(now, median, self.follow != 0)

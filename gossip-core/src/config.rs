@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use overlay::{Overlay, settings};
 
 pub(crate) const MIN_DATAGRAM: usize = 512;
+/// Longest time for which a death certificate is kept. Every entry that ends carries its writer's, so that all nodes keep it for
+/// as long.
+pub(crate) const LONGEST_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Direction of an exchange between two nodes (Demers et al., section 1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,8 +206,10 @@ settings! {
 settings! {
     /// Links with neighbours, along which news travels where [`Policy::relay`] is [`Relay::Tree`].
     Links / LinksOverlay {
-        /// Links that a node keeps; 2 to 7.
+        /// Number of links that a node keeps: 2 to 7.
         degree: u32,
+        /// Number of them that go to near members, as round trips show: less than `degree`. 0: distance does not matter.
+        near: u32,
     }
 }
 
@@ -224,8 +229,9 @@ settings! {
     Lifetimes / LifetimesOverlay {
         /// Time for which a broadcast is carried.
         broadcast: Duration,
-        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1). A node that was away for longer may
-        /// bring back what was deleted meanwhile. Choose more than the longest absence.
+        /// Time for which a death certificate is kept (`τ` in Demers et al., section 2.1), at most 90 days; that of its writer
+        /// counts. A node that was away for longer may bring back what was deleted meanwhile. Choose more than the longest
+        /// absence.
         certificate: Duration,
         /// Age at which a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
@@ -241,8 +247,11 @@ settings! {
     Limits / LimitsOverlay {
         /// Member records.
         members: usize,
-        /// Entries, death certificates and broadcasts.
+        /// Entries and broadcasts.
         entries: usize,
+        /// Death certificates: over this, those go that would be kept the shortest. A node that was away for longer than those may
+        /// bring back what they deleted.
+        certificates: usize,
         /// Bytes of their values and payloads.
         bytes: usize,
         /// Share of `entries` and of `bytes` that one member may take, in percent: a member that writes without end
@@ -305,7 +314,7 @@ impl Config {
                 minimization: false,
                 offer_above: 32,
             },
-            overlay: Links { degree: 5 },
+            overlay: Links { degree: 5, near: 0 },
             anti_entropy: AntiEntropy { exchange: Exchange::PushPull, interval: 5 * second },
             lifetimes: Lifetimes {
                 broadcast: 60 * second,
@@ -317,6 +326,7 @@ impl Config {
             limits: Limits {
                 members: 100_000,
                 entries: 4_000_000,
+                certificates: 1_000_000,
                 bytes: 1 << 30,
                 share: 50,
                 parked: 65_536,
@@ -351,6 +361,7 @@ impl Config {
         config.healing.interval = Duration::from_secs(20);
         config.rumor.interval = Duration::from_millis(500);
         config.rumor.relay_delay = Duration::from_millis(50);
+        config.overlay.near = 4;
         config.anti_entropy.interval = Duration::from_secs(20);
         config
     }

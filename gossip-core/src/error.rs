@@ -131,6 +131,14 @@ pub enum WriteError {
         /// Bound.
         shortest: core::time::Duration,
     },
+    /// The time to live would end later than other members admit.
+    #[error("the time to live is {given:?}, at most {longest:?} is admitted: write it again before it ends")]
+    TooLongLived {
+        /// Requested time to live.
+        given: core::time::Duration,
+        /// Bound: 365 days.
+        longest: core::time::Duration,
+    },
     /// The node has reached a bound on what it holds, in total or for this member.
     #[error("the node is full: it holds {held}, `{bound}` is {limit}")]
     Full {

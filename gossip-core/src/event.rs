@@ -242,6 +242,16 @@ pub enum Event<A> {
         /// Source of the latest datagram.
         address: A,
     },
+    /// Datagrams of this cluster arrive here that are longer than this node's [`max_datagram`](crate::Config::max_datagram):
+    /// some node has a larger one. They are refused. Reported at most once per hour.
+    LargerDatagrams {
+        /// Length of the latest datagram in bytes, as far as it was received.
+        length: usize,
+        /// This node's `max_datagram`.
+        longest: usize,
+        /// Source of the latest datagram.
+        address: A,
+    },
     /// This node's [`leave`](crate::Node::leave) is done.
     Left,
 }

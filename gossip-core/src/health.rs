@@ -105,6 +105,15 @@ pub enum Problem<A> {
         /// Source of the latest one that was reported.
         address: A,
     },
+    /// Datagrams arrive that are longer than this node's [`max_datagram`](crate::Config::max_datagram).
+    LargerDatagrams {
+        /// Length of the latest one that was reported, in bytes, as far as it was received.
+        length: usize,
+        /// This node's `max_datagram`.
+        longest: usize,
+        /// Source of that one.
+        address: A,
+    },
     /// Not everything that was stored could be restored at the start, within the last hour.
     RestoredWithLoss {
         /// Number of items that are known to be lost.
@@ -129,6 +138,7 @@ impl<A> Problem<A> {
             Self::ForeignCluster { .. } => "foreign-cluster",
             Self::UnknownKey { .. } => "unknown-key",
             Self::UnknownVersion { .. } => "unknown-version",
+            Self::LargerDatagrams { .. } => "larger-datagrams",
             Self::RestoredWithLoss { .. } => "restored-with-loss",
             Self::Storage { .. } => "storage",
         }
@@ -145,6 +155,7 @@ impl<A> Problem<A> {
             Self::ForeignCluster { .. } => "look for a wrong label or address there or here",
             Self::UnknownKey { .. } => "add the key here, or give that node the keys of this cluster",
             Self::UnknownVersion { .. } => "look for a node of another release, or for other software at this port",
+            Self::LargerDatagrams { .. } => "give all nodes of the cluster the same `max_datagram`",
             Self::RestoredWithLoss { .. } => "nothing, if other members hold it: it is fetched from them",
             Self::Storage { .. } => "make room on the disk, or make the file writable; writing is tried again",
         }
@@ -177,6 +188,12 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             }
             Self::UnknownVersion { version, address } => {
                 write!(f, "datagrams of wire version {version} that are not understood arrive from {address:?}")
+            }
+            Self::LargerDatagrams { length, longest, address } => {
+                write!(
+                    f,
+                    "datagrams of {length} bytes and more arrive from {address:?}, `max_datagram` here is {longest}"
+                )
             }
             Self::RestoredWithLoss { lost } => write!(f, "{lost} stored items could not be restored"),
             Self::Storage { error } => write!(f, "the data cannot be stored: {error}"),

@@ -131,7 +131,7 @@ pub use value::Typed;
 /// need them.
 pub mod inspect {
     pub use crate::node::Reconciled;
-    pub use crate::update::{Broadcast, Certificate, Entry, Owner, Record, Standing, Until, Update};
+    pub use crate::update::{Broadcast, Certificate, End, Entry, Owner, Record, Standing, Until, Update};
 }
 
 /// Loss of interest in a rumor (Demers et al., section 1.4), for measuring it alone.

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::hash::Hasher;
+use core::time::Duration;
 
 use rand::{Rng, RngExt, seq};
 use siphasher::sip::SipHasher13;
@@ -12,6 +13,7 @@ use siphasher::sip::SipHasher13;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::table::Table;
+use crate::time::micros;
 
 /// A member in the view of this node.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) status: Status,
     /// Position among the peers, or in the list of the dead.
     place: u32,
+    /// Smoothed round trip in microseconds; 0 is unknown.
+    trip: u32,
 }
 
 /// See the [module](self). Contains every known member except this node.
@@ -61,6 +65,20 @@ impl Members {
 
     fn row(&self, id: NodeId) -> Option<u32> {
         self.seen.find(hash(id), |seen| seen.id == id)
+    }
+
+    /// Takes a round trip in: it changes the estimate by an eighth (RFC 6298, section 2).
+    pub(crate) fn note_trip(&mut self, id: NodeId, trip: Duration) {
+        if let Some(seen) = self.row(id).and_then(|row| self.seen.get_mut(row)) {
+            let trip = u32::try_from(micros(trip)).unwrap_or(u32::MAX).max(1);
+            seen.trip = if seen.trip == 0 { trip } else { seen.trip - seen.trip / 8 + trip / 8 }.max(1);
+        }
+    }
+
+    /// Returns the smoothed round trip of a member that has answered here.
+    pub(crate) fn trip(&self, id: NodeId) -> Option<Duration> {
+        let trip = self.get(id)?.trip;
+        (trip > 0).then(|| Duration::from_micros(trip.into()))
     }
 
     /// Lists every member seen and not forgotten.
@@ -107,7 +125,7 @@ impl Members {
             Some((row, _)) => row,
             None => {
                 self.left += usize::from(status == Status::Left);
-                let seen = Seen { id, incarnation, status, place: 0 };
+                let seen = Seen { id, incarnation, status, place: 0, trip: 0 };
                 self.seen.insert(hash(id), seen, |seen| hash(seen.id))
             }
         };
@@ -357,6 +375,24 @@ mod tests {
             met.extend(members.next_dead(&mut rng));
         }
         assert!((5..20).all(|n| met.contains(&id(n))), "{met:?}");
+    }
+
+    #[test]
+    fn a_round_trip_is_smoothed_and_stays_with_its_member() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let (mut members, ms) = (Members::default(), Duration::from_millis);
+        members.note_trip(id(1), ms(1));
+        assert_eq!(members.trip(id(1)), None, "nobody knows it");
+        members.see(id(1), Status::Alive, 1, &mut rng);
+        assert_eq!(members.trip(id(1)), None);
+        members.note_trip(id(1), ms(80));
+        members.note_trip(id(1), ms(160));
+        members.see(id(1), Status::Suspect, 2, &mut rng);
+        assert_eq!(members.trip(id(1)), Some(ms(90)));
+        (0..200).for_each(|_| members.note_trip(id(1), ms(20)));
+        assert!(members.trip(id(1)).is_some_and(|trip| trip.abs_diff(ms(20)) < ms(1)));
+        members.note_trip(id(1), Duration::MAX);
+        assert!(members.trip(id(1)).is_some_and(|trip| trip > ms(20)));
     }
 
     #[test]

@@ -193,7 +193,8 @@ impl<A: Address> Node<A> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
         let envelope = Envelope::new(&config.label, config.max_datagram);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
-            .whole_up_to(commands::largest_update(&config));
+            .whole_up_to(commands::largest_update(&config))
+            .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
         let anti_entropy =
@@ -257,9 +258,18 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Version(version), address) => {
                     Event::UnknownVersion { version, address }
                 }
+                Pending::Unreadable(Unreadable::Size(length), address) => {
+                    Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
+                }
                 Pending::Left => Event::Left,
             });
         }
+    }
+
+    /// Forgets the events on members and entries that wait, for an application that reads the state instead: after
+    /// [`restore`](Self::restore) there are as many as it brought. Other events stay.
+    pub fn discard_events(&mut self) {
+        self.events.discard();
     }
 
     // Getters.
@@ -297,6 +307,12 @@ impl<A: Address> Node<A> {
     /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
     pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
         self.overlay.neighbours()
+    }
+
+    /// Returns the smoothed round trip to a member, of the pings that it has answered here; none before the first. Each member
+    /// is probed once in as many periods as there are members.
+    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
+        self.detector.members().trip(id)
     }
 
     /// Returns the number of members alive or suspected, including this node while it has not left.

@@ -14,8 +14,7 @@ use core::hash::{BuildHasherDefault, Hash};
 use indexmap::IndexMap;
 use siphasher::sip::SipHasher13;
 
-use crate::replica::Range;
-use crate::time::Instant;
+use crate::replica::{Cut, Range};
 use crate::update::KeyHash;
 use crate::wire::{Message, Span, Suspicion};
 
@@ -75,7 +74,7 @@ pub(crate) enum Intent<A> {
     /// Updates by the hashes of their items. Those before `next` are already sent. `mail`: as rumors that are relayed.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
     /// At most `window` datagrams of the items in these ranges.
-    Pages { cut: Instant, ranges: VecDeque<Range>, window: u8 },
+    Pages { cut: Cut, ranges: VecDeque<Range>, window: u8 },
     /// At most `window` datagrams of these parts of an item's value.
     Chunks { item: u64, missing: VecDeque<Span>, window: u8 },
 }

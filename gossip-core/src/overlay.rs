@@ -7,10 +7,12 @@
 //!
 //! Knows hashes of items and addresses of neighbours. Must not know what an item says, nor who the members are.
 
+mod distance;
 mod evidence;
 mod flood;
 mod link;
 mod links;
+mod near;
 mod recent;
 mod wanted;
 
@@ -24,9 +26,12 @@ use crate::event::Neighbour;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, Outbox, TrafficClass};
 use crate::time::Instant;
+use crate::wire::{Message, Overlay as Said};
+use distance::Distances;
 use evidence::Evidence;
 use link::Link;
 use links::{Asked, Lost, Seek};
+use near::NearSeek;
 use recent::Recents;
 use wanted::Wanted;
 
@@ -34,6 +39,8 @@ pub(crate) use links::Answer;
 
 /// Members that may have room for a link, named by those that have none.
 const TIPS: usize = 8;
+/// Latest items that are handed to rumor mongering when a neighbour is silent.
+const RESCUED: usize = 256;
 /// At most this often all links are checked.
 const CHECK_PAUSE: Duration = Duration::from_secs(2);
 
@@ -50,6 +57,8 @@ struct Times {
     /// Time after the news at which offers leave in a lossy network; they leave once more `offer_again` later.
     offer_lossy: Duration,
     offer_again: Duration,
+    /// Time over which offers to far neighbours are spread: one that has offered is not offered to.
+    offer_far: Duration,
     /// Shortest time from the first offer of a missing item to the request for it.
     patience: Duration,
     /// Round trip of a link until one is measured.
@@ -65,10 +74,11 @@ impl Times {
             unit,
             gather: unit * 2 / 5,
             gather_members: unit * 10,
-            offer: [unit * 2, unit * 6],
-            offer_lossy: unit * 2,
+            offer: [unit * 4 / 5, unit * 12 / 5],
+            offer_lossy: unit * 8 / 5,
             offer_again: unit * 8,
-            patience: unit * 6 / 5,
+            offer_far: unit * 8,
+            patience: unit,
             first_timeout: unit * 4,
             lost_intent: unit * 20,
         }
@@ -107,15 +117,19 @@ pub(crate) struct Overlay<A> {
     lost: VecDeque<Lost<A>>,
     tips: VecDeque<NodeId>,
     seek: Seek,
+    near_seek: NearSeek,
     recents: Recents,
     wanted: Wanted,
     evidence: Evidence,
+    distances: Distances,
     /// The item for which a link was made lazy last, and when.
     last_prune: Option<(u64, Instant)>,
     /// All links were checked before this.
     next_check: Instant,
     /// News that links could not bring: for rumor mongering.
     orphans: Vec<HotKey>,
+    /// Peers whose links were ended here, and which are not told yet.
+    ended: Vec<A>,
     counted: Counted,
 }
 
@@ -127,6 +141,7 @@ impl<A: Address> Overlay<A> {
             seek: Seek::new(&times),
             settings,
             times,
+            near_seek: NearSeek::default(),
             links: Vec::new(),
             asked: Vec::new(),
             lost: VecDeque::new(),
@@ -134,9 +149,11 @@ impl<A: Address> Overlay<A> {
             recents: Recents::new(hot),
             wanted: Wanted::default(),
             evidence: Evidence::default(),
+            distances: Distances::default(),
             last_prune: None,
             next_check: Instant::ORIGIN,
             orphans: Vec::new(),
+            ended: Vec::new(),
             counted: Counted::default(),
         }
     }
@@ -162,9 +179,12 @@ impl<A: Address> Overlay<A> {
         self.lost.clear();
         self.tips.clear();
         self.seek = Seek::new(&self.times);
+        self.near_seek = NearSeek::default();
         self.recents.clear();
         self.wanted = Wanted::default();
+        self.distances = Distances::default();
         self.orphans.clear();
+        self.ended.clear();
     }
 
     /// Returns the time of the next thing to do, with `peers` to have links with.
@@ -200,12 +220,13 @@ impl<A: Address> Overlay<A> {
         }
         if found_silent {
             self.check_links(now);
+            // Where many are gone at once, some have no living neighbour: only others can reach them.
+            self.orphans.extend(self.recents.latest(RESCUED).map(|(_, key)| key));
         }
         self.tick_wanted(now);
     }
 
-    /// Asks all neighbours whether they are there, since somebody was found silent: where one is gone, more may be. Hands
-    /// what is being spread to rumor mongering.
+    /// Asks all neighbours whether they are there, since somebody was found silent: where one is gone, more may be.
     pub(crate) fn check_links(&mut self, now: Instant) {
         if now < self.next_check {
             return;
@@ -218,11 +239,17 @@ impl<A: Address> Overlay<A> {
 
     /// Returns the news that links could not bring since the last call.
     pub(crate) fn take_orphans(&mut self) -> Vec<HotKey> {
-        core::mem::take(&mut self.orphans)
+        let mut orphans = core::mem::take(&mut self.orphans);
+        orphans.sort_unstable();
+        orphans.dedup();
+        orphans
     }
 
     /// Puts an intent in the outbox for every link over which something is to be sent now.
     pub(crate) fn schedule(&mut self, now: Instant, outbox: &mut Outbox<A>) {
+        for peer in self.ended.drain(..) {
+            outbox.message(TrafficClass::Rumor, peer, Message::Overlay(Said::Unlink));
+        }
         for link in &mut self.links {
             if link.scheduled.is_some_and(|since| now < since + self.times.lost_intent) {
                 continue;

@@ -7,6 +7,8 @@
 //! while the cut is before its end. What has ended is invisible and out of the set at once, and in again if the clock
 //! steps back. Forgotten is something else: that takes time which no clock makes pass, see [`Replica::advance`].
 
+mod certificates;
+mod cut;
 mod hashes;
 mod lifetime;
 mod parked;
@@ -27,10 +29,12 @@ use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
 
+use certificates::Certificates;
+pub(crate) use cut::{Cut, NEVER, second};
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use parked::Parked;
-use store::{Slot, Store, Stored};
+use store::{Lives, Slot, Store, Stored};
 pub(crate) use usage::Room;
 use usage::Usage;
 
@@ -43,8 +47,27 @@ pub(crate) enum Merged<A> {
     Parked,
     /// The update was here already.
     Known,
+    /// A newer update is here, which now covers this one: its item has this hash.
+    Covered { hash: u64 },
     /// A newer update is here.
     Outdated,
+}
+
+/// Number of items, and the sum of their marks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Total {
+    count: u64,
+    print: u64,
+}
+
+impl Total {
+    const fn add(&mut self, hash: u64) {
+        (self.count, self.print) = (self.count + 1, self.print.wrapping_add(mark(hash)));
+    }
+
+    const fn remove(&mut self, hash: u64) {
+        (self.count, self.print) = (self.count - 1, self.print.wrapping_sub(mark(hash)));
+    }
 }
 
 /// State of owned entries, by owner and the owner's record.
@@ -66,9 +89,12 @@ pub(crate) struct Replica<A> {
     hashes: Hashes<Slot>,
     cut: Instant,
     /// Number and fingerprint of the items that never end.
-    lasting: (u64, u64),
-    /// Items that end, by end.
+    lasting: Total,
+    /// Number and fingerprint of the items in the reconciled set that are kept for longer than they live.
+    covering: Total,
+    /// Items that end, by the time at which they leave the reconciled set.
     ending: BTreeSet<(Instant, Slot)>,
+    certificates: Certificates,
     /// Entries that will shrink to certificates, by the time of that.
     shrinking: BTreeSet<(Instant, Slot)>,
     names: BTreeMap<(SmolStr, Option<NodeId>), Slot>,
@@ -93,8 +119,10 @@ impl<A: Address> Replica<A> {
             items: Store::new(),
             hashes: Hashes::new(),
             cut: Instant::ORIGIN,
-            lasting: (0, 0),
+            lasting: Total::default(),
+            covering: Total::default(),
             ending: BTreeSet::new(),
+            certificates: Certificates::default(),
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
             owned: BTreeSet::new(),
@@ -113,6 +141,12 @@ impl<A: Address> Replica<A> {
         self
     }
 
+    /// Sets how many death certificates are kept.
+    pub(crate) fn certificates_up_to(mut self, most: usize) -> Self {
+        self.certificates.most = most;
+        self
+    }
+
     // Merging.
 
     /// Returns true if this very update is here.
@@ -126,28 +160,46 @@ impl<A: Address> Replica<A> {
     }
 
     /// Same as [`merge`](Self::merge) with a hash of the key that was computed before.
-    pub(crate) fn merge_keyed(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
-        let until = match update.owner().map(|owner| self.ownership(owner)) {
-            None => update.until(),
-            Some(Ownership::Current(end)) => update.until().min(end),
+    pub(crate) fn merge_keyed(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
+        let end = match update.owner().map(|owner| self.ownership(owner)) {
+            None => Until::NEVER,
+            Some(Ownership::Current(end)) => end,
             Some(Ownership::Past) => return Merged::Outdated,
             Some(Ownership::Ahead) => return self.park(key, update),
         };
         let held = self.items.find(key);
-        if let Some(held) = held.and_then(|slot| self.items.update(slot)) {
-            match update.order(&held, &self.hasher) {
-                Ordering::Equal => return Merged::Known,
-                Ordering::Less => return Merged::Outdated,
-                Ordering::Greater => {}
+        if let Some((slot, held)) = held.and_then(|slot| Some((slot, self.items.update(slot)?))) {
+            match update.rank(&held, &self.hasher) {
+                Ordering::Greater => {
+                    update.cover(&held);
+                }
+                rank => return self.cover(slot, held, &update, rank),
             }
         }
+        let until = update.until().min(end);
         let lives = if let Update::Member(record) = &update { Some((record.id, record.boot, until)) } else { None };
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
         let hash = self.store(key, update, until);
         if let Some((id, boot, until)) = lives {
             self.follow_owner(id, boot, until);
         }
+        self.shed();
         Merged::News { hash, old }
+    }
+
+    /// Lets the update in a slot cover one that does not replace it.
+    fn cover(&mut self, slot: Slot, mut held: Update<A>, update: &Update<A>, rank: Ordering) -> Merged<A> {
+        if !held.cover(update) {
+            return if rank.is_eq() && held.covers() == update.covers() { Merged::Known } else { Merged::Outdated };
+        }
+        let touched = self.touched.len();
+        let owned = held.owner().and_then(|owner| self.member(owner.id)).map_or(Until::NEVER, |record| record.until);
+        let Some(Stored { key, .. }) = self.remove(slot) else { return Merged::Outdated };
+        let until = held.until().min(owned);
+        let hash = self.store(key, held, until);
+        // What is visible of it has not changed.
+        self.touched.truncate(touched);
+        Merged::Covered { hash }
     }
 
     /// Returns whether an update would replace an older one that is held here.
@@ -161,15 +213,20 @@ impl<A: Address> Replica<A> {
         ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
-    fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
-        match self.parked.get(key, &update) {
-            Some(held) => match update.order(held, &self.hasher) {
-                Ordering::Equal => Merged::Known,
-                Ordering::Less => Merged::Outdated,
-                Ordering::Greater => self.parked.insert(key, update),
-            },
-            None => self.parked.insert(key, update),
+    fn park(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
+        if let Some(held) = self.parked.get(key, &update) {
+            let rank = update.rank(held, &self.hasher);
+            if rank.is_gt() {
+                update.cover(held);
+            } else {
+                let mut held = held.clone();
+                if !held.cover(&update) {
+                    return if rank.is_eq() { Merged::Known } else { Merged::Outdated };
+                }
+                update = held;
+            }
         }
+        self.parked.insert(key, update)
     }
 
     fn ownership(&self, owner: Owner) -> Ownership {
@@ -219,15 +276,18 @@ impl<A: Address> Replica<A> {
         }
         self.usage.add(&update);
         let slot = self.items.insert(Stored { key, update, hash, until }, &self.hasher);
-        if until.is_after(self.cut) {
-            self.hashes.insert(hash, slot);
+        let lives = self.items.lives(slot).unwrap_or(Lives::EVER);
+        let leaves = lives.leaves(self.certificates.kept);
+        if leaves.is_after(self.cut) {
+            self.show(hash, slot, lives);
         }
-        match until.instant() {
-            Some(end) => {
-                self.ending.insert((end, slot));
+        match leaves.instant() {
+            Some(at) => {
+                self.ending.insert((at, slot));
             }
-            None => self.lasting = (self.lasting.0 + 1, self.lasting.1.wrapping_add(mark(hash))),
+            None => self.lasting.add(hash),
         }
+        self.certificates.add(slot, self.items.other(slot));
         let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
         if let Some(owner) = update.owner() {
             self.owned.insert((owner.id, slot));
@@ -247,16 +307,19 @@ impl<A: Address> Replica<A> {
     fn remove(&mut self, slot: Slot) -> Option<Stored<A>> {
         let stored = self.items.remove(slot, &self.hasher)?;
         self.usage.remove(&stored.update);
-        if stored.until.is_after(self.cut) {
-            self.hashes.remove(stored.hash);
+        let lives = stored.lives();
+        let leaves = lives.leaves(self.certificates.kept);
+        if leaves.is_after(self.cut) {
+            self.hide(stored.hash, lives);
         }
         self.large.remove(&stored.key);
-        match stored.until.instant() {
-            Some(end) => {
-                self.ending.remove(&(end, slot));
+        match leaves.instant() {
+            Some(at) => {
+                self.ending.remove(&(at, slot));
             }
-            None => self.lasting = (self.lasting.0 - 1, self.lasting.1.wrapping_sub(mark(stored.hash))),
+            None => self.lasting.remove(stored.hash),
         }
+        self.certificates.remove(slot, &stored);
         if let Some(owner) = stored.update.owner() {
             self.owned.remove(&(owner.id, slot));
         }
@@ -269,6 +332,20 @@ impl<A: Address> Replica<A> {
             self.touched.push((owner, entry.name.clone()));
         }
         Some(stored)
+    }
+
+    fn show(&mut self, hash: u64, slot: Slot, lives: Lives) {
+        self.hashes.insert(hash, slot);
+        if lives.covers() {
+            self.covering.add(hash);
+        }
+    }
+
+    fn hide(&mut self, hash: u64, lives: Lives) {
+        self.hashes.remove(hash);
+        if lives.covers() {
+            self.covering.remove(hash);
+        }
     }
 
     // Look-up.
@@ -320,8 +397,8 @@ impl<A: Address> Replica<A> {
     }
 
     fn is_large(&self, update: &Update<A>) -> bool {
-        // Tags, lengths, owner, stamp and both ends, at their longest.
-        const REST: usize = 70;
+        // Tags, lengths, owner, stamp and end, at their longest.
+        const REST: usize = 80;
         let Update::Entry(Entry { name, value: Some(value), .. }) = update else { return false };
         value.len().saturating_add(name.len() + REST) > self.whole
     }
@@ -352,9 +429,9 @@ impl<A: Address> Replica<A> {
     }
 
     fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
-        let Stored { update: Update::Entry(entry), until, .. } = self.items.other(slot)? else { return None };
-        let lives = entry.value.is_some() && entry.expires.is_after(clock) && until.is_after(clock);
-        lives.then_some(entry)
+        let stored = self.items.other(slot)?;
+        let Update::Entry(entry) = &stored.update else { return None };
+        (entry.value.is_some() && stored.lives().ends.is_after(clock)).then_some(entry)
     }
 
     /// Lists entries that have a value at `clock`, by name from `first` on, then by owner.
@@ -362,9 +439,10 @@ impl<A: Address> Replica<A> {
         self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
-    /// Returns the number of member records, and of all other items (including those that wait for their owner).
+    /// Returns the number of member records, and of entries and broadcasts (including those that wait for their owner).
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.items.members(), self.items.len() - self.items.members() + self.parked.len())
+        let members = self.items.members();
+        (members, self.items.len() - members - self.certificates.len() + self.parked.len())
     }
 
     /// Returns the bytes of all values that are not parked.
@@ -393,32 +471,39 @@ impl<A: Address> Replica<A> {
 
     // Reconciliation.
 
-    /// Returns the number of items in the reconciled set at `cut`, and its fingerprint. The cost follows the items that
-    /// ended between `cut` and the last [`advance`](Self::advance).
-    pub(crate) fn summary(&self, cut: Instant) -> (u64, u64) {
-        if cut == Instant::MAX {
-            return self.lasting;
+    /// Returns the number of items in the reconciled set at a cut, and its fingerprint. The cost follows the items that
+    /// ended between the cut and the last [`advance`](Self::advance), and the certificates between both bounds on those.
+    pub(crate) fn summary(&self, cut: impl Into<Cut>) -> (u64, u64) {
+        let mut cut = cut.into();
+        if cut.at == NEVER {
+            return (self.lasting.count, self.lasting.print);
         }
-        let total = (self.hashes.len() as u64, self.hashes.fingerprint());
-        let (ended, again) = (self.ended(self.cut, cut), self.ended(cut, self.cut));
-        let total = ended.fold(total, |(count, print), (hash, _)| (count - 1, print.wrapping_sub(mark(hash))));
-        again.fold(total, |(count, print), (hash, _)| (count + 1, print.wrapping_add(mark(hash))))
+        let mut total = Total { count: self.hashes.len() as u64, print: self.hashes.fingerprint() };
+        let plain = cut.kept == NEVER;
+        if plain {
+            // No walk over all that covers something: its total is known.
+            total.count -= self.covering.count;
+            total.print = total.print.wrapping_sub(self.covering.print);
+            cut.kept = 0;
+        }
+        let covers = |slot| self.items.lives(slot).is_some_and(Lives::covers);
+        for (here, hash, _) in self.differing(cut).filter(|(_, _, slot)| !plain || !covers(*slot)) {
+            if here { total.remove(hash) } else { total.add(hash) }
+        }
+        (total.count, total.print)
     }
 
-    /// Returns the number of items in a range of the set at `cut`.
-    pub(crate) fn count(&self, range: Range, cut: Instant) -> u64 {
-        let within = |from, to| self.ended(from, to).filter(|(hash, _)| range.contains(*hash)).count() as u64;
-        self.hashes.count(range) + within(cut, self.cut) - within(self.cut, cut)
+    /// Returns the number of items in a range of the set at a cut.
+    pub(crate) fn count(&self, range: Range, cut: Cut) -> u64 {
+        let differing = self.differing(cut).filter(|(_, hash, _)| range.contains(*hash));
+        differing.fold(self.hashes.count(range), |count, (here, ..)| if here { count - 1 } else { count + 1 })
     }
 
-    /// Returns coded symbols of a range of the set at `cut`.
-    pub(crate) fn sketch(&self, range: Range, cells: usize, cut: Instant) -> Sketch {
+    /// Returns coded symbols of a range of the set at a cut.
+    pub(crate) fn sketch(&self, range: Range, cells: usize, cut: Cut) -> Sketch {
         let mut sketch = self.hashes.sketch(range, cells.min(CELLS));
-        for (hash, _) in self.ended(self.cut, cut).filter(|(hash, _)| range.contains(*hash)) {
-            sketch.remove(hash);
-        }
-        for (hash, _) in self.ended(cut, self.cut).filter(|(hash, _)| range.contains(*hash)) {
-            sketch.add(hash);
+        for (here, hash, _) in self.differing(cut).filter(|(_, hash, _)| range.contains(*hash)) {
+            if here { sketch.remove(hash) } else { sketch.add(hash) }
         }
         sketch
     }
@@ -428,13 +513,15 @@ impl<A: Address> Replica<A> {
         self.hashes.iter_range(range).map(|(hash, _)| hash)
     }
 
-    /// Lists the updates in a range of the set at `cut`, by hash.
-    pub(crate) fn in_range(&self, range: Range, cut: Instant) -> impl Iterator<Item = (u64, Update<A>)> {
-        let mut again: Vec<(u64, Slot)> = self.ended(cut, self.cut).filter(|(hash, _)| range.contains(*hash)).collect();
+    /// Lists the updates in a range of the set at a cut, by hash.
+    pub(crate) fn in_range(&self, range: Range, cut: impl Into<Cut>) -> impl Iterator<Item = (u64, Update<A>)> {
+        let cut = self.at_least(cut.into());
+        let again = self.differing(cut).filter(|(here, hash, _)| !here && range.contains(*hash));
+        let mut again: Vec<(u64, Slot)> = again.map(|(_, hash, slot)| (hash, slot)).collect();
         again.sort_unstable();
         let mut again = again.into_iter().peekable();
-        let lives = move |slot: Slot| self.items.until(slot).is_some_and(|until| until.is_after(cut));
-        let mut live = self.hashes.iter_range(range).filter(move |(_, slot)| lives(*slot)).peekable();
+        let is_in = move |slot: Slot| self.items.lives(slot).is_some_and(|lives| lives.is_in(cut));
+        let mut live = self.hashes.iter_range(range).filter(move |(_, slot)| is_in(*slot)).peekable();
         let merged = core::iter::from_fn(move || match (live.peek(), again.peek()) {
             (Some((first, _)), Some((second, _))) if second < first => again.next(),
             (Some(_), _) => live.next(),
@@ -443,7 +530,25 @@ impl<A: Address> Replica<A> {
         merged.filter_map(|(hash, slot)| self.items.update(slot).map(|update| (hash, update)))
     }
 
-    /// Lists the items that end after `from` and not after `to`; none if `to` is earlier.
+    /// A cut, with this replica's own bound on certificates if that is later.
+    fn at_least(&self, cut: Cut) -> Cut {
+        Cut { kept: cut.kept.max(second(self.certificates.kept)), ..cut }
+    }
+
+    /// Lists the items in which the set at a cut differs from the indexed one, with true if they are in that one only.
+    fn differing(&self, cut: Cut) -> impl Iterator<Item = (bool, u64, Slot)> {
+        let cut = self.at_least(cut);
+        let is_in = move |slot: Slot| self.items.lives(slot).is_some_and(|lives| lives.is_in(cut));
+        let later = self.cut.max(cut.at());
+        // Where no certificate is compared, neither are living values that will be one.
+        let unkept = if cut.kept == NEVER { later } else { later.max(self.certificates.kept) };
+        let ended = self.ended(self.cut, cut.at()).map(|(hash, slot)| (true, hash, slot));
+        let unkept = self.ended(unkept, cut.kept()).filter(move |(_, slot)| !is_in(*slot));
+        let again = self.ended(cut.at(), self.cut).filter(move |(_, slot)| is_in(*slot));
+        ended.chain(unkept.map(|(hash, slot)| (true, hash, slot))).chain(again.map(|(hash, slot)| (false, hash, slot)))
+    }
+
+    /// Lists the items that leave the set after `from` and not after `to`; none if `to` is earlier.
     fn ended(&self, from: Instant, to: Instant) -> impl Iterator<Item = (u64, Slot)> {
         let range = (Bound::Excluded((from, Slot::MAX)), Bound::Included((from.max(to), Slot::MAX)));
         // A range that begins and ends in the same place has no sense to a tree, and nothing in it.
@@ -452,5 +557,7 @@ impl<A: Address> Replica<A> {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 mod about;
 mod descriptor;
+mod end;
 mod hash;
 mod stamp;
 
@@ -22,6 +23,8 @@ use crate::time::Instant;
 pub(crate) use about::{About, check_member_name};
 pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
+pub use end::End;
+pub(crate) use end::{FURTHEST_END, LONGEST_LIFE};
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub use stamp::Stamp;
 
@@ -32,8 +35,7 @@ pub(crate) const LATEST: Instant = Instant::from_secs(16_725_225_600);
 /// Longest name of an entry, in bytes. Names of at most 23 bytes take no memory of their own.
 pub const MAX_NAME: usize = 255;
 
-/// End of an update, in hybrid-logical-clock time. It is absolute and part of the version: an end counted from receipt
-/// would let the update circulate for ever.
+/// End of an update, in agreed time. It is absolute: an end counted from receipt would let the update circulate for ever.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Until(Instant);
 
@@ -139,11 +141,8 @@ pub struct Entry {
     pub name: SmolStr,
     /// Time and author of the write.
     pub stamp: Stamp,
-    /// End of the value; `NEVER` for ordinary values and for deleted ones.
-    pub expires: Until,
-    /// Time at which all of it may be forgotten; `NEVER` for ordinary values. A value that expires is its own death
-    /// certificate from then on. Otherwise a replica that was away could bring back the value that it replaced.
-    pub until: Until,
+    /// End of the value: none unless it expires or is deleted.
+    pub ends: Option<End>,
     /// Value; none in a death certificate (a tombstone).
     #[serde(with = "bytes::option")]
     pub value: Option<Arc<[u8]>>,
@@ -158,8 +157,8 @@ pub struct Certificate {
     pub owner: Option<Owner>,
     /// Time and author of the deletion, or of the write if the entry has expired.
     pub stamp: Stamp,
-    /// Time at which it may be forgotten.
-    pub until: Until,
+    /// End of the entry; it always has one.
+    pub ends: Option<End>,
     /// Digest of the entry: both forms are one item.
     #[serde(with = "digest")]
     pub(crate) digest: u128,
@@ -203,7 +202,18 @@ impl Version {
 }
 
 impl<A> Update<A> {
-    /// Returns the member that is charged for its memory: the owner, or the last author. Records belong to nobody.
+    /// Returns the member that is charged for its memory: the owner, or the last author. Records belong to nobody, and
+    /// certificates have a bound of their own.
+    pub(crate) fn charged(&self) -> Option<NodeId> {
+        self.writer().filter(|_| !self.is_certificate())
+    }
+
+    /// Returns true if this is a death certificate, shrunk or not.
+    pub(crate) const fn is_certificate(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::Entry(Entry { value: None, .. }))
+    }
+
+    /// Returns the owner, or the last author. Records have none.
     pub(crate) fn writer(&self) -> Option<NodeId> {
         match self {
             Self::Member(_) => None,
@@ -225,13 +235,45 @@ impl<A> Update<A> {
 }
 
 impl<A: Address> Update<A> {
-    /// Returns the end of this update.
+    /// Returns the end of this update, or of the death certificate that it becomes.
     pub fn until(&self) -> Until {
         match self {
-            Self::Member(record) => record.until,
-            Self::Entry(entry) => entry.until,
-            Self::Certificate(certificate) => certificate.until,
-            Self::Broadcast(broadcast) => broadcast.until,
+            Self::Member(Record { until, .. }) | Self::Broadcast(Broadcast { until, .. }) => *until,
+            Self::Entry(Entry { stamp, ends, .. }) | Self::Certificate(Certificate { stamp, ends, .. }) => {
+                ends.map_or(Until::NEVER, |end| Until::at(end.until(stamp.time)))
+            }
+        }
+    }
+
+    /// Returns the end of what is visible of this update.
+    pub fn ends(&self) -> Until {
+        match self {
+            Self::Member(Record { until, .. }) | Self::Broadcast(Broadcast { until, .. }) => *until,
+            Self::Entry(Entry { ends, .. }) | Self::Certificate(Certificate { ends, .. }) => {
+                ends.map_or(Until::NEVER, |end| Until::at(end.at))
+            }
+        }
+    }
+
+    /// Returns the latest end of what this has replaced.
+    pub(crate) fn covers(&self) -> Until {
+        match self {
+            Self::Entry(Entry { ends: Some(end), .. }) | Self::Certificate(Certificate { ends: Some(end), .. }) => {
+                end.covers
+            }
+            _ => End::NOTHING,
+        }
+    }
+
+    /// Takes note of an update of this key that loses against this one. Returns true if that changes anything: what ends
+    /// has to outlive, as a certificate, whatever it has replaced. An update that never ends outlives everything.
+    pub(crate) fn cover(&mut self, loser: &Self) -> bool {
+        let end = loser.covers().max(loser.ends());
+        match self {
+            Self::Entry(Entry { ends: Some(own), .. }) | Self::Certificate(Certificate { ends: Some(own), .. }) => {
+                own.cover(end)
+            }
+            _ => false,
         }
     }
 
@@ -277,50 +319,54 @@ impl<A: Address> Update<A> {
     }
 
     /// Orders two updates of one key. They are equal only if their bytes are (a shrunk certificate counts as the entry
-    /// it was). Of two deaths at one incarnation the one with the earlier end wins, so that nodes whose suspicions end
-    /// together agree.
+    /// it was).
     pub(crate) fn order(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
-        (self.version(), Reverse(self.until()))
-            .cmp(&(other.version(), Reverse(other.until())))
+        self.rank(other, hasher).then_with(|| self.covers().cmp(&other.covers()))
+    }
+
+    /// Orders two updates of one key, except by what they cover: the larger wins every merge. Of equal versions the one that ends
+    /// earlier wins, so that nodes whose suspicions of a member end together agree.
+    pub(crate) fn rank(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
+        (self.version(), Reverse(self.ends()))
+            .cmp(&(other.version(), Reverse(other.ends())))
             .then_with(|| hasher.digest(self).cmp(&hasher.digest(other)))
     }
 }
 
 /// One line of text.
-impl<A: fmt::Debug> fmt::Display for Update<A> {
+impl<A: Address> fmt::Display for Update<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let owned = |f: &mut fmt::Formatter<'_>, owner: &Option<Owner>| match owner {
             Some(owner) => write!(f, "of {} ", owner.id),
             None => Ok(()),
         };
-        let until = match self {
-            Self::Member(Record { id, incarnation, standing, until, address, .. }) => {
+        match self {
+            Self::Member(Record { id, incarnation, standing, address, .. }) => {
                 write!(f, "member {id} {standing:?}@{incarnation} at {address:?}")?;
-                until
             }
-            Self::Entry(Entry { owner, name, stamp, until, value, .. }) => {
+            Self::Entry(Entry { owner, name, stamp, value, .. }) => {
                 write!(f, "entry {name:?} ")?;
                 owned(f, owner)?;
                 match value {
                     Some(value) => write!(f, "= \"{}\" {stamp}", value.escape_ascii())?,
                     None => write!(f, "deleted {stamp}")?,
                 }
-                until
             }
-            Self::Certificate(Certificate { key, owner, stamp, until, .. }) => {
+            Self::Certificate(Certificate { key, owner, stamp, .. }) => {
                 write!(f, "certificate {key:?} ")?;
                 owned(f, owner)?;
                 write!(f, "{stamp}")?;
-                until
             }
-            Self::Broadcast(Broadcast { stamp, until, payload }) => {
+            Self::Broadcast(Broadcast { stamp, payload, .. }) => {
                 write!(f, "broadcast {stamp} \"{}\"", payload.escape_ascii())?;
-                until
             }
-        };
-        match until.instant() {
-            Some(until) => write!(f, " until {until}"),
-            None => Ok(()),
+        }
+        if let Some(ends) = self.ends().instant() {
+            write!(f, " ends {ends}")?;
+        }
+        match self.until() {
+            until if until == self.ends() => Ok(()),
+            until => write!(f, " kept until {until:?}"),
         }
     }
 }

@@ -225,15 +225,16 @@ impl Envelope {
         if length < ACK_DATAGRAM {
             return Err(DatagramError::TooShort { length, shortest: ACK_DATAGRAM });
         }
-        if length > self.longest {
-            return Err(DatagramError::TooLong { length, longest: self.longest });
-        }
         let (version, form) = (datagram[0] >> 4, datagram[0] & 0x0f);
         if version != VERSION {
             return Err(DatagramError::Version { found: version, spoken: VERSION });
         }
         if datagram[1] != self.hint {
             return Err(DatagramError::ForeignLabel);
+        }
+        // After the label: what is too long and of this cluster comes from a node with another `max_datagram`.
+        if length > self.longest {
+            return Err(DatagramError::TooLong { length, longest: self.longest });
         }
         let clock = |at: usize| {
             let mut bytes = [0; 4];

@@ -52,9 +52,22 @@ where
 pub struct Checker<M: Machine> {
     trial: Trial<M>,
     runs: u32,
-    /// True while every option has its default, so that [`run`] alone replays a failure.
-    plain: bool,
+    chosen: Chosen,
 }
+
+/// Choices of the caller that a call must repeat to replay a failure.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Chosen {
+    /// None: [`run`] alone replays it.
+    Nothing,
+    /// The configuration.
+    Configuration,
+    /// Invariants or latency, which cannot be printed.
+    More,
+}
+
+/// Longest configuration, in bytes, that is printed with a failure.
+const PRINTED: usize = 80;
 
 impl<M: Machine> fmt::Debug for Checker<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +78,7 @@ impl<M: Machine> fmt::Debug for Checker<M> {
 
 impl<M: Machine<Config: Default>> Default for Checker<M> {
     fn default() -> Self {
-        Self { plain: true, ..Self::new(M::Config::default()) }
+        Self { chosen: Chosen::Nothing, ..Self::new(M::Config::default()) }
     }
 }
 
@@ -73,27 +86,27 @@ impl<M: Machine> Checker<M> {
     /// Checks all the invariants of the testkit on machines that are configured like this.
     pub fn new(config: M::Config) -> Self {
         let trial = Trial { config, latency: Latency::default(), invariants: standard(), settle: 20 };
-        Self { trial, runs: 3_000, plain: false }
+        Self { trial, runs: 3_000, chosen: Chosen::Configuration }
     }
 
     /// Checks an invariant of one's own, too.
     pub fn invariant<I: Invariant<M> + 'static>(mut self, make: impl Fn(&Expectations) -> I + 'static) -> Self {
         self.trial.invariants.push(Box::new(move |limits| Box::new(make(limits))));
-        self.plain = false;
+        self.chosen = Chosen::More;
         self
     }
 
     /// Checks none of those that were to be checked so far.
     pub fn without_invariants(mut self) -> Self {
         self.trial.invariants.clear();
-        self.plain = false;
+        self.chosen = Chosen::More;
         self
     }
 
     /// With datagrams that take so long.
     pub fn latency(mut self, latency: Latency) -> Self {
         self.trial.latency = latency;
-        self.plain = false;
+        self.chosen = Chosen::More;
         self
     }
 
@@ -102,7 +115,7 @@ impl<M: Machine> Checker<M> {
     /// nothing.
     pub fn settle(mut self, periods: u32) -> Self {
         self.trial.settle = periods;
-        self.plain = false;
+        self.chosen = Chosen::More;
         self
     }
 
@@ -120,7 +133,7 @@ impl<M: Machine> Checker<M> {
     where
         M::Command: Display,
     {
-        self.trial.attempt(scenario, Keep::Nothing).result.map_err(|_| self.explain(scenario, None))
+        self.trial.attempt(scenario, Keep::Nothing).result.map_err(|found| self.explain(scenario, &found, None))
     }
 
     /// Runs a scenario; on failure, looks for the smallest one that fails in the same way.
@@ -131,26 +144,37 @@ impl<M: Machine> Checker<M> {
     where
         M::Command: Workload + Display,
     {
-        self.trial.attempt(scenario, Keep::Nothing).result.map_err(|found| {
-            // What a smaller one would show was found in none.
-            if found.invariant == REFUSED {
-                return self.explain(scenario, None);
-            }
-            let (minimal, runs) = minimise::minimise(&self.trial, scenario, found.invariant, self.runs);
-            self.explain(&minimal, Some((scenario, runs)))
-        })
+        self.trial.attempt(scenario, Keep::Nothing).result.map_err(|found| self.minimised(scenario, found))
     }
 
-    /// Runs a scenario that fails once more, with a trace.
-    fn explain(&self, scenario: &Scenario<M::Command>, origin: Option<(&Scenario<M::Command>, u32)>) -> Failure
+    /// Looks for the smallest scenario that fails like this one, which has just failed.
+    pub(crate) fn minimised(&self, scenario: &Scenario<M::Command>, found: Found) -> Failure
+    where
+        M::Command: Workload + Display,
+    {
+        // What a smaller one would show was found in none.
+        if found.invariant == REFUSED {
+            return self.explain(scenario, &found, None);
+        }
+        let (minimal, runs) = minimise::minimise(&self.trial, scenario, found.invariant, self.runs);
+        let found = self.trial.attempt(&minimal, Keep::Nothing).result.err().unwrap_or(found);
+        self.explain(&minimal, &found, Some((scenario, runs)))
+    }
+
+    /// Runs a scenario that has failed once more, with a trace.
+    fn explain(
+        &self,
+        scenario: &Scenario<M::Command>,
+        found: &Found,
+        origin: Option<(&Scenario<M::Command>, u32)>,
+    ) -> Failure
     where
         M::Command: Display,
     {
-        let first = self.trial.attempt(scenario, Keep::Nothing).result.err();
-        let pair = first.and_then(|found| match found.violation.nodes[..] {
+        let pair = match found.violation.nodes[..] {
             [a, b] => Some((a, b)),
             _ => None,
-        });
+        };
         let outcome = self.trial.attempt(scenario, Keep::Story(pair));
         // Were the machine not deterministic, it could pass this time; that is a finding, too.
         let found = outcome.result.err().unwrap_or_else(|| Found {
@@ -158,7 +182,7 @@ impl<M: Machine> Checker<M> {
             at: Duration::ZERO,
             violation: Violation::new("the scenario failed and passes when it is run again"),
         });
-        Failure::new(found, scenario, origin, outcome.lines, self.replay())
+        Failure::new(found, scenario, origin, outcome.lines, self.replay_call())
     }
 
     /// Runs a scenario and keeps its last `lines` lines of trace, whether it fails or not.
@@ -168,7 +192,7 @@ impl<M: Machine> Checker<M> {
     {
         let outcome = self.trial.attempt(scenario, Keep::Lines(lines));
         let lines = outcome.lines;
-        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.replay())), lines)
+        (outcome.result.map_err(|found| Failure::new(found, scenario, None, lines.clone(), self.replay_call())), lines)
     }
 
     /// Runs a scenario once and keeps what is asked for.
@@ -176,13 +200,15 @@ impl<M: Machine> Checker<M> {
         self.trial.attempt(scenario, keep)
     }
 
-    /// Returns the call that replays a failure. Another configuration, or other invariants, are in nobody's text.
-    fn replay(&self) -> String {
+    /// Returns the call that replays a failure, as far as it can be printed: the machine's type, and its configuration if
+    /// that is short and the only choice of the caller.
+    pub fn replay_call(&self) -> String {
         let machine = short(std::any::type_name::<M>());
-        if self.plain {
-            format!("gossip_testkit::run::<{machine}>")
-        } else {
-            format!("the same Checker::<{machine}>'s run")
+        let config = format!("{:?}", self.trial.config);
+        match self.chosen {
+            Chosen::Nothing => format!("gossip_testkit::run::<{machine}>"),
+            Chosen::Configuration if config.len() <= PRINTED => format!("Checker::<{machine}>::new({config}).run"),
+            _ => format!("the same Checker::<{machine}>'s run"),
         }
     }
 

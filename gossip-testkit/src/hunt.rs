@@ -76,9 +76,7 @@ impl<M: Machine<Command: Workload + Display>> Checker<M> {
             hunt.cases += 1;
             match outcome.result {
                 Ok(report) => hunt.datagrams += report.counters.datagrams,
-                Err(_) => {
-                    self.check(&scenario)?;
-                }
+                Err(found) => return Err(self.minimised(&scenario, found)),
             }
             let before = features.len();
             features.extend(outcome.features);

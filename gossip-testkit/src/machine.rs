@@ -248,6 +248,8 @@ pub struct ViewItem {
     pub version: ItemVersion,
     /// End of its time, by the machine's logical clock.
     pub until: Option<Instant>,
+    /// End of its time if it replaces something that lives for longer.
+    pub kept: Option<Instant>,
     /// Its bytes; none if it says that the value was deleted.
     pub body: Option<Arc<[u8]>>,
     /// True if it may vanish for other reasons than its time, as what a member owns does with the member.
@@ -257,17 +259,17 @@ pub struct ViewItem {
 impl ViewItem {
     /// An item that stays.
     pub fn new(version: impl Into<ItemVersion>, body: impl AsRef<[u8]>) -> Self {
-        Self { version: version.into(), until: None, body: Some(Arc::from(body.as_ref())), bound: false }
+        Self { version: version.into(), until: None, kept: None, body: Some(Arc::from(body.as_ref())), bound: false }
     }
 
     /// A death certificate.
     pub fn deleted(version: impl Into<ItemVersion>) -> Self {
-        Self { version: version.into(), until: None, body: None, bound: false }
+        Self { version: version.into(), until: None, kept: None, body: None, bound: false }
     }
 
     /// The same, for a time.
     pub fn until(mut self, until: Instant) -> Self {
-        self.until = Some(until);
+        (self.until, self.kept) = (Some(until), Some(until));
         self
     }
 
@@ -280,6 +282,11 @@ impl ViewItem {
     /// Returns true if it is past its time at `cut`.
     pub fn is_past(&self, cut: Instant) -> bool {
         self.until.is_some_and(|until| until <= cut)
+    }
+
+    /// Returns true if it is past its time at `cut` whatever it has replaced.
+    pub fn is_long_past(&self, cut: Instant) -> bool {
+        self.kept.is_some_and(|kept| kept <= cut)
     }
 }
 

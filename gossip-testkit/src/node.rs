@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::inspect::Update;
+use gossip_core::inspect::{Certificate, Entry, Update};
 use gossip_core::{
     Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
@@ -425,7 +425,7 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
     let mut until = update.until().instant();
     let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
-    let earlier = u64::MAX - until.map_or(u64::MAX, Instant::as_micros);
+    let earlier = u64::MAX - update.ends().instant().map_or(u64::MAX, Instant::as_micros);
     let stamped = |stamp: &Stamp| {
         let boot = update.owner().map_or(0, |owner| owner.boot.as_micros());
         [boot, stamp.time.as_micros(), u64::from(stamp.counter), stamp.node.get(), earlier]
@@ -437,12 +437,12 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
-            let value = entry.value.clone().filter(|_| entry.expires.is_after(cut));
-            match (&value, entry.expires.instant()) {
-                (Some(_), Some(expires)) => until = Some(expires),
-                (Some(_), None) => {}
+            let value = entry.value.clone().filter(|_| update.ends().is_after(cut));
+            if value.is_some() {
+                until = update.ends().instant();
+            } else {
                 // What has expired is its own certificate.
-                (None, _) => bound = true,
+                bound = true;
             }
             (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
         }
@@ -455,5 +455,11 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
             (format!("broadcast {}", broadcast.stamp), version, Some(broadcast.payload.clone()))
         }
     };
-    (key, ViewItem { version: ItemVersion(version), until, body, bound })
+    let kept = match update {
+        Update::Entry(Entry { ends, stamp, .. }) | Update::Certificate(Certificate { ends, stamp, .. }) => {
+            ends.map(|end| (end.at + Duration::from_secs(end.keep.into())).max(stamp.time))
+        }
+        Update::Member(_) | Update::Broadcast(_) => until,
+    };
+    (key, ViewItem { version: ItemVersion(version), until, kept, body, bound })
 }

@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(text("zb").collect::<Vec<_>>(), ["", "z", "aa"]);
         assert_eq!(text("aa").collect::<Vec<_>>(), ["", "a"]);
         assert_eq!(bytes(&[7]).collect::<Vec<_>>(), [vec![], vec![0]]);
-        assert_eq!(bytes(&[0]).collect::<Vec<_>>(), [vec![]]);
+        assert_eq!(bytes(&[0]).collect::<Vec<_>>(), [Vec::<u8>::new()]);
         assert_eq!(seconds(Duration::from_secs(5), 1).map(|time| time.as_secs()).collect::<Vec<_>>(), [1, 3, 4]);
     }
 }

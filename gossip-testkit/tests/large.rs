@@ -65,7 +65,7 @@ fn a_megabyte_reaches_twenty_nodes_though_its_author_dies_when_one_other_has_it_
         let others = whole(&cluster) - 1;
         let half = cluster.live().filter(|(_, node)| node.transfers().1 > 0).count();
         cluster.crash(7);
-        assert!(others < 5 && half > 5, "{others} had it whole, {half} in part");
+        assert!(others < 5 && half > 1, "{others} had it whole, {half} in part");
         let took = cluster.run_until(secs(60), Duration::from_millis(10), |cluster| whole(cluster) == 19);
         println!("{others} had it whole and {half} in part when its author died; all of 19 after {took:?}");
         assert!(took < Some(secs(30)) && took.is_some());

@@ -10,6 +10,7 @@ use gossip_testkit::invariant::Invariant;
 use gossip_testkit::{Addr, Checker, Failure, Fault, Framed, Machine, Scenario, Swarm, Workload};
 use mini::around::{NoCopies, ShortLength};
 use mini::swim::{self, Nothing, Swim};
+use mini::tree::{self, Say, Tree};
 use mini::{Bug, Command, Config, Mini};
 
 /// A bug, the place where it must be found, and the size to which the scenario must shrink.
@@ -34,6 +35,13 @@ impl Planted {
 impl Planted<swim::Bug> {
     fn find(self) -> (Failure, Scenario<Nothing>) {
         self.find_with::<Swim, Swim>(Some(self.bug), None, &Swarm { writes: 0..=0, ..Swarm::default() })
+    }
+}
+
+impl Planted<tree::Bug> {
+    /// The only faults are of this class.
+    fn find_by(self, class: &'static str) -> (Failure, Scenario<Say>) {
+        self.find_with::<Tree, Tree>(Some(self.bug), None, &Swarm { classes: vec![class], ..Swarm::default() })
     }
 }
 
@@ -80,6 +88,11 @@ impl<B> Planted<B> {
     }
 }
 
+/// Compares a failure with the text in `mini/failures`, which the page of the laboratory replays when it is tested.
+fn kept(failure: &Failure, text: &str) {
+    assert!(failure.to_string() == text, "the text that is kept is another, not this one:\n{failure}");
+}
+
 /// The scenarios without one, and without two, of the nodes, writes and faults of this one.
 fn smaller<C: Clone + PartialEq>(scenario: &Scenario<C>) -> Vec<Scenario<C>> {
     let ones = without_one(scenario);
@@ -104,11 +117,12 @@ fn without_one<C: Clone>(scenario: &Scenario<C>) -> Vec<Scenario<C>> {
 
 #[test]
 fn a_watermark_that_moves_when_it_is_sent_is_one_lost_datagram() {
-    let (_, minimal) =
+    let (failure, minimal) =
         Planted { bug: Bug::LostDeltaWatermark, within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 1 }
             .find();
     let writer = minimal.writes[0].node;
     assert!(matches!(minimal.plan.faults[0], Fault::LoseExactly { from, .. } if from == writer));
+    kept(&failure, include_str!("mini/failures/watermark.txt"));
 }
 
 #[test]
@@ -218,8 +232,10 @@ fn a_certificate_that_takes_another_entry_with_it_is_two_writes() {
 #[test]
 fn an_incarnation_reused_after_a_restart_is_one_restart_without_memory() {
     let bug = swim::Bug::IncarnationReused;
-    let (_, minimal) = Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
+    let (failure, minimal) =
+        Planted { bug, within: 150, invariant: "convergence", nodes: 2, writes: 0, faults: 1 }.find();
     assert!(matches!(minimal.plan.faults[0], Fault::Crash { restart: Some(restart), .. } if !restart.memory));
+    kept(&failure, include_str!("mini/failures/incarnation.txt"));
 }
 
 #[test]
@@ -258,13 +274,36 @@ fn versions_of_a_clock_that_is_set_back_are_two_writes_and_a_skew() {
 #[test]
 fn a_length_of_one_byte_is_a_write_that_does_not_fit() {
     let planted = Planted { bug: (), within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 0 };
-    planted.find_around::<Framed<Mini, ShortLength>>();
+    let (failure, _) = planted.find_around::<Framed<Mini, ShortLength>>();
+    kept(&failure, include_str!("mini/failures/length.txt"));
 }
 
 #[test]
 fn a_transport_that_sends_nothing_twice_is_one_write_that_comes_late() {
     let planted = Planted { bug: (), within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 0 };
     planted.find_around::<NoCopies>();
+}
+
+#[test]
+fn repair_along_the_tree_alone_is_a_tree_that_a_crash_cuts() {
+    // The first message makes one link of three lazy, and the others end at the node that crashes.
+    let bug = tree::Bug::RepairAlongTree;
+    let (_, minimal) =
+        Planted { bug, within: 50, invariant: "convergence", nodes: 3, writes: 2, faults: 1 }.find_by("crash");
+    assert!(matches!(minimal.plan.faults[0], Fault::Crash { .. }), "{minimal:?}");
+}
+
+#[test]
+fn what_is_asked_for_once_is_one_write_and_two_losses() {
+    // Of the message, and of the request for it or of the answer.
+    let bug = tree::Bug::AskedOnce;
+    Planted { bug, within: 50, invariant: "convergence", nodes: 2, writes: 1, faults: 2 }.find_by("loss");
+}
+
+#[test]
+fn a_message_delivered_from_each_link_is_one_write_among_three() {
+    let bug = tree::Bug::EachDelivered;
+    Planted { bug, within: 5, invariant: "a message to all", nodes: 3, writes: 1, faults: 0 }.find_by("delay");
 }
 
 #[test]
@@ -312,6 +351,7 @@ fn without_a_bug_nothing_is_found() {
     let brief = Checker::<Mini>::new(Config { bug: None }).settle(14).sweep(&Swarm::default(), 0..10).unwrap();
     assert_eq!(brief.counters.silences, 0, "there is no time to measure anything");
     let sweep = Checker::<Swim>::new(None).sweep(&Swarm { writes: 0..=0, ..Swarm::default() }, 0..500).unwrap();
+    Checker::<Tree>::new(None).sweep(&Swarm::default(), 0..500).unwrap();
     let happened =
         [sweep.counters.suspicions, sweep.counters.refutations, sweep.counters.deaths, sweep.counters.rejoins];
     assert!(happened.iter().all(|&count| count > 0), "{sweep}");
@@ -338,7 +378,7 @@ fn a_failure_prints_what_it_promises_in_that_order() {
         "at 3s node 0: put 0 1",
         "how it came about:",
         "did Put(0, 2)",
-        "to replay: the same Checker::<Mini>'s run(&",
+        "to replay: Checker::<Mini>::new(Config { bug: Some(EqualVersions) }).run(&",
     ];
     let mut rest = text.as_str();
     for part in parts {

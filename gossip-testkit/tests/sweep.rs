@@ -1,9 +1,10 @@
 //! The real node under random faults of every class, through every front end.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use gossip_core::{Config, Membership, Node};
+use gossip_core::{Config, Membership, Node, Relay};
 use gossip_testkit::{
     Addr, Chance, Checker, Command, Counters, Dice, FaultPlan, Scenario, Swarm, Window, check, sweep,
 };
@@ -73,16 +74,34 @@ fn the_first_two_hundred_scenarios_are_the_same_everywhere_and_converge() {
     assert_everything_happened(&sweep.counters);
 }
 
+fn along_links() -> Config {
+    let mut config = Config::default();
+    config.rumor.relay = Relay::Tree;
+    config
+}
+
+#[test]
+fn news_that_goes_along_links_converges_as_well() {
+    let sweep = Checker::<Sim>::new(along_links()).sweep(&Swarm::default(), 200..700).unwrap();
+    println!("{sweep}");
+    assert_everything_happened(&sweep.counters);
+}
+
 #[test]
 #[ignore = "takes minutes: GOSSIP_CASES says how many scenarios"]
 fn as_many_scenarios_as_asked_for() {
     let cases = std::env::var("GOSSIP_CASES").map_or(100_000, |cases| cases.parse().expect("a number"));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     let shares: Vec<_> = (0..cores).map(|core| cases * core / cores..cases * (core + 1) / cores).collect();
-    let sweep = |numbers| Checker::<Sim>::default().sweep(&Swarm::default(), numbers);
+    // Half of them each way.
+    let sweep = |Range { start, end }: Range<u64>| {
+        let middle = start.midpoint(end);
+        let sweep = |config, numbers| Checker::<Sim>::new(config).sweep(&Swarm::default(), numbers);
+        [sweep(Config::default(), start..middle), sweep(along_links(), middle..end)]
+    };
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = shares.into_iter().map(|share| scope.spawn(move || sweep(share))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a sweep does not panic")).collect()
+        threads.into_iter().flat_map(|thread| thread.join().expect("a sweep does not panic")).collect()
     });
     let mut total = Counters::default();
     for result in results {
@@ -118,6 +137,18 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
     let sweep = Checker::<Sim>::default().sweep(&swarm, 0..300).unwrap();
     println!("{sweep}");
     assert!(sweep.counters.twins > 150, "{sweep}");
+}
+
+#[test]
+#[ignore = "absences of 30 days take minutes: GOSSIP_CASES says how many scenarios"]
+fn wrong_clocks_and_absences_of_all_among_all_the_other_faults_cost_nothing() {
+    let mut swarm = Swarm::default();
+    swarm.classes.retain(|class| *class != "skew");
+    swarm.classes.extend(["clock", "absence"]);
+    let cases = std::env::var("GOSSIP_CASES").map_or(60, |cases| cases.parse().expect("a number"));
+    let sweep = Checker::<Sim>::default().sweep(&swarm, 0..cases).unwrap();
+    println!("{sweep}");
+    assert!(sweep.counters.skews > cases && sweep.counters.pauses > cases, "{sweep}");
 }
 
 #[test]

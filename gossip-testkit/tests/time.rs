@@ -73,6 +73,26 @@ fn a_cluster_that_was_away_for_eight_days_has_all_its_values() {
     }
 }
 
+// The first packet of a newcomer emptied a node whose only peer had died eight days before.
+#[test]
+fn one_that_was_alone_for_eight_days_gives_a_newcomer_all_it_has() {
+    let mut cluster = settled(2, 1);
+    put(&mut cluster, 1, "k");
+    cluster.run_for(5 * SECOND);
+    cluster.crash(1);
+    cluster.run_for(8 * 86_400 * SECOND);
+    let newcomer = cluster.add();
+    let given = |cluster: &Cluster| all_have(cluster, &["k"]) && cluster.get(newcomer.0).is_some();
+    let time = cluster.run_until(MINUTE, SECOND / 10, given);
+    assert!(time.is_some_and(|time| time <= 15 * SECOND), "{time:?}");
+}
+
+// A member that had left was back in every view, when somebody restored a snapshot after the others had forgotten it.
+#[test]
+fn a_member_that_left_is_not_back_when_an_old_snapshot_is_restored() {
+    holds("seed 1; nodes 0-4; crash 4 at 4300s restart at 88400s with memory; at 4310s node 3: leave");
+}
+
 // All repair with a node whose clock was 30 s ahead stopped, and every one of its writes was accepted and lost.
 #[test]
 fn a_clock_that_is_ahead_keeps_no_write_from_the_others() {

@@ -235,7 +235,8 @@ fn log<A: Address>(event: &Event<A>) {
         | Event::Full { .. }
         | Event::ForeignCluster { .. }
         | Event::UnknownKey { .. }
-        | Event::UnknownVersion { .. } => tracing::warn!(?event),
+        | Event::UnknownVersion { .. }
+        | Event::LargerDatagrams { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),
     }

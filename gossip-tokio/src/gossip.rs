@@ -97,6 +97,11 @@ impl<A: Address> Gossip<A> {
         self.shared.command(|state, now| state.node.set_tags(now, tags))
     }
 
+    /// Returns the smoothed round trip to a member that has answered a ping of this node's.
+    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
+        self.inspect(|node| node.round_trip(id))
+    }
+
     /// Returns the members that are alive or suspected and have this tag with this value.
     pub fn members_with(&self, tag: impl AsRef<str>, value: impl AsRef<str>) -> Vec<Member<A>> {
         let wanted = |member: &Member<A>| {

@@ -159,7 +159,10 @@ impl Opened {
         let (damaged, mut items) = (reader.damage().is_some(), 0);
         let end = reader.read(|part: Snapshot<A>| {
             items += part.len();
-            node.restore(now, part).map_err(Refused::Restore)
+            node.restore(now, part).map_err(Refused::Restore)?;
+            // Nobody listens yet, and whoever will reads the state first.
+            node.discard_events();
+            Ok(())
         });
         let reason = match end {
             Ok(()) => None,

@@ -85,8 +85,8 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_bytes_sent_total", "Bytes handed to the transport.", |state| state.stats.node.bytes_sent as f64;
     Counter "gossip_datagrams_received_total", "Datagrams accepted.", |state| state.stats.node.datagrams_received as f64;
     Counter "gossip_bytes_received_total", "Bytes accepted.", |state| state.stats.node.bytes_received as f64;
-    Counter "gossip_datagrams_malformed_total", "Datagrams refused: too short or long, damaged, or no messages.", |state| state.stats.node.datagrams_malformed as f64;
-    Counter "gossip_datagrams_foreign_total", "Datagrams refused: of another cluster or version, or sealed with an unknown key.", |state| state.stats.node.datagrams_foreign as f64;
+    Counter "gossip_datagrams_malformed_total", "Datagrams refused: too short, damaged, or no messages.", |state| state.stats.node.datagrams_malformed as f64;
+    Counter "gossip_datagrams_foreign_total", "Datagrams refused: of another cluster or version, sealed with an unknown key, or too long.", |state| state.stats.node.datagrams_foreign as f64;
     Counter "gossip_datagrams_not_admitted_total", "Datagrams refused: their senders are not admitted.", |state| state.stats.node.datagrams_not_admitted as f64;
     Counter "gossip_datagrams_too_old_total", "Datagrams refused: older than what is remembered of deaths and deletions.", |state| state.stats.node.datagrams_too_old as f64;
     Counter "gossip_datagrams_unproved_total", "Datagrams ignored: their senders have not proved that they receive at their addresses.", |state| state.stats.node.datagrams_unproved as f64;
@@ -94,6 +94,8 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_updates_new_total", "Updates that were new here.", |state| state.stats.node.updates_new as f64;
     Counter "gossip_updates_known_total", "Updates that were known or outdated.", |state| state.stats.node.updates_known as f64;
     Counter "gossip_updates_expired_total", "Updates refused: past their lifetime.", |state| state.stats.node.updates_expired as f64;
+    Counter "gossip_updates_too_long_total", "Updates refused: they end more than 400 days ahead.", |state| state.stats.node.updates_too_long as f64;
+    Counter "gossip_certificates_pushed_out_total", "Death certificates pushed out: limits.certificates is reached.", |state| state.stats.node.certificates_pushed_out as f64;
     Counter "gossip_updates_ahead_total", "Updates refused: stamped too far in the future.", |state| state.stats.node.updates_ahead as f64;
     Counter "gossip_updates_full_total", "Updates refused: limits.members or limits.entries is reached.", |state| state.stats.node.updates_full as f64;
     Counter "gossip_updates_full_bytes_total", "Updates refused: limits.bytes is reached.", |state| state.stats.node.updates_full_bytes as f64;

@@ -6,7 +6,7 @@ use core::fmt::Display;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use super::{Config, MIN_DATAGRAM};
+use super::{Config, LONGEST_CERTIFICATE, MIN_DATAGRAM};
 use crate::error::ConfigError;
 
 fn within<T: PartialOrd + Display>(
@@ -60,15 +60,17 @@ impl Config {
         span("rumor.relay_delay", rumor.relay_delay, Duration::ZERO..=rumor.interval)?;
         within("rumor.lambda", rumor.lambda, 1..=100)?;
         within("overlay.degree", self.overlay.degree, 2..=7)?;
+        within("overlay.near", self.overlay.near, 0..=self.overlay.degree - 1)?;
         span("anti_entropy.interval", self.anti_entropy.interval, MS..=HOUR)?;
         span("lifetimes.max_ahead", lifetimes.max_ahead, MS..=HOUR)?;
         // Clocks may differ by this much: an update kept for less would have expired when it arrives.
         span("lifetimes.broadcast", lifetimes.broadcast, 2 * lifetimes.max_ahead..=YEAR)?;
-        span("lifetimes.certificate", lifetimes.certificate, 2 * lifetimes.max_ahead..=100 * YEAR)?;
+        span("lifetimes.certificate", lifetimes.certificate, 2 * lifetimes.max_ahead..=LONGEST_CERTIFICATE)?;
         span("lifetimes.shrink", lifetimes.shrink, Duration::ZERO..=lifetimes.certificate)?;
         span("lifetimes.reap_after", lifetimes.reap_after, 2 * lifetimes.max_ahead..=100 * YEAR)?;
         within("limits.members", limits.members, 1..=1 << 30)?;
         within("limits.entries", limits.entries, 0..=1 << 30)?;
+        within("limits.certificates", limits.certificates, 0..=1 << 30)?;
         within("limits.bytes", limits.bytes as u64, 0..=1 << 40)?;
         within("limits.share", limits.share, 1..=100)?;
         within("limits.work", limits.work, self.max_datagram.div_ceil(16)..=1 << 20)?;

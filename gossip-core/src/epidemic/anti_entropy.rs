@@ -27,7 +27,7 @@ use super::transfer::wire_len;
 use crate::address::Address;
 use crate::config;
 use crate::outbox::{Intent, Outbox, TrafficClass};
-use crate::replica::{CELLS, Range, Replica};
+use crate::replica::{CELLS, Cut, NEVER, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::Update;
@@ -35,7 +35,7 @@ use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split,
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
-use cut::{cut_of, instant, is_fair, later};
+use cut::{is_costly, is_fair, later, own};
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
 use pace::Pace;
@@ -173,7 +173,7 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         let patience = self.patience.get();
         if let Some(exchange) = &mut self.exchange {
-            let fair = is_fair(exchange.cut, cut_of(context.clock));
+            let fair = is_fair(exchange.cut, context.clock);
             match exchange.retry(context.now, patience) {
                 Retry::Again(parts) if fair => {
                     for part in parts {
@@ -220,17 +220,17 @@ impl<A: Address> AntiEntropy<A> {
             self.asked.pop_front();
         }
         self.asked.push_back((to.clone(), context.now));
-        let summary = self.summary(cut_of(context.clock), Answer::No, context);
+        let summary = self.summary(own(context.replica, context.clock), Answer::No, context);
         context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: u32, answer: Answer, context: &Context<'_, A>) -> Repair<A> {
-        let (count, fingerprint) = context.replica.summary(instant(cut));
+    fn summary(&self, cut: Cut, answer: Answer, context: &Context<'_, A>) -> Repair<A> {
+        let (count, fingerprint) = context.replica.summary(cut);
         Repair::Summary(Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer })
     }
 
     /// Continues with a peer that holds something else: finds the difference. Returns the round trip of the question.
-    fn proceed(&mut self, from: &A, cut: u32, theirs: Summary, context: &mut Context<'_, A>) -> Option<Duration> {
+    fn proceed(&mut self, from: &A, cut: Cut, theirs: Summary, context: &mut Context<'_, A>) -> Option<Duration> {
         let (token, counts) = match theirs.answer {
             Answer::No => return None,
             Answer::Brief { token } => (token, None),
@@ -242,7 +242,7 @@ impl<A: Address> AntiEntropy<A> {
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return Some(trip);
         }
-        let (mine, my_print) = context.replica.summary(instant(cut));
+        let (mine, my_print) = context.replica.summary(cut);
         let between = (my_print, theirs.fingerprint);
         if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
             return Some(trip);
@@ -262,7 +262,7 @@ impl<A: Address> AntiEntropy<A> {
             }
             None => {
                 let estimate = counts.map_or(UNKNOWN, |counts| {
-                    let mut difference = context.replica.sketch(Range::ALL, COUNTS, instant(cut));
+                    let mut difference = context.replica.sketch(Range::ALL, COUNTS, cut);
                     difference.subtract(&Sketch::of_counts(&counts));
                     difference.estimate(apart(mine, theirs.count))
                 });
@@ -295,14 +295,13 @@ impl<A: Address> AntiEntropy<A> {
 
     fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
         let Some(Exchange { peer, cut, token, .. }) = &self.exchange else { return };
-        let at = instant(*cut);
         let message = Repair::Sketch(Symbols {
             cut: *cut,
             range,
-            count: context.replica.count(range, at),
+            count: context.replica.count(range, *cut),
             exchange: self.settings.exchange,
             tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
-            sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), at),
+            sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), *cut),
         });
         context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
     }
@@ -328,7 +327,7 @@ impl<A: Address> AntiEntropy<A> {
         let (mode, in_vain) = (self.settings.exchange, self.in_vain);
         let Some((exchange, part)) = self.answer(from, range, estimate, context.now) else { return };
         let (cut, token, (print, _)) = (exchange.cut, exchange.token, exchange.between);
-        let mine = context.replica.count(range, instant(cut));
+        let mine = context.replica.count(range, cut);
         let both = theirs.saturating_add(mine).saturating_sub(estimate) / 2;
         if mode.pulls() && theirs > mine && in_vain != Some(print) && is_cheaper_whole(both, estimate) {
             exchange.leave_out();
@@ -375,22 +374,22 @@ impl<A: Address> AntiEntropy<A> {
         known: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
-        let own = cut_of(context.clock);
         if theirs.answer != Answer::No {
             // This node's own question, and by now a second may have passed: the cut is the one of the answer.
-            let fair = is_fair(theirs.cut, own);
+            let near = theirs.cut.kept == NEVER || !context.replica.is_far(theirs.cut.kept);
+            let fair = is_fair(theirs.cut, context.clock) && near;
             return if fair { self.proceed(from, theirs.cut, theirs, context) } else { None };
         }
-        let cut = later(theirs.cut, own);
-        let (count, fingerprint) = context.replica.summary(instant(cut));
+        let cut = later(theirs.cut, context.replica, context.clock);
+        let (count, fingerprint) = context.replica.summary(cut);
         // Two whose cuts differ may hold the same and summarise it differently, but what differs by that has an end.
         if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, cut, theirs, context) {
             return None;
         }
         let token = self.tokenizer.token(from, context.now);
-        let answer = if known {
+        let answer = if known && !is_costly(cut) {
             let mut counts = [0; COUNTS];
-            let symbols = context.replica.sketch(Range::ALL, COUNTS, instant(cut));
+            let symbols = context.replica.sketch(Range::ALL, COUNTS, cut);
             counts.iter_mut().zip(symbols.counts()).for_each(|(to, count)| *to = count);
             Answer::Full { token, counts }
         } else {
@@ -403,12 +402,12 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Returns true if this node must not answer: one exchange at a time (Demers' connection limit), or the same items
     /// would be fetched twice.
-    fn is_busy(&self, from: &A, cut: u32, theirs: Summary, context: &Context<'_, A>) -> bool {
+    fn is_busy(&self, from: &A, cut: Cut, theirs: Summary, context: &Context<'_, A>) -> bool {
         let crossing = || {
             // If both have asked at the same time, only one of the two exchanges continues.
             let asked = self.asked.iter().find(|(asked, _)| asked == from);
             asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience())
-                && context.replica.summary(instant(cut)).1 < theirs.fingerprint
+                && context.replica.summary(cut).1 < theirs.fingerprint
         };
         self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
     }
@@ -416,16 +415,15 @@ impl<A: Address> AntiEntropy<A> {
     /// Handles a Sketch: coded symbols of the peer's items in a range.
     pub(crate) fn on_sketch(&mut self, from: &A, symbols: &Symbols, context: &mut Context<'_, A>) {
         let Symbols { cut, range, count, exchange: mode, tokens, ref sketch } = *symbols;
-        let at = instant(cut);
         if !self.tokenizer.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
             // An honest one is the later of two that are not far apart.
-            || !is_fair(cut, cut_of(context.clock))
+            || !is_fair(cut, context.clock)
             || self.buckets.take(from, 1, context.now) == 0
         {
             return;
         }
-        let mut difference = context.replica.sketch(range, sketch.len(), at);
+        let mut difference = context.replica.sketch(range, sketch.len(), cut);
         difference.subtract(sketch);
         if let Ok(mut difference) = difference.decode() {
             let found = (difference.ours.len() + difference.theirs.len()) as u64;
@@ -444,10 +442,10 @@ impl<A: Address> AntiEntropy<A> {
             }
             return;
         }
-        let mine = context.replica.count(range, at);
+        let mine = context.replica.count(range, cut);
         let estimate = difference.estimate(apart(mine, count)).min(mine.saturating_add(count));
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
-        let in_vain = self.in_vain == Some(context.replica.summary(at).1);
+        let in_vain = self.in_vain == Some(context.replica.summary(cut).1);
         let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
             // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
             self.catch_up(from, (cut, tokens.mine), range, count, context);
@@ -517,14 +515,13 @@ impl<A: Address> AntiEntropy<A> {
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is the later of two that are not far apart.
-        if ranges.is_empty() || !is_fair(cut, cut_of(context.clock)) || !self.tokenizer.proves(from, token, context.now)
-        {
+        if ranges.is_empty() || !is_fair(cut, context.clock) || !self.tokenizer.proves(from, token, context.now) {
             return;
         }
         let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;
         if window > 0 {
             context.outbox.drop_pages(from);
-            let pages = Intent::Pages { cut: instant(cut), ranges: ranges.into(), window };
+            let pages = Intent::Pages { cut, ranges: ranges.into(), window };
             context.outbox.push(TrafficClass::Bulk, from.clone(), pages);
         }
     }

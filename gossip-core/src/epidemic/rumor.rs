@@ -38,6 +38,8 @@ const OFFER: usize = 9;
 const FRESH_KEPT: usize = 32;
 /// Offers that are remembered as asked for.
 const WANTED: usize = 4_096;
+/// Intervals between two reviews of what was asked for. A peer that offers what it never sends causes no more of them.
+const REVIEW: u32 = 10;
 /// Bytes and rumors that one contact of a round may carry. The rest waits for the next round.
 const ROUND_BYTES: usize = 8_192;
 const ROUND_RUMORS: usize = 256;
@@ -83,6 +85,10 @@ pub(crate) struct Rumors<A> {
     /// Offers that were asked for, with the time until which no other peer is asked.
     wanted: BTreeMap<u64, Instant>,
     next_prune: Instant,
+    /// Time of the next look for items that were asked for and have not come.
+    review: Option<Instant>,
+    /// No review is before this.
+    next_review: Instant,
     dropped: u64,
 }
 
@@ -100,6 +106,8 @@ impl<A: Address> Rumors<A> {
             number: rng.random(),
             wanted: BTreeMap::new(),
             next_prune: Instant::ORIGIN,
+            review: None,
+            next_review: Instant::ORIGIN,
             dropped: 0,
         }
     }
@@ -166,14 +174,18 @@ impl<A: Address> Rumors<A> {
 
     // Rounds.
 
-    /// Returns the time of the next round.
+    /// Returns the time of the next round, or of the next look for what has not come.
     pub(crate) fn due(&self) -> Option<Instant> {
+        self.next_contact().into_iter().chain(self.review).min()
+    }
+
+    fn next_contact(&self) -> Option<Instant> {
         self.prompt_round.into_iter().chain(self.next_round).min()
     }
 
     /// Returns the number of partners for the rounds that are due.
     pub(crate) fn partners_wanted(&self, now: Instant) -> usize {
-        let due = self.due().is_some_and(|due| due <= now);
+        let due = self.next_contact().is_some_and(|due| due <= now);
         if due { self.policy.fanout as usize } else { 0 }
     }
 
@@ -411,14 +423,35 @@ impl<A: Address> Rumors<A> {
             self.next_prune = now + self.policy.interval;
         }
         if self.wanted.len() < WANTED {
-            self.wanted.insert(hash, now + patience.min(self.policy.interval));
+            let until = now + patience.min(self.policy.interval);
+            self.wanted.insert(hash, until);
+            self.review.get_or_insert((until + self.policy.interval).max(self.next_review));
         }
         true
     }
 
     /// Records that an item has arrived.
     pub(crate) fn got(&mut self, hash: u64) {
-        self.wanted.remove(&hash);
+        if self.wanted.remove(&hash).is_some() && self.wanted.is_empty() {
+            self.review = None;
+        }
+    }
+
+    /// Returns true if an item was asked for, has not come, and was not offered again for an interval: the request or the
+    /// answer was lost, and the peers that have it may be done with it. Says so once for each item.
+    pub(crate) fn has_missed(&mut self, now: Instant) -> bool {
+        if self.review.is_none_or(|review| now < review) {
+            return false;
+        }
+        let before = self.wanted.len();
+        self.wanted.retain(|_, until| now < *until + self.policy.interval);
+        let missed = self.wanted.len() < before;
+        if missed {
+            self.next_review = now + self.policy.interval * REVIEW;
+        }
+        let next = self.wanted.values().min().map(|until| *until + self.policy.interval);
+        self.review = next.map(|next| next.max(self.next_review));
+        missed
     }
 
     /// Fills a datagram that has room with hot rumors, least often sent first: blind sends. Membership goes first, but

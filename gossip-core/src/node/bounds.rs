@@ -58,12 +58,16 @@ impl<A: Address> Node<A> {
     fn exceeded(&self, key: KeyHash, update: &Update<A>, body: usize) -> Option<Exceeded> {
         let limits = &self.config.limits;
         let exceeded = |bound, held, more, limit| (held + more > limit).then_some(Exceeded { bound, held, limit });
+        if update.is_certificate() && body == 0 {
+            // Others give way.
+            return None;
+        }
         let (members, others) = self.replica.counts();
         let Some(writer) = update.writer() else {
             let more = usize::from(!self.replica.has(key));
             return exceeded(Bound::Members, members, more, limits.members);
         };
-        let old = self.replica.get(key);
+        let old = self.replica.get(key).filter(|old| !old.is_certificate());
         let old = old.as_ref();
         // If a writer replaces its own item, only the difference counts.
         let own = old.filter(|old| old.writer() == Some(writer));

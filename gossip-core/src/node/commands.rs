@@ -13,8 +13,8 @@ use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{
-    About, Broadcast, Entry, KeyHash, LATEST, MAX_NAME, Owner, Record, Stamp, Standing, Tags, Until, Update,
-    check_member_name,
+    About, Broadcast, End, Entry, KeyHash, LATEST, LONGEST_LIFE, MAX_NAME, Owner, Record, Stamp, Standing, Tags, Until,
+    Update, check_member_name,
 };
 use crate::wire::{OVERHEAD, encoded_len};
 
@@ -140,6 +140,9 @@ impl<A: Address> Node<A> {
         {
             return Err(WriteError::TooShortLived { given, shortest: self.config.lifetimes.max_ahead });
         }
+        if let Some(given) = lives.filter(|given| *given > LONGEST_LIFE) {
+            return Err(WriteError::TooLongLived { given, longest: LONGEST_LIFE });
+        }
         self.write(now, options.own, name, Some(value), lives)
     }
 
@@ -237,11 +240,19 @@ impl<A: Address> Node<A> {
         let held = self.replica.get(self.replica.hasher.entry(owner.map(|owner| owner.id), name));
         // Taken only when the entry is written: a refused write changes nothing.
         let stamp = self.clocks.stamp(self.now, self.identity.id, held.as_ref().and_then(Update::stamp));
-        let expires = lives.map_or(Until::NEVER, |lives| Until::at(stamp.time + lives));
-        let ends = expires.instant().or(value.is_none().then_some(stamp.time));
-        let until = ends.map_or(Until::NEVER, |ends| Until::at(ends + self.config.lifetimes.certificate));
+        let agreed = self.agreed();
+        let at = lives.map(|lives| agreed + lives).or(value.is_none().then_some(agreed));
+        let ends = at.map(|at| {
+            let mut end = End::new(at, self.config.lifetimes.certificate);
+            if held.is_none() && value.is_none() {
+                // Somebody may hold a value of this name that has not come here.
+                end.cover(Until::NEVER);
+            }
+            end
+        });
         let value = value.map(Arc::from);
-        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value }), stamp)?;
+        // What it replaces here is covered by the merge.
+        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, ends, value }), stamp)?;
         Ok(stamp)
     }
 

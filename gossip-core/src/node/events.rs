@@ -157,6 +157,13 @@ impl<A> Events<A> {
         self.left = true;
     }
 
+    /// Forgets changes of members and entries.
+    pub(super) fn discard(&mut self) {
+        self.order.retain(|place| matches!(place, Place::Broadcast(_)));
+        self.members.clear();
+        self.entries.clear();
+    }
+
     pub(super) const fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -242,6 +249,18 @@ mod tests {
         }
         assert!(delivered.len() > 100, "{delivered:?}");
         assert!(delivered.is_sorted());
+    }
+
+    #[test]
+    fn what_is_discarded_does_not_hold_up_what_comes_then() {
+        let mut events = Events::<u8>::new(1_000, 100);
+        events.entry(None, "before".into());
+        events.member(NodeId::new(1), None, false);
+        broadcast(&mut events, 7);
+        events.discard();
+        events.entry(None, "before".into());
+        assert_eq!(numbers(&mut events, 10), [Some(7), None]);
+        assert_eq!(events.dropped(), 0, "on purpose");
     }
 
     #[test]

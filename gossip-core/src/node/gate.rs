@@ -38,7 +38,7 @@ pub(super) struct Gate<A> {
     accept: Option<Accept<A>>,
     proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
     /// Datagrams that could not be read, by kind.
-    unreadable: [Unread<A>; 3],
+    unreadable: [Unread<A>; 4],
 }
 
 /// Reason why a datagram cannot be read.
@@ -50,6 +50,8 @@ pub(super) enum Unreadable {
     Key(u8),
     /// A version that is not spoken here.
     Version(u8),
+    /// More bytes than this node takes: at least so many.
+    Size(usize),
 }
 
 impl Unreadable {
@@ -58,6 +60,7 @@ impl Unreadable {
             Self::Label => 0,
             Self::Key(_) => 1,
             Self::Version(_) => 2,
+            Self::Size(_) => 3,
         }
     }
 
@@ -73,6 +76,7 @@ impl Unreadable {
             DatagramError::Key { key } => Some(Self::Key(key)),
             DatagramError::Version { found, .. } => Some(Self::Version(found)),
             DatagramError::NotUnderstood { .. } => Some(Self::Version(VERSION)),
+            DatagramError::TooLong { length, .. } => Some(Self::Size(length)),
             _ => None,
         }
     }
@@ -92,7 +96,7 @@ struct Unread<A> {
 impl<A> Default for Gate<A> {
     fn default() -> Self {
         let none = || Unread { latest: None, told: None, from: Instant::ORIGIN };
-        Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none()] }
+        Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none(), none()] }
     }
 }
 

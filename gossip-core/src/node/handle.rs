@@ -45,7 +45,8 @@ impl<A: Address> Node<A> {
                         error @ (DatagramError::ForeignLabel
                         | DatagramError::Version { .. }
                         | DatagramError::NotUnderstood { .. }
-                        | DatagramError::Key { .. }),
+                        | DatagramError::Key { .. }
+                        | DatagramError::TooLong { .. }),
                     ) => {
                         self.stats.datagrams_foreign += 1;
                         self.gate.note_refused(error, from);

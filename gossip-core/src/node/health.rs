@@ -25,7 +25,7 @@ impl<A: Address> Node<A> {
     /// Lists what is wrong at `now`: empty at a healthy node. Each alert says since when, and what to do.
     ///
     /// An alert is there as long as its problem lasts. Those that are noticed by datagrams ([`Problem::ForeignCluster`],
-    /// [`Problem::UnknownKey`], [`Problem::UnknownVersion`]) end when none has come for an hour,
+    /// [`Problem::UnknownKey`], [`Problem::UnknownVersion`], [`Problem::LargerDatagrams`]) end when none has come for an hour,
     /// [`Problem::IdentityConflict`] when the other node has been silent for five minutes.
     pub fn health(&self, now: Instant) -> Vec<Alert<A>> {
         let now = now.max(self.now);
@@ -72,6 +72,9 @@ impl<A: Address> Node<A> {
             match what {
                 Unreadable::Label => Problem::ForeignCluster { address },
                 Unreadable::Key(key) => Problem::UnknownKey { key: *key, address },
+                Unreadable::Size(length) => {
+                    Problem::LargerDatagrams { length: *length, longest: self.config.max_datagram, address }
+                }
                 Unreadable::Version(version) => Problem::UnknownVersion { version: *version, address },
             }
         }));

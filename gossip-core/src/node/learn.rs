@@ -12,7 +12,7 @@ use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::overlay::Haste;
 use crate::replica::Merged;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, KeyHash, LATEST, Update};
+use crate::update::{Certificate, Entry, FURTHEST_END, KeyHash, LATEST, Until, Update};
 use crate::wire::encoded_len;
 
 /// Repaired updates that become hot again in one exchange, at most.
@@ -96,13 +96,18 @@ impl<A: Address> Node<A> {
             self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
         let subject = subject(&update);
-        let has_ended = !update.until().is_after(self.agreed());
+        let ends = update.until() != Until::NEVER;
         let replaced = self.replica.hash_of(key);
         let (hash, old) = match self.replica.merge_keyed(key, update) {
             Merged::News { hash, old } => (hash, old),
             merged => {
                 self.stats.updates_known += 1;
-                if merged == Merged::Outdated
+                if let Merged::Covered { hash } = merged {
+                    // Repair brings it to the others: it changes nothing that is visible.
+                    self.rumors.got(hash);
+                    self.note_merged(hash, replaced);
+                }
+                if matches!(merged, Merged::Covered { .. } | Merged::Outdated)
                     && let Some(from) = from
                 {
                     if subject == Subject::Membership {
@@ -124,6 +129,8 @@ impl<A: Address> Node<A> {
         self.rumors.got(hash);
         self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
+        // Not before: it is kept for longer by what it has replaced here.
+        let has_ended = ends && self.replica.get(key).is_none_or(|held| !held.until().is_after(self.agreed()));
         let heats = match source {
             // Whoever holds what it replaces is told when he offers that.
             _ if has_ended => false,
@@ -134,8 +141,8 @@ impl<A: Address> Node<A> {
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
         };
-        if heats && len > self.largest_update() {
-            // Its descriptor.
+        if heats && (ends || len > self.largest_update()) {
+            // As it is by now, or its descriptor.
             self.heat(key, source);
         } else if heats {
             self.spread(Spread { key: HotKey::Fact(key), subject, hash, len, haste: self.haste(key, source) });
@@ -157,12 +164,13 @@ impl<A: Address> Node<A> {
     }
 
     /// Returns whether an update is not past its time, or replaces an older version that is held here, and is of a time
-    /// that stamps may have. Counts it otherwise.
+    /// that stamps and ends may have. Counts it otherwise.
     pub(super) fn is_timely(&mut self, key: KeyHash, update: &Update<A>, source: Source) -> bool {
         let cut = self.agreed().floor_to(Duration::from_secs(1));
         // The predicate of the reconciled set: what a peer would not be sent is not admitted either. But what has ended
         // still ends what it replaces, and what a snapshot says of deletions is known here already.
-        let timely = update.until().is_after(cut) || source == Source::Restored || self.replica.replaces(key, update);
+        let timely =
+            self.replica.keeps(update, cut) || source == Source::Restored || self.replica.replaces(key, update);
         if !timely {
             self.stats.updates_expired += 1;
             return false;
@@ -170,7 +178,10 @@ impl<A: Address> Node<A> {
         // No clock decides: what one node refuses and another one takes would differ between them for ever.
         let beyond = update.written() > LATEST;
         self.stats.updates_ahead += u64::from(beyond);
-        !beyond
+        let entry = !matches!(update, Update::Member(_)) && source != Source::Restored;
+        let too_long = entry && update.ends().instant().is_some_and(|end| end > self.agreed() + FURTHEST_END);
+        self.stats.updates_too_long += u64::from(too_long);
+        !beyond && !too_long
     }
 
     /// `len`: length of its encoding.

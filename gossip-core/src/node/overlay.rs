@@ -98,7 +98,7 @@ impl<A: Address> Node<A> {
         if overlay.compose(to, *now, body, writer) { Packed::Rest(Intent::Link) } else { Packed::Whole }
     }
 
-    /// A probe and its ack show that there is a link: one that only one side believes in is found out by that.
+    /// A probe shows that there is a link: one that only one side believes in is found out by that.
     pub(super) fn note_link(&self, to: &A, writer: &mut Writer<'_>) {
         if self.overlay.has_link(to) {
             // Not if there is no room.
@@ -143,8 +143,8 @@ impl<A: Address> Node<A> {
         let peers = self.possible_neighbours();
         let wanted = self.overlay.seeks(self.now, peers, &mut self.outbox, &mut self.rng);
         for _ in 0..wanted {
-            let Some((id, address)) = self.candidate() else { break };
-            self.overlay.ask(self.now, id, &address, &mut self.outbox, &mut self.rng);
+            let Some((id, address, random)) = self.candidate() else { break };
+            self.overlay.ask(self.now, (id, &address, random), &mut self.outbox, &mut self.rng);
         }
         self.schedule_links();
     }
@@ -163,8 +163,17 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// A member to ask for a link: one named by another if there is, else a random one that is not suspected.
-    fn candidate(&mut self) -> Option<(NodeId, A)> {
+    /// A member to ask for a link, and whether it was drawn among all: a near one if one is lacked, one named by another
+    /// if there is, else a random one that is not suspected.
+    fn candidate(&mut self) -> Option<(NodeId, A, bool)> {
+        let near = self.overlay.near_candidates(&mut self.rng);
+        if let Some((id, address)) = near.into_iter().find_map(|id| Some((id, self.may_link(id)?))) {
+            return Some((id, address, false));
+        }
+        self.random_candidate().map(|(id, address)| (id, address, true))
+    }
+
+    fn random_candidate(&mut self) -> Option<(NodeId, A)> {
         const DRAWS: usize = 8;
         if self.config.membership == Membership::Given {
             // Ids are learned on contact: those who answered are members.

@@ -10,5 +10,9 @@ impl<A: Address> Node<A> {
             let partners = self.random_peers(wanted);
             self.rumors.hold_rounds(self.now, &partners, &mut self.outbox);
         }
+        // Some peer has it, and most others have it by now: the next exchange brings it, and need not wait for its time.
+        if self.rumors.has_missed(self.now) {
+            self.anti_entropy.look_again(self.now);
+        }
     }
 }

@@ -18,9 +18,9 @@ pub struct Stats {
     pub datagrams_received: u64,
     /// Bytes accepted.
     pub bytes_received: u64,
-    /// Datagrams refused: too short or long, malformed, damaged.
+    /// Datagrams refused: too short, malformed, damaged.
     pub datagrams_malformed: u64,
-    /// Datagrams refused: another cluster's, another version's, or sealed with an unknown key.
+    /// Datagrams refused: another cluster's, another version's, sealed with an unknown key, or longer than `max_datagram`.
     pub datagrams_foreign: u64,
     /// Acks alone that answer no ping that is still waited for: mostly late ones.
     pub datagrams_unasked: u64,
@@ -39,12 +39,16 @@ pub struct Stats {
     pub updates_expired: u64,
     /// Updates refused: stamped after the year 2500.
     pub updates_ahead: u64,
+    /// Updates refused: they end more than 400 days ahead.
+    pub updates_too_long: u64,
     /// Updates refused: the node holds as many members or items as it may.
     pub updates_full: u64,
     /// Updates refused: the node holds as many bytes as it may.
     pub updates_full_bytes: u64,
     /// Updates refused: the node holds as much of their writer's as it may.
     pub updates_full_share: u64,
+    /// Death certificates pushed out by later ones, because the node holds as many as it may.
+    pub certificates_pushed_out: u64,
     /// Messages not looked at because there was too much in their datagram.
     pub work_dropped: u64,
     /// Updates refused: records of members that are not admitted.
@@ -118,6 +122,7 @@ impl<A: Address> Node<A> {
             links_repeated: links.repeated,
             links_dropped: links.dropped,
             hot_dropped: self.rumors.dropped(),
+            certificates_pushed_out: self.replica.pushed_out(),
             parked_dropped: self.replica.parked_dropped(),
             events_dropped: self.events.dropped(),
             broadcasts_dropped: self.events.broadcasts_dropped(),

@@ -164,8 +164,7 @@ pub(super) fn transmits(node: &mut Node<u32>) -> Vec<(u32, TrafficClass, Vec<u8>
 
 pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
-    let (expires, until) = (Until::NEVER, Until::NEVER);
-    Update::Entry(Entry { owner: None, name: name.into(), stamp, expires, until, value: Some(value.into()) })
+    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(value.into()) })
 }
 
 pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {

@@ -41,7 +41,8 @@ impl<A: Address> Node<A> {
                 }
                 Packed::Rest(rest) => self.outbox.put_back(class, to.clone(), rest),
             }
-            if !bare && matches!(class, TrafficClass::Ack | TrafficClass::Probe) {
+            // Not on an ack, which is the shortest datagram there is when it is alone.
+            if !bare && class == TrafficClass::Probe {
                 self.note_link(&to, &mut writer);
             }
             if writer.used() == 0 {

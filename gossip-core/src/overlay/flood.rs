@@ -39,9 +39,15 @@ impl<A: Address> Overlay<A> {
         let times = &self.times;
         let gather = if haste == Haste::Gathered { times.gather_members } else { times.gather };
         let lossy = self.evidence.is_lossy();
+        let (near, distances) = (self.settings.near > 0, &self.distances);
         for link in self.links.iter_mut().filter(|link| known & link.bit() == 0) {
+            // The body may be on its way to a far neighbour by another link, and from there an offer.
+            let far = link.trip.smoothed().filter(|trip| near && !distances.is_near(*trip));
             let queued = if link.eager && haste != Haste::Offered {
                 queue_body(link, item, false, now.max(link.last_body + gather))
+            } else if let Some(trip) = far {
+                let due = now + trip + Duration::from_micros(rng.random_range(0..=micros(times.offer_far)));
+                link.offer(item, (now + trip, due), true)
             } else if lossy {
                 link.offer(item, (now + times.offer_lossy / 2, now + times.offer_lossy), true)
             } else {
@@ -89,9 +95,8 @@ impl<A: Address> Overlay<A> {
     /// A numbered datagram came: whether for the first time. None if there is no link.
     pub(crate) fn on_number(&mut self, now: Instant, from: &A, number: u16) -> Option<bool> {
         let at = self.position(from)?;
-        let link = &mut self.links[at];
-        link.heard();
-        Some(link.note_number(number, now, &self.times))
+        let at = self.heard(at);
+        Some(self.links[at].note_number(number, now, &self.times))
     }
 
     /// A body came, whatever becomes of it; returns whether it was seen before.
@@ -130,9 +135,12 @@ impl<A: Address> Overlay<A> {
     /// Takes a confirmation in.
     pub(crate) fn on_confirm(&mut self, now: Instant, from: &A, newest: u16, missing: u32) -> bool {
         let Some(at) = self.position(from) else { return false };
+        let at = self.heard(at);
         let link = &mut self.links[at];
-        link.heard();
-        if let Some(accepted) = link.accepted.take() {
+        // Only the answer to `Linked`: if that was lost, the next confirmation says nothing about the round trip.
+        if let Some(accepted) = link.accepted.take()
+            && newest == link.ours.wrapping_sub(1)
+        {
             link.trip.sample(now.since(accepted));
         }
         let (items, first_tries) = link.confirm(Window { newest, missing }, now);
@@ -145,30 +153,33 @@ impl<A: Address> Overlay<A> {
     /// The neighbour offers an item; `missing`: it is neither here nor on its way. `again`: its body was sent and lost.
     pub(crate) fn on_offer(&mut self, now: Instant, from: &A, item: u64, missing: bool, again: bool) {
         let Some(at) = self.position(from) else { return };
+        let at = self.heard(at);
         let link = &mut self.links[at];
-        link.heard();
         let (slot, bit) = (link.slot, link.bit());
+        let far = self.is_far(&self.links[at]);
         if !missing {
             self.recents.note_known(item, bit);
             return;
         }
-        let due = if again { now } else { now + self.patience() };
-        if !self.wanted.offer(item, slot, due, again) {
+        let due = if again { now } else { now + self.patience(far) };
+        if !self.wanted.offer(item, slot, due, (again, far)) {
             self.counted.dropped += 1;
         }
     }
 
-    /// Time from an offer to the request for the item: its body may come over another link meanwhile.
-    fn patience(&self) -> Duration {
-        let slowest = self.links.iter().filter_map(|link| link.trip.smoothed()).max().unwrap_or_default();
+    /// Time from an offer to the request for the item: its body may come over another link meanwhile. A near neighbour is
+    /// not spared for the sake of a far one: so each site gets a body over few far links.
+    fn patience(&self, far: bool) -> Duration {
+        let links = self.links.iter().filter(|link| far || !self.is_far(link));
+        let slowest = links.filter_map(|link| link.trip.smoothed()).max().unwrap_or_default();
         self.times.patience.max(slowest / 3)
     }
 
     /// The neighbour lacks these.
     pub(crate) fn on_graft(&mut self, now: Instant, from: &A, items: &[u64]) -> bool {
         let Some(at) = self.position(from) else { return false };
+        let at = self.heard(at);
         let link = &mut self.links[at];
-        link.heard();
         link.eager = true;
         for item in items {
             let queued = queue_body(link, *item, true, now);
@@ -180,8 +191,8 @@ impl<A: Address> Overlay<A> {
     /// The neighbour wants offers only.
     pub(crate) fn on_prune(&mut self, from: &A) -> bool {
         let Some(at) = self.position(from) else { return false };
+        let at = self.heard(at);
         let link = &mut self.links[at];
-        link.heard();
         (link.eager, link.duplicates) = (false, 0);
         true
     }

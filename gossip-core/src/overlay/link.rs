@@ -14,10 +14,18 @@ use crate::time::Instant;
 const UNCONFIRMED: usize = 64;
 /// Times that an unconfirmed datagram is repeated before the link ends.
 pub(super) const MOST_TRIES: u32 = 12;
+/// Repetitions in a row without any sign of the neighbour, from which on all that is unconfirmed is repeated together: one
+/// datagram asks as well as many.
+const LATE: u32 = 3;
+/// Items that are repeated together: their hashes fit the smallest datagram.
+const TOGETHER: usize = 32;
 /// The longest pause between two repetitions.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Bodies in one datagram.
 pub(super) const BODIES: usize = 10;
+/// Numbers in a row that are older than the window remembers, after which it begins anew: a datagram of an earlier link
+/// with the same neighbour has moved it.
+const STRAYS: u32 = 3;
 /// Items that wait on one link, per kind.
 pub(super) const WAITING: usize = 1_024;
 
@@ -51,6 +59,12 @@ impl Window {
         let fresh = self.missing & bit != 0;
         self.missing &= !bit;
         fresh
+    }
+
+    /// Returns whether `number` is older than all that are remembered.
+    const fn is_past(self, number: u16) -> bool {
+        let behind = self.newest.wrapping_sub(number);
+        behind > 32 && behind <= 1 << 15
     }
 
     /// Returns whether this confirms `number`.
@@ -141,6 +155,8 @@ pub(super) struct Link<A> {
     repeat_due: Option<Instant>,
     pub(super) repeats: VecDeque<Repeat>,
     received: Window,
+    /// Numbers in a row that were older than it remembers.
+    strays: u32,
     confirm_due: Option<Instant>,
     pub(super) trip: Trip,
     /// Time at which `Linked` was sent, until it is confirmed.
@@ -163,6 +179,8 @@ pub(super) struct Link<A> {
     pub(super) doubted: bool,
     /// The neighbour was asked to part.
     pub(super) parting: bool,
+    /// It was drawn among all members, whatever its distance.
+    pub(super) random: bool,
     /// Silent for too long: to be removed.
     pub(super) ended: bool,
 }
@@ -181,6 +199,7 @@ impl<A> Link<A> {
             repeat_due: None,
             repeats: VecDeque::new(),
             received: Window::before(theirs),
+            strays: 0,
             confirm_due: None,
             trip: Trip::default(),
             accepted: None,
@@ -196,6 +215,7 @@ impl<A> Link<A> {
             silent: 0,
             doubted: false,
             parting: false,
+            random: false,
             ended: false,
         }
     }
@@ -224,7 +244,13 @@ impl<A> Link<A> {
     /// Notes a numbered datagram, which is to be confirmed; returns whether it came for the first time.
     pub(super) fn note_number(&mut self, number: u16, now: Instant, times: &Times) -> bool {
         self.confirm_due.get_or_insert(now + times.gather);
-        self.received.note(number)
+        self.strays = if self.received.is_past(number) { self.strays + 1 } else { 0 };
+        if self.strays < STRAYS {
+            return self.received.note(number);
+        }
+        self.received = Window { newest: number, missing: u32::MAX };
+        self.strays = 0;
+        true
     }
 
     /// Returns what is to be confirmed, if anything is.
@@ -268,6 +294,8 @@ impl<A> Link<A> {
         let Repeat { items, tries, previous } = repeat;
         let pause = self.trip.timeout(times) * (1 << tries.min(10));
         let due = now + pause.min(LONGEST_PAUSE);
+        let together = self.unconfirmed.iter().map(|sent| sent.due).filter(|due| *due > now).max();
+        let due = together.filter(|_| self.silent >= LATE).unwrap_or(due);
         self.unconfirmed.push_back(Sent { number, at: now, previous, items, tries, due });
         self.repeat_due = Some(self.repeat_due.map_or(due, |at| at.min(due)));
         number
@@ -312,7 +340,7 @@ impl<A> Link<A> {
             return (0, false);
         }
         let (mut first_tries, mut exhausted, mut most) = (0, false, 0);
-        let repeats = &mut self.repeats;
+        let (repeats, is_late) = (&mut self.repeats, self.silent >= LATE);
         self.unconfirmed.retain_mut(|sent| {
             if now < sent.due {
                 return true;
@@ -324,6 +352,12 @@ impl<A> Link<A> {
             let items = core::mem::take(&mut sent.items);
             if tries > MOST_TRIES {
                 exhausted = true;
+            } else if let Some(other) = repeats.back_mut().filter(|_| is_late)
+                && other.items.len() + items.len() <= TOGETHER
+            {
+                // A confirmation of one of the earlier tries is none of the other's items.
+                other.items.extend(items);
+                (other.tries, other.previous) = (other.tries.max(tries), None);
             } else {
                 repeats.push_back(Repeat { items, tries, previous: Some((sent.number, sent.at)) });
             }
@@ -454,6 +488,42 @@ mod tests {
         assert_eq!((items, first_tries), (std::vec![1], 0));
         assert_eq!(link.trip.smoothed(), Some(2 * timeout));
         assert!(!link.has_unconfirmed() && link.repeat_due.is_none());
+    }
+
+    // Numbers begin anywhere: one of an earlier link can be far ahead, and then none was ever confirmed again.
+    #[test]
+    fn a_datagram_of_an_earlier_link_does_not_make_all_later_ones_old() {
+        let times = Times::new(5 * MS);
+        let mut link = link();
+        assert!(link.note_number(7, NOW, &times) && link.note_number(20_000, NOW, &times));
+        for (number, confirmed) in [(8, false), (9, false), (10, true), (12, true), (11, true)] {
+            assert_eq!(link.note_number(number, NOW, &times), confirmed, "{number}");
+            assert_eq!(link.take_confirmation().is_some_and(|window| window.confirms(number)), confirmed, "{number}");
+        }
+        let window = link.received;
+        assert!(!window.confirms(9) && !window.confirms(13), "{window:?}");
+    }
+
+    #[test]
+    fn what_a_silent_neighbour_does_not_confirm_is_repeated_together() {
+        let times = Times::new(5 * MS);
+        let mut link = link();
+        for item in 1..=5 {
+            link.number(std::vec![item], NOW + u32::try_from(item).unwrap() * MS, &times);
+        }
+        let (mut now, mut repeated) = (NOW, Vec::new());
+        while now < NOW + Duration::from_secs(5) {
+            now = link.repeat_due.unwrap();
+            link.expire(now, |_| false);
+            while let Some(repeat) = link.repeats.pop_front() {
+                repeated.push((now, repeat.items.len()));
+                link.number_again(repeat, now, &times);
+            }
+        }
+        assert_eq!(repeated.last().map(|(_, items)| *items), Some(5));
+        assert!(repeated.iter().filter(|(at, _)| at.since(NOW) > Duration::from_secs(1)).count() <= 5, "{repeated:?}");
+        let latest = link.next.wrapping_sub(1);
+        assert_eq!(link.confirm(Window { newest: latest, missing: u32::MAX }, now).0.len(), 5);
     }
 
     #[test]

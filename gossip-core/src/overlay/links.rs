@@ -16,7 +16,7 @@ use crate::outbox::{Outbox, TrafficClass};
 use crate::time::Instant;
 use crate::wire::{Message, Overlay as Said};
 
-/// Links at once, doubted ones included: items have a bit for each.
+/// Links at once, doubted ones included: items have a bit for each. Enough for twice the largest degree and one more.
 const SLOTS: u8 = 16;
 /// Requests for a link in a row that one member is sent.
 const ASKS: u32 = 5;
@@ -43,6 +43,8 @@ pub(super) struct Asked<A> {
     tries: u32,
     /// It is asked once only, since it may not be there.
     once: bool,
+    /// It was drawn among all members.
+    random: bool,
 }
 
 /// A neighbour that was lost.
@@ -96,16 +98,19 @@ impl<A: Address> Overlay<A> {
         degree.saturating_sub(self.count() + asked)
     }
 
-    fn parts(&self) -> bool {
-        self.count() > self.settings.degree as usize && self.links.iter().any(|link| !link.parting)
+    /// The place of a neighbour that is to be asked to part: where there are too many links, or too many far ones.
+    fn parts(&self) -> Option<usize> {
+        let too_many = self.count() > self.settings.degree as usize;
+        let any = || self.links.iter().position(|link| !link.parting).filter(|_| too_many);
+        self.surplus().or_else(any)
     }
 
     pub(super) fn upkeep_due(&self, peers: usize) -> Option<Instant> {
         // More members than there were: perhaps one with room.
         let seek_at = if peers > self.seek.peers { Instant::ORIGIN } else { self.seek.at };
         let seeks = (self.missing(peers) > 0).then_some(seek_at);
-        let parts = self.parts().then_some(self.seek.part_at);
-        let asked = self.asked.iter().map(|asked| asked.due);
+        let parts = self.parts().map(|_| self.seek.part_at);
+        let asked = self.asked.iter().map(|asked| asked.due).chain(self.near_due());
         asked.chain(self.lost.iter().filter_map(|lost| lost.due)).chain(seeks).chain(parts).min()
     }
 
@@ -114,24 +119,26 @@ impl<A: Address> Overlay<A> {
     pub(crate) fn seeks(&mut self, now: Instant, peers: usize, outbox: &mut Outbox<A>, rng: &mut impl Rng) -> usize {
         self.repeat_requests(now, outbox);
         self.try_lost(now, outbox, rng);
-        if self.parts() && self.seek.part_at <= now {
+        if self.seek.part_at <= now
+            && let Some(at) = self.parts()
+        {
             self.seek.part_at = now + 10 * self.times.first_timeout;
-            if let Some(link) = self.links.iter_mut().find(|link| !link.parting) {
-                link.parting = true;
-                outbox.message(TrafficClass::Rumor, link.peer.clone(), Message::Overlay(Said::Part));
-            }
+            let link = &mut self.links[at];
+            link.parting = true;
+            outbox.message(TrafficClass::Rumor, link.peer.clone(), Message::Overlay(Said::Part));
         }
         let missing = self.missing(peers);
         if peers > self.seek.peers {
             self.seek.pause = self.seek.shortest;
         } else if now < self.seek.at {
-            return 0;
+            return usize::from(self.seeks_near(now));
         }
-        if missing > 0 {
-            self.seek.peers = peers;
-            self.seek.at = now + self.seek.pause;
-            self.seek.pause = (2 * self.seek.pause).min(LONGEST_SEEK);
+        if missing == 0 {
+            return usize::from(self.seeks_near(now));
         }
+        self.seek.peers = peers;
+        self.seek.at = now + self.seek.pause;
+        self.seek.pause = (2 * self.seek.pause).min(LONGEST_SEEK);
         missing
     }
 
@@ -150,15 +157,28 @@ impl<A: Address> Overlay<A> {
         self.position(peer).is_some()
     }
 
-    /// Asks a member for a link.
-    pub(crate) fn ask(&mut self, now: Instant, id: NodeId, peer: &A, outbox: &mut Outbox<A>, rng: &mut impl Rng) {
-        self.request(now, id, peer, false, outbox, rng);
+    /// Asks a member for a link. `random`: it was drawn among all members.
+    pub(crate) fn ask(
+        &mut self,
+        now: Instant,
+        (id, peer, random): (NodeId, &A, bool),
+        outbox: &mut Outbox<A>,
+        rng: &mut impl Rng,
+    ) {
+        self.request(now, (id, peer), (false, random), outbox, rng);
     }
 
-    fn request(&mut self, now: Instant, id: NodeId, peer: &A, once: bool, outbox: &mut Outbox<A>, rng: &mut impl Rng) {
+    fn request(
+        &mut self,
+        now: Instant,
+        (id, peer): (NodeId, &A),
+        (once, random): (bool, bool),
+        outbox: &mut Outbox<A>,
+        rng: &mut impl Rng,
+    ) {
         let (first, due) = (rng.random(), now + self.times.first_timeout);
         let alone = self.links.is_empty() && self.seek.refusals >= REFUSALS;
-        self.asked.push(Asked { peer: peer.clone(), id, first, at: now, due, tries: 1, once });
+        self.asked.push(Asked { peer: peer.clone(), id, first, at: now, due, tries: 1, once, random });
         outbox.message(TrafficClass::Rumor, peer.clone(), Message::Overlay(Said::Link { first, alone }));
     }
 
@@ -195,7 +215,7 @@ impl<A: Address> Overlay<A> {
         }
         for (id, peer) in due {
             if !self.is_taken(id) {
-                self.request(now, id, &peer, true, outbox, rng);
+                self.request(now, (id, &peer), (true, true), outbox, rng);
             }
         }
     }
@@ -217,6 +237,7 @@ impl<A: Address> Overlay<A> {
             let link = self.remove(at);
             self.remember_lost(now, id, link.peer, false);
         }
+        self.distances.forget(id);
         self.asked.retain(|asked| asked.id != id);
         self.lost.iter_mut().filter(|lost| lost.id == id).for_each(|lost| lost.due = None);
     }
@@ -226,6 +247,7 @@ impl<A: Address> Overlay<A> {
         if let Some(at) = self.links.iter().position(|link| link.id == id) {
             self.remove(at);
         }
+        self.distances.forget(id);
         self.asked.retain(|asked| asked.id != id);
         self.lost.retain(|lost| lost.id != id);
     }
@@ -253,11 +275,14 @@ impl<A: Address> Overlay<A> {
             let link = &mut self.links[at];
             if link.theirs == theirs && link.id == id {
                 link.accepted = link.accepted.map(|_| now);
-                return Answer::Linked { first: link.ours };
+                let first = link.ours;
+                self.heard(at);
+                return Answer::Linked { first };
             }
             // It began anew, and does not know of this link.
             self.remove(at);
-        } else if self.count() > self.settings.degree as usize {
+        }
+        if self.is_full() {
             if !alone || self.links.len() < 2 {
                 return Answer::Full;
             }
@@ -280,23 +305,28 @@ impl<A: Address> Overlay<A> {
     pub(crate) fn on_linked(&mut self, now: Instant, (id, from): (NodeId, &A), theirs: u16, outbox: &mut Outbox<A>) {
         if let Some(at) = self.position(from) {
             if self.links[at].theirs == theirs {
-                self.links[at].heard();
+                self.heard(at);
                 return;
             }
             self.remove(at);
         }
-        let Some(asked) = self.asked.iter().position(|asked| asked.peer == *from) else {
+        let asked = self.asked.iter().position(|asked| asked.peer == *from).map(|at| self.asked.swap_remove(at));
+        // Others may have asked meanwhile, and taken the room that there was.
+        let Some(asked) = asked.filter(|_| !self.is_full()) else {
             outbox.message(TrafficClass::Rumor, from.clone(), Message::Overlay(Said::Unlink));
             return;
         };
-        let asked = self.asked.swap_remove(asked);
+        let trip = (asked.tries == 1).then(|| now.since(asked.at));
         if let Some(link) = self.establish(now, (id, from), (asked.first, theirs)) {
-            if asked.tries == 1 {
-                link.trip.sample(now.since(asked.at));
-            }
+            link.random = asked.random;
+            trip.into_iter().for_each(|trip| link.trip.sample(trip));
             // The neighbour measures its round trip by this.
             let confirm = Said::Confirm { newest: theirs.wrapping_sub(1), missing: 0 };
             outbox.message(TrafficClass::Rumor, from.clone(), Message::Overlay(confirm));
+            if let Some(trip) = trip {
+                self.note_trip(id, trip);
+            }
+            self.found_near();
         }
     }
 
@@ -304,6 +334,7 @@ impl<A: Address> Overlay<A> {
     pub(crate) fn on_full(&mut self, now: Instant, from: &A, others: &[NodeId]) {
         let Some(asked) = self.asked.iter().position(|asked| asked.peer == *from) else { return };
         let asked = self.asked.swap_remove(asked);
+        self.distances.forget(asked.id);
         if asked.once {
             self.lost.retain(|lost| lost.id != asked.id);
             return;
@@ -322,9 +353,7 @@ impl<A: Address> Overlay<A> {
     /// The neighbour has ended the link, or never had one.
     pub(crate) fn on_unlink(&mut self, now: Instant, from: &A) {
         if let Some(at) = self.position(from) {
-            let link = self.remove(at);
-            let recents = &self.recents;
-            self.orphans.extend(link.unsettled().filter_map(|item| recents.key(item)));
+            self.release(at);
             self.seek.at = self.seek.at.min(now + self.seek.shortest);
         }
     }
@@ -332,34 +361,58 @@ impl<A: Address> Overlay<A> {
     /// The neighbour has more links than it needs; returns whether the link is ended.
     pub(crate) fn on_part(&mut self, from: &A) -> bool {
         let Some(at) = self.position(from) else { return true };
-        if self.count() <= self.settings.degree as usize {
-            self.links[at].heard();
-            return false;
+        if self.count() > self.settings.degree as usize || self.can_spare(at) {
+            self.release(at);
+            return true;
         }
-        let link = self.remove(at);
-        let recents = &self.recents;
-        self.orphans.extend(link.unsettled().filter_map(|item| recents.key(item)));
-        true
+        self.heard(at);
+        false
     }
 
     /// The sender says that it is a neighbour; returns whether it is not.
     pub(crate) fn on_neighbour(&mut self, from: &A) -> bool {
-        if let Some(link) = self.position(from) {
-            self.links[link].heard();
+        if let Some(at) = self.position(from) {
+            self.heard(at);
             return false;
         }
         !self.asked.iter().any(|asked| asked.peer == *from)
     }
 
+    /// Notes that the neighbour at this place is there. If it was doubted, and another has taken its place, the newest
+    /// link ends. Returns its place afterwards.
+    pub(super) fn heard(&mut self, at: usize) -> usize {
+        self.links[at].heard();
+        if self.count() <= self.settings.degree as usize + 1 {
+            return at;
+        }
+        let newest = (0..self.links.len()).rev().find(|other| *other != at && !self.links[*other].doubted);
+        let Some(newest) = newest else { return at };
+        let peer = self.release(newest);
+        self.ended.push(peer);
+        at - usize::from(newest < at)
+    }
+
+    /// Removes a link, and hands what it has not brought yet to rumor mongering.
+    fn release(&mut self, at: usize) -> A {
+        let link = self.remove(at);
+        let recents = &self.recents;
+        self.orphans.extend(link.unsettled().filter_map(|item| recents.key(item)));
+        link.peer
+    }
+
+    /// Returns whether there are as many links as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.count() > self.settings.degree as usize
+    }
+
     fn establish(&mut self, now: Instant, (id, from): (NodeId, &A), numbers: (u16, u16)) -> Option<&mut Link<A>> {
-        let mut slot = self.free_slot();
-        if slot.is_none()
+        if self.links.len() > 2 * self.settings.degree as usize
             && let Some(doubted) = self.links.iter().position(|link| link.doubted)
         {
-            self.remove(doubted);
-            slot = self.free_slot();
+            let link = self.remove(doubted);
+            self.remember_lost(now, link.id, link.peer, true);
         }
-        let slot = slot?;
+        let slot = self.free_slot()?;
         // The first duplicate makes it lazy: of several ways the shortest stays.
         let mut link = Link::new(from.clone(), id, slot, numbers, true);
         for (item, _) in self.recents.latest(INTRODUCED) {

@@ -29,7 +29,11 @@ const fn suspicion(n: u64) -> Suspicion {
 
 impl Bench {
     fn new(links: u32) -> Self {
-        let overlay = Overlay::new(Links { degree: 5 }, 5 * MS, 4_096);
+        Self::near(links, 0)
+    }
+
+    fn near(links: u32, near: u32) -> Self {
+        let overlay = Overlay::new(Links { degree: 5, near }, 5 * MS, 4_096);
         let mut bench = Self { overlay, outbox: Outbox::new(64), rng: Xoshiro256PlusPlus::seed_from_u64(1) };
         for peer in 1..=links {
             assert!(matches!(bench.link(peer, false), Answer::Linked { .. }), "{peer}");
@@ -94,9 +98,9 @@ fn news_goes_whole_over_eager_links_at_once_and_is_offered_over_lazy_ones_later(
     assert!(bench.news(NOW, 9));
     let sent = bench.sent(NOW);
     assert_eq!((bodies(&sent), sent.len()), ([1, 2].into(), 2));
-    assert!(bench.sent(NOW + 9 * MS).is_empty(), "no offer before the body has had its time");
+    assert!(bench.sent(NOW + 3 * MS).is_empty(), "no offer before the body has had its time");
     bench.overlay.on_confirm(NOW, &1, 99, u32::MAX);
-    let due: Vec<u32> = (10..=30).flat_map(|at| offers(&bench.sent(NOW + at * MS))).collect();
+    let due: Vec<u32> = (4..=12).flat_map(|at| offers(&bench.sent(NOW + at * MS))).collect();
     assert_eq!(due.len(), 3);
 }
 
@@ -155,9 +159,9 @@ fn what_is_offered_is_asked_for_after_a_while_and_at_once_if_its_body_was_lost()
     let mut bench = Bench::new(3);
     [2, 3].iter().for_each(|peer| assert!(bench.overlay.on_prune(peer)));
     bench.overlay.on_offer(NOW, &3, 9, true, false);
-    assert!(bench.sent(NOW + 5 * MS).is_empty(), "the body is perhaps on its way");
+    assert!(bench.sent(NOW + 4 * MS).is_empty(), "the body is perhaps on its way");
     let graft = |to, n| (to, Said::Graft { hashes: Hashes([n].into()) });
-    assert_eq!(bench.sent(NOW + 6 * MS), [graft(3, 9)]);
+    assert_eq!(bench.sent(NOW + 5 * MS), [graft(3, 9)]);
     assert!(bench.eager().contains(&3));
     bench.overlay.on_offer(NOW + 7 * MS, &2, 10, true, true);
     assert_eq!(bench.sent(NOW + 7 * MS), [graft(2, 10)]);
@@ -199,6 +203,33 @@ fn a_silent_neighbour_is_doubted_another_is_sought_and_what_it_did_not_get_goes_
 }
 
 #[test]
+fn a_doubted_neighbour_that_is_back_stays_and_the_newest_link_ends() {
+    let mut bench = Bench::new(6);
+    let doubt = |bench: &mut Bench, places: [usize; 2]| {
+        places.iter().for_each(|at| bench.overlay.links[*at].doubted = true);
+    };
+    doubt(&mut bench, [0, 1]);
+    assert!([7, 8].iter().all(|peer| matches!(bench.link(*peer, false), Answer::Linked { .. })));
+    assert_eq!(bench.link(9, false), Answer::Full);
+    bench.outbox.clear();
+    bench.news(NOW, 5);
+    assert!(!bench.overlay.on_neighbour(&2));
+    let links = |bench: &Bench| bench.overlay.neighbours().map(|link| link.id.get()).collect::<Vec<_>>();
+    assert_eq!(links(&bench), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(bench.overlay.take_orphans(), [item(5)], "what it may not have brought goes another way");
+    // By a datagram of the flood as well.
+    assert_eq!(bench.overlay.on_number(NOW, &1, 100), Some(true));
+    assert_eq!(links(&bench), [1, 2, 3, 4, 5, 6]);
+    let unlinked: Vec<u32> =
+        bench.sent(NOW).into_iter().filter(|(_, said)| *said == Said::Unlink).map(|(to, _)| to).collect();
+    assert_eq!(unlinked, [8, 7]);
+    // However many are doubted, there are never more than twice the degree and one more.
+    bench.overlay.links.iter_mut().for_each(|link| link.doubted = true);
+    (11..=16).for_each(|peer| assert!(matches!(bench.link(peer, false), Answer::Linked { .. }), "{peer}"));
+    assert_eq!(bench.overlay.neighbours().count(), 11);
+}
+
+#[test]
 fn links_are_bounded_and_whoever_has_none_takes_the_place_of_another() {
     let mut bench = Bench::new(6);
     assert_eq!(bench.link(7, false), Answer::Full);
@@ -229,4 +260,42 @@ fn a_neighbour_that_died_is_asked_again_when_it_is_back() {
     assert!(overlay.due(20).is_some_and(|due| due <= NOW + MS));
     overlay.seeks(NOW + MS, 20, outbox, rng);
     assert!(matches!(bench.sent(NOW + MS)[..], [(2, Said::Link { .. })]));
+}
+
+#[test]
+fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays() {
+    let mut bench = Bench::near(5, 4);
+    let id = |peer: u32| NodeId::new(peer.into());
+    for link in &mut bench.overlay.links {
+        link.trip.sample(60 * MS);
+    }
+    let seeks = |bench: &mut Bench, now| {
+        let Bench { overlay, outbox, rng } = bench;
+        let wanted = overlay.seeks(now, 20, outbox, rng);
+        (wanted, overlay.near_candidates(rng).len())
+    };
+    assert_eq!(seeks(&mut bench, NOW), (0, 0), "nobody is known to be near");
+    (11..=14).for_each(|peer| bench.overlay.note_trip(id(peer), MS));
+    assert_eq!(seeks(&mut bench, NOW), (1, 4));
+    let asked: Vec<u32> =
+        bench.sent(NOW).into_iter().filter(|(_, said)| *said == Said::Part).map(|(to, _)| to).collect();
+    assert_eq!(asked, [1], "far neighbours are asked to part, one at a time");
+    // The neighbour has too many far ones as well; and here, while there are more than one.
+    bench.overlay.on_unlink(NOW, &1);
+    assert!(bench.overlay.on_part(&2) && bench.overlay.on_part(&3) && bench.overlay.on_part(&4));
+    assert!(!bench.overlay.on_part(&5), "the last far one stays");
+    for peer in 11..=14 {
+        assert!(matches!(bench.link(peer, false), Answer::Linked { .. }));
+    }
+    for link in bench.overlay.links.iter_mut().filter(|link| link.id.get() > 10) {
+        link.trip.sample(MS);
+    }
+    assert_eq!(seeks(&mut bench, NOW + 5_000 * MS), (0, 0));
+    // Offers to a far neighbour wait for a round trip, since the body may be on its way there.
+    bench.outbox.clear();
+    bench.overlay.links.iter_mut().for_each(|link| link.eager = link.id.get() == 11);
+    assert!(bench.news(NOW, 9));
+    let offered = |bench: &mut Bench, at| offers(&bench.sent(NOW + at * MS)).contains(&5);
+    assert!(!(0..60).any(|at| offered(&mut bench, at)));
+    assert!((60..=100).any(|at| offered(&mut bench, at)));
 }

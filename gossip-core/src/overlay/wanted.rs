@@ -17,6 +17,8 @@ struct Missing {
     due: Instant,
     /// The slots of the links over which it was offered; whoever is asked goes to the end.
     offered: Vec<u8>,
+    /// A bit for each slot of a far link among them.
+    far: u16,
     asks: u32,
 }
 
@@ -34,17 +36,20 @@ impl Wanted {
     }
 
     /// An item was offered over the link in `slot`; it is asked for at `due`, or when it was to be asked for already,
-    /// whichever is sooner. `first`: this link is asked next. Returns whether it is remembered.
-    pub(super) fn offer(&mut self, item: u64, slot: u8, due: Instant, first: bool) -> bool {
+    /// whichever is sooner. `first`: this link is asked next; `far`: after all that are near. Returns whether it is
+    /// remembered.
+    pub(super) fn offer(&mut self, item: u64, slot: u8, due: Instant, (first, far): (bool, bool)) -> bool {
         if let Some(missing) = self.missing.get_mut(&item) {
             missing.offered.retain(|other| *other != slot || !first);
             if !missing.offered.contains(&slot) {
-                let at = if first { 0 } else { missing.offered.len() };
-                missing.offered.insert(at, slot);
+                missing.far |= u16::from(far) << slot;
+                let last = missing.offered.len();
+                let before = if far { None } else { missing.offered.iter().position(|at| missing.far >> at & 1 == 1) };
+                missing.offered.insert(if first { 0 } else { before.unwrap_or(last) }, slot);
             }
             missing.due = missing.due.min(due);
         } else if self.missing.len() < MOST {
-            self.missing.insert(item, Missing { due, offered: [slot].into(), asks: 0 });
+            self.missing.insert(item, Missing { due, offered: [slot].into(), far: u16::from(far) << slot, asks: 0 });
         } else {
             return false;
         }
@@ -87,6 +92,7 @@ impl Wanted {
     pub(super) fn free(&mut self, slot: u8) {
         for missing in self.missing.values_mut() {
             missing.offered.retain(|other| *other != slot);
+            missing.far &= !(1 << slot);
         }
     }
 }
@@ -101,12 +107,13 @@ mod tests {
     #[test]
     fn those_who_offer_are_asked_in_turn_until_it_comes() {
         let mut wanted = Wanted::default();
-        assert!(wanted.offer(9, 0, NOW + 4 * MS, false) && wanted.offer(9, 1, NOW + 6 * MS, false));
+        let calm = (false, false);
+        assert!(wanted.offer(9, 0, NOW + 4 * MS, calm) && wanted.offer(9, 1, NOW + 6 * MS, calm));
         assert!(wanted.ask(NOW + 3 * MS, |_| 5 * MS).is_empty());
         assert_eq!(wanted.ask(NOW + 4 * MS, |_| 5 * MS), [(9, 0)]);
         assert_eq!(wanted.due(), Some(NOW + 9 * MS));
         // One whose body was lost says so: it is asked at once, before the others.
-        assert!(wanted.offer(9, 2, NOW + 5 * MS, true));
+        assert!(wanted.offer(9, 2, NOW + 5 * MS, (true, false)));
         assert_eq!(wanted.ask(NOW + 5 * MS, |_| 5 * MS), [(9, 2)]);
         wanted.free(1);
         assert_eq!(wanted.ask(NOW + 10 * MS, |_| 5 * MS), [(9, 0)]);
@@ -115,9 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn near_ones_are_asked_before_far_ones() {
+        let mut wanted = Wanted::default();
+        for (slot, far) in [(0, true), (1, false), (2, true), (3, false)] {
+            assert!(wanted.offer(9, slot, NOW, (false, far)));
+        }
+        let asked: Vec<u8> = (0..5).flat_map(|at| wanted.ask(NOW + at * MS, |_| MS)).map(|(_, slot)| slot).collect();
+        assert_eq!(asked, [1, 3, 0, 2, 1]);
+    }
+
+    #[test]
     fn nobody_is_asked_for_ever() {
         let mut wanted = Wanted::default();
-        wanted.offer(9, 0, NOW, false);
+        wanted.offer(9, 0, NOW, (false, false));
         let mut asks = 0;
         while let Some(due) = wanted.due() {
             asks += wanted.ask(due, |_| MS).len();

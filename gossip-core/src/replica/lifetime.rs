@@ -7,12 +7,13 @@ use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::clock::Past;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, Record, Update};
+use crate::update::{Certificate, End, Entry, Record, Update};
 
 impl<A: Address> Replica<A> {
     /// Returns the time at which an entry becomes its death certificate: at its expiry, or after τ1.
     pub(super) fn shrinks_at(&self, entry: &Entry) -> Option<Instant> {
-        if entry.value.is_some() { entry.expires.instant() } else { Some(entry.stamp.time + self.shrink) }
+        let end = entry.ends?.at;
+        Some(if entry.value.is_some() { end } else { end + self.shrink })
     }
 
     /// Returns the agreed time of the next end.
@@ -36,16 +37,17 @@ impl<A: Address> Replica<A> {
     }
 
     /// Moves the reconciled set to agreed time, which may step back: what has ended leaves it, what has not is in it again.
-    /// Forgets what is `past` for good, which no step of a clock makes it: entries only while somebody else is there who may
-    /// remember them. Returns the members that are forgotten.
+    /// Forgets what is `past` for good, which no step of a clock makes it: certificates of something that others may hold only
+    /// while somebody else is there to remember them. Returns the members that are forgotten.
     pub(crate) fn advance(&mut self, agreed: Instant, past: Past) -> Vec<Record<A>> {
         let (from, to) = (self.cut.min(agreed), self.cut.max(agreed));
         let moved: Vec<(u64, Slot)> = self.ended(from, to).collect();
         for (hash, slot) in moved {
+            let Some(lives) = self.items.lives(slot) else { continue };
             if self.cut < agreed {
-                self.hashes.remove(hash);
+                self.hide(hash, lives);
             } else {
-                self.hashes.insert(hash, slot);
+                self.show(hash, slot, lives);
             }
         }
         let crossed = (Bound::Excluded((from, Slot::MAX)), Bound::Included((to, Slot::MAX)));
@@ -59,8 +61,9 @@ impl<A: Address> Replica<A> {
             }
         }
         self.cut = agreed;
+        let forgotten = self.forget(past);
         self.shrink_until(past.awake);
-        self.forget(past)
+        forgotten
     }
 
     /// Lets what has expired take no more room than its certificate, though the clock may step back yet.
@@ -68,7 +71,7 @@ impl<A: Address> Replica<A> {
         self.shrink_until(self.cut);
     }
 
-    fn shrink_until(&mut self, settled: Instant) {
+    pub(super) fn shrink_until(&mut self, settled: Instant) {
         while let Some((at, slot)) = self.shrinking.first().copied()
             && at <= settled
         {
@@ -83,16 +86,18 @@ impl<A: Address> Replica<A> {
                 key: stored.key,
                 owner: entry.owner,
                 stamp: entry.stamp,
-                until: entry.until,
+                ends: entry.ends,
                 digest,
             });
-            self.usage.add(&stored.update);
+            self.certificates.add(slot, self.items.other(slot));
             self.names.remove(&name);
         }
+        self.shed();
     }
 
     fn forget(&mut self, past: Past) -> Vec<Record<A>> {
-        let over = |(end, slot): &&(Instant, Slot)| slot.is_member() || *end <= past.in_touch;
+        let covers = |slot| self.items.other(slot).is_some_and(|stored| stored.update.covers() != End::NOTHING);
+        let over = |(end, slot): &&(Instant, Slot)| *end <= past.in_touch || !covers(*slot);
         let ended = self.ending.range(..=(past.awake, Slot::MAX)).filter(over);
         let slots: Vec<Slot> = ended.map(|(_, slot)| *slot).collect();
         let mut forgotten = Vec::new();

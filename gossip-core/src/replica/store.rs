@@ -3,8 +3,10 @@
 //! Member records are many, small and alike. They have a table of their own, whose rows hold a record and the hash of
 //! its item, and nothing that follows from it. Knows no order of versions and no time.
 
+use super::cut::{Cut, NEVER};
 use crate::address::Address;
 use crate::table::Table;
+use crate::time::Instant;
 use crate::update::{ItemHasher, KeyHash, Record, Until, Update};
 
 /// Position of an item: the row in its table, and in the lowest bit the table.
@@ -49,6 +51,39 @@ pub(super) struct Stored<A> {
     pub(super) hash: u64,
     /// End of the update, or of its owner's record if that is earlier.
     pub(super) until: Until,
+}
+
+impl<A: Address> Stored<A> {
+    pub(super) fn lives(&self) -> Lives {
+        Lives { ends: self.update.ends().min(self.until), until: self.until }
+    }
+}
+
+/// End of what is visible of an item, and end of the certificate that it is from then on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lives {
+    pub(super) ends: Until,
+    until: Until,
+}
+
+impl Lives {
+    pub(super) const EVER: Self = Self { ends: Until::NEVER, until: Until::NEVER };
+
+    /// Returns true if it is kept for longer than it lives.
+    pub(super) fn covers(self) -> bool {
+        self.ends != self.until
+    }
+
+    /// Returns when it leaves a set in which certificates that are `kept` no longer than that do not count.
+    pub(super) fn leaves(self, kept: Instant) -> Until {
+        if self.until.is_after(kept) { self.until } else { self.ends }
+    }
+
+    /// Returns true if it is in the set at a cut.
+    pub(super) fn is_in(self, cut: Cut) -> bool {
+        let compared = cut.kept != NEVER || !self.covers();
+        compared && self.leaves(cut.kept()).is_after(cut.at())
+    }
 }
 
 /// See the [module](self).
@@ -118,11 +153,11 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Returns the end of an item, its own or its owner's.
-    pub(super) fn until(&self, slot: Slot) -> Option<Until> {
+    /// Returns the ends of an item, its own or its owner's.
+    pub(super) fn lives(&self, slot: Slot) -> Option<Lives> {
         match self.record(slot) {
-            Some(record) => Some(record.until),
-            None => self.other(slot).map(|stored| stored.until),
+            Some(Record { until, .. }) => Some(Lives { ends: *until, until: *until }),
+            None => self.other(slot).map(Stored::lives),
         }
     }
 

@@ -6,12 +6,12 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Merged, Range, Replica};
+use super::{Cut, Merged, NEVER, Range, Replica, second};
 use crate::clock::Past;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::samples::{Sample, record, shrink, update};
-use crate::update::{Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update};
+use crate::update::{End, Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update};
 
 /// τ1 of these tests.
 const SHRINK: Duration = Duration::from_secs(10);
@@ -54,13 +54,13 @@ fn seen(replica: &Replica<u16>, cut: Instant) -> (Vec<u64>, Vec<Value>) {
 struct Model(Vec<Sample>);
 
 impl Model {
-    fn newest(&self) -> BTreeMap<KeyHash, &Sample> {
+    fn newest(&self) -> BTreeMap<KeyHash, Sample> {
         let hasher = ItemHasher::new("");
-        let mut newest = BTreeMap::<KeyHash, &Sample>::new();
-        let mut take = |update| {
-            let held = newest.entry(hasher.key(update)).or_insert(update);
-            if Sample::order(update, held, &hasher).is_gt() {
-                *held = update;
+        let mut newest = BTreeMap::<KeyHash, Sample>::new();
+        let mut take = |update: &Sample| {
+            let held = newest.entry(hasher.key(update)).or_insert_with(|| update.clone());
+            if update.rank(held, &hasher).is_gt() {
+                *held = update.clone();
             }
         };
         let (records, others): (Vec<&Sample>, Vec<&Sample>) =
@@ -73,14 +73,21 @@ impl Model {
                 _ => None,
             })
             .collect();
-        let mut take = |update| {
-            let held = newest.entry(hasher.key(update)).or_insert(update);
-            if Sample::order(update, held, &hasher).is_gt() {
-                *held = update;
+        let mut take = |update: &Sample| {
+            let held = newest.entry(hasher.key(update)).or_insert_with(|| update.clone());
+            if update.rank(held, &hasher).is_gt() {
+                *held = update.clone();
             }
         };
         let current = |update: &&Sample| update.owner().is_none_or(|owner| lives.contains(&owner));
-        others.into_iter().filter(current).for_each(&mut take);
+        let others: Vec<&Sample> = others.into_iter().filter(current).collect();
+        others.iter().for_each(|update| take(update));
+        // The newest covers all the others.
+        for update in others {
+            if let Some(newest) = newest.get_mut(&hasher.key(update)) {
+                newest.cover(update);
+            }
+        }
         newest
     }
 
@@ -105,15 +112,19 @@ impl Model {
 /// The indexes against what they index.
 fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     let hasher = &replica.hasher;
-    let in_set = |slot| replica.items.until(slot).unwrap().is_after(replica.cut);
+    let kept = replica.certificates.kept;
+    let leaves = |slot| replica.items.lives(slot).unwrap().leaves(kept);
+    let in_set = |slot| leaves(slot).is_after(replica.cut);
     assert_eq!(replica.items.slots().filter(|slot| in_set(*slot)).count(), replica.hashes.len());
     let lasting = replica.in_range(Range::ALL, Instant::MAX).map(|(hash, _)| super::mark(hash));
-    let lasting = lasting.fold((0, 0_u64), |(count, print), mark| (count + 1, print.wrapping_add(mark)));
-    assert_eq!(replica.summary(Instant::MAX), lasting);
-    let (mut members, mut ending, mut names, mut owned, mut usage) = (0, 0, 0, 0, super::usage::Usage::default());
+    let total = |marks: (u64, u64), mark| (marks.0 + 1, marks.1.wrapping_add(mark));
+    assert_eq!(replica.summary(Instant::MAX), lasting.fold((0, 0_u64), total));
+    let (mut members, mut ending, mut names, mut owned, mut certificates) = (0, 0, 0, 0, 0);
+    let mut usage = super::usage::Usage::default();
     for slot in replica.items.slots() {
         let (update, hash) = (replica.items.update(slot).unwrap(), replica.items.hash(slot).unwrap());
-        let (key, until) = (hasher.key(&update), replica.items.until(slot).unwrap());
+        let (key, until) = (hasher.key(&update), leaves(slot));
+        certificates += usize::from(update.is_certificate());
         assert_eq!((hasher.item(key, &update), replica.items.key(slot, hasher)), (hash, Some(key)));
         assert_eq!(replica.items.find(key), Some(slot));
         assert_eq!(replica.key_of(hash), in_set(slot).then_some(key));
@@ -123,7 +134,8 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         if let Some(owner) = update.owner() {
             assert!(replica.owned.contains(&(owner.id, slot)));
             let record = replica.member(owner.id).unwrap();
-            assert_eq!((record.boot, until), (owner.boot, update.until().min(record.until)));
+            let until = update.until().min(record.until);
+            assert_eq!((record.boot, replica.items.other(slot).unwrap().until), (owner.boot, until));
             owned += 1;
         }
         match &update {
@@ -137,17 +149,25 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
             Update::Certificate(_) | Update::Broadcast(_) => {}
         }
     }
-    assert_eq!(replica.counts(), (members, replica.items.len() - members + replica.parked.len()));
+    assert_eq!(replica.certificates.len(), certificates);
+    assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates + replica.parked.len()));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
     assert_eq!(replica.usage, usage);
-    let (count, _) = replica.summary(cut);
-    assert_eq!(count, replica.in_range(Range::ALL, cut).count() as u64);
-    assert_eq!(count, replica.count(Range::ALL, cut));
-    for range in Range::ALL.split(5) {
-        let hashes: Vec<u64> = replica.in_range(range, cut).map(|(hash, _)| hash).collect();
-        let mut sketch = replica.sketch(range, 40, cut);
-        hashes.iter().for_each(|hash| sketch.remove(*hash));
-        assert_eq!(sketch, crate::sketch::Sketch::new(40), "a sketch is of the set at the cut");
+    for kept in [0, second(kept), second(kept) + 3, second(cut) + 2, 200, NEVER] {
+        let cut = Cut { at: second(cut), kept };
+        let in_set = |slot| replica.items.lives(slot).unwrap().is_in(replica.at_least(cut));
+        let hashes: Vec<u64> = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
+        assert!(hashes.is_sorted());
+        assert_eq!(hashes.len(), replica.items.slots().filter(|slot| in_set(*slot)).count());
+        let marks = hashes.iter().map(|hash| super::mark(*hash));
+        assert_eq!(replica.summary(cut), marks.fold((0, 0_u64), total), "{cut:?}");
+        assert_eq!(replica.count(Range::ALL, cut), hashes.len() as u64);
+        for range in Range::ALL.split(5) {
+            let hashes: Vec<u64> = replica.in_range(range, cut).map(|(hash, _)| hash).collect();
+            let mut sketch = replica.sketch(range, 40, cut);
+            hashes.iter().for_each(|hash| sketch.remove(*hash));
+            assert_eq!(sketch, crate::sketch::Sketch::new(40), "a sketch is of the set at the cut");
+        }
     }
 }
 
@@ -206,11 +226,14 @@ proptest! {
         let (mut early, mut late) = (replica(), of(updates));
         for (update, clock) in other.into_iter().zip(times) {
             early.merge(update);
-            early.advance(secs(clock), past(secs(clock.min(99))));
+            early.advance(secs(clock), past(Instant::ORIGIN));
+            early.shrink_until(secs(clock.min(99)));
             check_indexes(&early, secs(cut));
         }
-        early.advance(secs(149), past(secs(99)));
-        late.advance(secs(149), past(secs(99)));
+        for replica in [&mut early, &mut late] {
+            replica.advance(secs(149), past(Instant::ORIGIN));
+            replica.shrink_until(secs(99));
+        }
         prop_assert_eq!(early.summary(secs(cut)), late.summary(secs(cut)));
         prop_assert_eq!(seen(&early, secs(cut)), seen(&late, secs(cut)));
         check_indexes(&early, secs(cut));
@@ -251,7 +274,7 @@ proptest! {
                 }
                 Merged::Known => prop_assert_eq!(before, Some(update)),
                 Merged::Outdated => prop_assert!(before.is_some()),
-                Merged::Parked => prop_assert!(false, "records wait for nobody"),
+                Merged::Parked | Merged::Covered { .. } => prop_assert!(false, "records wait for nobody, and cover nothing"),
             }
         }
     }
@@ -278,8 +301,8 @@ fn dead(id: u64, incarnation: u64, boot: u64, until: u64) -> Sample {
 fn entry(id: u64, boot: u64, at: u64, value: Option<&[u8]>) -> Sample {
     let owner = (boot > 0).then(|| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) });
     let stamp = Stamp { time: secs(at), counter: 0, node: NodeId::new(id) };
-    let until = if value.is_some() { Until::NEVER } else { Until::at(secs(at + 100)) };
-    Update::Entry(Entry { owner, name: "n".into(), stamp, expires: Until::NEVER, until, value: value.map(Into::into) })
+    let ends = value.is_none().then_some(End { at: secs(at), keep: 100, covers: Until::NEVER });
+    Update::Entry(Entry { owner, name: "n".into(), stamp, ends, value: value.map(Into::into) })
 }
 
 fn value(replica: &Replica<u16>, owner: Option<u64>, clock: u64) -> Option<Vec<u8>> {
@@ -362,7 +385,7 @@ fn the_oldest_that_wait_for_an_owner_go_when_there_are_too_many() {
 fn a_value_that_expires_is_its_own_death_certificate() {
     let expiring = |at: u64| {
         let Update::Entry(entry) = entry(1, 0, at, Some(b"x")) else { unreachable!() };
-        Update::Entry(Entry { expires: Until::at(secs(at + 10)), until: Until::at(secs(at + 110)), ..entry })
+        Update::Entry(Entry { ends: Some(End { at: secs(at + 10), keep: 100, covers: End::NOTHING }), ..entry })
     };
     let mut replica = of([entry(1, 0, 1, Some(b"before")), expiring(5)]);
     let summary = replica.summary(secs(20));
@@ -375,7 +398,7 @@ fn a_value_that_expires_is_its_own_death_certificate() {
     replica.advance(secs(16), past(secs(15)));
     assert!(matches!(replica.get(replica.hasher.entry(None, "n")), Some(Update::Certificate(_))));
     assert_eq!(replica.summary(secs(20)), summary, "the same item in fewer bytes");
-    assert_eq!(replica.merge(expiring(5)), Merged::Known);
+    assert_eq!(replica.merge(expiring(5)), Merged::Outdated, "it covers something since");
     assert_eq!(replica.merge(entry(1, 0, 1, Some(b"before"))), Merged::Outdated, "what it replaced does not come back");
     assert!(replica.take_touched().any(|(_, name)| &*name == "n"));
 }
@@ -392,6 +415,56 @@ fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
     assert_eq!(replica.merge(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
     assert!(matches!(replica.merge(entry(1, 0, 11, Some(b"z"))), Merged::News { .. }));
     assert_eq!(value(&replica, None, 20).as_deref(), Some(&b"z"[..]));
+}
+
+proptest! {
+    #[test]
+    fn the_indexes_hold_while_certificates_are_pushed_out_and_clocks_step(
+        (updates, _) in shuffled(),
+        times in proptest::collection::vec(0_u64..150, 60),
+        most in 0_usize..6,
+    ) {
+        let mut replica = replica().certificates_up_to(most);
+        for (update, clock) in updates.into_iter().zip(times) {
+            replica.merge(update);
+            prop_assert!(replica.certificates.len() <= most);
+            replica.advance(secs(clock), past(secs(clock / 2)));
+            check_indexes(&replica, secs(clock));
+            replica.shrink_until(secs(clock));
+            prop_assert!(replica.certificates.len() <= most);
+            check_indexes(&replica, secs(clock + 3));
+        }
+    }
+}
+
+#[test]
+fn over_the_bound_those_certificates_go_that_would_be_kept_the_shortest_and_are_not_taken_again() {
+    let deleted = |name: &str, at: u64| {
+        let Update::Entry(entry) = entry(1, 0, at, None) else { unreachable!() };
+        Update::Entry(Entry { name: name.into(), ..entry })
+    };
+    let names: Vec<String> = (0..10).map(|n: u8| String::from(char::from(b'a' + n))).collect();
+    let mut small = replica().certificates_up_to(4);
+    let mut large = replica();
+    // The last come first.
+    for (at, name) in names.iter().enumerate().rev() {
+        small.merge(deleted(name, 10 + at as u64));
+        large.merge(deleted(name, 10 + at as u64));
+    }
+    assert_eq!((small.certificates.len(), small.pushed_out(), small.kept()), (4, 6, 115));
+    let again: Sample = deleted("a", 10);
+    assert!(!small.keeps(&again, secs(20)) && large.keeps(&again, secs(20)));
+    let cut = Cut { at: 20, kept: small.kept() };
+    assert_eq!(small.summary(cut), large.summary(cut));
+    assert!(small.summary(cut) != large.summary(secs(20)));
+    check_indexes(&small, secs(20));
+    check_indexes(&large, secs(20));
+    // One that would be let go at once still ends what it deletes.
+    small.merge(entry(1, 0, 5, Some(b"x")));
+    assert!(value(&small, None, 20).is_some());
+    small.merge(deleted("n", 9));
+    assert!(value(&small, None, 20).is_none());
+    check_indexes(&small, secs(20));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::address::Address;
 use crate::id::NodeId;
 use crate::update::{Entry, Update};
 
@@ -34,8 +35,8 @@ impl Usage {
         self.writers.get(&writer).copied().unwrap_or_default()
     }
 
-    pub(super) fn add<A>(&mut self, update: &Update<A>) {
-        let Some(writer) = update.writer() else { return };
+    pub(super) fn add<A: Address>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes += bytes;
         self.shared += usize::from(is_shared(update));
@@ -44,8 +45,8 @@ impl Usage {
         room.bytes += bytes;
     }
 
-    pub(super) fn remove<A>(&mut self, update: &Update<A>) {
-        let Some(writer) = update.writer() else { return };
+    pub(super) fn remove<A: Address>(&mut self, update: &Update<A>) {
+        let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes -= bytes;
         self.shared -= usize::from(is_shared(update));

@@ -253,6 +253,11 @@ impl<A: Address> Detector<A> {
         }
     }
 
+    /// Takes a round trip to a member in.
+    pub(crate) fn note_trip(&mut self, id: NodeId, trip: Duration) {
+        self.members.note_trip(id, trip);
+    }
+
     /// The next dead member to be contacted.
     pub(crate) fn next_dead(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
         self.members.next_dead(rng)

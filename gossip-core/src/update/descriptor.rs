@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{Certificate, Entry, KeyHash, Owner, Stamp, Until, Update, digest};
+use super::{Certificate, End, Entry, KeyHash, Owner, Stamp, Update, digest};
 
 /// An entry without its value, and the digest by which the value is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +13,7 @@ pub(crate) struct Descriptor {
     pub(crate) owner: Option<Owner>,
     pub(crate) name: SmolStr,
     pub(crate) stamp: Stamp,
-    pub(crate) expires: Until,
-    pub(crate) until: Until,
+    pub(crate) ends: Option<End>,
     /// Length of the value in bytes.
     pub(crate) size: u32,
     /// Digest of the entry, as in its item's hash.
@@ -25,21 +24,21 @@ pub(crate) struct Descriptor {
 impl Descriptor {
     /// Makes the descriptor of an entry. None if it has no value, or a larger one than any node holds.
     pub(crate) fn of(entry: &Entry, digest: u128) -> Option<Self> {
-        let Entry { owner, name, stamp, expires, until, value } = entry;
+        let Entry { owner, name, stamp, ends, value } = entry;
         let size = u32::try_from(value.as_ref()?.len()).ok()?;
-        Some(Self { owner: *owner, name: name.clone(), stamp: *stamp, expires: *expires, until: *until, size, digest })
+        Some(Self { owner: *owner, name: name.clone(), stamp: *stamp, ends: *ends, size, digest })
     }
 
     /// Returns a certificate of the same item, version and end: it wins and loses against the same updates as the
     /// value.
     pub(crate) fn outline<A>(&self, key: KeyHash) -> Update<A> {
-        let Self { owner, stamp, until, digest, .. } = *self;
-        Update::Certificate(Certificate { key, owner, stamp, until, digest })
+        let Self { owner, stamp, ends, digest, .. } = *self;
+        Update::Certificate(Certificate { key, owner, stamp, ends, digest })
     }
 
     /// Returns the entry with its value.
     pub(crate) fn entry(self, value: Arc<[u8]>) -> Entry {
-        let Self { owner, name, stamp, expires, until, .. } = self;
-        Entry { owner, name, stamp, expires, until, value: Some(value) }
+        let Self { owner, name, stamp, ends, .. } = self;
+        Entry { owner, name, stamp, ends, value: Some(value) }
     }
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Certificate, Entry, Stamp, Update};
+use super::{Certificate, End, Entry, Stamp, Update};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::id::NodeId;
+use crate::time::Instant;
 
 /// Hash of a key: by it a replica finds an item, and it is all that a shrunk death certificate keeps of the key. Its
 /// first two bits name the kind of key, so that a certificate can replace nothing but an entry.
@@ -149,16 +150,20 @@ impl ItemHasher {
                     }
                 }
             }
-            Update::Entry(Entry { value: Some(value), expires, .. }) => {
-                self.wide(5, &[&expires.0.as_micros().to_le_bytes(), value])
+            Update::Entry(Entry { value, ends, .. }) => {
+                let (at, keep) = ends.map_or((Instant::MAX, 0), |End { at, keep, .. }| (at, keep));
+                let ends: [&[u8]; 2] = [&at.as_micros().to_le_bytes(), &keep.to_le_bytes()];
+                match value {
+                    Some(value) => self.wide(5, &[ends[0], ends[1], value]),
+                    None => self.wide(6, &ends),
+                }
             }
-            Update::Entry(Entry { value: None, .. }) => self.wide(6, &[]),
             Update::Certificate(Certificate { digest, .. }) => *digest,
             Update::Broadcast(broadcast) => self.wide(7, &[&broadcast.payload]),
         }
     }
 
-    /// Hash of the item: key, version, end and body. Sketches consist of these.
+    /// Hash of the item: key, version, end, what it covers, and body. Sketches consist of these.
     ///
     /// Its first bits depend on the key only. A node that sees the hashes of two versions, one on each side, therefore
     /// sees that they are of one key: see [`key_part`]. Forty bits are left to distinguish versions of one key.
@@ -175,7 +180,12 @@ impl ItemHasher {
         hasher.write(&version.1.to_le_bytes());
         hasher.write(&version.2.to_le_bytes());
         hasher.write(&version.3.get().to_le_bytes());
-        hasher.write(&update.until().0.as_micros().to_le_bytes());
+        // Of an entry, the part of its end that is not in the digest.
+        let end = match update {
+            Update::Member(_) | Update::Broadcast(_) => update.until(),
+            Update::Entry(_) | Update::Certificate(_) => update.covers(),
+        };
+        hasher.write(&end.0.as_micros().to_le_bytes());
         hasher.write(&digest.to_le_bytes());
         key.short() << VERSION_BITS | hasher.finish() >> (64 - VERSION_BITS)
     }

@@ -4,13 +4,15 @@ use alloc::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{About, Broadcast, Certificate, Entry, ItemHasher, Owner, Record, Stamp, Standing, Tags, Until, Update};
+use super::{
+    About, Broadcast, Certificate, End, Entry, ItemHasher, Owner, Record, Stamp, Standing, Tags, Until, Update,
+};
 use crate::id::NodeId;
 use crate::time::Instant;
 
 pub(crate) type Sample = Update<u16>;
 
-/// The end of a certificate, a death or a broadcast.
+/// The end of a death or a broadcast.
 fn end() -> impl Strategy<Value = Until> {
     (100_u64..104).prop_map(|secs| Until::at(Instant::from_secs(secs)))
 }
@@ -43,17 +45,32 @@ pub(crate) fn record() -> impl Strategy<Value = Sample> {
     })
 }
 
+/// Ends of entries: of values from 20 s on, of deletions when they were made, with all kinds of what they cover.
+fn ends(deleted: bool) -> impl Strategy<Value = End> {
+    let covers = prop_oneof![
+        3 => Just(End::NOTHING),
+        3 => (18_u64..26).prop_map(|secs| Until::at(Instant::from_secs(secs))),
+        1 => Just(Until::NEVER)
+    ];
+    (if deleted { 1_u64..4 } else { 20..23 }, if deleted { 99_u32..103 } else { 80..84 }, covers).prop_map(
+        |(at, keep, covers)| {
+            let mut end = End { at: Instant::from_secs(at), keep, covers: End::NOTHING };
+            end.cover(covers);
+            end
+        },
+    )
+}
+
 /// Entries that were written, that expire, or that were deleted; the last two also shrunk.
 pub(crate) fn entry() -> impl Strategy<Value = Sample> {
     let name = prop_oneof![Just("a"), Just("b"), Just("ä")];
-    let body = (0_u8..3, 0_u8..2, 20_u64..23, end());
+    let body = (0_u8..3, 0_u8..2, ends(false), ends(true));
     (proptest::option::of(owner()), name, stamp(), body, any::<bool>()).prop_map(
         |(owner, name, stamp, body, shrunk)| {
-            let (kind, value, secs, end) = body;
+            let (kind, value, expires, deleted) = body;
             let value: Option<Arc<[u8]>> = (kind < 2).then(|| Arc::from([value]));
-            let expires = if kind == 1 { Until::at(Instant::from_secs(secs)) } else { Until::NEVER };
-            let until = if kind == 0 { Until::NEVER } else { end };
-            let entry = Update::Entry(Entry { owner, name: name.into(), stamp, expires, until, value });
+            let ends = [None, Some(expires), Some(deleted)][usize::from(kind)];
+            let entry = Update::Entry(Entry { owner, name: name.into(), stamp, ends, value });
             if shrunk && kind > 0 { shrink(&entry) } else { entry }
         },
     )
@@ -73,12 +90,12 @@ pub(crate) fn update() -> impl Strategy<Value = Sample> {
 /// Shrinks an entry to its certificate, as after τ1.
 pub(crate) fn shrink(entry: &Sample) -> Sample {
     let hasher = ItemHasher::new("");
-    let Update::Entry(Entry { owner, stamp, until, .. }) = entry else { return entry.clone() };
+    let Update::Entry(Entry { owner, stamp, ends, .. }) = entry else { return entry.clone() };
     Update::Certificate(Certificate {
         key: hasher.key(entry),
         owner: *owner,
         stamp: *stamp,
-        until: *until,
+        ends: *ends,
         digest: hasher.digest(entry),
     })
 }

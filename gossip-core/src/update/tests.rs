@@ -49,6 +49,68 @@ proptest! {
     }
 }
 
+/// The merge, as a replica does it.
+fn join(a: &Sample, b: &Sample) -> Sample {
+    let (winner, loser) = if a.rank(b, &ItemHasher::new("")).is_ge() { (a, b) } else { (b, a) };
+    let mut winner = winner.clone();
+    winner.cover(loser);
+    winner
+}
+
+proptest! {
+    #[test]
+    fn merging_is_commutative_associative_and_idempotent(rivals in rivals()) {
+        for a in &rivals {
+            prop_assert_eq!(&join(a, a), a);
+            for b in &rivals {
+                let both = join(a, b);
+                prop_assert_eq!(order(&both, &join(b, a)), Ordering::Equal);
+                prop_assert_eq!(order(&join(&both, a), &both), Ordering::Equal);
+                prop_assert_eq!(order(&join(b, &both), &both), Ordering::Equal);
+                for c in &rivals {
+                    prop_assert_eq!(order(&join(&both, c), &join(a, &join(b, c))), Ordering::Equal);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_is_kept_for_as_long_as_what_it_has_replaced_or_as_its_writer_says(rivals in rivals()) {
+        for a in &rivals {
+            for b in &rivals {
+                let both = join(a, b);
+                prop_assert!(both.until() >= both.ends());
+                if let Update::Entry(Entry { ends: Some(end), .. }) = &both {
+                    let kept = Until::at(end.at + core::time::Duration::from_secs(end.keep.into()));
+                    prop_assert!(both.until() >= b.ends().min(kept) && both.until() >= a.ends().min(kept));
+                }
+                prop_assert!(matches!(both.until().instant(), Some(end) if end < Instant::from_secs(200)) || both.ends() == Until::NEVER);
+            }
+        }
+    }
+}
+
+fn entry(at: u64, ends: Option<End>, value: Option<u8>) -> Sample {
+    let stamp = Stamp { time: Instant::from_secs(at), counter: 0, node: NodeId::new(1) };
+    Update::Entry(Entry { owner: None, name: "n".into(), stamp, ends, value: value.map(|value| [value].into()) })
+}
+
+#[test]
+fn a_certificate_is_kept_only_while_anybody_may_hold_what_it_covers() {
+    let secs = Instant::from_secs;
+    let end = |at| Some(End::new(secs(at), core::time::Duration::from_secs(100)));
+    let kept = |update: &Sample| update.until().instant().map_or(u64::MAX, |until| until.as_micros() / 1_000_000);
+    let lease = entry(10, end(40), Some(1));
+    assert_eq!(kept(&lease), 40, "a lease of a name of its own leaves nothing");
+    assert_eq!(kept(&join(&entry(30, end(60), Some(1)), &lease)), 60, "nor does one that is renewed");
+    assert_eq!(kept(&join(&entry(20, end(20), None), &lease)), 40, "nor, beyond its end, one that is deleted");
+    let lasting = entry(5, None, Some(2));
+    assert_eq!(kept(&join(&lease, &lasting)), 140, "but over a value that does not end it is kept");
+    assert_eq!(kept(&join(&lasting, &join(&lease, &entry(1, None, Some(3))))), 140, "in any order");
+    assert_eq!(kept(&join(&entry(20, None, Some(2)), &lease)), u64::MAX);
+    assert_eq!(kept(&entry(90, end(40), None)), 90, "and what is stamped in the future until then");
+}
+
 fn death(incarnation: u64, until: u64) -> Sample {
     Update::Member(Record {
         id: NodeId::new(1),
@@ -113,10 +175,9 @@ fn people_can_read_every_kind() {
         owner: None,
         name: "limit".into(),
         stamp: Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) },
-        expires: Until::NEVER,
-        until: Until::at(Instant::from_secs(9)),
+        ends: Some(End { at: Instant::from_secs(2), keep: 7, covers: Until::NEVER }),
         value: None,
     });
     assert!(text(&entry).contains("\"limit\" deleted"), "{entry}");
-    assert!(text(&shrink(&entry)).contains("until 9.000000"), "{}", shrink(&entry));
+    assert!(text(&shrink(&entry)).contains("ends 2.000000 kept until 9.000000"), "{}", shrink(&entry));
 }

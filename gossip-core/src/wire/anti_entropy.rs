@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::sound::is_sound;
 use crate::address::Address;
 use crate::config::Exchange;
-use crate::replica::Range;
+use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::update::{Descriptor, Update};
@@ -45,8 +45,7 @@ pub(crate) enum Repair<A> {
 /// A set of items in short.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Summary {
-    /// Whole seconds: items that end at or before it are left out.
-    pub(crate) cut: u32,
+    pub(crate) cut: Cut,
     pub(crate) count: u64,
     #[serde(with = "postcard::fixint::le")]
     pub(crate) fingerprint: u64,
@@ -72,7 +71,7 @@ pub(crate) const COUNTS: usize = 24;
 /// Coded symbols of a range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Symbols {
-    pub(crate) cut: u32,
+    pub(crate) cut: Cut,
     pub(crate) range: Range,
     /// Items that the sender holds in the range.
     pub(crate) count: u64,

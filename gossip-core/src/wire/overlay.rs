@@ -35,7 +35,7 @@ pub(crate) enum Overlay<A> {
     Unlink,
     /// Proposes to end a link if the receiver has too many as well.
     Part,
-    /// Tells that the sender has a link with the receiver; rides on probes and their acks.
+    /// Tells that the sender has a link with the receiver; rides on probes.
     Neighbour,
     /// Bodies, numbered: to be confirmed.
     Flood { number: u16, items: Vec<Item<A>> },

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sound::is_sound;
 use crate::address::Address;
-use crate::replica::Range;
+use crate::replica::{Cut, Range};
 use crate::update::{Descriptor, Update};
 
 /// The family's messages.
@@ -40,8 +40,7 @@ pub(crate) enum Pull<A> {
 /// Request for the items in `ranges`, at most `window` datagrams of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PullRequest {
-    /// Whole seconds: items that end at or before it are left out.
-    pub(crate) cut: u32,
+    pub(crate) cut: Cut,
     pub(crate) token: u32,
     pub(crate) window: u8,
     pub(crate) ranges: Vec<Range>,

@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::Address;
 use crate::config::Exchange;
-use crate::replica::Range;
+use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
-    Broadcast, Certificate, Descriptor, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
+    Broadcast, Certificate, Descriptor, End, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
 };
 
 type Said = Message<u16>;
@@ -34,6 +34,10 @@ fn header() -> impl Strategy<Value = Header> {
 
 fn range() -> impl Strategy<Value = Range> {
     any::<(u64, u64)>().prop_filter_map("empty", |(a, b)| Range::new(a.min(b), a.max(b)))
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    any::<(u32, bool, u32)>().prop_map(|(at, more, kept)| Cut { at, kept: if more { kept } else { 0 } })
 }
 
 fn prefixes() -> impl Strategy<Value = Prefixes> {
@@ -88,8 +92,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
             owner: None,
             name: name.as_str().into(),
             stamp,
-            expires: Until::NEVER,
-            until: Until::NEVER,
+            ends: None,
             value: Some(value.into()),
         })),
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
@@ -144,10 +147,10 @@ fn message() -> impl Strategy<Value = Said> {
             useful,
             spared
         }))),
-        (any::<(u32, u64, u64, bool)>(), answer()).prop_map(|((cut, count, fingerprint, partial), answer)| {
+        (cut(), any::<(u64, u64, bool)>(), answer()).prop_map(|(cut, (count, fingerprint, partial), answer)| {
             Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
         }),
-        (any::<(u32, u64)>(), range(), exchange(), tokens, sketch()).prop_map(
+        ((cut(), any::<u64>()), range(), exchange(), tokens, sketch()).prop_map(
             |((cut, count), range, exchange, tokens, sketch)| {
                 Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))
             }
@@ -164,8 +167,8 @@ fn message() -> impl Strategy<Value = Said> {
             token,
             keys: keys.into_iter().map(Short).collect()
         }))),
-        (any::<(u32, u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
-            |((cut, token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
+        (cut(), any::<(u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
+            |(cut, (token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
         ),
         (range(), any::<bool>(), updates(), large())
             .prop_map(|(range, last, updates, large)| Message::Pull(Pull::Page(Page { range, last, updates, large }))),
@@ -400,25 +403,20 @@ fn one_malformed_message_refuses_all_of_its_datagram() {
 fn what_no_node_says_is_malformed() {
     let refused = |message: &Said| opened(&sealed(&encoded(message))).is_err();
     let stamp = Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) };
-    let value = Entry {
-        owner: None,
-        name: "n".into(),
-        stamp,
-        expires: Until::NEVER,
-        until: Until::NEVER,
-        value: Some([1].into()),
-    };
-    let ten = Until::at(Instant::from_secs(10));
+    let value = Entry { owner: None, name: "n".into(), stamp, ends: None, value: Some([1].into()) };
+    let ten = End { at: Instant::from_secs(10), keep: 9, covers: End::NOTHING };
     let mail = |entry: &Entry| Said::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry.clone()))));
     assert!(!refused(&mail(&value)));
     let entries = [
-        ("a value that is immortal but ends", Entry { until: ten, ..value.clone() }),
-        ("a value that expires but never ends", Entry { expires: ten, ..value.clone() }),
-        ("a value that ends before it expires", {
-            Entry { expires: ten, until: Until::at(Instant::from_secs(9)), ..value.clone() }
-        }),
-        ("a certificate for ever", Entry { value: None, ..value.clone() }),
-        ("a certificate that expires", Entry { value: None, expires: ten, until: ten, ..value.clone() }),
+        ("a certificate that does not end", Entry { value: None, ..value.clone() }),
+        (
+            "a certificate kept for longer than 90 days",
+            Entry { ends: Some(End { keep: 90 * 86_400 + 1, ..ten }), ..value.clone() },
+        ),
+        (
+            "an end that covers an earlier one",
+            Entry { ends: Some(End { covers: Until::at(ten.at), ..ten }), ..value.clone() },
+        ),
         ("a name of 256 bytes", Entry { name: "n".repeat(256).as_str().into(), ..value }),
     ];
     for (what, entry) in entries {
@@ -444,18 +442,18 @@ fn what_no_node_says_is_malformed() {
             about: None,
         }))))
     };
-    assert!(refused(&record(Standing::Alive, ten)) && refused(&record(Standing::Dead, Until::NEVER)));
+    assert!(refused(&record(Standing::Alive, Until::at(ten.at))) && refused(&record(Standing::Dead, Until::NEVER)));
     let hasher = ItemHasher::new("test");
-    let certificate = |key, until| {
-        let certificate = Certificate { key, owner: None, stamp, until, digest: 0 };
+    let certificate = |key, ends| {
+        let certificate = Certificate { key, owner: None, stamp, ends, digest: 0 };
         Said::Rumor(Rumor::Mail(Item::Update(Update::Certificate(certificate))))
     };
-    assert!(!refused(&certificate(hasher.entry(None, "n"), ten)));
-    assert!(refused(&certificate(hasher.entry(None, "n"), Until::NEVER)));
-    assert!(refused(&certificate(hasher.member(NodeId::new(1)), ten)), "no certificate takes a member's place");
+    assert!(!refused(&certificate(hasher.entry(None, "n"), Some(ten))));
+    assert!(refused(&certificate(hasher.entry(None, "n"), None)));
+    assert!(refused(&certificate(hasher.member(NodeId::new(1)), Some(ten))), "no certificate takes a member's place");
     assert!(
-        refused(&certificate(hasher.broadcast(&stamp), ten))
-            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), ten))
+        refused(&certificate(hasher.broadcast(&stamp), Some(ten)))
+            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), Some(ten)))
     );
     let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
     assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));
@@ -506,7 +504,7 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
 #[test]
 fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
     let summary = |answer| -> usize {
-        let (cut, count, fingerprint, partial) = (u32::MAX, 1 << 28, u64::MAX, true);
+        let (cut, count, fingerprint, partial) = (Cut::LASTING, 1 << 28, u64::MAX, true);
         let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }));
         envelope().length(summary.encoded_len())
     };

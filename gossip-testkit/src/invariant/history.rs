@@ -24,9 +24,10 @@ impl<M: Machine> Invariant<M> for NoStepBack {
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let cut = world.cut_of(node);
         note_ending(&mut self.ending, before, after);
-        // A certificate that had ended when it came is stored, but is in no view.
+        // A certificate that had ended when it came is stored, but is in no view. It covers what it has replaced: so that has not
+        // ended unless its writer keeps certificates for less long.
         let has_ended = |key, old: &ViewItem| {
-            self.ending.get(key).is_some_and(|end: &ViewItem| end.version > old.version && end.is_past(cut))
+            self.ending.get(key).is_some_and(|end: &ViewItem| end.version > old.version && end.is_long_past(cut))
         };
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {

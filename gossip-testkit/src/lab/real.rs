@@ -10,12 +10,14 @@ mod detect;
 mod idle;
 mod join;
 mod live;
+mod load;
 mod median;
 mod observed;
 mod reconcile;
 mod spread;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::time::Duration;
 
@@ -30,9 +32,11 @@ pub use detect::{Detect, Detection};
 pub use idle::{Idle, Rest};
 pub use join::{Join, Joined};
 pub use live::{Detail, Frame, Live, Start, SubjectFrame};
+pub use load::{Load, Loaded};
 pub use observed::{Log, Observed, Setting};
 pub use reconcile::{Reconcile, Reconciliation};
 pub use spread::{Course, Spread};
+pub use tree::Tree;
 
 /// The largest cluster: so many members are what the presets allow.
 pub const MAX_NODES: u32 = 100_000;

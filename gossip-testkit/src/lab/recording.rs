@@ -1,6 +1,27 @@
 //! A run of a scenario, written down so that it can be looked at forwards and backwards: for the page of `gossip-sim
 //! replay --html` and for the page of the laboratory.
 //!
+//! A failure of any machine becomes a page with the feature `html`:
+//!
+//! ```
+//! # #[cfg(feature = "html")] {
+//! use std::time::Duration;
+//! use gossip_core::Node;
+//! use gossip_testkit::lab::recording::Recording;
+//! use gossip_testkit::{Addr, Checker, Command, FaultPlan, Scenario, Window};
+//!
+//! let scenario = Scenario::new(3)
+//!     .write(Duration::from_secs(2), 0, Command::put("a", "b"))
+//!     .plan(FaultPlan::new().loss(1.0, Window::since(Duration::ZERO)));
+//! if let Err(failure) = Checker::<Node<Addr>>::default().most_runs(100).check(&scenario) {
+//!     let minimal = failure.scenario().parse().expect("scenarios are read as they are printed");
+//!     let page = Recording::of(Checker::<Node<Addr>>::default(), &minimal).html();
+//!     std::fs::write(std::env::temp_dir().join("failure.html"), page)?;
+//! }
+//! # }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! It knows a run by what anybody may know: the trace, and an invariant that always holds and takes notes.
 
 use std::cell::RefCell;
@@ -198,6 +219,18 @@ impl Recording {
             opinions,
             outcome,
         }
+    }
+}
+
+#[cfg(feature = "html")]
+impl Recording {
+    /// Makes a page of it, which needs nothing else: no network and no other file.
+    pub fn html(&self) -> String {
+        let json = serde_json::to_string(self).expect("every key of a recording is a text");
+        // Nothing in the recording ends the element that it stands in.
+        let json = json.replace('<', "\\u003c");
+        let page = include_str!("page/replay.html").replace("@@style.css", include_str!("page/style.css"));
+        page.replace("@@viewer.js", include_str!("page/viewer.js")).replace("@@recording", &json)
     }
 }
 

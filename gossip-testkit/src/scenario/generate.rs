@@ -103,7 +103,9 @@ pub struct Swarm {
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
     /// Faults that may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
-    /// And `twin`, which is not among the defaults: it is for machines that know ids.
+    /// Not among the defaults: `twin`, for machines that know ids; `clock` and `absence`, for machines that no clock and no absence
+    /// harms. Of these, wall clocks are wrong by seconds to weeks, step, and drift by up to 2 %, at one node, at some or at all; and
+    /// all nodes stand still together for up to 30 days, or a few for up to two minutes.
     pub classes: Vec<&'static str>,
 }
 
@@ -121,8 +123,8 @@ impl Default for Swarm {
 
 impl Swarm {
     /// The names of all classes.
-    pub(super) const CLASSES: [&str; 10] =
-        ["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew", "twin"];
+    pub(super) const CLASSES: [&str; 12] =
+        ["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew", "twin", "clock", "absence"];
 
     /// The scenario that belongs to a number.
     ///
@@ -148,7 +150,7 @@ impl Swarm {
                 continue;
             }
             for _ in 0..draw.dice.within(1..=3) {
-                scenario.plan.faults.extend(draw.fault(class));
+                scenario.plan.faults.extend(draw.faults(class));
             }
         }
         apart(&mut scenario.plan);
@@ -231,6 +233,59 @@ impl Draw {
 
     fn percent(&mut self, bounds: RangeInclusive<u64>) -> Chance {
         Chance::percent(self.dice.within(bounds) as u32)
+    }
+
+    /// Draws the faults of a class that come together.
+    pub(super) fn faults(&mut self, class: &str) -> Vec<Fault> {
+        match class {
+            "clock" => self.clocks(),
+            "absence" => self.absences(),
+            class => self.fault(class).into_iter().collect(),
+        }
+    }
+
+    /// One node, some, or all.
+    fn few_or_all(&mut self) -> Vec<Addr> {
+        match self.dice.within(0..=3) {
+            0 => (0..self.nodes).map(Addr).collect(),
+            1 => (0..self.nodes).filter(|_| self.dice.half()).map(Addr).collect(),
+            _ => vec![self.node()],
+        }
+    }
+
+    fn clocks(&mut self) -> Vec<Fault> {
+        // Around the bound within which clocks count as right, and far beyond it.
+        const SECONDS: [i64; 9] = [7, 9, 15, 30, 60, 3_600, 13 * 3_600, 8 * 86_400, 11 * 86_400];
+        let during = if self.dice.half() { self.window() } else { Window::since(self.window().from) };
+        let mut by = self.offset(&SECONDS);
+        let alike = self.dice.half();
+        let drifts = self.dice.within(0..=3) == 0;
+        let skew = |node: Addr, this: &mut Self| {
+            if !alike {
+                by = this.offset(&SECONDS);
+            }
+            let drift_ppm = if drifts { this.dice.within(0..=40_000) as i32 - 20_000 } else { 0 };
+            Fault::Skew { node, during, offset: by, drift_ppm, beyond: true }
+        };
+        let nodes = self.few_or_all();
+        let mut skew = skew;
+        nodes.into_iter().map(|node| skew(node, self)).collect()
+    }
+
+    fn offset(&mut self, seconds: &[i64]) -> i64 {
+        let ahead = self.dice.pick(seconds).copied().unwrap_or_default() * 1_000_000;
+        if self.dice.half() { ahead } else { -ahead }
+    }
+
+    /// All for long, which takes no time to simulate, or a few for a short time.
+    fn absences(&mut self) -> Vec<Fault> {
+        let from = self.window().from;
+        let all = self.dice.half();
+        let seconds: &[u64] = if all { &[120, 3_600, 8 * 86_400, 30 * 86_400] } else { &[30, 120] };
+        let away = self.dice.pick(seconds).copied().unwrap_or_default();
+        let during = Window::new(from, from + Duration::from_secs(away));
+        let nodes = if all { (0..self.nodes).map(Addr).collect() } else { self.few_or_all() };
+        nodes.into_iter().map(|node| Fault::Pause { node, during }).collect()
     }
 
     pub(super) fn fault(&mut self, class: &str) -> Option<Fault> {

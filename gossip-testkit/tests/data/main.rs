@@ -11,8 +11,8 @@ use std::time::Duration;
 use gossip_core::inspect::Update;
 use gossip_core::{Config, Event, Instant, Node, PutOptions};
 use gossip_testkit::{
-    Addr, Checker, Cluster, Command, Counters, Dice, Fault, Links, Nodes, Restart, Scenario, Swarm, Window, Workload,
-    Write,
+    Addr, Checker, Cluster, Command, Counters, Dice, Fault, Links, Nodes, Restart, Scenario, Swarm, Verdict, Window,
+    Workload, Write,
 };
 
 type Sim = Node<Addr>;
@@ -197,4 +197,31 @@ fn what_expires_every_second_costs_an_idle_cluster_nothing() {
     let (silent, expiring) = (idle_bytes(false), idle_bytes(true));
     println!("{silent:.1} bytes per node and second when nothing expires, {expiring:.1} when something always does");
     assert!((expiring / silent - 1.0).abs() < 0.1, "{silent:.1} and {expiring:.1}");
+}
+
+/// A request for what was offered is lost, and while it is waited for every other offer is declined. The rumor's rounds
+/// are over then: an exchange brings it, and does not wait for its time (5 s).
+#[test]
+fn what_was_offered_and_asked_for_in_vain_comes_within_a_second() {
+    for seed in 0..10 {
+        let mut cluster = Cluster::<Sim>::new(3, seed);
+        cluster.run_for(secs(30));
+        let lost = Rc::new(Cell::new(0));
+        let counter = lost.clone();
+        // Bodies for node 2, and its requests. Offers are shorter.
+        cluster.rule(move |datagram| {
+            let body = datagram.to == Addr(2) && datagram.payload.len() > 100;
+            let request = datagram.from == Addr(2);
+            if datagram.label == "rumor" && (body || request) {
+                counter.set(counter.get() + 1);
+                return Verdict::Lose;
+            }
+            Verdict::Pass
+        });
+        let value = "x".repeat(100);
+        cluster.command(0, &Command::put("a", value)).unwrap();
+        cluster.run_for(secs(1));
+        assert!(lost.get() > 2, "bodies and a request were lost");
+        assert!(cluster.node(2).get("a").is_some(), "with seed {seed} it has not come after a second");
+    }
 }

@@ -20,6 +20,7 @@ use siphasher::sip::SipHasher13;
 
 pub(crate) mod around;
 pub(crate) mod swim;
+pub(crate) mod tree;
 
 const BUDGET: usize = 512;
 const LONGEST: usize = 200;
@@ -499,7 +500,10 @@ impl Machine for Mini {
             let version = ItemVersion([held.version.0, held.version.1.into(), 0, 0, 0]);
             let until = (held.until < u64::MAX).then(|| Instant::from_micros(held.until));
             let body = held.value.as_deref().map(Into::into);
-            (format!("{}{}.{}", key.0 as char, key.1, key.2), ViewItem { version, until, body, bound: false })
+            (
+                format!("{}{}.{}", key.0 as char, key.1, key.2),
+                ViewItem { version, until, kept: until, body, bound: false },
+            )
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }
     }

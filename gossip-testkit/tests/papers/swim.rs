@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gossip_core::{Config, Node};
+use gossip_core::{Config, Node, Relay};
 use gossip_testkit::{Addr, Chance, Cluster};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -177,6 +177,7 @@ fn failed_probes(loss: u32, indirect: u32, probes: u32) -> (f64, u64, f64) {
     // Nobody is to die of it. What a probe finds depends neither on how long a suspicion lasts nor on how it and its
     // refutation spread, which is what takes the time at heavy loss: the accused are told by those who probe them.
     (config.probe.alpha, config.probe.buddy) = (100, true);
+    config.rumor.relay = Relay::Random;
     (config.rumor.fanout, config.rumor.lambda) = (1, 1);
     let mut cluster = settled(NODES, config, u64::from(loss));
     let count = |cluster: &Cluster| {

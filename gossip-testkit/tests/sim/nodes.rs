@@ -9,6 +9,7 @@ use super::{explained, number, objects, out, sim};
 
 const SPREAD: &str = "spread --nodes 12";
 const IDLE: &str = "idle --nodes 12 --seconds 5";
+const LOAD: &str = "load --nodes 12 --rate 5 --seconds 2 --sites 3";
 const JOIN: &str = "join --nodes 8";
 const DETECT: &str = "detect --nodes 10 --kill 2 --minutes 1";
 const RECONCILE: &str = "reconcile --items 200 --difference 60";
@@ -34,7 +35,12 @@ fn json_has_the_fields_of_each_command() {
             IDLE,
             "nodes keys bytes_per_node_s datagrams_per_node_s largest_datagram cpu_us_per_node_s heap_bytes_per_member",
         ),
-        (JOIN, "seconds bytes_per_node datagrams_per_node"),
+        (
+            LOAD,
+            "puts t50_ms t99_ms t100_ms worst_ms equal_ms bytes_per_node datagrams_per_node copies_per_node bodies_across \
+             datagrams_across",
+        ),
+        (JOIN, "seconds bytes_per_node datagrams_per_node updates_per_node"),
         (DETECT, "lifeguard first_s all_s false_suspicions false_deaths false_deaths_at_well"),
         (RECONCILE, "identification_bytes update_bytes datagrams round_trips time_ms equal"),
         (CHECK, "cases datagrams faults"),
@@ -184,7 +190,7 @@ fn a_seed_says_it_all() {
 
 #[test]
 fn people_get_tables_no_wider_than_a_terminal() {
-    let help = ["spread", "idle", "join", "detect", "reconcile", "check", "replay", "advise"];
+    let help = ["spread", "load", "idle", "join", "detect", "reconcile", "check", "replay", "advise"];
     let help = help.map(|command| format!("{command} --help"));
     let tables = [SPREAD, IDLE, JOIN, DETECT, RECONCILE, CHECK, ADVISE].map(str::to_owned);
     for line in tables.iter().chain(&help) {
@@ -282,6 +288,24 @@ fn a_page_of_a_replay_needs_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: --html "), "{output:?}");
 }
 
+/// Repair and healing that come every ten minutes are too late for whoever is cut off.
+#[test]
+fn a_check_that_fails_leaves_a_page_of_the_smallest_scenario() {
+    let config = temporary("late.toml");
+    fs::write(&config, "[anti_entropy]\ninterval = \"10m\"\n[healing]\ninterval = \"10m\"\n")
+        .expect("it can be written");
+    let page = temporary("check.html");
+    let output =
+        sim(&format!("check --cases 64 --nodes 2..=4 --config {} --html {}", config.display(), page.display()));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let html = fs::read_to_string(&page).expect("it was written");
+    let (_, rest) = html.split_once("type=\"application/json\">").expect("the recording is there");
+    let recording: Value = serde_json::from_str(rest.split_once("</script>").expect("it ends").0).expect("JSON");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(printed.ends_with(recording["scenario"].as_str().expect("a text").trim_end_matches(' ')), "{printed}");
+    assert_eq!(recording["outcome"]["result"], "violated");
+}
+
 /// A plan may cut nodes off for ever: they do not converge, which is no fault of theirs.
 #[test]
 fn a_scenario_that_fails_is_printed_as_one_that_can_be_replayed() {
@@ -348,6 +372,28 @@ fn pictures_have_axes_legend_and_curves() {
         assert!(svg.matches("<polyline").count() >= 2 && svg.contains("<polygon"), "{command}");
         legend_beneath(&svg);
     }
+}
+
+#[test]
+fn links_are_drawn_as_a_tree() {
+    let file = temporary("tree.svg");
+    let text = out(&format!("spread --nodes 30 --tree {}", file.display()));
+    assert!(text.contains("depth 0, 1, 2, ... of the tree around node") && text.contains(": 1, "), "{text}");
+    let svg = fs::read_to_string(&file).expect("it was written");
+    assert!(svg.contains("30 nodes, ") && svg.matches("<circle").count() == 30, "{svg}");
+    assert!(svg.matches("<polyline").count() >= 29, "a tree of thirty has 29 branches");
+}
+
+/// Puts that come at once are spread as well as single ones, and half of the nodes may die of it.
+#[test]
+fn a_load_is_borne() {
+    let load = &objects("load --nodes 20 --rate 200 --seconds 1 --duplicate 10%")[0];
+    assert_eq!(number(load, "puts"), 200.0);
+    assert!(number(load, "worst_ms") < 500.0 && number(load, "equal_ms") < 500.0, "{load:?}");
+    assert!((0.9..3.0).contains(&number(load, "copies_per_node")), "{load:?}");
+    let halved = &objects("load --nodes 20 --rate 1 --seconds 1 --kill 50% --runs 2")[0];
+    assert!(number(halved, "puts") == 2.0 && number(halved, "worst_ms") < 1_000.0, "{halved:?}");
+    assert!(out("load --nodes 12 --sites 3").contains("between the 3 sites"));
 }
 
 /// Nothing that is drawn reaches down to the signs of the legend but the legend.

@@ -4,13 +4,15 @@
 //! is, so that a test on the host does what the page does. The exports only move bytes: the caller asks for room with
 //! `room`, writes a request there and calls `call`, which leaves the answer behind `answer_at`.
 
+mod machines;
+
 use std::cell::RefCell;
 use std::time::Duration;
 
 use gossip_core::{Config, Node};
 use gossip_testkit::lab::real::{Detail, Frame, Live, Preset, Start};
 use gossip_testkit::lab::recording::Recording;
-use gossip_testkit::{Addr, Checker, Command, Latency, Scenario};
+use gossip_testkit::{Addr, Checker, Command, Latency};
 use serde::{Deserialize, Serialize};
 
 /// A request of the page.
@@ -41,7 +43,7 @@ enum Request {
     Loss { loss: f64 },
     Detail { node: u32 },
     Scenario,
-    /// Runs a scenario's text and writes it down.
+    /// Runs a scenario again, or a failure on the machine that it names, and writes it down.
     Replay {
         text: String,
         #[serde(default)]
@@ -121,9 +123,8 @@ impl Laboratory {
             Request::Replay { text, preset, config } => {
                 let (config, latency) = setup(preset.as_deref(), &config)?;
                 config.check().map_err(|error| error.to_string())?;
-                let scenario: Scenario<Command> = text.parse().map_err(|error| format!("{error}"))?;
                 let checker = Checker::<Node<Addr>>::new(config).latency(latency);
-                return Ok(Answer::Recording(Box::new(Recording::of(checker, &scenario))));
+                return Ok(Answer::Recording(Box::new(machines::replay(&text, checker)?)));
             }
         }
         Ok(Answer::Done)

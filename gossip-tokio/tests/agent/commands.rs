@@ -72,7 +72,11 @@ fn members_are_sorted_and_chosen() {
     assert_eq!(a.ask(&["members", "--name", "db-?", "--status", "dead"]).len(), 0);
     let detailed = a.ctl(&["members", "--detailed", "--name", "a"]);
     assert!(text(&detailed.stdout).starts_with("NAME  ID"), "{}", text(&detailed.stdout));
-    assert!(text(&detailed.stdout).lines().next().unwrap().ends_with("INCARNATION       TAGS"));
+    let header: Vec<_> = text(&detailed.stdout).lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["NAME", "ID", "STATUS", "ADDRESS", "STARTED", "INCARNATION", "RTT", "TAGS"]);
+    until("a round trip", || a.ctl(&["rtt", "db-1"]).status.success().then_some(()));
+    assert!(a.ask(&["rtt", "db-1"])[0]["rtt_us"].as_u64().is_some_and(|trip| (1..1_000_000).contains(&trip)));
+    assert_eq!(a.ctl(&["rtt", "nosuch"]).status.code(), Some(1));
     assert_eq!(a.ctl(&["reachability"]).status.code(), Some(0));
 
     // Tags are of the member, and change while it runs.

@@ -7,11 +7,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{AntiEntropy, Brought, Context, Progress, instant};
+use super::{AntiEntropy, Brought, Context, Progress};
 use crate::address::Address;
 use crate::epidemic::pull::{Question, RangeSet};
 use crate::outbox::TrafficClass;
-use crate::replica::{Range, Replica};
+use crate::replica::{Cut, Range, Replica};
 use crate::time::Instant;
 use crate::wire::{Message, Page, Pull, PullRequest, encoded_len};
 
@@ -32,7 +32,7 @@ const ORPHANED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
-    cut: u32,
+    cut: Cut,
     token: u32,
     missing: RangeSet,
     /// The last pull.
@@ -50,7 +50,7 @@ impl<A: Address> CatchUp<A> {
     /// Pulls a range in which the peer holds about `expected` items.
     pub(super) fn begin(
         peer: A,
-        (cut, token): (u32, u32),
+        (cut, token): (Cut, u32),
         range: Range,
         expected: u64,
         context: &mut Context<'_, A>,
@@ -82,7 +82,7 @@ impl<A: Address> CatchUp<A> {
     }
 
     /// Continues with another peer.
-    pub(super) fn resume(&mut self, peer: A, (cut, token): (u32, u32), context: &mut Context<'_, A>) {
+    pub(super) fn resume(&mut self, peer: A, (cut, token): (Cut, u32), context: &mut Context<'_, A>) {
         (self.peer, self.cut, self.token) = (peer, cut, token);
         (self.orphaned, self.stale_pages) = (false, 0);
         self.question = Question::repeated(context.now, 0);
@@ -172,7 +172,7 @@ impl<A: Address> AntiEntropy<A> {
     pub(super) fn catch_up(
         &mut self,
         from: &A,
-        proof: (u32, u32),
+        proof: (Cut, u32),
         range: Range,
         theirs: u64,
         context: &mut Context<'_, A>,
@@ -205,7 +205,7 @@ impl<A: Address> AntiEntropy<A> {
             self.patience.note(time);
         }
         if let Some(catch_up) = self.catch_up.as_ref().filter(|catch_up| catch_up.is_done()) {
-            let print = context.replica.summary(instant(catch_up.cut)).1;
+            let print = context.replica.summary(catch_up.cut).1;
             self.in_vain = (catch_up.brought == (false, false)).then_some(print);
             let waits = self.end_catch_up();
             // What the peer lacks has not been compared yet. But to ask at once would be to ask all the time if
@@ -255,7 +255,7 @@ fn boundary(last: u64, next: u64) -> u64 {
 /// Composes the next page of a pull, in at most `room` bytes. None if not even one update fits.
 pub(crate) fn compose_page<A: Address>(
     replica: &Replica<A>,
-    cut: Instant,
+    cut: Cut,
     ranges: &mut VecDeque<Range>,
     window: &mut u8,
     room: usize,

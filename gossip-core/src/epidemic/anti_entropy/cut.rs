@@ -1,31 +1,36 @@
-//! Cuts: the time at which two replicas compare what they hold.
+//! The cut at which two replicas compare: the later one, which both can compute always.
 
+use crate::address::Address;
+use crate::replica::{Cut, NEVER, Replica, second};
 use crate::time::Instant;
 
-/// Rounds a clock down to a cut: whole seconds, so that replicas whose clocks are nearly equal use the same.
-pub(super) fn cut_of(clock: Instant) -> u32 {
-    u32::try_from(clock.as_micros() / 1_000_000).unwrap_or(NEVER - 1).min(NEVER - 1)
-}
-
-/// The instant of a cut.
-pub(super) fn instant(cut: u32) -> Instant {
-    if cut == NEVER { Instant::MAX } else { Instant::from_secs(u64::from(cut)) }
-}
-
-/// The cut of replicas whose clocks are too far apart to agree on what has ended: they compare what does not end.
-pub(super) const NEVER: u32 = u32::MAX;
-/// Largest difference between cuts otherwise, in seconds.
+/// Largest difference between the times of two cuts, in seconds. Replicas whose clocks are further apart compare what does not end.
 const APART: u32 = 600;
 
-/// The cut at which a peer with this cut and this replica compare: the later one, which both can compute always, for
-/// nobody has forgotten what lives at it.
-pub(super) fn later(theirs: u32, own: u32) -> u32 {
-    if theirs.abs_diff(own) > APART { NEVER } else { theirs.max(own) }
+/// The cut of a replica at agreed time.
+pub(super) fn own<A: Address>(replica: &Replica<A>, clock: Instant) -> Cut {
+    Cut { at: second(clock), kept: replica.kept() }
+}
+
+/// The cut at which a peer with this cut and this replica compare. Nobody has forgotten what lives at the later time, or pushed
+/// out what is kept beyond the later bound.
+pub(super) fn later<A: Address>(theirs: Cut, replica: &Replica<A>, clock: Instant) -> Cut {
+    let own = own(replica, clock);
+    if theirs.at.abs_diff(own.at) > APART {
+        return Cut::LASTING;
+    }
+    let kept = theirs.kept.max(own.kept);
+    Cut { at: theirs.at.max(own.at), kept: if replica.is_far(kept) { NEVER } else { kept } }
 }
 
 /// Returns whether a peer may ask for the set at this cut.
-pub(super) fn is_fair(cut: u32, own: u32) -> bool {
-    cut == NEVER || cut.abs_diff(own) <= APART
+pub(super) fn is_fair(cut: Cut, clock: Instant) -> bool {
+    cut == Cut::LASTING || cut.at.abs_diff(second(clock)) <= APART
+}
+
+/// Returns whether the set at a cut is costly to sketch: all that ends, or all certificates are left out.
+pub(super) const fn is_costly(cut: Cut) -> bool {
+    cut.at == NEVER || cut.kept == NEVER
 }
 
 #[cfg(test)]
@@ -34,20 +39,23 @@ mod tests {
 
     #[test]
     fn the_later_of_two_cuts_is_compared_and_what_never_ends_where_they_are_far_apart() {
-        let own = cut_of(Instant::from_secs(1_700_000_000));
+        let clock = Instant::from_secs(1_700_000_000);
+        let replica = Replica::<u16>::new("", core::time::Duration::ZERO, 0);
+        let now = second(clock);
+        let cut = |at, kept| Cut { at, kept };
         for (theirs, compared) in [
-            (own - 31, own),
-            (own + APART, own + APART),
-            (own - APART - 1, NEVER),
-            (own + APART + 1, NEVER),
-            (0, NEVER),
-            (NEVER, NEVER),
+            (cut(now - 31, 0), cut(now, 0)),
+            (cut(now + APART, 7), cut(now + APART, 7)),
+            (cut(now, NEVER), cut(now, NEVER)),
+            (cut(now - APART - 1, 0), Cut::LASTING),
+            (cut(now + APART + 1, 0), Cut::LASTING),
+            (cut(0, 0), Cut::LASTING),
+            (Cut::LASTING, Cut::LASTING),
         ] {
-            assert_eq!(later(theirs, own), compared, "{theirs}");
-            assert!(is_fair(compared, own));
+            assert_eq!(later(theirs, &replica, clock), compared, "{theirs:?}");
+            assert!(is_fair(compared, clock));
         }
-        assert!(!is_fair(own + APART + 1, own));
-        assert_eq!(cut_of(Instant::MAX), NEVER - 1);
-        assert_eq!(instant(NEVER), Instant::MAX);
+        assert!(!is_fair(cut(now + APART + 1, 0), clock));
+        assert_eq!(second(Instant::from_micros(u64::MAX - 1)), NEVER - 1);
     }
 }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::epidemic::pull::Question;
-use crate::replica::{CELLS, Range};
+use crate::replica::{CELLS, Cut, Range};
 use crate::sketch::Cell;
 use crate::time::Instant;
 
@@ -75,7 +75,7 @@ pub(super) enum Retry {
 #[derive(Debug)]
 pub(super) struct Exchange<A> {
     pub(super) peer: A,
-    pub(super) cut: u32,
+    pub(super) cut: Cut,
     /// Token that shows the peer that this address receives.
     pub(super) token: u32,
     /// Both fingerprints at the beginning.
@@ -102,7 +102,7 @@ impl<A> Exchange<A> {
     /// `estimate`: size of the difference.
     pub(super) fn new(
         peer: A,
-        cut: u32,
+        cut: Cut,
         token: u32,
         between: (u64, u64),
         most_cells: usize,
@@ -254,6 +254,6 @@ pub(super) fn apart(mine: u64, theirs: u64) -> i64 {
 /// Returns the number of cells that a message of `room` bytes holds.
 pub(super) fn most_cells(room: usize) -> usize {
     // Tag, cut, range, count, mode, tokens and the length of the cells, at their longest.
-    const HEAD: usize = 1 + 5 + 20 + 5 + 1 + 10 + 2;
+    const HEAD: usize = 1 + 10 + 20 + 5 + 1 + 10 + 2;
     ((room - HEAD) / Cell::LEN).min(CELLS)
 }

@@ -5,11 +5,10 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::cut::NEVER;
 use super::*;
 use crate::config::Exchange as Mode;
 use crate::id::NodeId;
-use crate::update::{Entry, Stamp, Until, Update};
+use crate::update::{Entry, Stamp, Update};
 use crate::wire::{Message, Page, Pull, Rival, Short};
 
 const NOW: Instant = Instant::from_secs(1_700_000_000);
@@ -36,8 +35,7 @@ fn written(n: u64, ago: u64) -> Update<u16> {
         owner: None,
         name: std::format!("key-{n}").as_str().into(),
         stamp: Stamp { time: NOW - Duration::from_secs(ago), counter: 0, node: NodeId::new(1) },
-        expires: Until::NEVER,
-        until: Until::NEVER,
+        ends: None,
         value: Some([7; 30].into()),
     })
 }
@@ -374,7 +372,7 @@ fn what_is_refused_doubles_the_wait_for_that_pair_of_sets() {
 #[test]
 fn one_who_does_not_show_its_token_gets_nothing() {
     let mut site = Site::new(Mode::PushPull, 0..100);
-    let cut = cut_of(NOW);
+    let cut = Cut::from(NOW);
     let key = Short(site.replica.hasher.entry(None, "key-7").short());
     let ask = |token| {
         let tokens = Tokens { mine: 0, yours: token };
@@ -417,7 +415,7 @@ fn one_who_does_not_show_its_token_gets_nothing() {
 fn answers_that_were_not_asked_for_are_ignored() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let hashes: Vec<u64> = site.replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
-    let cut = cut_of(NOW);
+    let cut = Cut::from(NOW);
     site.hear(
         5,
         Message::Repair(Repair::Summary(Summary {
@@ -446,7 +444,8 @@ fn answers_that_were_not_asked_for_are_ignored() {
 fn an_answer_says_at_which_cut_two_compare() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let (count, fingerprint, partial, answer) = (1, 1, false, Answer::No);
-    for (cut, compared) in [(cut_of(NOW) + 31, cut_of(NOW) + 31), (0, NEVER)] {
+    let later = Cut::from(NOW + Duration::from_secs(31));
+    for (cut, compared) in [(later, later), (Cut::from(Instant::ORIGIN), Cut::LASTING)] {
         site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer })));
         let said = site.said();
         assert!(matches!(said[..], [Message::Repair(Repair::Summary(Summary { cut, .. }))] if cut == compared));
@@ -457,7 +456,7 @@ fn an_answer_says_at_which_cut_two_compare() {
 /// What a peer answers that holds so many items.
 fn answer(count: u64) -> Message<u16> {
     let answer = Answer::Brief { token: 9 };
-    Message::Repair(Repair::Summary(Summary { cut: cut_of(NOW), count, fingerprint: 1, partial: false, answer }))
+    Message::Repair(Repair::Summary(Summary { cut: Cut::from(NOW), count, fingerprint: 1, partial: false, answer }))
 }
 
 fn exchanging() -> (Site, u32) {
@@ -580,7 +579,7 @@ proptest! {
         let mut next = Some(0);
         let mut hashes = Vec::new();
         while window > 0 && !ranges.is_empty() {
-            let page = compose_page(&site.replica, NOW, &mut ranges, &mut window, room).unwrap();
+            let page = compose_page(&site.replica, NOW.into(), &mut ranges, &mut window, room).unwrap();
             prop_assert!(page.encoded_len() <= room);
             let Message::Pull(Pull::Page(Page { range, last, updates, .. })) = page else { panic!() };
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");

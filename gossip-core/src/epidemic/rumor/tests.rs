@@ -9,7 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::*;
 use crate::config::{Config, Exchange, LossOfInterest, Response};
 use crate::id::NodeId;
-use crate::update::{Entry, KeyHash, Stamp, Until, Update};
+use crate::update::{Entry, KeyHash, Stamp, Update};
 use crate::wire::encoded_len;
 
 const NOW: Instant = Instant::from_secs(1_000);
@@ -53,8 +53,7 @@ impl Site {
             owner: None,
             name: name.into(),
             stamp: Stamp { time: self.now, counter: 0, node: NodeId::new(1) },
-            expires: Until::NEVER,
-            until: Until::NEVER,
+            ends: None,
             value: Some(vec![7; size].into()),
         });
         let key = self.replica.hasher.key(&update);
@@ -308,6 +307,38 @@ fn an_offer_is_wanted_from_one_at_a_time() {
         site.rumors.wants(NOW, hash, patience);
     }
     assert!(site.rumors.wanted.len() <= WANTED);
+}
+
+#[test]
+fn what_was_asked_for_and_has_not_come_is_missed_once() {
+    let mut site = Site::new(policy());
+    let (interval, patience) = (policy().interval, policy().interval / 5);
+    assert!(site.rumors.wants(NOW, 7, patience) && site.rumors.wants(NOW, 8, patience));
+    let review = NOW + patience + interval;
+    assert_eq!(site.rumors.due(), Some(review));
+    site.rumors.got(8);
+    assert!(!site.rumors.has_missed(review - Duration::from_micros(1)));
+    assert_eq!(site.rumors.partners_wanted(review), 0, "a review is no round");
+    assert!(site.rumors.has_missed(review) && !site.rumors.has_missed(review + 20 * interval));
+    assert_eq!(site.rumors.due(), None);
+    // What has come is not missed, and whoever is asked again has another interval.
+    let later = review + 20 * interval;
+    assert!(site.rumors.wants(later, 9, patience) && site.rumors.wants(later + interval, 9, patience));
+    assert!(!site.rumors.has_missed(later + patience + interval));
+    site.rumors.got(9);
+    assert_eq!(site.rumors.due(), None);
+}
+
+#[test]
+fn offers_of_what_never_comes_are_missed_ten_times_in_a_hundred_intervals() {
+    let mut site = Site::new(policy());
+    let interval = policy().interval;
+    let missed = (0..1_000).filter(|&hash| {
+        let now = NOW + interval * hash / 10;
+        site.rumors.wants(now, hash.into(), interval / 5);
+        site.rumors.has_missed(now)
+    });
+    assert!((8..=10).contains(&missed.count()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::outbox::Outbox;
-use crate::update::{Stamp, Until};
+use crate::update::Stamp;
 
 const NOW: Instant = Instant::from_secs(1_000);
 /// Bytes of messages in a datagram.
@@ -116,8 +116,7 @@ impl Site {
 fn value(name: &str, secs: u64, size: usize) -> Update<u16> {
     let bytes: Vec<u8> = (0..size).map(|at| (at * 31 + size) as u8).collect();
     let stamp = Stamp { time: Instant::from_secs(secs), counter: 0, node: NodeId::new(1) };
-    let (expires, until) = (Until::NEVER, Until::NEVER);
-    Update::Entry(Entry { owner: None, name: name.into(), stamp, expires, until, value: Some(bytes.into()) })
+    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(bytes.into()) })
 }
 
 /// Lets a site (0) and holders (1 and on) talk until nothing is under way, in rounds; how many seconds that took.

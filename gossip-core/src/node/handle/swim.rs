@@ -16,7 +16,9 @@ impl<A: Address> Node<A> {
             Swim::Ping { seq } => self.outbox.message(TrafficClass::Ack, from.clone(), Swim::Ack { seq }),
             Swim::Ack { seq } => {
                 if let Some(trip) = self.on_ack(sender, seq) {
+                    self.detector.note_trip(sender, trip);
                     self.note_reading(sender, clock, trip);
+                    self.overlay.note_trip(sender, trip);
                 }
             }
             Swim::PingReq(request) => self.detector.on_ping_req(self.now, from, request, &mut self.outbox),

@@ -96,8 +96,7 @@ fn what_is_written_after_a_restore_is_later_than_all_before_it_whatever_the_cloc
         owner: None,
         name: "junk".into(),
         stamp: Stamp { time: net.now + 100 * SECOND, ..stamp },
-        expires: Until::NEVER,
-        until: Until::NEVER,
+        ends: None,
         value: Some([][..].into()),
     });
     net.nodes[3].replica.merge(ahead);

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::super::PutOptions;
 use super::*;
-use crate::update::{Broadcast, Owner};
+use crate::update::{Broadcast, End, Owner};
 use crate::wire::{PingReq, Repair, Rumor, Suspicion, Swim};
 use crate::{Bound, ConfigError, DatagramError, Membership, Status, WriteError};
 
@@ -471,6 +471,7 @@ fn a_full_node_refuses_what_is_new_and_takes_what_is_newer() {
     assert_eq!(node.broadcast(START, b"x").unwrap_err(), full);
     node.put(START, "a", b"2").unwrap();
     node.delete(START, "b").unwrap();
+    node.put(START, "e", b"1").expect("a certificate takes no room of entries");
     hear(&mut node, START, &[Message::Rumor(Rumor::Mail(Item::Update(entry("d", b"1"))))]);
     for id in 10..20 {
         hear(
@@ -535,13 +536,14 @@ fn a_write_after_a_shrunk_certificate_was_heard_is_newer_than_it() {
     tick(&mut node, START);
     let Update::Entry(sound) = entry("n", b"x") else { unreachable!() };
     let stamp = Stamp { time: START + 5 * SECOND, counter: 3, node: NodeId::new(5) };
+    let end = End::new(START, 3_600 * SECOND);
     let deleted: Update<u32> =
-        Update::Entry(Entry { stamp, value: None, until: Until::at(START + 3_600 * SECOND), ..sound });
+        Update::Entry(Entry { stamp, value: None, ends: Some(End { covers: Until::NEVER, ..end }), ..sound });
     let certificate = Update::Certificate(crate::update::Certificate {
         key: node.replica.hasher.key(&deleted),
         owner: None,
         stamp,
-        until: deleted.until(),
+        ends: Some(End { covers: Until::NEVER, ..end }),
         digest: node.replica.hasher.digest(&deleted),
     });
     hear(&mut node, START, &[Message::Rumor(Rumor::Mail(Item::Update(certificate)))]);

@@ -35,7 +35,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
 
 fn joins() -> Vec<Message<u32>> {
     let summary = Message::Repair(Repair::Summary(Summary {
-        cut: 1_700_000_021,
+        cut: Instant::from_secs(1_700_000_021).into(),
         count: 1,
         fingerprint: 1,
         partial: false,

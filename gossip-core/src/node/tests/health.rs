@@ -215,3 +215,24 @@ fn what_cannot_be_restored_is_an_alert_for_an_hour() {
     small.note_loss(now, 4);
     assert_eq!((lost(&small, now), lost(&small, now + 3_601 * SECOND)), (Some(7), None));
 }
+
+#[test]
+fn a_node_with_larger_datagrams_is_an_alert_and_not_called_malformed() {
+    let mut net = Net::joined(2, &Config::lan());
+    let mut large = Net::joined(2, &Config { max_datagram: 1_400, ..Config::lan() });
+    let now = large.now;
+    large.nodes[0].put(now, "name", &[7; 1_220]).unwrap();
+    let mut buffer = [0; 1_400];
+    let sent =
+        core::iter::from_fn(|| large.nodes[0].poll_transmit(&mut buffer).map(|sent| buffer[..sent.len].to_vec()));
+    let long = sent.into_iter().find(|sent| sent.len() > 1_200).unwrap();
+    let now = net.now;
+    net.nodes[0].handle(now, Input::Datagram { from: &77, payload: &long }).unwrap_err();
+    tick(&mut net.nodes[0], now);
+    let length = long.len();
+    let alerts = net.nodes[0].health(now);
+    assert_eq!(alerts[0].problem, Problem::LargerDatagrams { length, longest: 1_200, address: 77 });
+    assert!(net.events(0).contains(&Event::LargerDatagrams { length, longest: 1_200, address: 77 }));
+    let stats = net.nodes[0].stats();
+    assert_eq!((stats.datagrams_foreign, stats.datagrams_malformed), (1, 0));
+}

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::outbox::Intent;
-use crate::replica::Range;
+use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::Descriptor;
 use crate::wire::{
@@ -98,9 +98,16 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let cells = |count: u64| {
         let exchange = crate::Exchange::PushPull;
         let sketch = Sketch::new(80);
-        Message::Repair(Repair::Sketch(Symbols { cut: u32::MAX, range: Range::ALL, count, exchange, tokens, sketch }))
+        Message::Repair(Repair::Sketch(Symbols {
+            cut: Cut::LASTING,
+            range: Range::ALL,
+            count,
+            exchange,
+            tokens,
+            sketch,
+        }))
     };
-    let summary = |cut, token: Option<u32>| {
+    let summary = |cut: Cut, token: Option<u32>| {
         let answer = token.map_or(Answer::No, |token| Answer::Full { token, counts: [u8::MAX; COUNTS] });
         Message::Repair(Repair::Summary(Summary {
             cut,
@@ -122,7 +129,14 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: offers }))],
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: vec![] })); 200],
         vec![Message::Rumor(Rumor::Feedback(Feedback { number: 1, useful: u64::MAX, spared: u64::MAX })); 50],
-        vec![summary(u32::MAX, None), summary(0, None), summary(1_700_000_020, Some(1)), summary(u32::MAX, Some(1))],
+        vec![
+            summary(Cut::LASTING, None),
+            summary(Cut { at: 0, kept: u32::MAX - 1 }, None),
+            summary(Cut { at: 1_700_000_020, kept: 1_700_000_020 }, None),
+            summary(Cut { at: 1_700_000_020, kept: 0 }, Some(1)),
+            summary(Cut { at: 1_700_000_020, kept: u32::MAX }, Some(1)),
+            summary(Cut::LASTING, Some(1)),
+        ],
         vec![cells(u64::MAX)],
         vec![cells(0)],
         vec![Message::Repair(Repair::Split(Split { range: Range::ALL, count: u64::MAX, estimate: u64::MAX })); 50],
@@ -141,7 +155,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         }))],
         vec![Message::Repair(Repair::Want(Want { token: 0, keys: vec![rival.key; 140] }))],
         vec![Message::Pull(Pull::Pages(PullRequest {
-            cut: u32::MAX,
+            cut: Cut::LASTING,
             token: 0,
             window: u8::MAX,
             ranges: vec![Range::ALL; 300],
@@ -170,8 +184,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
 /// An item that nobody holds.
 fn large(name: &str, size: u32) -> Descriptor {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
-    let (expires, until) = (Until::NEVER, Until::NEVER);
-    Descriptor { owner: None, name: name.into(), stamp, expires, until, size, digest: 7 }
+    Descriptor { owner: None, name: name.into(), stamp, ends: None, size, digest: 7 }
 }
 
 #[test]
@@ -210,10 +223,10 @@ fn laden() -> Node<u32> {
 }
 
 /// The cut and the token that a node gives to everybody who asks.
-fn token_for(node: &mut Node<u32>, address: u32) -> (u32, u32) {
+fn token_for(node: &mut Node<u32>, address: u32) -> (Cut, u32) {
     let answer = Answer::No;
     let summary = Message::Repair(Repair::Summary(Summary {
-        cut: 1_700_000_021,
+        cut: Instant::from_secs(1_700_000_021).into(),
         count: 1,
         fingerprint: 1,
         partial: false,
@@ -288,7 +301,7 @@ enum Crafted {
 
 impl Crafted {
     /// `asked`: the ranges of the sketches that the node has sent; `tokens`: its own, and what it takes for the peer's.
-    fn message(self, node: &Node<u32>, asked: &[Range], (cut, token): (u32, u32)) -> Option<Message<u32>> {
+    fn message(self, node: &Node<u32>, asked: &[Range], (cut, token): (Cut, u32)) -> Option<Message<u32>> {
         let held = |some: u8| node.replica.hashes_in(Range::ALL).take(some.into());
         let range = |at: u8| asked.get(usize::from(at) % asked.len().max(1)).copied().unwrap_or(Range::ALL);
         let any_range = |(a, b): (u64, u64)| Range::new(a.min(b), a.max(b)).unwrap_or(Range::ALL);

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::*;
 use crate::update::Descriptor;
 use crate::wire::{Chunk, FetchRequest, Pull, Rumor};
-use crate::{Limits, WriteError};
+use crate::{Limits, Relay, WriteError};
 
 fn value(seed: usize, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at * 7 + at / 251 + seed) as u8).collect()
@@ -172,8 +172,7 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
         &[mail(described("after 2500", crate::update::LATEST.since(START).as_secs() + 1, &value(1, 9_000)))],
     );
     let past = Descriptor {
-        expires: Until::at(START - SECOND),
-        until: Until::at(START - SECOND),
+        ends: Some(crate::update::End::new(START - SECOND, SECOND)),
         ..described("past", 0, &value(1, 9_000))
     };
     hear(&mut node, START, &[mail(past)]);
@@ -187,7 +186,9 @@ fn a_descriptor_that_would_be_refused_as_an_update_is_not_fetched_and_counted() 
 
 #[test]
 fn a_value_outlives_its_author_if_one_other_has_it_whole() {
-    let mut net = Net::joined(4, &Config::lan());
+    let mut config = Config::lan();
+    config.rumor.relay = Relay::Random;
+    let mut net = Net::joined(4, &config);
     // Only the second hears of it, and gets it; the others, that it exists.
     net.lose = |from, to| from == 0 && to > 1;
     net.nodes[0].put(net.now, "n", &value(1, 300_000)).unwrap();

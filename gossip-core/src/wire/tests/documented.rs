@@ -74,10 +74,13 @@ fn named() -> Update<SocketAddr> {
     Update::Member(Record { about, ..record })
 }
 
+fn end() -> End {
+    End { at: TIME, keep: 604_800, covers: Until::NEVER }
+}
+
 fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
-    let until = if value.is_some() { Until::NEVER } else { Until::at(TIME) };
-    let (owner, name, expires) = (None, "a".into(), Until::NEVER);
-    Update::Entry(Entry { owner, name, stamp: stamp(), expires, until, value: value.map(Into::into) })
+    let ends = value.is_none().then(end);
+    Update::Entry(Entry { owner: None, name: "a".into(), stamp: stamp(), ends, value: value.map(Into::into) })
 }
 
 fn descriptor() -> Descriptor {
@@ -89,7 +92,7 @@ fn descriptor() -> Descriptor {
 fn certificate() -> Update<SocketAddr> {
     let hasher = ItemHasher::new("");
     let (key, digest) = (hasher.entry(None, "a"), hasher.digest(&entry(None)));
-    Update::Certificate(Certificate { key, owner: None, stamp: stamp(), until: Until::at(TIME), digest })
+    Update::Certificate(Certificate { key, owner: None, stamp: stamp(), ends: Some(end()), digest })
 }
 
 fn broadcast() -> Update<SocketAddr> {
@@ -117,14 +120,14 @@ fn messages() -> Vec<Shown> {
         })),
         Message::Rumor(Rumor::Feedback(Feedback { number: 300, useful: 0b10, spared: 0 })),
         Message::Repair(Repair::Summary(Summary {
-            cut: 1_700_000_000,
+            cut: TIME.into(),
             count: 3,
             fingerprint: 0x0123_4567_89ab_cdef,
             partial: false,
             answer: Answer::No,
         })),
         Message::Repair(Repair::Sketch(Symbols {
-            cut: 1_700_000_000,
+            cut: TIME.into(),
             range: Range::ALL,
             count: 3,
             exchange: Exchange::PushPull,
@@ -138,7 +141,7 @@ fn messages() -> Vec<Shown> {
             want: Prefixes::of(&[0x0123_4567_89ab_cdef]),
             rivals: vec![Rival { key: Short(0x0123_4567), version: (0, 9) }],
         })),
-        Message::Pull(Pull::Pages(PullRequest { cut: 1_700_000_000, token: 6, window: 32, ranges: vec![upper] })),
+        Message::Pull(Pull::Pages(PullRequest { cut: TIME.into(), token: 6, window: 32, ranges: vec![upper] })),
         Message::Pull(Pull::Page(Page { range: upper, last: true, updates: vec![], large: vec![] })),
         Message::Repair(Repair::Updates(vec![entry(Some(b"b"))])),
         Message::Repair(Repair::Want(Want { token: 6, keys: vec![Short(0x0123_4567)] })),

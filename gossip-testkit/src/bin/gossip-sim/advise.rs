@@ -27,7 +27,8 @@ const FIELDS: &str = concat!(
 /// Does this configuration reach nearly all in time? And what would be cheaper?
 ///
 /// Real nodes that put something four times a second, in as many clusters as it takes to be sure: the answer is that of a
-/// Wilson interval for the share of all pairs of a put and a node. The configuration asked about is the preset, or that
+/// Wilson interval for the share of all pairs of a put and a node. A configuration is looked at up to three times, with
+/// more puts each time; the interval allows for that. The configuration asked about is the preset, or that
 /// of --config; others differ from it in fanout (1 to 4) and interval (half to twice its own). Those that are cheaper are
 /// tried, the cheapest first, until one is sure to do, three at most; the rest is tried once, and so mostly unsure. Bytes
 /// are per node and second, all included.
@@ -77,8 +78,9 @@ impl Arguments {
         let (Cluster { nodes, setup }, Loss { loss }) = (self.cluster, self.loss);
         let Real { name, config, latency, .. } = setup.load()?;
         let (reach, within) = (self.reach, self.within);
-        let progress = Progress::new(Advise::PULSES);
-        let answer = Advise { nodes, config, latency, loss, reach, within }.run(seed, &|| progress.step())?;
+        let question = Advise { nodes, config, latency, loss, reach, within };
+        let progress = Progress::new(question.pulses());
+        let answer = question.run(seed, &|| progress.step())?;
         drop(progress);
         let (own, best) = (answer.own(), answer.best());
         let is_best = |row: &Advice| best == Some(row);

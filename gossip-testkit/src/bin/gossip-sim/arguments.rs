@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gossip_core::{Config, Exchange, LossOfInterest, Response};
+use gossip_core::{Config, Exchange, LossOfInterest, Relay, Response};
 use gossip_testkit::Latency;
 use gossip_testkit::lab::MAX_NODES;
 use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
@@ -34,6 +34,10 @@ pub(crate) fn response() -> impl TypedValueParser<Value = Response> {
     word(["feedback", "blind"], None)
 }
 
+fn relay() -> impl TypedValueParser<Value = Relay> {
+    word(["tree", "random"], None)
+}
+
 pub(crate) fn loss_of_interest() -> impl TypedValueParser<Value = LossOfInterest> {
     word(["counter", "coin"], None)
 }
@@ -56,6 +60,9 @@ pub(crate) struct Setup {
     /// A configuration in TOML, instead of the preset's own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The way of news, along links or to random peers, instead of the configuration's
+    #[arg(long, value_name = "WAY", value_parser = relay())]
+    pub(crate) relay: Option<Relay>,
 }
 
 /// A [`Setup`] that has been read.
@@ -78,6 +85,15 @@ struct Named {
 impl Setup {
     /// Reads the configuration.
     pub(crate) fn load(&self) -> Result<Real, Failure> {
+        let mut real = self.read()?;
+        if let Some(relay) = self.relay {
+            real.config.rumor.relay = relay;
+            real.standard = false;
+        }
+        Ok(real)
+    }
+
+    fn read(&self) -> Result<Real, Failure> {
         let preset = self.preset.unwrap_or(Preset::Lan);
         let Some(path) = &self.config else {
             let (config, latency) = (preset.config(), preset.latency());

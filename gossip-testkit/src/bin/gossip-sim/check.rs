@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::arguments::{Real, Setup};
 use crate::failure::Failure;
+use crate::html::{Html, Page};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -30,7 +31,8 @@ const FIELDS: &str = concat!(
 
 /// Random fault scenarios, each of which must converge
 ///
-/// On failure the smallest scenario that fails is printed, in a form that `replay` reads, and the exit code is 1.
+/// On failure the smallest scenario that fails is printed, in a form that `replay` reads, and the exit code is 1. With
+/// --html that scenario's run becomes a page; there is none if all converge.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIELDS)]
 pub(crate) struct Arguments {
@@ -42,6 +44,8 @@ pub(crate) struct Arguments {
     nodes: RangeInclusive<u32>,
     #[command(flatten)]
     setup: Setup,
+    #[command(flatten)]
+    html: Html,
 }
 
 /// Returns the checker of a setup: of the standard one that which `run` makes, so that a failure says so.
@@ -77,6 +81,7 @@ impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let real = self.setup.load()?;
         real.config.check().map_err(|error| Failure::Flag { flag: "config".into(), bound: error.to_string() })?;
+        let page = self.html.page()?;
         let swarm = Swarm { nodes: self.nodes.clone(), ..Swarm::default() };
         let progress = Progress::new(self.cases.into());
         let (mut total, mut faults, mut done) = (Counters::default(), 0, 0);
@@ -90,7 +95,7 @@ impl Arguments {
             for (number, planned, counters) in numbers {
                 let Some(counters) = counters else {
                     drop(progress);
-                    return failed(&real, &swarm.scenario(number), output);
+                    return failed(&real, &swarm.scenario(number), page.as_ref(), output);
                 };
                 total += counters;
                 faults += planned;
@@ -109,7 +114,7 @@ impl Arguments {
 }
 
 /// Runs a scenario that has failed again and again, until it is the smallest that does, and tells of it.
-fn failed(real: &Real, scenario: &Scenario<Command>, output: &mut Output) -> Result<(), Failure> {
+fn failed(real: &Real, scenario: &Scenario<Command>, page: Option<&Page>, output: &mut Output) -> Result<(), Failure> {
     let progress = Rc::new(Progress::new(MOST_RUNS.into()));
     let bar = progress.clone();
     // Its invariants are made anew for each run.
@@ -120,7 +125,13 @@ fn failed(real: &Real, scenario: &Scenario<Command>, output: &mut Output) -> Res
     let result = checker(real).most_runs(MOST_RUNS).invariant(felt).check(scenario);
     drop(progress);
     match result {
-        Err(failure) => show(&failure, output),
+        Err(failure) => {
+            if let Some(page) = page {
+                let minimal = failure.scenario().parse().expect("scenarios are read as they are printed");
+                page.write(real, &minimal)?;
+            }
+            show(&failure, output)
+        }
         Ok(_) => fickle(scenario, output),
     }
 }
@@ -166,7 +177,7 @@ mod tests {
         let fine: Scenario<Command> = Swarm::default().scenario(7);
         let (config, latency) = (Config::lan(), Latency::default());
         let real = Real { name: "lan".into(), config, latency, standard: true };
-        let failure = failed(&real, &fine, &mut Output::new(true)).unwrap_err();
+        let failure = failed(&real, &fine, None, &mut Output::new(true)).unwrap_err();
         assert_eq!(failure.to_string(), "error: case 7 failed, and did not when it was run again");
     }
 }

@@ -13,7 +13,8 @@ const FIELDS: &str = concat!(
     "With --json:\n",
     "  seconds             until all have seen all\n",
     "  bytes_per_node      sent until then\n",
-    "  datagrams_per_node  likewise",
+    "  datagrams_per_node  likewise\n",
+    "  updates_per_node    received until then, new ones and known ones",
 );
 
 /// Nodes join through one seed: until all have seen all
@@ -34,6 +35,7 @@ struct Row {
     seconds: f64,
     bytes_per_node: f64,
     datagrams_per_node: f64,
+    updates_per_node: f64,
 }
 
 impl Arguments {
@@ -48,12 +50,13 @@ impl Arguments {
             seconds: joined.time.as_secs_f64(),
             bytes_per_node: joined.bytes_per_node,
             datagrams_per_node: joined.datagrams_per_node,
+            updates_per_node: joined.updates_per_node,
         };
         output.object(&row)?;
         output.table(
             &format!("{nodes} nodes join through one, {} loss", percent(loss)),
-            ["seconds", "bytes per node", "datagrams per node"],
-            &[[figure(row.seconds), figure(row.bytes_per_node), figure(row.datagrams_per_node)]],
+            ["seconds", "bytes per node", "datagrams per node", "updates per node"],
+            &[[row.seconds, row.bytes_per_node, row.datagrams_per_node, row.updates_per_node].map(figure)],
         )
     }
 }

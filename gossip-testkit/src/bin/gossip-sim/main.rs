@@ -12,8 +12,10 @@ mod check;
 mod detect;
 mod epidemic;
 mod failure;
+mod html;
 mod idle;
 mod join;
+mod load;
 mod output;
 mod picture;
 mod progress;
@@ -22,6 +24,7 @@ mod replay;
 mod rounds;
 mod spread;
 mod tables;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -53,13 +56,31 @@ struct Common {
     seed: u64,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
+/// The commands: a name each, and the arguments, which know how to `run`.
+macro_rules! commands {
+    ($($name:ident($arguments:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($name($arguments),)*
+        }
+
+        impl Command {
+            fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
+                match self {
+                    $(Self::$name(arguments) => arguments.run(seed, output),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
     Tables(tables::Tables),
     Epidemic(epidemic::Arguments),
     Rounds(rounds::Rounds),
     AntiEntropy(anti_entropy::AntiEntropy),
     Spread(spread::Arguments),
+    Load(load::Arguments),
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),
@@ -71,21 +92,7 @@ enum Command {
 
 fn run() -> Result<(), Failure> {
     let Arguments { command, common: Common { json, seed } } = Arguments::try_parse()?;
-    let output = &mut Output::new(json);
-    match command {
-        Command::Tables(command) => command.run(seed, output),
-        Command::Epidemic(command) => command.run(seed, output),
-        Command::Rounds(command) => command.run(seed, output),
-        Command::AntiEntropy(command) => command.run(seed, output),
-        Command::Spread(command) => command.run(seed, output),
-        Command::Idle(command) => command.run(seed, output),
-        Command::Join(command) => command.run(seed, output),
-        Command::Detect(command) => command.run(seed, output),
-        Command::Reconcile(command) => command.run(seed, output),
-        Command::Check(command) => command.run(seed, output),
-        Command::Replay(command) => command.run(seed, output),
-        Command::Advise(command) => command.run(seed, output),
-    }
+    command.run(seed, &mut Output::new(json))
 }
 
 fn main() -> ExitCode {

@@ -1,16 +1,15 @@
 //! `replay`: a scenario's text, run again, with its trace.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
-use gossip_testkit::lab::recording::Recording;
 use gossip_testkit::{Command, Scenario};
 use serde::Serialize;
 
-use crate::arguments::{Setup, writable};
+use crate::arguments::Setup;
 use crate::check;
 use crate::failure::Failure;
+use crate::html::Html;
 use crate::output::Output;
 
 /// Meaning of the fields of --json.
@@ -33,22 +32,8 @@ pub(crate) struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     setup: Setup,
-    /// Write a page of the run into this file, to go through step by step
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-}
-
-const PAGE: &str = include_str!("../../lab/page/replay.html");
-const STYLE: &str = include_str!("../../lab/page/style.css");
-const VIEWER: &str = include_str!("../../lab/page/viewer.js");
-
-/// Makes the page of a recording, which needs nothing else.
-fn page(recording: &Recording) -> Result<String, Failure> {
-    let recording = serde_json::to_string(recording).map_err(io::Error::from)?;
-    // Nothing in the recording ends the element that it stands in.
-    let recording = recording.replace('<', "\\u003c");
-    let page = PAGE.replace("@@style.css", STYLE).replace("@@viewer.js", VIEWER);
-    Ok(page.replace("@@recording", &recording))
+    #[command(flatten)]
+    html: Html,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,11 +57,8 @@ impl Arguments {
         let scenario: Scenario<Command> = text.parse().map_err(|reason| Failure::Scenario { file, reason })?;
         let real = self.setup.load()?;
         real.config.check().map_err(|error| Failure::Flag { flag: "config".into(), bound: error.to_string() })?;
-        if let Some(file) = &self.html {
-            let unwritten = |reason: io::Error| Failure::Page { file: file.display().to_string(), reason };
-            writable(file).map_err(unwritten)?;
-            let page = page(&Recording::of(check::checker(&real), &scenario))?;
-            fs::write(file, page).map_err(unwritten)?;
+        if let Some(page) = self.html.page()? {
+            page.write(&real, &scenario)?;
         }
         let (result, lines) = check::checker(&real).trace(&scenario, usize::MAX);
         for line in &lines {

@@ -1,16 +1,20 @@
 //! `spread`: one put, and when who knows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use gossip_core::Relay;
 use gossip_testkit::lab::Estimate;
 use gossip_testkit::lab::real::{Course, Spread};
 use serde::Serialize;
 
-use crate::arguments::{Cluster, Real, Svg, millis, percent, share};
+use crate::arguments::{Cluster, Real, Svg, millis, percent, share, writable};
+use crate::canvas::failure;
 use crate::chart::{Axis, Chart, Curve, around, round_up, thin};
 use crate::failure::Failure;
 use crate::output::{Output, figure};
 use crate::progress::Progress;
+use crate::tree;
 
 /// Meaning of the fields of --json.
 const FIELDS: &str = concat!(
@@ -36,14 +40,19 @@ pub(crate) struct Arguments {
     /// Share of all datagrams that is lost: 0.3, or 30%; several: 0,10%,30%
     #[arg(long, value_name = "P", default_value = "0", value_delimiter = ',', value_parser = share)]
     loss: Vec<f64>,
-    /// To how many others a rumor goes in a round
+    /// To how many others a rumor goes in a round: to random peers, unless
+    /// --relay says otherwise
     #[arg(long, value_name = "F", value_parser = clap::value_parser!(u32).range(1..=32))]
     fanout: Option<u32>,
-    /// The time between rounds
+    /// The time between rounds, likewise
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     interval_ms: Option<u64>,
     #[command(flatten)]
     svg: Svg,
+    /// Draw the links into this file: the tree that ten puts made of them, at
+    /// the first loss
+    #[arg(long, value_name = "FILE")]
+    tree: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,12 +70,20 @@ impl Arguments {
     pub(crate) fn run(self, seed: u64, output: &mut Output) -> Result<(), Failure> {
         let Cluster { nodes, setup } = self.cluster;
         let Real { name, mut config, latency, .. } = setup.load()?;
+        // Rounds are what happens where news goes to random peers.
+        let rounds = self.fanout.is_some() || self.interval_ms.is_some();
+        if rounds && setup.relay.is_none() {
+            config.rumor.relay = Relay::Random;
+        }
         config.rumor.fanout = self.fanout.unwrap_or(config.rumor.fanout);
         config.rumor.interval = self.interval_ms.map_or(config.rumor.interval, Duration::from_millis);
         config.rumor.relay_delay = config.rumor.relay_delay.min(config.rumor.interval);
         let spread = |loss| Spread { nodes, config: config.clone(), latency, loss };
         self.loss.iter().try_for_each(|&loss| spread(loss).check())?;
         let svg = self.svg.file()?;
+        if let Some(file) = &self.tree {
+            writable(file).map_err(|error| failure(file, &error))?;
+        }
         let progress = Progress::new(Spread::PULSES * self.loss.len() as u64);
         let mut courses = Vec::new();
         for &loss in &self.loss {
@@ -105,6 +122,12 @@ impl Arguments {
             &rows,
         )?;
         output.note("  (bytes, datagrams and copies of the value per node, ± standard error)")?;
+        if let (Some(file), Some(loss)) = (&self.tree, self.loss.first()) {
+            let tree = spread(*loss).tree(seed, &|| ())?;
+            let depths = tree.depths().iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+            output.note(&format!("  nodes at depth 0, 1, 2, ... of the tree around node {}: {depths}", tree.root))?;
+            tree::draw(&tree, file)?;
+        }
         svg.map_or(Ok(()), |file| picture(nodes, &courses).draw(&file))
     }
 }

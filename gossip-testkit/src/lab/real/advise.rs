@@ -1,21 +1,24 @@
 //! A question about a configuration: does a put reach this share of the nodes in this time? And what would be cheaper?
 //!
-//! The configuration asked about is tried until its answer is certain. Its variations in fanout and interval are first
-//! tried a little, to order them by cost, and then from the cheapest on until one is certain to do. Every trial is a
-//! cluster with a seed of its own in which random nodes put something, four times a second. The verdict is that of Wilson's
-//! interval for the share of (put, node) pairs that were reached in time, in which puts that miss several nodes count
-//! for less; so another seed gives another verdict about as often as the interval is wrong.
+//! Every trial is a cluster with a seed of its own in which random nodes put something, four times a second. The verdict
+//! is that of Wilson's interval for the share of (put, node) pairs that were reached in time, in which puts that miss
+//! several nodes count for less. A configuration is looked at up to three times, with more pairs each time, until the
+//! interval is on one side of the share. Each look could err, so each has a third of the errors that are allowed
+//! (Bonferroni): of twenty verdicts one is wrong, at most, however many looks they took.
+//!
+//! The variations in fanout and interval, which send news to random peers, are looked at once, to order them by cost. Those cheaper than the configuration
+//! asked about are then looked at again, from the cheapest on, until one is certain to do.
 
 use std::time::Duration;
 
-use gossip_core::Config;
+use gossip_core::{Config, Relay};
 
 use super::agenda::pass;
 use super::median::median;
 use super::spread::{Sightings, Spread, at_rest};
 use super::{Pulse, Restless, Unfinished, possible};
 use crate::lab::trials::over;
-use crate::lab::{CONFIDENCE, Estimate, Impossible, Proportion, trials};
+use crate::lab::{Estimate, Impossible, Proportion, trials};
 use crate::scenario::Dice;
 use crate::sim::Latency;
 
@@ -28,10 +31,13 @@ const GAP: Duration = Duration::from_millis(250);
 const PAIRS: (u32, u32) = (2_000, 10_000);
 /// Bounds on the puts of one trial: fewer are not worth starting a cluster for.
 const PUTS: (u32, u32) = (10, 200);
-/// Trials that run side by side before anything is decided: the same number on every machine.
+/// Trials of a later look are a multiple of this, so that two processors share them.
 const ABREAST: u32 = 2;
-/// A configuration is given up as undecided after this many times the pairs that would decide if all were reached.
-const PATIENCE: f64 = 2.0;
+/// Normal quantile of the interval at each of three looks, which errs once in sixty times: 1 − 0.05 / 3 on both sides.
+const SURE: f64 = 2.394;
+/// Pairs at the second and at the third look, in those that would decide if all were reached. After the third a
+/// configuration is given up as undecided.
+const LOOKS: [f64; 2] = [1.5, 3.0];
 /// Number of variations that are tried until they are certain, beginning with the cheapest.
 const PURSUED: usize = 3;
 
@@ -126,8 +132,10 @@ struct Candidate {
 }
 
 impl Advise {
-    /// Number of pulses, about.
-    pub const PULSES: u64 = 40;
+    /// Number of pulses, about: a pulse for each trial, of which some questions take fewer and some twice as many.
+    pub fn pulses(&self) -> u64 {
+        self.candidates().len() as u64 + 3 * u64::from(self.trials_until(LOOKS[0]))
+    }
 
     /// Checks that the question can be asked.
     ///
@@ -145,7 +153,7 @@ impl Advise {
     pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Answer, Unfinished> {
         self.check()?;
         // The same seeds for every configuration: what differs is the configuration.
-        let seeds = trials(self.most_trials(), seed, &|| (), |seed| seed);
+        let seeds = trials(self.trials_until(LOOKS[1]), seed, &|| (), |seed| seed);
         let mut candidates = self.candidates();
         let first = over(&candidates, pulse, |candidate| self.trial(candidate, seeds[0], PAIRS.0));
         for (candidate, trial) in candidates.iter_mut().zip(first) {
@@ -183,24 +191,24 @@ impl Advise {
         pairs.div_ceil(self.nodes).clamp(PUTS.0, PUTS.1)
     }
 
-    /// Number of trials after which a configuration is undecided.
-    fn most_trials(&self) -> u32 {
-        let square = CONFIDENCE * CONFIDENCE;
-        let needed = self.reach / (1.0 - self.reach) * square;
-        let trials = PATIENCE * needed / f64::from(self.puts(PAIRS.1)) / f64::from(self.nodes);
-        1 + ABREAST * (trials / f64::from(ABREAST)).ceil() as u32
+    /// Number of trials up to a later look, the first trial included.
+    fn trials_until(&self, look: f64) -> u32 {
+        let pairs = look * SURE * SURE * self.reach / (1.0 - self.reach);
+        let trials = pairs / f64::from(self.puts(PAIRS.1)) / f64::from(self.nodes);
+        1 + (trials.ceil() as u32).next_multiple_of(ABREAST)
     }
 
-    /// Tries a configuration until it is decided.
+    /// Looks at a configuration that was looked at once until it is decided.
     fn pursue(&self, candidate: &mut Candidate, seeds: &[u64], pulse: Pulse<'_>) -> Result<Verdict, Restless> {
-        let mut verdict = self.verdict(candidate.reached());
-        while verdict == Verdict::Unsure && candidate.trials.len() < seeds.len() {
-            let next = &seeds[candidate.trials.len()..][..ABREAST as usize];
+        for look in LOOKS {
+            if self.verdict(candidate.reached()) != Verdict::Unsure {
+                break;
+            }
+            let next = &seeds[candidate.trials.len()..self.trials_until(look) as usize];
             let trials = over(next, pulse, |&seed| self.trial(candidate, seed, PAIRS.1));
             candidate.trials.extend(trials.into_iter().collect::<Result<Vec<_>, _>>()?);
-            verdict = self.verdict(candidate.reached());
         }
-        Ok(verdict)
+        Ok(self.verdict(candidate.reached()))
     }
 
     fn verdict(&self, reached: Proportion) -> Verdict {
@@ -232,6 +240,10 @@ impl Advise {
     fn trial(&self, candidate: &Candidate, seed: u64, pairs: u32) -> Result<Trial, Restless> {
         let mut config = self.config.clone();
         (config.rumor.fanout, config.rumor.interval) = (candidate.fanout, candidate.interval);
+        if !candidate.own {
+            // Rounds are what happens where news goes to random peers.
+            config.rumor.relay = Relay::Random;
+        }
         config.rumor.relay_delay = config.rumor.relay_delay.min(candidate.interval);
         let spread = Spread { nodes: self.nodes, config, latency: self.latency, loss: self.loss };
         let mut cluster = at_rest(&spread, seed, &|| ())?;
@@ -267,6 +279,6 @@ impl Candidate {
     fn reached(&self) -> Proportion {
         let puts = self.trials.iter().flat_map(|trial| trial.missed.iter().zip(&trial.times));
         let puts: Vec<_> = puts.map(|(&missed, times)| (missed, missed + times.len() as u32 - 1)).collect();
-        Proportion::clustered(&puts, CONFIDENCE)
+        Proportion::clustered(&puts, SURE)
     }
 }

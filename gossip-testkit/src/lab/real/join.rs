@@ -36,6 +36,8 @@ pub struct Joined {
     pub bytes_per_node: f64,
     /// Datagrams sent until then, per node.
     pub datagrams_per_node: f64,
+    /// Updates received until then, new ones and known ones, per node.
+    pub updates_per_node: f64,
 }
 
 impl Join {
@@ -70,6 +72,15 @@ impl Join {
         let time = cluster.now().since(gossip_core::Instant::ORIGIN);
         let per_node = |count: u64| count as f64 / f64::from(self.nodes);
         let counters = cluster.counters();
-        Ok(Joined { time, bytes_per_node: per_node(counters.bytes), datagrams_per_node: per_node(counters.datagrams) })
+        let received = |node: &Observed| {
+            let stats = node.node().stats();
+            stats.updates_new + stats.updates_known
+        };
+        Ok(Joined {
+            time,
+            bytes_per_node: per_node(counters.bytes),
+            datagrams_per_node: per_node(counters.datagrams),
+            updates_per_node: per_node(cluster.live().map(|(_, node)| received(node)).sum()),
+        })
     }
 }

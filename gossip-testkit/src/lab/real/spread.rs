@@ -192,14 +192,20 @@ impl Sightings {
         }
     }
 
-    /// Lets a random node put something that nobody has seen.
-    pub(super) fn put(&self, cluster: &mut Cluster<Observed>, number: u32, nodes: u32, dice: &mut Dice) {
+    /// Lets a random one of the first `nodes` put something that nobody has seen. Returns it.
+    pub(super) fn put(&self, cluster: &mut Cluster<Observed>, number: u32, nodes: u32, dice: &mut Dice) -> u32 {
         let node = dice.within(0..=u64::from(nodes) - 1) as u32;
         let put = cluster.now();
-        self.0.borrow_mut().push(Seen { put, by: vec![None; nodes as usize] });
+        self.0.borrow_mut().push(Seen { put, by: vec![None; cluster.nodes().len()] });
         self.note(number as usize, put, Addr(node));
         let command = Command::put(format!("put-{number}"), marked(number, VALUE));
         cluster.command(node, &command).expect("a short value is written by a node that has not left");
+        node
+    }
+
+    /// Number of nodes that saw this put.
+    pub(super) fn count(&self, number: u32) -> usize {
+        self.0.borrow()[number as usize].by.iter().flatten().count()
     }
 
     /// Times at which nodes saw this put, in order.

@@ -189,6 +189,11 @@ pub(crate) enum Command {
     },
     /// Show whom this node does not reach: its members that are suspect or dead. Fails if there is one
     Reachability,
+    /// Show the round trip from this node to a member, as its pings have measured it
+    Rtt {
+        /// Its name or id, as `members` shows it
+        member: String,
+    },
     /// Show the value of an entry
     Get {
         /// Its name

@@ -92,6 +92,7 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             }
         }
         Request::Tags { set, delete } => say(change_tags(agent, &set, &delete)?).await,
+        Request::Rtt { member } => say(rtt(agent, &member)?).await,
         Request::Reachability => reachability(agent, items).await?,
         Request::Get { name, of } => {
             let value = match &of {
@@ -276,6 +277,7 @@ fn object(agent: &Agent, member: &Member<SocketAddr>) -> Value {
     json!({
         "id": id, "name": member.name(), "status": status, "address": address, "own": *id == agent.gossip.id(),
         "incarnation": incarnation, "boot": boot, "tags": member.tags(),
+        "rtt_us": agent.gossip.round_trip(*id).map(|trip| trip.as_micros() as u64),
     })
 }
 
@@ -288,6 +290,15 @@ async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusa
         0 => Ok(()),
         _ => Err(Code::Failed.says(format!("{count} of {} members are not reached", alive + count))),
     }
+}
+
+fn rtt(agent: &Agent, member: &str) -> Result<Value, Refusal> {
+    let id = find(agent, member)?;
+    let trip = agent.gossip.round_trip(id);
+    let trip = trip.ok_or_else(|| {
+        Code::Failed.says(format!("{} has not answered a ping of this node's yet", shown(member.as_bytes())))
+    })?;
+    Ok(json!({ "id": id, "name": agent.name(id), "rtt_us": trip.as_micros() as u64 }))
 }
 
 fn entry(name: &str, owner: Option<NodeId>, value: &[u8]) -> Value {

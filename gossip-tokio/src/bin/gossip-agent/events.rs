@@ -85,6 +85,9 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         Event::UnknownVersion { version, address } => {
             told(warn, json!({ "event": "unknown-version", "version": version, "address": address }))
         }
+        Event::LargerDatagrams { length, longest, address } => {
+            told(warn, json!({ "event": "larger-datagrams", "length": length, "longest": longest, "address": address }))
+        }
         Event::Left => told(info, json!({ "event": "left" })),
         // What a later version may tell.
         event => told(info, json!({ "event": "other", "text": format!("{event:?}") })),
@@ -132,6 +135,12 @@ pub(crate) fn line(object: &Value) -> String {
         "unknown-version" => {
             format!("datagrams of wire version {} arrive from {}", object["version"], text("address"))
         }
+        "larger-datagrams" => format!(
+            "datagrams of {} bytes and more arrive from {}, max_datagram here is {}",
+            object["length"],
+            text("address"),
+            object["longest"]
+        ),
         "left" => "left the cluster".into(),
         "watching" => "that is what there is; from here on it is what happens".into(),
         "missed" => format!("{} events were missed", object["count"]),

@@ -54,6 +54,7 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .route("/v1/stats", get(json(|| Request::Stats)))
         .route("/v1/members", get(list_members))
         .route("/v1/members/{member}/forget", post(forget))
+        .route("/v1/members/{member}/rtt", get(rtt))
         .route("/v1/tags", get(json(|| Request::Tags { set: Vec::new(), delete: Vec::new() })))
         .route("/v1/tags/{key}", put(set_tag).delete(delete_tag))
         .route("/v1/reachability", get(json(|| Request::Reachability)))
@@ -215,6 +216,10 @@ async fn set_tag(State(agent): Shared, Path(key): Path<String>, value: String) -
 
 async fn delete_tag(State(agent): Shared, Path(key): Path<String>) -> Response {
     one(&agent, Request::Tags { set: Vec::new(), delete: vec![key] }).await
+}
+
+async fn rtt(State(agent): Shared, Path(member): Path<String>) -> Response {
+    one(&agent, Request::Rtt { member }).await
 }
 
 async fn forget(State(agent): Shared, Path(member): Path<String>) -> Response {

@@ -151,10 +151,16 @@ fn members(rows: &[Value], form: Form, detailed: bool) -> Vec<String> {
     let long = |row: &Value| {
         let [name, id, status, address] = short(row);
         let started = time(row["boot"].as_u64().unwrap_or_default(), form);
-        [name, id, status, address, started, row["incarnation"].to_string(), tags(&row["tags"])]
+        let trip = row["rtt_us"].as_u64().map_or_else(|| "-".into(), trip_time);
+        [name, id, status, address, started, row["incarnation"].to_string(), trip, tags(&row["tags"])]
     };
-    let header = ["NAME", "ID", "STATUS", "ADDRESS", "STARTED", "INCARNATION", "TAGS"];
+    let header = ["NAME", "ID", "STATUS", "ADDRESS", "STARTED", "INCARNATION", "RTT", "TAGS"];
     form.table(header, &rows.iter().map(long).collect::<Vec<_>>(), Cut::Nothing)
+}
+
+/// A round trip in milliseconds.
+fn trip_time(micros: u64) -> String {
+    format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
 }
 
 fn info(item: &Value, form: Form) -> Vec<String> {
@@ -199,6 +205,9 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
 }
 
 fn done(item: &Value) -> String {
+    if let Some(trip) = item["rtt_us"].as_u64() {
+        return format!("{} is {} away", text(&item["name"]), trip_time(trip));
+    }
     if let Some(held) = item.get("tags") {
         return format!("tags {}", tags(held));
     }

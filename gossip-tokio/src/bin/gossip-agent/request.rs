@@ -66,6 +66,9 @@ pub(crate) enum Request {
         delete: Vec<String>,
     },
     Reachability,
+    Rtt {
+        member: String,
+    },
     Get {
         name: String,
         of: Option<String>,
@@ -139,6 +142,7 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
         Command::Tags { action: Some(TagsAction::Set { tags }) } => Request::Tags { set: tags, delete: Vec::new() },
         Command::Tags { action: Some(TagsAction::Delete { keys }) } => Request::Tags { set: Vec::new(), delete: keys },
         Command::Reachability => Request::Reachability,
+        Command::Rtt { member } => Request::Rtt { member },
         Command::Get { name, of, raw } => {
             view.raw = raw;
             Request::Get { name, of }

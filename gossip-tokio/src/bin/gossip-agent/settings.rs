@@ -82,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "member",
     "reaped",
     "entry",
@@ -95,6 +95,7 @@ const KINDS: [&str; 13] = [
     "foreign-cluster",
     "unknown-key",
     "unknown-version",
+    "larger-datagrams",
     "left",
 ];
 
