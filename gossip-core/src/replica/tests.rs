@@ -150,7 +150,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         }
     }
     assert_eq!(replica.certificates.len(), certificates);
-    assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates + replica.parked.len()));
+    assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
     assert_eq!(replica.usage, usage);
     for kept in [0, second(kept), second(kept).saturating_add(3), second(cut) + 2, 200, NEVER] {
@@ -333,7 +333,8 @@ fn what_a_member_owned_goes_with_its_life() {
 fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() {
     let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"x"))]);
     replica.merge(dead(1, 5, 5, 100));
-    assert!(value(&replica, Some(1), 99).is_some() && value(&replica, Some(1), 100).is_none());
+    assert!(value(&replica, Some(1), 99).is_none(), "visible while its owner lives");
+    assert_eq!(replica.counts(), (1, 1), "and kept, since the death may be refuted");
     replica.merge(alive(1, 6, 5));
     assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
     replica.merge(dead(1, 6, 5, 100));
@@ -341,6 +342,30 @@ fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() 
         replica.advance(secs(150), past(secs(150))).into_iter().map(|record| record.id).collect();
     assert_eq!(forgotten, [NodeId::new(1)]);
     assert_eq!(replica.items.len(), 0);
+}
+
+#[test]
+fn only_what_an_application_sees_is_a_change() {
+    let mut replica = replica();
+    let mut changes = |update| {
+        replica.merge(update);
+        replica.take_touched().count()
+    };
+    assert_eq!(changes(entry(1, 0, 10, None)), 0, "the deletion of what was not there");
+    assert_eq!(changes(entry(1, 0, 11, Some(b"x"))), 1);
+    assert_eq!(changes(entry(1, 0, 12, Some(b"x"))), 0, "the value that is there");
+    assert_eq!(changes(entry(1, 0, 13, Some(b"y"))), 1);
+    assert_eq!(changes(entry(1, 0, 14, None)), 1);
+    // Metadata: there with its owner's life, gone with its death, there again when that is refuted.
+    assert_eq!(changes(entry(1, 5, 10, Some(b"own"))), 0, "its owner is not known");
+    assert_eq!(changes(alive(1, 5, 5)), 1);
+    assert_eq!(changes(dead(1, 5, 5, 100)), 1);
+    assert_eq!(changes(entry(1, 5, 11, Some(b"late"))), 0);
+    assert_eq!(changes(alive(1, 6, 5)), 1);
+    assert_eq!(changes(dead(1, 6, 5, 100)), 1);
+    assert_eq!(changes(alive(1, 9, 9)), 0, "it was gone before its next life");
+    assert_eq!(changes(entry(1, 9, 12, Some(b"new"))), 1);
+    assert_eq!(changes(alive(1, 12, 12)), 1, "a life that is over");
 }
 
 #[test]
