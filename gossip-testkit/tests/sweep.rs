@@ -140,6 +140,16 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
 }
 
 #[test]
+fn wrong_clocks_among_all_the_other_faults_cost_nothing() {
+    let mut swarm = Swarm::default();
+    swarm.classes.retain(|class| *class != "skew");
+    swarm.classes.push("clock");
+    let sweep = Checker::<Sim>::default().sweep(&swarm, 0..200).unwrap();
+    println!("{sweep}");
+    assert!(sweep.counters.skews > 200, "{sweep}");
+}
+
+#[test]
 #[ignore = "absences of 30 days take minutes: GOSSIP_CASES says how many scenarios"]
 fn wrong_clocks_and_absences_of_all_among_all_the_other_faults_cost_nothing() {
     let mut swarm = Swarm::default();

@@ -153,7 +153,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
     assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
     assert_eq!(replica.usage, usage);
-    for kept in [0, second(kept), second(kept) + 3, second(cut) + 2, 200, NEVER] {
+    for kept in [0, second(kept), second(kept).saturating_add(3), second(cut) + 2, 200, NEVER] {
         let cut = Cut { at: second(cut), kept };
         let in_set = |slot| replica.items.lives(slot).unwrap().is_in(replica.at_least(cut));
         let hashes: Vec<u64> = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
@@ -491,6 +491,21 @@ fn over_the_bound_those_certificates_go_that_would_be_kept_the_shortest_and_are_
     small.merge(deleted("n", 9));
     assert!(value(&small, None, 20).is_none());
     check_indexes(&small, secs(20));
+}
+
+#[test]
+fn certificates_from_the_far_future_are_bounded_like_all_others() {
+    let mut replica = replica().certificates_up_to(100);
+    for n in 0..1_000_u64 {
+        // Stamps of the years 2100 to 2493.
+        let stamp = Stamp { time: secs(4_102_444_800 + n * 12_400_000), counter: 0, node: NodeId::new(1) };
+        let ends = Some(End { at: secs(10), keep: 100, covers: Until::NEVER });
+        let name = std::format!("{n}").as_str().into();
+        replica.merge(Update::Entry(Entry { owner: None, name, stamp, ends, value: None }));
+        assert!(replica.certificates.len() <= 100, "{n}");
+        assert!(replica.certificates.kept < Instant::from_secs(u64::from(NEVER)), "a cut can name the bound");
+    }
+    check_indexes(&replica, secs(20));
 }
 
 #[test]
