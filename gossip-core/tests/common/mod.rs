@@ -164,6 +164,8 @@ impl Scene {
         writes.limits.hot = hot.max(16);
         (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
         writes.mail.fanout = 0;
+        // It never hears an answer: all that is measured has to lie within the life of one token.
+        writes.anti_entropy.interval = Duration::from_millis(500);
         let mut scene = Self {
             node: node(0, config()),
             now: START,
