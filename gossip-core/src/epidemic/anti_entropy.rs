@@ -500,7 +500,7 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Handles a Want: the peer asks for the newer versions of some keys.
-    pub(crate) fn on_want(&mut self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
+    pub(crate) fn on_want(&self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
         if context.trust.proves(from, *token, context.now) {
             let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
             self.send_items(from, items, context);
@@ -509,7 +509,7 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Handles a Pull: the peer asks for all items in some ranges.
     pub(crate) fn on_pull(
-        &mut self,
+        &self,
         from: &A,
         PullRequest { cut, token, window, ranges }: PullRequest,
         context: &mut Context<'_, A>,

@@ -378,7 +378,7 @@ impl<A: Address> Transfers<A> {
 
     /// Handles a request for parts of a value.
     pub(crate) fn on_fetch(
-        &mut self,
+        &self,
         from: &A,
         FetchRequest { item, token, window, missing }: FetchRequest,
         context: &mut Context<'_, A>,

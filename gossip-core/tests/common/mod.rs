@@ -165,7 +165,7 @@ impl Scene {
         (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
         writes.mail.fanout = 0;
         // It never hears an answer: all that is measured has to lie within the life of one token.
-        writes.anti_entropy.interval = Duration::from_millis(500);
+        writes.anti_entropy.interval = Duration::from_millis(2_500);
         let mut scene = Self {
             node: node(0, config()),
             now: START,
