@@ -16,7 +16,7 @@ mod parked;
 mod store;
 mod usage;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Bound;
@@ -106,7 +106,7 @@ pub(crate) struct Replica<A> {
     usage: Usage,
     shrink: Duration,
     /// Entries whose visible state may have changed since the last call of `take_touched`.
-    touched: Vec<(Option<NodeId>, SmolStr)>,
+    touched: VecDeque<(Option<NodeId>, SmolStr)>,
 }
 
 impl<A: Address> Replica<A> {
@@ -130,7 +130,7 @@ impl<A: Address> Replica<A> {
             most: Room { items: usize::MAX, bytes: usize::MAX },
             usage: Usage::default(),
             shrink,
-            touched: Vec::new(),
+            touched: VecDeque::new(),
         }
     }
 
@@ -193,7 +193,7 @@ impl<A: Address> Replica<A> {
         if let Some(name) = name.or_else(|| old.as_ref().and_then(name_of))
             && before != after
         {
-            self.touched.push((owned_by, name));
+            self.touched.push_back((owned_by, name));
         }
         if let Some(owner) = owner {
             let showed = old.as_ref().and_then(OwnerState::of).is_some_and(|old| old.shows);
@@ -449,7 +449,12 @@ impl<A: Address> Replica<A> {
         self.usage.of(writer)
     }
 
-    /// Takes the entries whose visible state may have changed since the last call.
+    /// Takes the next entry whose visible state may have changed.
+    pub(crate) fn next_touched(&mut self) -> Option<(Option<NodeId>, SmolStr)> {
+        self.touched.pop_front()
+    }
+
+    #[cfg(test)]
     pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Option<NodeId>, SmolStr)> {
         self.touched.drain(..)
     }

@@ -1,6 +1,5 @@
 //! Learning: the way of an update into a node, from whatever source.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
@@ -213,8 +212,7 @@ impl<A: Address> Node<A> {
 
     /// Queues events for entries that have changed.
     pub(super) fn note_touched(&mut self) {
-        let touched: Vec<_> = self.replica.take_touched().collect();
-        for (owner, name) in touched {
+        while let Some((owner, name)) = self.replica.next_touched() {
             self.note_appeared(owner, &name);
             self.events.entry(owner, name);
         }

@@ -57,7 +57,7 @@ impl<A: Address> Replica<A> {
             if let Some(Stored { update: Update::Entry(entry), .. }) = self.items.other(*slot)
                 && entry.value.is_some()
             {
-                self.touched.push((entry.owner.map(|owner| owner.id), entry.name.clone()));
+                self.touched.push_back((entry.owner.map(|owner| owner.id), entry.name.clone()));
             }
         }
         self.cut = agreed;

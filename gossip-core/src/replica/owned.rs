@@ -56,7 +56,7 @@ impl<A: Address> Replica<A> {
                 && let Update::Entry(entry) = &stored.update
                 && entry.value.is_some()
             {
-                self.touched.push((Some(id), entry.name.clone()));
+                self.touched.push_back((Some(id), entry.name.clone()));
             }
             let until = stored.update.until().min(until);
             if stays && stored.until == until {
@@ -85,7 +85,7 @@ impl<A: Address> Replica<A> {
                 && showed
                 && entry.value.is_some()
             {
-                self.touched.push((Some(id), entry.name));
+                self.touched.push_back((Some(id), entry.name));
             }
         }
         if let Update::Member(record) = self.remove(slot)?.update { Some(record) } else { None }
