@@ -87,7 +87,9 @@ fn heals(cluster: &mut Cluster, loss: u32, what: &str) -> (Duration, Handle) {
     cluster.run_for(30 * SECOND);
     let deaths = cluster.counters().false_deaths - before;
     println!("{what}, {loss} % loss afterwards: healed after {time:?}, {deaths} deaths reported meanwhile");
-    assert!(time <= 30 * SECOND, "{what}, {loss} % loss afterwards: {time:?}");
+    // Members that had lived for minutes only are forgotten within an hour: then their addresses alone are left, and each
+    // is asked before it is believed.
+    assert!(time <= MINUTE, "{what}, {loss} % loss afterwards: {time:?}");
     assert_eq!(deaths, 0, "{what}, {loss} % loss afterwards: the living are reported dead");
     (time, lossy)
 }
@@ -99,7 +101,7 @@ fn halves(nodes: u32, cut: Duration, loss: u32, seed: u64) {
 }
 
 #[test]
-fn two_halves_are_one_cluster_within_30_seconds_of_the_cuts_end() {
+fn two_halves_are_one_cluster_within_a_minute_of_the_cuts_end() {
     for loss in [0, 30] {
         for seed in 1..=3 {
             halves(6, HOUR, loss, seed);
@@ -111,7 +113,7 @@ fn two_halves_are_one_cluster_within_30_seconds_of_the_cuts_end() {
 
 #[test]
 #[ignore = "an hour of 200 nodes many times over, some minutes"]
-fn two_halves_cut_for_an_hour_are_one_cluster_within_30_seconds_of_the_cuts_end() {
+fn two_halves_cut_for_an_hour_are_one_cluster_within_a_minute_of_the_cuts_end() {
     for loss in [0, 30] {
         for seed in 1..=10 {
             halves(6, HOUR, loss, seed);
@@ -270,12 +272,12 @@ fn a_thousand_join(loss: u32) -> Duration {
 }
 
 #[test]
-fn a_thousand_nodes_join_through_one_seed_within_5_seconds() {
-    assert!(a_thousand_join(0) <= 5 * SECOND);
+fn a_thousand_nodes_join_through_one_seed_within_8_seconds() {
+    assert!(a_thousand_join(0) <= 8 * SECOND);
 }
 
 #[test]
 #[ignore = "two million datagrams, a quarter of a minute"]
-fn a_thousand_nodes_join_through_one_seed_within_8_seconds_at_10_per_cent_loss() {
-    assert!(a_thousand_join(10) <= 8 * SECOND);
+fn a_thousand_nodes_join_through_one_seed_within_10_seconds_at_10_per_cent_loss() {
+    assert!(a_thousand_join(10) <= 10 * SECOND);
 }

@@ -85,7 +85,8 @@ fn what_ends_every_second_under_clocks_that_differ_makes_no_replicas_look_differ
     let before = held(&cluster);
     let ending = cluster.measure(secs(40)).bytes_per_node_second();
     let after = held(&cluster);
-    assert!(before > 80 && after < 20, "two ended every second: {before}, {after}");
+    // A lease leaves nothing behind, a broadcast what ends later.
+    assert!(before > 60 && after < 20, "two ended every second: {before}, {after}");
     cluster.run_for(secs(120));
     assert_eq!(held(&cluster), 10, "the members");
     let quiet = cluster.measure(secs(40)).bytes_per_node_second();

@@ -57,8 +57,11 @@ fn every_command_of_serf_has_its_own_here() {
     let mut monitor = Command::new(AGENT);
     monitor.args(["ctl", "--control", &d.control, "monitor", "--log-level", "debug"]);
     let mut monitor = monitor.stdout(Stdio::from(fs::File::create(place.file("log")).unwrap())).spawn().unwrap();
+    // A value that is there already is not written again, and the first may come before the log is followed.
+    let mut value = 0;
     until("the log", || {
-        d.ask(&["put", "logged", "1"]);
+        value += 1;
+        d.ask(&["put", "logged", &value.to_string()]);
         fs::read_to_string(place.file("log")).is_ok_and(|log| log.contains("entry is written")).then_some(())
     });
     monitor.kill().unwrap();
