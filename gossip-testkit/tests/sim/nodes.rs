@@ -377,7 +377,7 @@ fn pictures_have_axes_legend_and_curves() {
 #[test]
 fn links_are_drawn_as_a_tree() {
     let file = temporary("tree.svg");
-    let text = out(&format!("spread --nodes 30 --tree {}", file.display()));
+    let text = out(&format!("spread --nodes 30 --relay tree --tree {}", file.display()));
     assert!(text.contains("depth 0, 1, 2, ... of the tree around node") && text.contains(": 1, "), "{text}");
     let svg = fs::read_to_string(&file).expect("it was written");
     assert!(svg.contains("30 nodes, ") && svg.matches("<circle").count() == 30, "{svg}");
@@ -387,11 +387,11 @@ fn links_are_drawn_as_a_tree() {
 /// Puts that come at once are spread as well as single ones, and half of the nodes may die of it.
 #[test]
 fn a_load_is_borne() {
-    let load = &objects("load --nodes 20 --rate 200 --seconds 1 --duplicate 10%")[0];
+    let load = &objects("load --nodes 20 --rate 200 --seconds 1 --duplicate 10% --relay tree")[0];
     assert_eq!(number(load, "puts"), 200.0);
     assert!(number(load, "worst_ms") < 500.0 && number(load, "equal_ms") < 500.0, "{load:?}");
     assert!((0.9..3.0).contains(&number(load, "copies_per_node")), "{load:?}");
-    let halved = &objects("load --nodes 20 --rate 1 --seconds 1 --kill 50% --runs 2")[0];
+    let halved = &objects("load --nodes 20 --rate 1 --seconds 1 --kill 50% --runs 2 --relay tree")[0];
     assert!(number(halved, "puts") == 2.0 && number(halved, "worst_ms") < 1_000.0, "{halved:?}");
     assert!(out("load --nodes 12 --sites 3").contains("between the 3 sites"));
 }
