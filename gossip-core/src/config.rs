@@ -235,7 +235,8 @@ settings! {
         certificate: Duration,
         /// Age at which a death certificate shrinks to a hash (`τ1`).
         shrink: Duration,
-        /// Time for which a dead or departed member is remembered.
+        /// Longest time for which a dead or departed member is remembered. One that lived for less is remembered for about as
+        /// long as it lived, and at least for a 32nd of this.
         reap_after: Duration,
         /// Bound on how far apart clocks may be that count as right. A clock further off is reported, and does not count.
         max_ahead: Duration,
@@ -257,7 +258,8 @@ settings! {
         /// Share of `entries` and of `bytes` that one member may take, in percent: a member that writes without end
         /// leaves room for the others.
         share: u32,
-        /// Owned entries kept for members that are not known yet.
+        /// Owned entries kept for members that are not known yet. They count for `entries` and `bytes`, and give way to all
+        /// others.
         parked: usize,
         /// Updates, ranges and other items processed in one datagram. At least a sixteenth of `max_datagram`, which no
         /// honest datagram exceeds.

@@ -121,7 +121,7 @@ pub enum Change {
         /// Time and author of the write.
         stamp: Stamp,
     },
-    /// It is gone: it was deleted, it expired, or its owner is gone.
+    /// It is gone: it was deleted, it expired, or its owner died or left.
     Gone,
 }
 
@@ -170,7 +170,7 @@ pub enum Event<A> {
         /// Identity of the member.
         id: NodeId,
     },
-    /// An entry has another value, also if it was written here.
+    /// An entry has another value, also if it was written here. A write of the value that is there is no event.
     Entry {
         /// Owner of the entry; none if it is shared.
         owner: Option<NodeId>,

@@ -3,6 +3,7 @@
 //! - [`when`]: uses for which gossip fits, and uses for which it does not.
 //! - [`algorithm`]: state, mechanisms and every invariant, in short.
 //! - [`parameters`]: choosing a configuration, with figures from `gossip-sim`.
+//! - [`constants`]: numbers that are no settings, each with its reason.
 //! - [`driver`], [`transport`]: connecting a node to the world.
 //! - [`testing`]: your framing, driver, protocol or fold under random faults.
 //! - [`operating`]: every event and every counter, and what to do.
@@ -22,6 +23,9 @@ pub mod algorithm {}
 
 #[doc = include_str!("../docs/parameters.md")]
 pub mod parameters {}
+
+#[doc = include_str!("../docs/constants.md")]
+pub mod constants {}
 
 #[doc = include_str!("../docs/driver.md")]
 pub mod driver {}

@@ -182,6 +182,12 @@ impl Members {
         picked.filter_map(|at| self.seen.get(self.peers[at]).map(|seen| seen.id))
     }
 
+    /// Returns a member that is gone: one that died long ago, or a departed one if none is dead.
+    pub(crate) fn dispensable(&self, rng: &mut impl Rng) -> Option<NodeId> {
+        let dead = self.dead.first().and_then(|row| self.seen.get(*row)).map(|seen| seen.id);
+        dead.or_else(|| self.random_left(rng))
+    }
+
     /// Returns one of the `recent` members that died last, at random.
     pub(crate) fn recently_dead(&self, recent: usize, rng: &mut impl Rng) -> Option<NodeId> {
         let first = self.dead.len().saturating_sub(recent);
@@ -408,6 +414,9 @@ mod tests {
         assert_eq!(members.left(), 2);
         let found: BTreeSet<_> = (0..50).filter_map(|_| members.random_left(&mut rng)).collect();
         assert_eq!(found, BTreeSet::from([id(1), id(2)]));
+        assert!(members.dispensable(&mut rng).is_some_and(|gone| found.contains(&gone)), "nobody is dead");
+        members.see(id(9), Status::Dead, 1, &mut rng);
+        assert_eq!(members.dispensable(&mut rng), Some(id(9)));
         members.forget(id(1));
         assert_eq!((members.left(), members.random_left(&mut rng)), (1, Some(id(2))));
     }

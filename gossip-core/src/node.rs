@@ -45,7 +45,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
-use crate::replica::{Range, Replica};
+use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
 use crate::update::{Record, Update};
@@ -194,6 +194,7 @@ impl<A: Address> Node<A> {
         let envelope = Envelope::new(&config.label, config.max_datagram);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config))
+            .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes })
             .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);

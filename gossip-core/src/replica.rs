@@ -11,6 +11,7 @@ mod certificates;
 mod cut;
 mod hashes;
 mod lifetime;
+mod owned;
 mod parked;
 mod store;
 mod usage;
@@ -27,12 +28,13 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Until, Update, hashes_of};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Standing, Until, Update, hashes_of};
 
 use certificates::Certificates;
 pub(crate) use cut::{Cut, NEVER, second};
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
+use owned::{OwnerState, Ownership};
 use parked::Parked;
 use store::{Lives, Slot, Store, Stored};
 pub(crate) use usage::Room;
@@ -70,14 +72,8 @@ impl Total {
     }
 }
 
-/// State of owned entries, by owner and the owner's record.
-enum Ownership {
-    /// The owner's record is here, with the same boot, until then.
-    Current(Until),
-    /// The owner, or this boot of it, is not known yet.
-    Ahead,
-    /// The owner has restarted since.
-    Past,
+fn name_of<A>(update: &Update<A>) -> Option<SmolStr> {
+    if let Update::Entry(entry) = update { Some(entry.name.clone()) } else { None }
 }
 
 /// See the [module](self).
@@ -105,6 +101,8 @@ pub(crate) struct Replica<A> {
     /// Longest encoding of an update that is sent whole, in bytes.
     whole: usize,
     parked: Parked<A>,
+    /// Entries, and bytes of their values, that are held at most; what is parked takes the room that is left.
+    most: Room,
     usage: Usage,
     shrink: Duration,
     /// Entries whose visible state may have changed since the last call of `take_touched`.
@@ -129,6 +127,7 @@ impl<A: Address> Replica<A> {
             large: BTreeMap::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
+            most: Room { items: usize::MAX, bytes: usize::MAX },
             usage: Usage::default(),
             shrink,
             touched: Vec::new(),
@@ -138,6 +137,12 @@ impl<A: Address> Replica<A> {
     /// Sets the length above which updates are sent as descriptors.
     pub(crate) fn whole_up_to(mut self, whole: usize) -> Self {
         self.whole = whole;
+        self
+    }
+
+    /// Sets the entries and bytes that are held at most, including what is parked.
+    pub(crate) fn holds_up_to(mut self, most: Room) -> Self {
+        self.most = most;
         self
     }
 
@@ -177,12 +182,24 @@ impl<A: Address> Replica<A> {
             }
         }
         let until = update.until().min(end);
-        let lives = if let Update::Member(record) = &update { Some((record.id, record.boot, until)) } else { None };
+        let owner = OwnerState::of(&update);
+        let name = name_of(&update);
+        let owned_by = update.owner().map(|owner| owner.id);
+        let before = held.and_then(|slot| self.visible(slot, self.cut)).and_then(|entry| entry.value.clone());
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
-        let hash = self.store(key, update, until);
-        if let Some((id, boot, until)) = lives {
-            self.follow_owner(id, boot, until);
+        let (hash, slot) = self.store(key, update, until);
+        // A write of the value that is there, or a renewed lease, changes nothing that an application sees.
+        let after = self.visible(slot, self.cut).and_then(|entry| entry.value.clone());
+        if let Some(name) = name.or_else(|| old.as_ref().and_then(name_of))
+            && before != after
+        {
+            self.touched.push((owned_by, name));
         }
+        if let Some(owner) = owner {
+            let showed = old.as_ref().and_then(OwnerState::of).is_some_and(|old| old.shows);
+            self.follow_owner(owner, showed);
+        }
+        self.fit_parked();
         self.shed();
         Merged::News { hash, old }
     }
@@ -192,13 +209,11 @@ impl<A: Address> Replica<A> {
         if !held.cover(update) {
             return if rank.is_eq() && held.covers() == update.covers() { Merged::Known } else { Merged::Outdated };
         }
-        let touched = self.touched.len();
         let owned = held.owner().and_then(|owner| self.member(owner.id)).map_or(Until::NEVER, |record| record.until);
         let Some(Stored { key, .. }) = self.remove(slot) else { return Merged::Outdated };
         let until = held.until().min(owned);
-        let hash = self.store(key, held, until);
-        // What is visible of it has not changed.
-        self.touched.truncate(touched);
+        // What is visible of it does not change.
+        let (hash, _) = self.store(key, held, until);
         Merged::Covered { hash }
     }
 
@@ -213,7 +228,19 @@ impl<A: Address> Replica<A> {
         ready && self.get(key).is_none_or(|held| update.order(&held, &self.hasher).is_gt())
     }
 
-    fn park(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
+    /// Lets what is parked give way to what is not.
+    fn fit_parked(&mut self) {
+        let entries = self.most.items.saturating_sub(self.counts().1);
+        self.parked.fit(entries, self.most.bytes.saturating_sub(self.usage.bytes()));
+    }
+
+    fn park(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
+        let merged = self.park_newest(key, update);
+        self.fit_parked();
+        merged
+    }
+
+    fn park_newest(&mut self, key: KeyHash, mut update: Update<A>) -> Merged<A> {
         if let Some(held) = self.parked.get(key, &update) {
             let rank = update.rank(held, &self.hasher);
             if rank.is_gt() {
@@ -229,46 +256,8 @@ impl<A: Address> Replica<A> {
         self.parked.insert(key, update)
     }
 
-    fn ownership(&self, owner: Owner) -> Ownership {
-        let Some(record) = self.member(owner.id) else { return Ownership::Ahead };
-        match record.boot.cmp(&owner.boot) {
-            Ordering::Equal => Ownership::Current(record.until),
-            Ordering::Greater => Ownership::Past,
-            Ordering::Less => Ownership::Ahead,
-        }
-    }
-
-    /// Applies a change of a member's record to the entries that the member owns.
-    fn follow_owner(&mut self, id: NodeId, boot: Instant, until: Until) {
-        for slot in self.owned_by(id) {
-            let Some(stored) = self.items.other(slot) else { continue };
-            let Some(owner) = stored.update.owner() else { continue };
-            let until = stored.update.until().min(until);
-            if owner.boot == boot && stored.until == until {
-                continue;
-            }
-            let touched = self.touched.len();
-            let Some(Stored { key, update, .. }) = self.remove(slot) else { continue };
-            if owner.boot == boot {
-                self.store(key, update, until);
-                // Only its end has changed.
-                self.touched.truncate(touched);
-            } else if boot < owner.boot {
-                // Of twins the one that started earlier may prevail for a while: the other's entries wait again.
-                self.parked.insert(key, update);
-            }
-        }
-        for update in self.parked.take(id, boot) {
-            self.merge(update);
-        }
-    }
-
-    fn owned_by(&self, id: NodeId) -> Vec<Slot> {
-        self.owned.range((id, Slot::MIN)..=(id, Slot::MAX)).map(|(_, slot)| *slot).collect()
-    }
-
-    /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item.
-    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> u64 {
+    /// Adds an update of a key of which nothing is stored to all indexes. Returns the hash of its item, and its place.
+    fn store(&mut self, key: KeyHash, update: Update<A>, until: Until) -> (u64, Slot) {
         let digest = self.hasher.digest(&update);
         let hash = self.hasher.item_of(key, &update, digest);
         if self.is_large(&update) {
@@ -288,7 +277,7 @@ impl<A: Address> Replica<A> {
             None => self.lasting.add(hash),
         }
         self.certificates.add(slot, self.items.other(slot));
-        let Some(Stored { update, .. }) = self.items.other(slot) else { return hash };
+        let Some(Stored { update, .. }) = self.items.other(slot) else { return (hash, slot) };
         if let Some(owner) = update.owner() {
             self.owned.insert((owner.id, slot));
         }
@@ -298,9 +287,8 @@ impl<A: Address> Replica<A> {
                 self.shrinking.insert((at, slot));
             }
             self.names.insert((entry.name.clone(), owner), slot);
-            self.touched.push((owner, entry.name.clone()));
         }
-        hash
+        (hash, slot)
     }
 
     /// Removes an item from all indexes.
@@ -329,7 +317,6 @@ impl<A: Address> Replica<A> {
                 self.shrinking.remove(&(at, slot));
             }
             self.names.remove(&(entry.name.clone(), owner));
-            self.touched.push((owner, entry.name.clone()));
         }
         Some(stored)
     }
@@ -417,12 +404,6 @@ impl<A: Address> Replica<A> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
-    /// Lists the entries that a member owns.
-    pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
-        let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));
-        slots.filter_map(|(_, slot)| self.items.update(*slot))
-    }
-
     /// Returns an entry that has a value at `clock`.
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
         self.visible(self.items.find(self.hasher.entry(owner, name))?, clock)
@@ -431,7 +412,10 @@ impl<A: Address> Replica<A> {
     fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
         let stored = self.items.other(slot)?;
         let Update::Entry(entry) = &stored.update else { return None };
-        (entry.value.is_some() && stored.lives().ends.is_after(clock)).then_some(entry)
+        let lives = entry.value.is_some() && stored.lives().ends.is_after(clock);
+        // Metadata is visible while its member lives, and kept for longer: a death may be refuted.
+        let shown = |owner: Owner| self.member(owner.id).is_some_and(|record| record.standing == Standing::Alive);
+        (lives && entry.owner.is_none_or(shown)).then_some(entry)
     }
 
     /// Lists entries that have a value at `clock`, by name from `first` on, then by owner.
@@ -439,10 +423,10 @@ impl<A: Address> Replica<A> {
         self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
-    /// Returns the number of member records, and of entries and broadcasts (including those that wait for their owner).
+    /// Returns the number of member records, and of entries and broadcasts that are not parked.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let members = self.items.members();
-        (members, self.items.len() - members - self.certificates.len() + self.parked.len())
+        (members, self.items.len() - members - self.certificates.len())
     }
 
     /// Returns the bytes of all values that are not parked.

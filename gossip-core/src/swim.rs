@@ -4,10 +4,14 @@
 //! follows from its findings is the node's to do.
 
 mod detector;
+mod first_sight;
 mod health;
+mod paths;
 mod probe;
 mod suspicion;
 
 pub(crate) use detector::{Context, Counted, Detector, Finding};
+use first_sight::FirstSight;
 use health::Health;
+use paths::Paths;
 use probe::Prober;

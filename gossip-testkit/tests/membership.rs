@@ -276,6 +276,94 @@ fn most_false_suspicions_are_refuted_before_many_have_heard_of_them() {
     assert!(told < otherwise / 2.0, "{told} {otherwise}");
 }
 
+fn entry_events(log: &Log) -> usize {
+    log.borrow().iter().filter(|(_, event)| matches!(event, Event::Entry { .. })).count()
+}
+
+#[test]
+fn a_put_of_the_value_that_is_there_is_no_event() {
+    let mut cluster = settled(3, 1);
+    let log = listen(&mut cluster);
+    for _ in 0..5 {
+        cluster.with(0, |node, now| node.put(now, "same", b"value").map(drop)).unwrap();
+        cluster.run_for(5 * SECOND);
+    }
+    assert_eq!(entry_events(&log), 3, "one at each node");
+}
+
+#[test]
+fn entries_of_a_member_are_seen_while_it_lives() {
+    for leaves in [false, true] {
+        let mut cluster = settled(3, 1);
+        cluster.with(2, |node, now| node.put_own(now, "role", b"leader").map(drop)).unwrap();
+        cluster.run_for(5 * SECOND);
+        let seen = |cluster: &Cluster| [0, 1].map(|at| cluster.node(at).entries_named("role").count());
+        assert_eq!(seen(&cluster), [1, 1]);
+        if leaves {
+            cluster.with(2, |node, now| node.leave(now));
+            cluster.run_for(5 * SECOND);
+        }
+        let log = listen(&mut cluster);
+        cluster.crash(2);
+        cluster.run_for(MINUTE);
+        assert_eq!(seen(&cluster), [0, 0], "gone with its life");
+        assert_eq!(entry_events(&log), if leaves { 0 } else { 2 });
+        cluster.restart(2, false);
+        cluster.run_for(5 * SECOND);
+        assert_eq!(seen(&cluster), [0, 0], "its next life has not said so");
+    }
+}
+
+#[test]
+fn one_that_wakes_after_a_day_brings_nobody_back_from_the_dead() {
+    let mut cluster = settled(5, 1);
+    cluster.with(4, |node, now| node.put_own(now, "role", b"db").map(drop)).unwrap();
+    // Those that live for hours are remembered for a day.
+    cluster.run_for(13 * 60 * MINUTE);
+    cluster.pause(3);
+    cluster.crash(4);
+    cluster.run_for(26 * 60 * MINUTE);
+    assert!((0..3).all(|at| cluster.node(at).members().count() == 3), "both are forgotten");
+    let log = listen(&mut cluster);
+    cluster.resume(3);
+    cluster.run_for(MINUTE);
+    assert!(cluster.sees_all(), "they find each other");
+    let dead = id_of(Addr(4));
+    let lives = |node: &Node<Addr>| node.member(dead).is_some_and(|member| member.status == Status::Alive);
+    assert!(cluster.live().all(|(_, node)| !lives(node) && node.entries_named("role").count() == 0));
+    assert_eq!((0..3).map(|at| told(&log, at, dead, Status::Alive)).sum::<usize>(), 0);
+}
+
+#[test]
+fn twenty_departures_in_the_name_of_others_dissolve_nothing() {
+    let mut cluster = settled(20, 1);
+    let log = listen(&mut cluster);
+    // One member declares all others gone, as if it knew.
+    for of in 1..20 {
+        cluster.with(0, |node, now| node.forget(now, id_of(Addr(of))));
+    }
+    cluster.run_for(10 * SECOND);
+    assert!(cluster.sees_all(), "{}", cluster.disagreement());
+    let believed = (1..20).flat_map(|at| (1..20).map(move |of| (at, of)));
+    let believed = believed.filter(|(at, of)| told(&log, *at, id_of(Addr(*of)), Status::Left) > 0).count();
+    assert_eq!(believed, 0, "objections came first");
+}
+
+// Records of the dead took the room of the living for a day.
+#[test]
+fn at_the_bound_a_newcomer_takes_the_place_of_one_that_is_dead() {
+    let mut config = Config::lan();
+    config.limits.members = 4;
+    let mut cluster = settled_with(4, config, 1);
+    cluster.crash(3);
+    let dead = |cluster: &Cluster| all_see(cluster, id_of(Addr(3)), Status::Dead);
+    cluster.run_until(MINUTE, SECOND, dead).expect("its death is noticed");
+    let newcomer = cluster.add();
+    let there = |cluster: &Cluster| (0..3).all(|node| cluster.node(node).member(id_of(newcomer)).is_some());
+    let time = cluster.run_until(MINUTE, SECOND / 10, there);
+    assert!(time.is_some_and(|time| time < 5 * SECOND), "{time:?}");
+}
+
 #[test]
 fn tags_that_change_under_loss_are_seen_by_all_and_end_nothing() {
     let mut cluster = settled(20, 3);

@@ -250,6 +250,27 @@ fn a_death_believed_without_a_suspicion_takes_one_who_tells_another() {
     Planted { bug, within: 10, invariant: "suspicion", nodes: 3, writes: 0, faults: 1 }.find();
 }
 
+/// Members without commands, of whom the classes of clusters without a living seed are drawn.
+fn apart() -> Swarm {
+    Swarm { writes: 0..=0, nodes: 2..=6, classes: vec!["cut", "flap", "deploy", "seedless"], ..Swarm::default() }
+}
+
+#[test]
+fn the_dead_that_nobody_tries_again_are_one_cut() {
+    let bug = swim::Bug::DeadAbandoned;
+    let planted = Planted { bug, within: 20, invariant: "convergence", nodes: 2, writes: 0, faults: 1 };
+    let (_, minimal) = planted.find_with::<Swim, Swim>(Some(bug), None, &apart());
+    assert!(matches!(minimal.plan.faults[0], Fault::Cut { .. }));
+}
+
+#[test]
+fn an_older_record_that_is_not_answered_is_two_cuts_that_overlap() {
+    let bug = swim::Bug::ElderIgnored;
+    let planted = Planted { bug, within: 50, invariant: "convergence", nodes: 3, writes: 0, faults: 2 };
+    let (_, minimal) = planted.find_with::<Swim, Swim>(Some(bug), None, &apart());
+    assert!(minimal.plan.faults.iter().all(|fault| matches!(fault, Fault::Cut { .. })));
+}
+
 #[test]
 fn a_large_write_that_is_ignored_is_one_write() {
     let planted =

@@ -140,6 +140,16 @@ fn twins_among_all_the_other_faults_leave_nothing_behind() {
 }
 
 #[test]
+fn wrong_clocks_among_all_the_other_faults_cost_nothing() {
+    let mut swarm = Swarm::default();
+    swarm.classes.retain(|class| *class != "skew");
+    swarm.classes.push("clock");
+    let sweep = Checker::<Sim>::default().sweep(&swarm, 0..200).unwrap();
+    println!("{sweep}");
+    assert!(sweep.counters.skews > 200, "{sweep}");
+}
+
+#[test]
 #[ignore = "absences of 30 days take minutes: GOSSIP_CASES says how many scenarios"]
 fn wrong_clocks_and_absences_of_all_among_all_the_other_faults_cost_nothing() {
     let mut swarm = Swarm::default();
@@ -264,4 +274,26 @@ fn scenarios_that_once_failed() {
         pause 2 from 1.592s to 16.775s; skew 3 by 0.492437s drift -14178ppm from 25.569s to 28.756s;
         skew 2 by -3.595238s drift -11302ppm from 26.309s to 29.862s; loss 50% on * -> * from 0s on;"#;
     check::<Sim>(&scenario.parse().unwrap()).unwrap();
+}
+
+/// Scenarios in which nobody is left through whom all have joined; links flap, and all nodes are restarted.
+fn without_seeds() -> Swarm {
+    let mut swarm = Swarm { nodes: 3..=9, writes: 0..=4, ..Swarm::default() };
+    swarm.classes.retain(|class| !["crash", "corrupt"].contains(class));
+    swarm.classes.extend(["flap", "deploy", "seedless"]);
+    swarm
+}
+
+#[test]
+fn clusters_without_a_living_seed_heal_whatever_happens() {
+    let sweep = Checker::<Sim>::default().sweep(&without_seeds(), 0..150).unwrap();
+    println!("{sweep}");
+}
+
+#[test]
+#[ignore = "takes minutes: GOSSIP_CASES says how many scenarios"]
+fn as_many_scenarios_without_a_living_seed_as_asked_for() {
+    let cases = std::env::var("GOSSIP_CASES").map_or(10_000, |cases| cases.parse().expect("a number"));
+    let sweep = Checker::<Sim>::default().sweep(&without_seeds(), 0..cases).unwrap();
+    println!("{sweep}");
 }

@@ -106,6 +106,7 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_outbox_dropped_total", "Messages dropped: the outbox was full.", |state| state.stats.node.outbox_dropped as f64;
     Counter "gossip_outbox_unsendable_total", "Messages dropped: no datagram has room for them.", |state| state.stats.node.outbox_unsendable as f64;
     Counter "gossip_hot_dropped_total", "Rumors that cooled early: too many were hot.", |state| state.stats.node.hot_dropped as f64;
+    Counter "gossip_members_asked_total", "Members asked whether they are there before they were believed.", |state| state.stats.node.members_asked as f64;
     Counter "gossip_parked_dropped_total", "Owned entries of unknown members dropped: there were too many.", |state| state.stats.node.parked_dropped as f64;
     Counter "gossip_events_dropped_total", "Events on members and entries that were never fetched.", |state| state.stats.node.events_dropped as f64;
     Counter "gossip_broadcasts_dropped_total", "Broadcasts that were not fetched in time.", |state| state.stats.node.broadcasts_dropped as f64;
@@ -124,6 +125,7 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_links_ended_total", "Links in the overlay that ended because the neighbour was silent.", |state| state.stats.node.links_ended as f64;
     Counter "gossip_links_repeated_total", "Datagrams over links that were not confirmed in time; what they carried was offered again.", |state| state.stats.node.links_repeated as f64;
     Counter "gossip_links_dropped_total", "Items not sent over a link, or not asked for, because too many waited.", |state| state.stats.node.links_dropped as f64;
+    Counter "gossip_periods_stretched_total", "Protocol periods that waited for the answer over a path that is longer than a period.", |state| state.stats.node.periods_stretched as f64;
     Counter "gossip_pings_repeated_total", "Pings repeated within their period, because no answer had come within a round trip.", |state| state.stats.node.pings_repeated as f64;
     Counter "gossip_driver_turns_total", "Rounds of the driver's loop.", |state| state.stats.driver.turns as f64;
     Counter "gossip_driver_timers_set_total", "Times that the driver's timer was set.", |state| state.stats.driver.timers_set as f64;

@@ -39,7 +39,8 @@ impl<A: Address> Node<A> {
     }
 
     /// Sets the peers, if [`Membership::Given`](crate::Membership::Given) says that the application gives them. Their
-    /// ids are learned on contact. Replaces those given before.
+    /// ids are learned on contact. Replaces those given before: one that is not given for
+    /// [`reap_after`](crate::Lifetimes::reap_after) is declared gone, as by [`forget`](Self::forget).
     pub fn set_peers(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
         self.advance(now);
         self.contacts.set_given(self.now, peers);
@@ -210,7 +211,7 @@ impl<A: Address> Node<A> {
         if let Some(record) = self.replica.member(id)
             && record.standing != Standing::Left
         {
-            let record = Record { standing: Standing::Left, until: self.reaped_at(), ..record.clone() };
+            let record = Record { standing: Standing::Left, until: self.reaped_at(record.boot), ..record.clone() };
             self.learn(Update::Member(record), super::learn::Source::Own, None);
         }
     }

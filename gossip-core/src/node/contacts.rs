@@ -37,6 +37,8 @@ pub(super) struct Contacts<A> {
     seeds: IndexMap<A, Option<NodeId>, Hasher>,
     /// Peers given by the application, if it gives them.
     given: IndexSet<A, Hasher>,
+    /// Peers that the application gave and does not give any more, since when.
+    unnamed: IndexMap<A, Instant, Hasher>,
     /// Addresses of members that this node knew before its absence. Called until anybody answers.
     former: Vec<A>,
     /// Addresses of members that were forgotten when their records ended: seeds of last resort.
@@ -66,6 +68,7 @@ impl<A> Default for Contacts<A> {
         Self {
             seeds: IndexMap::default(),
             given: IndexSet::default(),
+            unnamed: IndexMap::default(),
             former: Vec::new(),
             forgotten: Reservoir::default(),
             called: None,
@@ -124,7 +127,10 @@ impl<A: Address> Contacts<A> {
     }
 
     pub(super) fn set_given(&mut self, now: Instant, peers: impl IntoIterator<Item = A>) {
-        self.given = peers.into_iter().collect();
+        let before = core::mem::replace(&mut self.given, peers.into_iter().collect());
+        let gone = before.into_iter().filter(|peer| !self.given.contains(peer));
+        gone.for_each(|peer| _ = self.unnamed.entry(peer).or_insert(now));
+        self.unnamed.retain(|peer, _| !self.given.contains(peer));
         (self.next, self.calls) = (Some(now), 0);
     }
 }
@@ -133,7 +139,17 @@ impl<A: Address> Contacts<A> {
     /// Takes note of a member whose record has ended: it may live on the other side of a partition that lasts longer than
     /// the dead are remembered.
     pub(super) fn keep_forgotten(&mut self, record: &Record<A>, rng: &mut impl Rng) {
-        self.forgotten.insert(record.address.clone(), rng);
+        // It was remembered for about as long as it had lived.
+        let lived = record.until.instant().map_or(Duration::ZERO, |until| until.since(record.boot));
+        self.forgotten.insert(record.address.clone(), lived, rng);
+    }
+
+    /// Takes out the peers that the application has not given for so long.
+    fn unnamed_for(&mut self, time: Duration, now: Instant) -> Vec<A> {
+        let over = |since: Instant| since + time <= now;
+        let gone = self.unnamed.iter().filter(|(_, since)| over(**since)).map(|(peer, _)| peer.clone()).collect();
+        self.unnamed.retain(|_, since| !over(*since));
+        gone
     }
 
     /// Keeps the address of a forgotten member: perhaps there is no other to ask.
@@ -150,10 +166,10 @@ const FORMER: usize = 16;
 const FORGOTTEN: usize = 32;
 
 /// A bounded random sample of addresses (algorithm R of Vitter, 1985): each that was ever inserted has the same chance to be
-/// in it.
+/// in it, except that those who lived briefly give way to those who lived for more than twice as long.
 #[derive(Debug)]
 struct Reservoir<A> {
-    kept: Vec<A>,
+    kept: Vec<(A, Duration)>,
     inserted: u64,
 }
 
@@ -164,26 +180,29 @@ impl<A> Default for Reservoir<A> {
 }
 
 impl<A: PartialEq + Clone> Reservoir<A> {
-    fn insert(&mut self, address: A, rng: &mut impl Rng) {
-        if self.kept.contains(&address) {
+    fn insert(&mut self, address: A, lived: Duration, rng: &mut impl Rng) {
+        if self.kept.iter().any(|(kept, _)| *kept == address) {
             return;
         }
         self.inserted += 1;
         if self.kept.len() < FORGOTTEN {
-            self.kept.push(address);
-        } else if let Some(kept) =
-            usize::try_from(rng.random_range(0..self.inserted)).ok().and_then(|at| self.kept.get_mut(at))
-        {
-            *kept = address;
+            self.kept.push((address, lived));
+            return;
+        }
+        let drawn = rng.random_range(0..self.inserted) < FORGOTTEN as u64;
+        let at = rng.random_range(0..FORGOTTEN);
+        let (_, other) = self.kept[at];
+        if lived > 2 * other || (drawn && other <= 2 * lived) {
+            self.kept[at] = (address, lived);
         }
     }
 
     fn pick(&self, rng: &mut impl Rng) -> Option<A> {
-        (!self.kept.is_empty()).then(|| self.kept[rng.random_range(0..self.kept.len())].clone())
+        (!self.kept.is_empty()).then(|| self.kept[rng.random_range(0..self.kept.len())].0.clone())
     }
 
     fn remove(&mut self, address: &A) {
-        self.kept.retain(|kept| kept != address);
+        self.kept.retain(|(kept, _)| kept != address);
     }
 }
 
@@ -287,6 +306,7 @@ impl<A: Address> Node<A> {
             return;
         }
         if self.config.membership == Membership::Given {
+            self.forget_unnamed();
             // Ids are learned on contact, so anti-entropy meets all given peers.
             if lonely {
                 self.random_peers(3).iter().for_each(|peer| self.call(peer));
@@ -296,6 +316,15 @@ impl<A: Address> Node<A> {
         self.contact_seeds(lonely);
         self.contact_dead();
         self.contact_forgotten();
+    }
+
+    /// Declares gone the peers that the application has not given for `reap_after`: nobody else finds that out.
+    fn forget_unnamed(&mut self) {
+        for peer in self.contacts.unnamed_for(self.config.lifetimes.reap_after, self.now) {
+            let at = |id: &NodeId| self.replica.member(*id).is_some_and(|record| record.address == peer);
+            let ids: Vec<NodeId> = self.detector.members().iter().map(|seen| seen.id).filter(at).collect();
+            ids.into_iter().for_each(|id| self.forget(self.now, id));
+        }
     }
 
     fn contact_seeds(&mut self, lonely: bool) {
@@ -423,5 +452,31 @@ impl<A: Address> Node<A> {
             self.contacts.called = None;
             self.contacts.forgotten.remove(from);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+
+    use super::*;
+
+    #[test]
+    fn of_the_forgotten_few_are_kept_and_those_who_lived_long_rather_than_those_who_did_not() {
+        let (mut rng, hour) = (Xoshiro256PlusPlus::seed_from_u64(1), Duration::from_secs(3_600));
+        let mut reservoir = Reservoir::default();
+        (0..10_000_u32).for_each(|address| reservoir.insert(address, hour, &mut rng));
+        assert_eq!(reservoir.kept.len(), FORGOTTEN);
+        let middle = reservoir.kept.iter().filter(|(address, _)| (2_500..7_500).contains(address)).count();
+        assert!((8..=24).contains(&middle), "{middle} of {FORGOTTEN} from the middle half");
+        // The other half of a cluster, and again many that lived briefly.
+        (20_000..20_020).for_each(|address| reservoir.insert(address, 24 * hour, &mut rng));
+        (30_000..40_000).for_each(|address| reservoir.insert(address, hour, &mut rng));
+        let long = reservoir.kept.iter().filter(|(address, _)| (20_000..20_020).contains(address)).count();
+        assert!(long >= 10, "{long}");
+        let one = reservoir.pick(&mut rng).unwrap();
+        reservoir.remove(&one);
+        assert!(reservoir.kept.len() == FORGOTTEN - 1 && reservoir.kept.iter().all(|(kept, _)| *kept != one));
     }
 }

@@ -80,7 +80,14 @@ impl<A: Address> Node<A> {
             self.note_refused(source);
             return None;
         }
-        if let Some(exceeded) = self.exceeds(key, &update, update.body_len()) {
+        if let Update::Member(record) = &update
+            && self.asks_first(key, record, from)
+        {
+            return None;
+        }
+        if let Some(exceeded) = self.exceeds(key, &update, update.body_len())
+            && !self.displaces_dead(&update)
+        {
             self.note_exceeded(exceeded, &update);
             self.note_refused(source);
             return None;

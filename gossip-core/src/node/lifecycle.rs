@@ -8,19 +8,38 @@ use super::learn::Source;
 use crate::address::Address;
 use crate::outbox::HotKey;
 use crate::replica::Merged;
+use crate::time::Instant;
 use crate::update::{KeyHash, LATEST, Standing, Until, Update};
+
+/// Halvings of `reap_after` for members that lived briefly.
+const HALVINGS: u32 = 5;
+
+/// Returns the time for which a dead member is remembered that has `lived` so long: `reap_after`, or a half, a quarter, down to
+/// a 32nd of it, but no less than it lived. A member that was there for long is missed for long, while the memory of ids that
+/// live for minutes would be most of what a newcomer fetches.
+fn memory_of(lived: Duration, reap_after: Duration) -> Duration {
+    let halvings = (1..=HALVINGS).take_while(|halvings| reap_after / (1 << halvings) >= lived).count();
+    reap_after / (1 << halvings)
+}
+
+/// Returns the shortest time for which any dead member is remembered.
+pub(super) fn shortest_memory(reap_after: Duration) -> Duration {
+    // The memory of a 32nd begins at a multiple of its half.
+    reap_after / (2 << HALVINGS)
+}
 
 impl<A: Address> Node<A> {
     pub(super) fn own_key(&self) -> KeyHash {
         self.replica.hasher.member(self.identity.id)
     }
 
-    /// Returns the time at which a death or departure of now is forgotten. It is counted from the hour (or a shorter
-    /// unit if `reap_after` is short), so that nodes that declare the same death agree, and is never in the past.
-    pub(super) fn reaped_at(&self) -> Until {
-        let reap_after = self.config.lifetimes.reap_after;
-        let unit = Duration::from_secs(3_600).min(reap_after / 2);
-        Until::at(self.agreed().floor_to(unit) + reap_after)
+    /// Returns the time at which a death or departure of now is forgotten, of a member that started at `boot`. It is counted
+    /// from the hour (or a shorter unit if the memory is short), so that nodes that declare the same death agree, and is
+    /// never in the past.
+    pub(super) fn reaped_at(&self, boot: Instant) -> Until {
+        let agreed = self.agreed();
+        let kept = memory_of(agreed.since(boot), self.config.lifetimes.reap_after);
+        Until::at(agreed.floor_to(Duration::from_secs(3_600).min(kept / 2)) + kept)
     }
 
     /// Begins a life: the first, or after a departure the next.
@@ -37,7 +56,7 @@ impl<A: Address> Node<A> {
 
     /// Tells everybody what is true of this node.
     pub(super) fn publish_self(&mut self, standing: Standing) {
-        let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at() };
+        let until = if standing == Standing::Alive { Until::NEVER } else { self.reaped_at(self.identity.boot) };
         let record = Update::Member(self.identity.record(standing, until));
         let key = self.own_key();
         let replaced = self.replica.hash_of(key);
@@ -64,5 +83,22 @@ impl<A: Address> Node<A> {
             self.transfers.clear();
             self.events.left();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_remembered_for_as_long_as_they_lived_within_bounds() {
+        let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(24 * 3_600));
+        assert_eq!(memory_of(Duration::ZERO, day), day / 32);
+        assert_eq!(memory_of(hour, day), hour * 3 / 2);
+        assert_eq!(memory_of(6 * hour, day), 6 * hour);
+        assert_eq!(memory_of(7 * hour, day), 12 * hour);
+        assert_eq!(memory_of(13 * hour, day), day);
+        assert_eq!(memory_of(100 * day, day), day);
+        assert_eq!(shortest_memory(day), day / 64);
     }
 }

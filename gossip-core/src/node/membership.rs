@@ -7,6 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::Node;
 use super::identity::Contradiction;
 use super::learn::Source;
+use super::lifecycle::shortest_memory;
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
@@ -51,6 +52,9 @@ impl<A: Address> Node<A> {
                         self.bridge(&address);
                     }
                 }
+                Finding::Answered(record) => {
+                    self.learn(Update::Member(record), Source::Rumor, None);
+                }
                 Finding::Refute { incarnation } => self.answer_accusation(incarnation, from),
             }
         }
@@ -58,7 +62,8 @@ impl<A: Address> Node<A> {
 
     fn record_death(&mut self, id: NodeId, incarnation: u64) {
         let Some(record) = self.replica.member(id) else { return };
-        let record = Record { incarnation, standing: Standing::Dead, until: self.reaped_at(), ..record.clone() };
+        let record =
+            Record { incarnation, standing: Standing::Dead, until: self.reaped_at(record.boot), ..record.clone() };
         self.learn(Update::Member(record), Source::Own, None);
     }
 
@@ -79,6 +84,36 @@ impl<A: Address> Node<A> {
         is_new
     }
 
+    /// Asks an unknown member whether it is there before its record is believed, unless it says so itself. Returns whether the
+    /// record has to wait. It is asked if it may have died and been forgotten here since it started: whoever still holds its
+    /// record has perhaps been away.
+    pub(super) fn asks_first(&mut self, key: KeyHash, record: &Record<A>, from: Option<&A>) -> bool {
+        let agreed = self.agreed();
+        let shortest = shortest_memory(self.config.lifetimes.reap_after);
+        let old = |start: Instant| agreed.since(start) > shortest;
+        let waits = self.detector.probes()
+            && record.standing == Standing::Alive
+            && from.is_some_and(|from| *from != record.address)
+            && !self.replica.has(key)
+            && old(self.identity.boot)
+            && old(Instant::from_micros(record.incarnation));
+        if waits {
+            let (detector, mut context) = self.detector();
+            self.stats.members_asked += u64::from(detector.ask_first(record, &mut context));
+        }
+        waits
+    }
+
+    /// At the bound on members, a living one takes the place of one that is gone. Returns whether there is room now.
+    pub(super) fn displaces_dead(&mut self, update: &Update<A>) -> bool {
+        let lives = matches!(update, Update::Member(record) if record.standing == Standing::Alive);
+        let gone = lives.then(|| self.detector.members().dispensable(&mut self.rng)).flatten();
+        let Some(record) = gone.and_then(|id| self.replica.forget_member(id)) else { return false };
+        self.contacts.keep_forgotten(&record, &mut self.rng);
+        self.forget_members([record.id]);
+        true
+    }
+
     /// Forgets members whose records have ended.
     pub(super) fn forget_members(&mut self, ids: impl IntoIterator<Item = NodeId>) {
         ids.into_iter().for_each(|id| self.detector.forget(id));
@@ -97,7 +132,6 @@ impl<A: Address> Node<A> {
     /// Raises the incarnation above `said` (SWIM, section 4.2).
     fn refute(&mut self, said: u64) {
         self.stats.refutations += 1;
-        self.detector.note_refuted();
         self.identity.refute(said);
         self.publish_self(Standing::Alive);
     }

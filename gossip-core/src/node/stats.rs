@@ -55,6 +55,9 @@ pub struct Stats {
     pub updates_not_admitted: u64,
     /// Updates refused: larger than this node takes.
     pub updates_oversized: u64,
+    /// Members that were asked whether they are there, before their records were believed: nobody knew them here, and they
+    /// are old enough to have been forgotten.
+    pub members_asked: u64,
     /// Datagrams that came after this node had left.
     pub datagrams_after_leaving: u64,
     /// Messages dropped because the outbox was full.
@@ -91,6 +94,8 @@ pub struct Stats {
     pub probes: u64,
     /// Pings repeated within their period, because no answer had come within a round trip.
     pub pings_repeated: u64,
+    /// Protocol periods that lasted longer than configured, because a round trip does: `probe.period` is too short for the path.
+    pub periods_stretched: u64,
     /// Probes that nobody answered within their period, neither directly nor through others.
     pub probes_failed: u64,
     /// Members suspected here.
@@ -114,6 +119,7 @@ impl<A: Address> Node<A> {
             transfers_refused: transfers.refused,
             probes: self.detector.probes_begun(),
             pings_repeated: self.detector.pings_repeated(),
+            periods_stretched: self.detector.periods_stretched(),
             probes_failed,
             suspicions,
             deaths,

@@ -13,6 +13,7 @@ mod idle;
 mod keys;
 mod large;
 mod lifetimes;
+mod membership;
 mod reconcile;
 mod stories;
 

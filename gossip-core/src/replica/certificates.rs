@@ -69,7 +69,7 @@ impl<A: Address> Replica<A> {
             return;
         }
         let Some((last, _)) = kept_until.iter().nth(over - 1 + most / LUMP) else { return };
-        let kept = Instant::from_secs(second(*last + Duration::from_micros(999_999)).into());
+        let kept = (*last + Duration::from_micros(999_999)).floor_to(Duration::from_secs(1));
         let out: Vec<Slot> = kept_until.range(..=(kept, Slot::MAX)).map(|(_, slot)| *slot).collect();
         let touched = self.touched.len();
         for slot in out {

@@ -17,13 +17,15 @@ pub(super) struct Parked<A> {
     updates: BTreeMap<Place, Update<A>>,
     /// Order of arrival; some are gone.
     order: VecDeque<Place>,
+    /// Bytes of their values.
+    bytes: usize,
     limit: usize,
     dropped: u64,
 }
 
 impl<A: Address> Parked<A> {
     pub(super) const fn new(limit: usize) -> Self {
-        Self { updates: BTreeMap::new(), order: VecDeque::new(), limit, dropped: 0 }
+        Self { updates: BTreeMap::new(), order: VecDeque::new(), bytes: 0, limit, dropped: 0 }
     }
 
     fn place(key: KeyHash, update: &Update<A>) -> Option<Place> {
@@ -34,18 +36,13 @@ impl<A: Address> Parked<A> {
         self.updates.get(&Self::place(key, update)?)
     }
 
-    /// Parks an update, in place of the oldest if there is no more room.
+    /// Parks an update.
     pub(super) fn insert(&mut self, key: KeyHash, update: Update<A>) -> Merged<A> {
         let Some(place) = Self::place(key, &update) else { return Merged::Outdated };
-        if self.updates.insert(place, update).is_none() {
-            self.order.push_back(place);
-        }
-        while self.updates.len() > self.limit
-            && let Some(oldest) = self.order.pop_front()
-        {
-            if self.updates.remove(&oldest).is_some() {
-                self.dropped += 1;
-            }
+        self.bytes += update.body_len();
+        match self.updates.insert(place, update) {
+            Some(old) => self.bytes -= old.body_len(),
+            None => self.order.push_back(place),
         }
         if self.order.len() > 2 * self.limit + 16 {
             self.order.retain(|place| self.updates.contains_key(place));
@@ -53,13 +50,29 @@ impl<A: Address> Parked<A> {
         Merged::Parked
     }
 
+    /// Drops the oldest that exceed the limit, or the room that is left for them.
+    pub(super) fn fit(&mut self, entries: usize, bytes: usize) {
+        while (self.updates.len() > self.limit.min(entries) || self.bytes > bytes)
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.dropped += u64::from(self.remove(&oldest).is_some());
+        }
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Update<A>> {
+        let update = self.updates.remove(place)?;
+        self.bytes -= update.body_len();
+        Some(update)
+    }
+
     /// Takes the updates that a member wrote in this boot, and drops those of earlier boots.
     pub(super) fn take(&mut self, owner: NodeId, boot: Instant) -> Vec<Update<A>> {
         let settled = (owner, Instant::ORIGIN, KeyHash::MIN)..=(owner, boot, KeyHash::MAX);
         let places: Vec<Place> = self.updates.range(settled).map(|(place, _)| *place).collect();
-        places.iter().filter_map(|place| self.updates.remove(place)).collect()
+        places.iter().filter_map(|place| self.remove(place)).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.updates.len()
     }

@@ -150,10 +150,10 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         }
     }
     assert_eq!(replica.certificates.len(), certificates);
-    assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates + replica.parked.len()));
+    assert_eq!(replica.counts(), (members, replica.items.len() - members - certificates));
     assert_eq!((replica.ending.len(), replica.names.len(), replica.owned.len()), (ending, names, owned));
     assert_eq!(replica.usage, usage);
-    for kept in [0, second(kept), second(kept) + 3, second(cut) + 2, 200, NEVER] {
+    for kept in [0, second(kept), second(kept).saturating_add(3), second(cut) + 2, 200, NEVER] {
         let cut = Cut { at: second(cut), kept };
         let in_set = |slot| replica.items.lives(slot).unwrap().is_in(replica.at_least(cut));
         let hashes: Vec<u64> = replica.in_range(Range::ALL, cut).map(|(hash, _)| hash).collect();
@@ -333,7 +333,8 @@ fn what_a_member_owned_goes_with_its_life() {
 fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() {
     let mut replica = of([alive(1, 5, 5), entry(1, 5, 10, Some(b"x"))]);
     replica.merge(dead(1, 5, 5, 100));
-    assert!(value(&replica, Some(1), 99).is_some() && value(&replica, Some(1), 100).is_none());
+    assert!(value(&replica, Some(1), 99).is_none(), "visible while its owner lives");
+    assert_eq!(replica.counts(), (1, 1), "and kept, since the death may be refuted");
     replica.merge(alive(1, 6, 5));
     assert!(value(&replica, Some(1), 1_000).is_some(), "refuted");
     replica.merge(dead(1, 6, 5, 100));
@@ -341,6 +342,30 @@ fn what_a_dead_member_owned_ends_when_its_record_does_and_lives_on_if_it_does() 
         replica.advance(secs(150), past(secs(150))).into_iter().map(|record| record.id).collect();
     assert_eq!(forgotten, [NodeId::new(1)]);
     assert_eq!(replica.items.len(), 0);
+}
+
+#[test]
+fn only_what_an_application_sees_is_a_change() {
+    let mut replica = replica();
+    let mut changes = |update| {
+        replica.merge(update);
+        replica.take_touched().count()
+    };
+    assert_eq!(changes(entry(1, 0, 10, None)), 0, "the deletion of what was not there");
+    assert_eq!(changes(entry(1, 0, 11, Some(b"x"))), 1);
+    assert_eq!(changes(entry(1, 0, 12, Some(b"x"))), 0, "the value that is there");
+    assert_eq!(changes(entry(1, 0, 13, Some(b"y"))), 1);
+    assert_eq!(changes(entry(1, 0, 14, None)), 1);
+    // Metadata: there with its owner's life, gone with its death, there again when that is refuted.
+    assert_eq!(changes(entry(1, 5, 10, Some(b"own"))), 0, "its owner is not known");
+    assert_eq!(changes(alive(1, 5, 5)), 1);
+    assert_eq!(changes(dead(1, 5, 5, 100)), 1);
+    assert_eq!(changes(entry(1, 5, 11, Some(b"late"))), 0);
+    assert_eq!(changes(alive(1, 6, 5)), 1);
+    assert_eq!(changes(dead(1, 6, 5, 100)), 1);
+    assert_eq!(changes(alive(1, 9, 9)), 0, "it was gone before its next life");
+    assert_eq!(changes(entry(1, 9, 12, Some(b"new"))), 1);
+    assert_eq!(changes(alive(1, 12, 12)), 1, "a life that is over");
 }
 
 #[test]
@@ -465,6 +490,21 @@ fn over_the_bound_those_certificates_go_that_would_be_kept_the_shortest_and_are_
     small.merge(deleted("n", 9));
     assert!(value(&small, None, 20).is_none());
     check_indexes(&small, secs(20));
+}
+
+#[test]
+fn certificates_from_the_far_future_are_bounded_like_all_others() {
+    let mut replica = replica().certificates_up_to(100);
+    for n in 0..1_000_u64 {
+        // Stamps of the years 2100 to 2493.
+        let stamp = Stamp { time: secs(4_102_444_800 + n * 12_400_000), counter: 0, node: NodeId::new(1) };
+        let ends = Some(End { at: secs(10), keep: 100, covers: Until::NEVER });
+        let name = std::format!("{n}").as_str().into();
+        replica.merge(Update::Entry(Entry { owner: None, name, stamp, ends, value: None }));
+        assert!(replica.certificates.len() <= 100, "{n}");
+        assert!(replica.certificates.kept < Instant::from_secs(u64::from(NEVER)), "a cut can name the bound");
+    }
+    check_indexes(&replica, secs(20));
 }
 
 #[test]

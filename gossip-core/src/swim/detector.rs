@@ -9,7 +9,7 @@ use core::time::Duration;
 use rand::Rng;
 
 use super::suspicion::{Due, Suspicions, Verdict};
-use super::{Health, Prober, probe};
+use super::{FirstSight, Health, Prober, probe};
 use crate::address::Address;
 use crate::config::Probe;
 use crate::event::Status;
@@ -23,6 +23,9 @@ use crate::wire::{Item, PingReq, Rumor, Suspicion};
 
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
+
+/// Parts of a period: the shortest time that the subject of a departure has to object to it.
+const OBJECTION: u32 = 8;
 
 /// Everything outside of the detector that it works with.
 pub(crate) struct Context<'a, A, R> {
@@ -45,6 +48,8 @@ pub(crate) enum Finding<A> {
     Dead { id: NodeId, incarnation: u64 },
     /// A dead member lives. `here`: its address, if it said so itself.
     Revived { here: Option<A> },
+    /// A member answers whose record was shown by others: it is to be believed.
+    Answered(Record<A>),
     /// Somebody accuses this node of being silent.
     Refute { incarnation: u64 },
 }
@@ -62,11 +67,13 @@ pub(crate) struct Counted {
 pub(crate) struct Detector<A> {
     own: NodeId,
     buddy: bool,
+    period: Duration,
     /// False where the application gives the members: then nobody is probed or suspected.
     probes: bool,
     members: Members,
     prober: Prober<A>,
     suspicions: Suspicions,
+    first_sight: FirstSight<A>,
     health: Health,
     findings: VecDeque<Finding<A>>,
     counted: Counted,
@@ -78,9 +85,11 @@ impl<A: Address> Detector<A> {
         Self {
             own,
             buddy: settings.buddy,
+            period: settings.period,
             probes,
             members: Members::default(),
             suspicions: Suspicions::new(own, settings.clone()),
+            first_sight: FirstSight::new(settings.period),
             health: Health::new(settings.max_health),
             prober: Prober::new(settings, rng),
             findings: VecDeque::new(),
@@ -109,6 +118,11 @@ impl<A: Address> Detector<A> {
     /// Number of probes begun so far.
     pub(crate) const fn probes_begun(&self) -> u64 {
         self.prober.begun()
+    }
+
+    /// Number of periods so far that lasted longer than configured.
+    pub(crate) const fn periods_stretched(&self) -> u64 {
+        self.prober.stretched()
     }
 
     /// Number of pings repeated so far.
@@ -151,6 +165,11 @@ impl<A: Address> Detector<A> {
         }
     }
 
+    /// Returns true if this node finds out by itself who is there.
+    pub(crate) const fn probes(&self) -> bool {
+        self.probes
+    }
+
     /// Address that was pinged in this period.
     pub(crate) fn pinged(&self) -> Option<&A> {
         self.prober.pinged()
@@ -158,7 +177,7 @@ impl<A: Address> Detector<A> {
 
     /// Members of which an ack with this number is waited for.
     pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
-        self.prober.awaited(seq)
+        self.prober.awaited(seq).chain(self.first_sight.awaited(seq))
     }
 
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
@@ -169,7 +188,25 @@ impl<A: Address> Detector<A> {
         seq: u32,
         outbox: &mut Outbox<A>,
     ) -> Option<Duration> {
-        self.prober.on_ack(now, sender, seq, &mut self.health, outbox)
+        if let Some(record) = self.first_sight.answered(sender, seq) {
+            self.findings.push_back(Finding::Answered(record));
+        }
+        let trip = self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
+        if let Some((late, trip)) = self.prober.take_late() {
+            self.suspicions.defer(now, late, trip);
+        }
+        trip
+    }
+
+    /// Asks a member whether it is there. Its record follows as a [`Finding`] if it answers. Returns false if it is not asked:
+    /// its answer is waited for, or too many are asked.
+    pub(crate) fn ask_first<R>(&mut self, record: &Record<A>, context: &mut Context<'_, A, R>) -> bool {
+        let asks = self.first_sight.wants(context.now, record.id);
+        if asks {
+            let seq = self.prober.ping_stranger(&record.address, context.outbox);
+            self.first_sight.ask(context.now, seq, record);
+        }
+        asks
     }
 
     pub(crate) fn on_nack(&mut self, sender: NodeId, seq: u32) {
@@ -213,6 +250,7 @@ impl<A: Address> Detector<A> {
             (Standing::Dead, Some(status @ (Status::Alive | Status::Suspect))) if self.probes => {
                 // Believed only after it had its chance to refute it: where datagrams are lost somebody is suspected
                 // at any time, and an old record from beyond a partition would bury whoever it is just then.
+                self.suspicions.set_patience(self.prober.patience(id));
                 self.suspicions.hear_of_death(context.now, id, incarnation, self.members.peers() + 1);
                 let incarnation = incarnation.max(seen.map_or(0, |seen| seen.incarnation));
                 self.see(id, Status::Suspect, incarnation, false, context.rng);
@@ -223,11 +261,26 @@ impl<A: Address> Detector<A> {
                 }
             }
             (Standing::Dead, _) => self.see(id, Status::Dead, incarnation, false, context.rng),
+            (Standing::Left, Some(Status::Alive | Status::Suspect))
+                if self.probes && from.is_some_and(|from| from != address) =>
+            {
+                // Otherwise whoever declares departures in others' names dissolves a cluster. As of a death, the accused
+                // hears of it first; one that has left does not object.
+                if self.suspicions.hear_of_departure(context.now, id, incarnation, self.objection()) {
+                    context.outbox.push(TrafficClass::Probe, address.clone(), Intent::Fact(key));
+                }
+            }
             (Standing::Left, _) => {
                 self.settle(id);
                 self.see(id, Status::Left, incarnation, false, context.rng);
             }
         }
+    }
+
+    /// The time that the subject of a departure has to object to it: two round trips, as far as they are known.
+    fn objection(&self) -> Duration {
+        let measured = self.prober.round_trip().map_or(Duration::ZERO, |trip| 2 * trip);
+        measured.clamp(self.period / OBJECTION, self.period)
     }
 
     /// Sees a member in this way from now on. `moved`: its address may be another.
@@ -285,7 +338,13 @@ impl<A: Address> Detector<A> {
         if !credible || !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
             return false;
         }
+        // Whoever could invent accusers could bury anybody.
+        let is_peer = |seen: Seen| matches!(seen.status, Status::Alive | Status::Suspect);
+        if accuser != self.own && !self.members.get(accuser).is_some_and(is_peer) {
+            return false;
+        }
         let n = self.members.peers() + 1;
+        self.suspicions.set_patience(self.prober.patience(about));
         if self.suspicions.accuse(context.now, about, incarnation, Some(accuser), n) == Verdict::Stale {
             return false;
         }
@@ -326,9 +385,13 @@ impl<A: Address> Detector<A> {
         }
     }
 
-    /// A suspicion has lasted long enough.
+    /// A suspicion has lasted long enough, or nobody has objected to a departure.
     fn declare_dead<R: Rng>(&mut self, id: NodeId, context: &mut Context<'_, A, R>) {
         let (Some(record), Some(seen)) = (context.replica.member(id), self.members.get(id)) else { return };
+        if record.standing == Standing::Left && record.incarnation >= seen.incarnation {
+            self.see(id, Status::Left, record.incarnation, false, context.rng);
+            return;
+        }
         self.counted.deaths += 1;
         // A suspicion may have come before the record that it is about.
         let incarnation = record.incarnation.max(seen.incarnation);
@@ -354,10 +417,5 @@ impl<A: Address> Detector<A> {
             && says(incarnation)
             && !self.suspicions.accusers(sender).iter().any(|accuser| spreads(suspicion(*accuser)));
         due.then(|| suspicion(self.own))
-    }
-
-    /// Counts a refutation against this node's health: somebody did not hear it in time.
-    pub(crate) fn note_refuted(&mut self) {
-        self.health.worse(1);
     }
 }

@@ -12,7 +12,7 @@ use core::time::Duration;
 use rand::{Rng, RngExt};
 use siphasher::sip::SipHasher24;
 
-use super::Health;
+use super::{Health, Paths};
 use crate::address::Address;
 use crate::config;
 use crate::estimate::{Backoff, RoundTrip};
@@ -36,6 +36,10 @@ const FAMILY: u32 = 0x1f;
 /// Parts of a period: the shortest pause before a ping is repeated, also before anything was measured. Shorter than that
 /// an answer is late rather than lost.
 const SHORTEST_PAUSE: u32 = 50;
+/// Probes without an answer that are remembered.
+const UNANSWERED: usize = 8;
+/// Periods for which the first answer of all is waited for: until it comes, a path is as likely long as broken.
+const UNMEASURED: u32 = 3;
 /// Parts of a period: the longest pause between two repeated pings.
 const LONGEST_PAUSE: u32 = 16;
 
@@ -84,6 +88,15 @@ impl<A> Probe<A> {
     }
 }
 
+/// A probe that was not answered within its period.
+#[derive(Debug)]
+struct Unanswered {
+    target: NodeId,
+    /// Number of the first ping.
+    seq: u32,
+    began: Instant,
+}
+
 /// A probe on behalf of another.
 #[derive(Debug)]
 struct Relay<A> {
@@ -115,6 +128,13 @@ pub(crate) struct Prober<A> {
     repeated: u64,
     /// Round trips of pings that their targets answered themselves.
     round_trip: RoundTrip,
+    /// Round trips to single members, also those longer than a period.
+    paths: Paths,
+    unanswered: VecDeque<Unanswered>,
+    /// A member whose answer came after its period, and the round trip.
+    late: Option<(NodeId, Duration)>,
+    /// Periods that lasted longer than configured, because the path is long.
+    stretched: u64,
 }
 
 impl<A: Address> Prober<A> {
@@ -131,6 +151,10 @@ impl<A: Address> Prober<A> {
             begun: 0,
             repeated: 0,
             round_trip: RoundTrip::default(),
+            paths: Paths::default(),
+            unanswered: VecDeque::new(),
+            late: None,
+            stretched: 0,
         }
     }
 
@@ -151,6 +175,28 @@ impl<A: Address> Prober<A> {
     /// Number of pings repeated so far.
     pub(crate) const fn repeated(&self) -> u64 {
         self.repeated
+    }
+
+    /// Number of periods so far that lasted longer than configured, because the path to the member that was probed is long.
+    pub(crate) const fn stretched(&self) -> u64 {
+        self.stretched
+    }
+
+    /// Time within which a member answers, as far as it was measured; at most what the worst local health would wait.
+    pub(crate) fn patience(&self, target: NodeId) -> Duration {
+        let config::Probe { period, max_health, repeat, .. } = self.settings;
+        let trip = self.paths.to(target).filter(|_| repeat > 0).unwrap_or_default();
+        (trip + trip / 4).min(period * (max_health + 1))
+    }
+
+    /// Takes out the member whose answer came after its period, and the round trip.
+    pub(crate) const fn take_late(&mut self) -> Option<(NodeId, Duration)> {
+        self.late.take()
+    }
+
+    /// Time within which a ping is answered, as far as that was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.timeout()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "32 of 64 uniform bits")]
@@ -177,20 +223,35 @@ impl<A: Address> Prober<A> {
             self.period = Some(self.first_period(now, context.rng));
             return None;
         };
-        if period <= now {
+        if period <= now && self.waits_for_the_first_answer(now) {
+            self.period = Some(now + self.settings.period);
+        } else if period <= now {
             let silent = self.end(health);
             self.begin(health, context);
             // A late tick begins one period, not one for every one that was missed.
-            self.period = Some(if self.settings.random_phase {
-                now + health.scale(self.settings.period)
-            } else {
-                now.floor_to(self.settings.period) + health.scale(self.settings.period)
-            });
+            let lasts = self.lasts(health);
+            let from = if self.settings.random_phase { now } else { now.floor_to(self.settings.period) };
+            self.period = Some(from + lasts);
             return silent;
         }
         self.ping_again(context);
         self.ask_others(context);
         None
+    }
+
+    /// Returns the length of the period that begins: as configured and scaled by local health, but no shorter than the path.
+    /// Where answers take longer than a period every probe would fail, and everybody be suspected for ever.
+    fn lasts(&mut self, health: &Health) -> Duration {
+        let period = health.scale(self.settings.period);
+        let needed = self.probe.as_ref().map_or(Duration::ZERO, |probe| self.patience(probe.target));
+        self.stretched += u64::from(needed > period);
+        period.max(needed)
+    }
+
+    /// Returns whether the first answer of all may still come.
+    fn waits_for_the_first_answer(&self, now: Instant) -> bool {
+        let waits = |probe: &Probe<A>| !probe.acked && now < probe.began + self.settings.period * UNMEASURED;
+        self.settings.repeat > 0 && self.round_trip.timeout().is_none() && self.probe.as_ref().is_some_and(waits)
     }
 
     fn first_period(&self, now: Instant, rng: &mut impl Rng) -> Instant {
@@ -207,6 +268,10 @@ impl<A: Address> Prober<A> {
         if probe.acked {
             return None;
         }
+        if self.unanswered.len() == UNANSWERED {
+            self.unanswered.pop_front();
+        }
+        self.unanswered.push_back(Unanswered { target: probe.target, seq: probe.seq, began: probe.began });
         // Helpers that did not even report a try: perhaps this node receives nothing. If all of them reported one, it
         // is not this node's fault. Otherwise, when other members stand still, all would doubt themselves and detect
         // nothing in time.
@@ -223,7 +288,7 @@ impl<A: Address> Prober<A> {
         let seq = self.next_seq() & !FAMILY;
         self.begun += 1;
         self.ping(target, &address, seq, context);
-        let timeout = context.now + health.scale(self.settings.timeout);
+        let timeout = context.now + health.scale(self.settings.timeout).max(self.patience(target));
         let mut backoff = self.backoff();
         let again = backoff.next().map(|pause| context.now + pause);
         self.probe = Some(Probe {
@@ -308,6 +373,13 @@ impl<A: Address> Prober<A> {
         outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
     }
 
+    /// Pings an address that belongs to no member. Returns the number of the ping.
+    pub(crate) fn ping_stranger(&mut self, address: &A, outbox: &mut Outbox<A>) -> u32 {
+        let seq = self.next_seq();
+        outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Swim::Ping { seq }.into()].into()));
+        seq
+    }
+
     /// Address that was pinged in this period.
     pub(crate) fn pinged(&self) -> Option<&A> {
         self.probe.as_ref().map(|probe| &probe.address)
@@ -319,7 +391,8 @@ impl<A: Address> Prober<A> {
         let probed = probe.flat_map(|probe| [probe.target].into_iter().chain(probe.asked.iter().flatten().copied()));
         let relayed = self.relays.iter().filter(move |relay| relay.seq == seq).map(|relay| relay.target);
         let extra = self.extra.iter().filter(move |(number, _)| *number == seq).map(|(_, target)| *target);
-        probed.chain(relayed).chain(extra)
+        let late = self.unanswered.iter().filter(move |late| late.seq == seq).map(|late| late.target);
+        probed.chain(relayed).chain(extra).chain(late)
     }
 
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
@@ -341,12 +414,21 @@ impl<A: Address> Prober<A> {
             let trip = (sender == probe.target).then(|| now.since(probe.sent(index)));
             if let Some(trip) = trip {
                 self.round_trip.note(trip);
+                self.paths.note(sender, trip);
             }
             // A lost datagram is no evidence against this node, a late answer even less.
             if probe.repeated.is_empty() {
                 health.better();
             }
             return trip;
+        } else if let Some(at) = self.unanswered.iter().position(|late| late.seq == seq && late.target == sender)
+            && let Some(Unanswered { began, .. }) = self.unanswered.remove(at)
+        {
+            // To the first ping of its probe: when a repeated one was sent is not known any more.
+            let trip = now.since(began);
+            self.round_trip.note(trip);
+            self.paths.note(sender, trip);
+            self.late = Some((sender, trip));
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {

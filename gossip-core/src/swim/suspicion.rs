@@ -20,6 +20,8 @@ struct Suspected {
     ends: Instant,
     /// True if this node raised or confirmed it and has not warned the suspect yet.
     warns: bool,
+    /// True if a record says that the member has departed: then only an objection of its own counts.
+    departs: bool,
 }
 
 impl Suspected {
@@ -28,6 +30,9 @@ impl Suspected {
         if self.warns { self.ends - period } else { self.ends }
     }
 }
+
+/// Round trips that a suspicion lasts at least: its subject has to hear of it, and everybody of its refutation.
+const ROUND_TRIPS: u32 = 2;
 
 /// Effect of an accusation.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -57,11 +62,28 @@ pub(crate) struct Suspicions {
     own: NodeId,
     suspected: BTreeMap<NodeId, Suspected>,
     due: BTreeSet<(Instant, NodeId)>,
+    /// Time within which the member that is spoken of answers.
+    patience: Duration,
 }
 
 impl Suspicions {
     pub(crate) const fn new(own: NodeId, settings: Probe) -> Self {
-        Self { settings, own, suspected: BTreeMap::new(), due: BTreeSet::new() }
+        Self { settings, own, suspected: BTreeMap::new(), due: BTreeSet::new(), patience: Duration::ZERO }
+    }
+
+    /// Sets the time within which the member answers that is spoken of next.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Records that a suspect has answered after all, `trip` after it was asked: a suspicion of it does not end before it can
+    /// have refuted that.
+    pub(crate) fn defer(&mut self, now: Instant, about: NodeId, trip: Duration) {
+        self.change(about, |held| {
+            if !held.departs {
+                held.ends = held.ends.max(now + ROUND_TRIPS * trip);
+            }
+        });
     }
 
     fn warns(&self, accuser: Option<NodeId>) -> bool {
@@ -91,7 +113,8 @@ impl Suspicions {
         if let Some(held) = self.suspected.get(&about)
             && held.incarnation >= incarnation
         {
-            let Some(accuser) = accuser.filter(|_| held.incarnation == incarnation) else { return Verdict::Stale };
+            let counts = held.incarnation == incarnation && !held.departs;
+            let Some(accuser) = accuser.filter(|_| counts) else { return Verdict::Stale };
             // Further accusations are not new to anybody (at most K per member).
             if held.accusers.contains(&accuser) || held.accusers.len() > held.confirmations {
                 return Verdict::Stale;
@@ -106,15 +129,22 @@ impl Suspicions {
             return Verdict::Confirmed;
         }
         self.end(about);
-        let shortest = self.settings.shortest_suspicion(n);
+        let shortest = self.settings.shortest_suspicion(n).max(ROUND_TRIPS * self.patience);
         // With fewer other members than that, there are not as many confirmations to wait for.
         let confirmations = (self.settings.confirmations as usize).min(n.saturating_sub(2));
         let ends = now + self.settings.suspicion(shortest, 0, confirmations);
         let accusers = accuser.into_iter().collect();
-        let suspected = Suspected { incarnation, since: now, accusers, shortest, confirmations, ends, warns };
+        let departs = false;
+        self.insert(
+            about,
+            Suspected { incarnation, since: now, accusers, shortest, confirmations, ends, warns, departs },
+        );
+        Verdict::New
+    }
+
+    fn insert(&mut self, about: NodeId, suspected: Suspected) {
         self.due.insert((suspected.due(self.settings.period), about));
         self.suspected.insert(about, suspected);
-        Verdict::New
     }
 
     /// Records that a record says the suspect is dead. If others accuse it, that is worth every confirmation: the
@@ -124,9 +154,36 @@ impl Suspicions {
             self.accuse(now, about, incarnation, None, n);
             return;
         };
-        if held.incarnation == incarnation && !held.accusers.is_empty() {
+        if held.incarnation == incarnation && !held.accusers.is_empty() && !held.departs {
             self.change(about, |held| held.ends = held.since + held.shortest);
         }
+    }
+
+    /// Records that a record says the member has departed, which is believed after `wait` unless the member objects. Returns
+    /// whether that is new here.
+    pub(crate) fn hear_of_departure(&mut self, now: Instant, about: NodeId, incarnation: u64, wait: Duration) -> bool {
+        if self.suspected.get(&about).is_some_and(|held| held.departs && held.incarnation >= incarnation) {
+            return false;
+        }
+        // A departure outranks a suspicion of the same incarnation.
+        let (incarnation, accusers) = match self.end(about) {
+            Some((suspected, accusers)) => (suspected.max(incarnation), accusers),
+            None => (incarnation, Vec::new()),
+        };
+        self.insert(
+            about,
+            Suspected {
+                incarnation,
+                since: now,
+                accusers,
+                shortest: wait,
+                confirmations: 0,
+                ends: now + wait,
+                warns: false,
+                departs: true,
+            },
+        );
+        true
     }
 
     /// Returns the members that raised or confirmed the suspicion.
@@ -276,6 +333,40 @@ mod tests {
         assert_eq!(due(&suspicions), 4);
         suspicions.hear_of_death(later(3), id(9), 8, 100);
         assert_eq!(due(&suspicions), 27, "a newer incarnation starts anew");
+    }
+
+    #[test]
+    fn a_departure_is_believed_after_its_time_whatever_others_say() {
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
+        let (start, wait) = (Instant::from_secs(1_000), Duration::from_millis(125));
+        assert!(suspicions.hear_of_departure(start, id(9), 7, wait));
+        assert!(!suspicions.hear_of_departure(start + wait / 2, id(9), 7, wait), "it is told once");
+        suspicions.hear_of_death(start, id(9), 7, 100);
+        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::Stale);
+        assert_eq!(suspicions.due(), Some(start + wait), "nothing makes it longer or shorter");
+        assert_eq!(suspicions.pop_due(start + wait), Some(Due::End(id(9))));
+        // It takes the place of a suspicion.
+        suspicions.accuse(start, id(8), 7, Some(id(99)), 100);
+        assert!(suspicions.hear_of_departure(start, id(8), 7, wait));
+        assert_eq!(suspicions.pop_due(start + wait), Some(Due::End(id(8))), "without a warning");
+        assert_eq!(suspicions.due(), None);
+    }
+
+    #[test]
+    fn where_paths_are_long_a_suspicion_lasts_until_it_can_be_refuted() {
+        let start = Instant::from_secs(1_000);
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
+        suspicions.set_patience(Duration::from_secs(4));
+        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
+        assert_eq!(suspicions.due(), Some(at(8)));
+        // A late answer: it was alive when it gave it.
+        suspicions.defer(at(7), id(9), Duration::from_secs(5));
+        assert_eq!(suspicions.due(), Some(at(17)));
+        suspicions.defer(at(8), id(9), Duration::from_secs(1));
+        assert_eq!(suspicions.due(), Some(at(17)), "nothing makes it shorter");
+        suspicions.defer(at(8), id(8), Duration::from_secs(1));
+        assert_eq!(suspicions.pop_due(at(17)), Some(Due::End(id(9))));
     }
 
     #[test]

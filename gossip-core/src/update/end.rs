@@ -14,6 +14,8 @@ use crate::time::Instant;
 const LONGEST_KEEP: u32 = LONGEST_CERTIFICATE.as_secs() as u32;
 /// Longest time to live of an entry.
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
+/// Last second that a cut can have, in the year 2106.
+const LATEST_CUT: Instant = Instant::from_secs(u32::MAX as u64 - 2);
 /// Furthest end that is admitted, counted from agreed time: clocks may be wrong by 35 days.
 pub(crate) const FURTHEST_END: Duration = Duration::from_secs(400 * 86_400);
 
@@ -49,11 +51,11 @@ impl End {
         news
     }
 
-    /// Returns the time up to which an entry with this stamp is kept. What is stamped in the future is kept until then:
-    /// otherwise a later write by a right clock would be smaller than what was forgotten.
+    /// Returns the time up to which an entry with this stamp is kept. What is stamped in the future is kept until then (up to the
+    /// last second of a cut): otherwise a later write by a right clock would be smaller than what was forgotten.
     pub(crate) fn until(&self, stamp: Instant) -> Instant {
         let kept = self.at + Duration::from_secs(self.keep.into());
-        self.covers.instant().map_or(kept, |end| end.min(kept)).max(self.at).max(stamp)
+        self.covers.instant().map_or(kept, |end| end.min(kept)).max(stamp.min(LATEST_CUT)).max(self.at)
     }
 
     /// Returns whether a correct node can have written this.

@@ -6,12 +6,15 @@
 //! ```
 //!
 //! `table` runs random scenarios and says of each invariant how many of them it did not hold in. `figures` measures a
-//! cluster at rest, a join, messages under loss, a crash and false deaths. What fails is told in counts alone.
+//! cluster at rest, a join, messages under loss, a crash, false deaths and memory. What fails is told in counts alone.
 
 mod figures;
 mod foca;
+mod iroh;
 mod ours;
+mod plumtree;
 mod say;
+mod stream;
 mod table;
 mod timers;
 

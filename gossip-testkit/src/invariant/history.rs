@@ -12,8 +12,8 @@ use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 /// when it is past its time, or replaced by a newer write whose own time is past.
 #[derive(Debug, Default)]
 pub struct NoStepBack {
-    /// The newest version of each key that ends, whoever held it.
-    ending: BTreeMap<String, ViewItem>,
+    /// Versions of each key that end, whoever held them.
+    ending: BTreeMap<String, Vec<ViewItem>>,
 }
 
 impl<M: Machine> Invariant<M> for NoStepBack {
@@ -27,7 +27,8 @@ impl<M: Machine> Invariant<M> for NoStepBack {
         // A certificate that had ended when it came is stored, but is in no view. It covers what it has replaced: so that has not
         // ended unless its writer keeps certificates for less long.
         let has_ended = |key, old: &ViewItem| {
-            self.ending.get(key).is_some_and(|end: &ViewItem| end.version > old.version && end.is_long_past(cut))
+            let ended = |end: &ViewItem| end.version > old.version && end.is_long_past(cut);
+            self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
         };
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
@@ -46,11 +47,13 @@ impl<M: Machine> Invariant<M> for NoStepBack {
     }
 }
 
-/// Notes the newest version of each key that ends, from what has changed at a node.
-fn note_ending(ending: &mut BTreeMap<String, ViewItem>, before: &View, after: &View) {
+/// Notes the versions of each key that end, from what has changed at a node: also those that are not the newest, since what
+/// has ended still ends what is older.
+fn note_ending(ending: &mut BTreeMap<String, Vec<ViewItem>>, before: &View, after: &View) {
     for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
-        if item.until.is_some() && ending.get(key).is_none_or(|old| old.version < item.version) {
-            ending.insert(key.clone(), item.clone());
+        if item.until.is_some() && ending.get(key).is_none_or(|ends| ends.iter().all(|end| end.version != item.version))
+        {
+            ending.entry(key.clone()).or_default().push(item.clone());
         }
     }
 }
@@ -129,9 +132,9 @@ impl<M: Machine> Invariant<M> for NoResurrection {
 #[derive(Debug, Default)]
 pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, ViewItem>>,
-    /// The newest of each key that was to end, whoever held it, and whether or not that one has lost its memory since:
+    /// Versions of each key that were to end, whoever held them, and whether or not that one has lost its memory since:
     /// what outlives it may have no name.
-    ending: BTreeMap<String, ViewItem>,
+    ending: BTreeMap<String, Vec<ViewItem>>,
 }
 
 impl<M: Machine> Invariant<M> for NoLostWrite {
@@ -170,7 +173,7 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
                         held.get(key).is_some_and(|other| other.version > item.version)
                     };
                     let ended = |other: &ViewItem| other.version > item.version && other.is_past(cut);
-                    self.held.0.iter().any(newer) || self.ending.get(key).is_some_and(ended)
+                    self.held.0.iter().any(newer) || self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
                 };
                 let held = self.held.0.get(node.index()).into_iter().flatten();
                 for (key, item) in held.filter(|(key, item)| !outdated(*key, item)) {

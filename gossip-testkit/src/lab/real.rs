@@ -7,6 +7,7 @@ mod acquaint;
 mod advise;
 mod agenda;
 mod detect;
+mod heal;
 mod idle;
 mod join;
 mod live;
@@ -29,6 +30,7 @@ use crate::sim::Latency;
 
 pub use advise::{Advice, Advise, Answer, Verdict};
 pub use detect::{Detect, Detection};
+pub use heal::{Heal, Restarted};
 pub use idle::{Idle, Rest};
 pub use join::{Join, Joined};
 pub use live::{Detail, Frame, Live, Start, SubjectFrame};

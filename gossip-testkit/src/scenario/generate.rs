@@ -106,6 +106,9 @@ pub struct Swarm {
     /// Not among the defaults: `twin`, for machines that know ids; `clock` and `absence`, for machines that no clock and no absence
     /// harms. Of these, wall clocks are wrong by seconds to weeks, step, and drift by up to 2 %, at one node, at some or at all; and
     /// all nodes stand still together for up to 30 days, or a few for up to two minutes.
+    /// Nor are these. `flap` cuts links one way again and
+    /// again. `deploy` restarts all nodes with memory, one after another. `seedless` lets the one node through which all
+    /// have joined die for good before anything else goes wrong, and nobody loses its memory.
     pub classes: Vec<&'static str>,
 }
 
@@ -123,8 +126,23 @@ impl Default for Swarm {
 
 impl Swarm {
     /// The names of all classes.
-    pub(super) const CLASSES: [&str; 12] =
-        ["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew", "twin", "clock", "absence"];
+    pub(super) const CLASSES: [&str; 15] = [
+        "loss",
+        "burst",
+        "duplicate",
+        "delay",
+        "corrupt",
+        "cut",
+        "crash",
+        "pause",
+        "skew",
+        "twin",
+        "clock",
+        "absence",
+        "flap",
+        "deploy",
+        "seedless",
+    ];
 
     /// The scenario that belongs to a number.
     ///
@@ -145,16 +163,59 @@ impl Swarm {
         }
         scenario.writes.sort_by_key(|write| write.at);
         let mut draw = Draw { dice, nodes, end, max_skew: self.max_skew };
+        let mut seedless = false;
         for class in &self.classes {
             if draw.dice.half() {
                 continue;
             }
-            for _ in 0..draw.dice.within(1..=3) {
-                scenario.plan.faults.extend(draw.faults(class));
+            match *class {
+                "seedless" => seedless = true,
+                "flap" => scenario.plan.faults.extend(draw.flaps()),
+                "deploy" => scenario.plan.faults.extend(draw.deployment()),
+                class => {
+                    for _ in 0..draw.dice.within(1..=3) {
+                        scenario.plan.faults.extend(draw.faults(class));
+                    }
+                }
             }
+        }
+        if seedless && nodes > 1 {
+            lose_seed(&mut scenario);
         }
         apart(&mut scenario.plan);
         scenario
+    }
+}
+
+/// Time after which the one node dies through which all have joined, and after which all else begins.
+const JOINED: [Duration; 2] = [Duration::from_secs(12), Duration::from_secs(15)];
+
+/// Lets the first node die for good when all have met. From then on nobody who forgot the others would find them.
+fn lose_seed<C>(scenario: &mut Scenario<C>) {
+    let [dies, begins] = JOINED;
+    scenario.seeds = 1;
+    for write in &mut scenario.writes {
+        write.at += begins;
+        if write.node == Addr(0) {
+            write.node = Addr(1);
+        }
+    }
+    let faults = std::mem::take(&mut scenario.plan.faults);
+    let crash = Fault::Crash { node: Addr(0), at: dies, restart: None };
+    scenario.plan.faults = std::iter::once(crash).chain(faults.into_iter().map(|fault| later(fault, begins))).collect();
+}
+
+/// A fault that happens later, and after which a process remembers what it knew.
+fn later(fault: Fault, by: Duration) -> Fault {
+    match fault {
+        Fault::Crash { node, at, restart } => {
+            let restart = restart.map(|Restart { at, .. }| Restart { at: at + by, memory: true });
+            Fault::Crash { node, at: at + by, restart }
+        }
+        fault => match fault.window() {
+            Some(Window { from, to }) => fault.with_window(Window { from: from + by, to: to.map(|to| to + by) }),
+            None => fault,
+        },
     }
 }
 
@@ -316,6 +377,10 @@ impl Draw {
             "crash" => self.crash(during),
             "pause" => Fault::Pause { node: self.node(), during },
             "twin" => self.twin(during)?,
+            "flap" => self.flaps().pop()?,
+            // Those of all nodes, or of all times, are drawn with the scenario.
+            "deploy" => self.crash(during),
+            "seedless" => return None,
             "skew" => {
                 let most = self.max_skew.as_micros() as u64 * 9 / 10;
                 let ahead = self.dice.within(0..=2 * most) as i64 - most as i64;
@@ -326,6 +391,38 @@ impl Draw {
             }
             _ => unreachable!("the names of the classes were looked at"),
         })
+    }
+
+    /// One-way cuts of the same links, one after another.
+    fn flaps(&mut self) -> Vec<Fault> {
+        if self.nodes < 2 {
+            return Vec::new();
+        }
+        let (from, to) = self.halves();
+        let mut at = self.dice.within(0..=self.end / 2);
+        let mut cuts = Vec::new();
+        for _ in 0..self.dice.within(3..=8) {
+            let end = at + self.dice.within(200..=4_000);
+            if end > self.end {
+                break;
+            }
+            let during = Window::new(Duration::from_millis(at), Duration::from_millis(end));
+            cuts.push(Fault::Cut { on: Links { from: from.clone(), to: to.clone() }, both_ways: false, during });
+            at = end + self.dice.within(200..=4_000);
+        }
+        cuts
+    }
+
+    /// Restarts of all nodes with memory, one after another.
+    fn deployment(&mut self) -> Vec<Fault> {
+        let every = self.end / 2 / u64::from(self.nodes);
+        let start = self.dice.within(0..=self.end / 2);
+        let crash = |node: u32, away: u64| {
+            let at = start + every * u64::from(node);
+            let restart = Some(Restart { at: Duration::from_millis(at + away), memory: true });
+            Fault::Crash { node: Addr(node), at: Duration::from_millis(at), restart }
+        };
+        (0..self.nodes).map(|node| crash(node, self.dice.within(100..=every.max(101)))).collect()
     }
 
     /// The first node's own process never dies for good, as in a crash.

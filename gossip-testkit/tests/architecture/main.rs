@@ -1,12 +1,14 @@
 //! Rules on the shape of the sources, checked by reading them: imports, circles, lengths of files, words. Each rule is also
 //! shown a tree that breaks it, since a checker never seen failing is not trusted.
 
+mod constants;
 mod language;
 mod sources;
 mod walls;
 
 use std::collections::BTreeMap;
 
+use constants::unexplained_constants;
 use language::headless;
 use sources::{Tree, code, imports, lines, production, tree, words};
 use walls::{circles_cut, circles_unlisted, crowded};
@@ -165,6 +167,11 @@ fn every_event_and_every_counter_is_explained() {
 }
 
 #[test]
+fn every_constant_that_decides_something_is_on_the_manuals_page() {
+    none(&unexplained_constants(&tree()));
+}
+
+#[test]
 fn doc_comments_name_their_subject() {
     none(&headless(&tree()));
 }
@@ -239,6 +246,7 @@ fn with(path: &str, text: &str) -> Tree {
         ("gossip-core/src/node/handle.rs", HANDLE),
         ("gossip-core/src/node/gate.rs", "use super::handle::Event;\npub struct Proof;"),
         ("gossip-core/src/node/tests.rs", "use std::vec::Vec;"),
+        ("gossip-core/docs/constants.md", ""),
         ("gossip-core/docs/operating.md", "`Left`, `probes`, `deaths`, `turns`"),
         ("gossip-tokio/src/lib.rs", "pub struct DriverStats {\n    pub turns: u64,\n}"),
     ];
@@ -250,7 +258,8 @@ fn with(path: &str, text: &str) -> Tree {
 fn a_tree_that_keeps_the_rules_is_not_blamed() {
     let tree = with("README.md", "");
     let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree), dangling(&tree)];
-    let texts = [synonyms(&tree), not_in_core(&tree), unexplained(&tree), headless(&tree)];
+    let texts =
+        [synonyms(&tree), not_in_core(&tree), unexplained(&tree), unexplained_constants(&tree), headless(&tree)];
     none(&[&shape[..], &texts[..]].concat().concat());
 }
 
@@ -258,12 +267,13 @@ fn a_tree_that_keeps_the_rules_is_not_blamed() {
 fn every_rule_is_seen_broken() {
     let time = "gossip-core/src/time.rs";
     let (handle, gate) = ("gossip-core/src/node/handle.rs", "gossip-core/src/node/gate.rs");
+    let page = "gossip-core/docs/constants.md";
     let test = "#[cfg(test)]\nmod tests { use crate::node::Node; }\n";
     type Rule = fn(&Tree) -> Vec<String>;
     let circle = "gossip-core/src/node: gate, handle import each other";
     let fields: String = ('c'..='o').map(|field| format!("self.{field};")).collect();
     let destructured = "let Self { a, b, c: other, d, e, f, g, h, i, j, k, l, m, .. } = self;";
-    let broken: [(&str, String, Rule, &str); 22] = [
+    let broken: [(&str, String, Rule, &str); 24] = [
         (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
         (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
@@ -290,6 +300,13 @@ fn every_rule_is_seen_broken() {
         (time, "//! Time.".into(), circles_cut, "anti_entropy, transfer: is no circle any more"),
         (gate, format!("impl<A> Node<A> {{ fn f(&self) {{ {fields} }} }}"), crowded, "gate.rs: touches 13 fields"),
         (gate, format!("impl<A> super::Node<A> {{ fn f(&self) {{ {destructured} }} }}"), crowded, "touches 13"),
+        (gate, "const MOST: u32 =\n    7;".into(), unexplained_constants, "begins with | `node/gate` `MOST` | `7` |"),
+        (
+            page,
+            "| `node/gate` `GONE` | `1` | a | b | c |".into(),
+            unexplained_constants,
+            "no constant is | `node/gate` `GO",
+        ),
         (
             time,
             "/// What it is.\n/// And more.\nfn f() {}\n//! Of all.\n\n/// So many.".into(),

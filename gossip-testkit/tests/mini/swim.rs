@@ -31,9 +31,14 @@ pub(crate) enum Bug {
     NoTimer,
     /// The record of a death is believed about a member that seems alive.
     DeadBelieved,
+    /// Nobody tries the dead again.
+    DeadAbandoned,
+    /// Whoever shows an older record of this node is not answered.
+    ElderIgnored,
 }
 
 impl Bug {
+    /// Those that the default classes of faults bring to light.
     pub(crate) const ALL: &'static [Self] = &[Self::IncarnationReused, Self::NoTimer, Self::DeadBelieved];
 }
 
@@ -161,13 +166,21 @@ impl Swim {
         if sum != checksum(body) {
             return None;
         }
+        let mut heard = Vec::new();
         while !rest.is_empty() {
             let of = Addr(take_u64(&mut rest)? as u32);
             let (incarnation, boot) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
             let (flags, after) = rest.split_first()?;
             rest = after;
-            self.hear(of, Record { incarnation, boot, dead: flags & 1 == 1 }, *flags != 0);
+            heard.push((of, Record { incarnation, boot, dead: flags & 1 == 1 }, *flags != 0));
         }
+        let is_elder = |(of, record, _): &(Addr, Record, bool)| {
+            *of == self.me && record.dead && record.incarnation < self.own.incarnation
+        };
+        if self.bug == Some(Bug::ElderIgnored) && heard.iter().any(is_elder) {
+            return Some(());
+        }
+        heard.into_iter().for_each(|(of, record, accused)| self.hear(of, record, accused));
         if *kind == b'p' {
             self.send(from, "ack");
         } else if self.probed == Some(from) {
@@ -200,7 +213,8 @@ impl Swim {
         };
         let (probed, tried) = (nth(false, self.periods), nth(true, self.periods / HEALING));
         self.probed = probed;
-        for to in probed.into_iter().chain(tried.filter(|_| self.periods.is_multiple_of(HEALING))) {
+        let tries = self.periods.is_multiple_of(HEALING) && self.bug != Some(Bug::DeadAbandoned);
+        for to in probed.into_iter().chain(tried.filter(|_| tries)) {
             self.send(to, "ping");
         }
     }

@@ -12,6 +12,7 @@ const IDLE: &str = "idle --nodes 12 --seconds 5";
 const LOAD: &str = "load --nodes 12 --rate 5 --seconds 2 --sites 3";
 const JOIN: &str = "join --nodes 8";
 const DETECT: &str = "detect --nodes 10 --kill 2 --minutes 1";
+const HEAL: &str = "heal --nodes 4 --seeds-alive no --restart both";
 const RECONCILE: &str = "reconcile --items 200 --difference 60";
 const CHECK: &str = "check --cases 3 --nodes 2..=4";
 const ADVISE: &str = "advise --nodes 6 --loss 0.05 --reach 95%";
@@ -42,6 +43,7 @@ fn json_has_the_fields_of_each_command() {
         ),
         (JOIN, "seconds bytes_per_node datagrams_per_node updates_per_node"),
         (DETECT, "lifeguard first_s all_s false_suspicions false_deaths false_deaths_at_well"),
+        (HEAL, "runs in_time bound_s median_s worst_s"),
         (RECONCILE, "identification_bytes update_bytes datagrams round_trips time_ms equal"),
         (CHECK, "cases datagrams faults"),
         (

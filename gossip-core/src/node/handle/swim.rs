@@ -28,6 +28,8 @@ impl<A: Address> Node<A> {
 
     /// Takes an ack in. Returns the round trip if the sender answered this node's own ping.
     pub(in crate::node) fn on_ack(&mut self, sender: NodeId, seq: u32) -> Option<Duration> {
-        self.detector.on_ack(self.now, sender, seq, &mut self.outbox)
+        let trip = self.detector.on_ack(self.now, sender, seq, &mut self.outbox);
+        self.apply_findings(None);
+        trip
     }
 }

@@ -88,20 +88,25 @@ fn a_deletion_is_told_once() {
 }
 
 #[test]
-fn what_a_member_owns_is_no_news_when_it_dies_and_comes_back() {
+fn what_a_member_owns_is_gone_while_its_record_says_that_it_is_dead() {
     let mut net = Net::joined(3, &brief());
     net.nodes[2].put_own(net.now, "role", b"db").unwrap();
     net.run(SECOND);
     net.events(1);
-    let own = net.nodes[2].replica.member(net.nodes[2].id()).cloned().unwrap();
+    let id = net.nodes[2].id();
+    let own = net.nodes[2].replica.member(id).cloned().unwrap();
     let dead = Record { standing: Standing::Dead, until: Until::at(net.now + 100 * SECOND), ..own.clone() };
     let back = Record { incarnation: own.incarnation + 1, ..own };
     let now = net.now;
-    for record in [dead, back] {
+    for (record, there) in [(dead, false), (back, true)] {
         net.nodes[1].learn(Update::Member(record), super::super::learn::Source::Rumor, None);
         tick(&mut net.nodes[1], now);
+        assert_eq!(net.nodes[1].get_own(id, "role").is_some(), there);
+        let events = net.events(1);
+        let entries = events.iter().filter_map(|event| match event {
+            Event::Entry { change, .. } => Some(matches!(change, Change::Written { .. })),
+            _ => None,
+        });
+        assert_eq!(entries.collect::<Vec<_>>(), [there], "{events:?}");
     }
-    assert!(net.events(1).iter().all(|event| !matches!(event, Event::Entry { .. })));
-    let id = net.nodes[2].id();
-    assert_eq!(net.nodes[1].get_own(id, "role").as_deref(), Some(&b"db"[..]));
 }

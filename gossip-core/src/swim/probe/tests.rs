@@ -379,6 +379,17 @@ fn one_who_asks_for_many_probes_does_not_take_the_place_of_the_others() {
     assert_eq!(site.prober.relays.len(), 1);
 }
 
+impl Site {
+    /// One that has measured a round trip of a millisecond.
+    fn measured(members: u16, settings: Settings) -> Self {
+        let mut site = Self::new(members, settings);
+        let (target, seq) = site.ping();
+        site.now += Duration::from_millis(1);
+        site.ack(target, seq);
+        site
+    }
+}
+
 /// Goes on to the end of the period: the numbers of the pings to the target and when they left, and who is silent.
 fn series(site: &mut Site, target: u16) -> (Vec<(u32, Duration)>, Option<NodeId>) {
     let began = site.now;
@@ -397,7 +408,7 @@ fn series(site: &mut Site, target: u16) -> (Vec<(u32, Duration)>, Option<NodeId>
 
 #[test]
 fn a_ping_that_is_not_answered_is_repeated_within_its_period() {
-    let mut site = Site::new(5, doubting());
+    let mut site = Site::measured(5, doubting());
     let (target, first) = site.ping();
     let began = site.now;
     let (pings, silent) = series(&mut site, target);
@@ -416,7 +427,7 @@ fn a_ping_that_is_not_answered_is_repeated_within_its_period() {
 #[test]
 fn any_answer_of_the_series_ends_the_doubt_and_says_nothing_about_this_node() {
     for answered in 0..5 {
-        let mut site = Site::new(5, doubting());
+        let mut site = Site::measured(5, doubting());
         site.health.worse(3);
         let (target, first) = site.ping();
         let mut pings = Vec::from([first]);
@@ -436,7 +447,7 @@ fn any_answer_of_the_series_ends_the_doubt_and_says_nothing_about_this_node() {
 
 #[test]
 fn a_number_that_was_not_sent_yet_answers_nothing() {
-    let mut site = Site::new(5, doubting());
+    let mut site = Site::measured(5, doubting());
     let (target, first) = site.ping();
     site.next();
     for wrong in [first | 2, first | 31, first ^ 32] {
@@ -468,8 +479,40 @@ fn the_first_pause_follows_the_round_trips_that_were_measured() {
 
 #[test]
 fn a_failed_probe_counts_once_however_many_pings_it_had() {
-    let mut site = Site::new(5, Settings { nack: false, ..doubting() });
+    let mut site = Site::measured(5, Settings { nack: false, ..doubting() });
     let (target, _) = site.ping();
     assert_eq!(series(&mut site, target).1, Some(id(target)));
     assert_eq!(site.health.value(), 1);
+}
+
+#[test]
+fn where_a_round_trip_is_longer_than_the_period_a_probe_waits_for_it() {
+    let trip = Duration::from_secs(2);
+    let mut site = Site::new(3, Settings { repeat: 16, nack: false, ..settings() });
+    for probe in 0..50 {
+        let (target, seq) = site.ping();
+        let due = site.now + trip;
+        while site.prober.due().is_some_and(|next| next < due) {
+            assert_eq!(site.next(), None, "probe {probe}: nobody is silent");
+            site.said();
+        }
+        site.now = due;
+        site.ack(target, seq);
+    }
+    assert_eq!(site.health.value(), 0);
+    assert!(site.prober.stretched() > 40, "{}", site.prober.stretched());
+}
+
+#[test]
+fn an_answer_after_its_period_is_a_measurement_if_it_is_known_what_it_answers() {
+    let mut site = Site::measured(3, doubting());
+    let (target, first) = site.ping();
+    assert_eq!(series(&mut site, target).1, Some(id(target)));
+    assert!(site.prober.awaited(first).any(|awaited| awaited == id(target)), "its ack alone is recognised");
+    site.now += Duration::from_secs(1);
+    site.ack(target, first ^ 1);
+    assert_eq!(site.prober.take_late(), None, "when a repeated ping was sent is not known any more");
+    site.ack(target, first);
+    assert!(site.prober.take_late().is_some_and(|(late, trip)| late == id(target) && trip > Duration::from_secs(1)));
+    assert_eq!(site.prober.take_late(), None);
 }

@@ -12,6 +12,7 @@ mod check;
 mod detect;
 mod epidemic;
 mod failure;
+mod heal;
 mod html;
 mod idle;
 mod join;
@@ -84,6 +85,7 @@ commands! {
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),
+    Heal(heal::Arguments),
     Reconcile(reconcile::Arguments),
     Check(check::Arguments),
     Replay(replay::Arguments),

@@ -1,0 +1,104 @@
+//! Ids that live for a minute, such as pods and jobs: what they cost those that stay, and one another.
+
+mod common;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use common::settled_with;
+use gossip_core::{Config, Status};
+use gossip_testkit::{Addr, Cluster, id_of};
+
+/// Nodes that stay.
+const STEADY: u32 = 20;
+/// Time between two newcomers: 10,000 in a day.
+const EVERY: Duration = Duration::from_micros(8_640_000);
+/// Newcomers that are there at one time: each lives for about a minute.
+const LIVING: usize = 7;
+/// Time within which a newcomer is visible at all that stay.
+const VISIBLE: Duration = Duration::from_secs(2);
+
+/// Costs of a time with newcomers.
+#[derive(Debug)]
+struct Costs {
+    newcomers: u32,
+    /// Newcomers that one that stays did not see in time.
+    late: u32,
+    /// Most bytes that a newcomer received until the next one came.
+    fetched: u64,
+    /// Most records that a node held.
+    records: usize,
+    /// Bytes that one that stays has sent in a second of the last quarter.
+    bytes_per_second: f64,
+}
+
+fn sees(cluster: &Cluster, newcomer: Addr) -> bool {
+    let alive = |at| cluster.node(at).member(id_of(newcomer)).is_some_and(|member| member.status == Status::Alive);
+    (0..STEADY).all(alive)
+}
+
+fn churn(hours: u32, config: Config, seed: u64) -> Costs {
+    let mut cluster = settled_with(STEADY, config, seed);
+    let mut living = VecDeque::new();
+    let mut leaving = None;
+    let newcomers = hours * 3_600_000 / 8_640;
+    let mut costs = Costs { newcomers, late: 0, fetched: 0, records: 0, bytes_per_second: 0.0 };
+    let sent = |cluster: &Cluster| (0..STEADY).map(|node| cluster.traffic(node).bytes_sent).sum::<u64>();
+    let mut before = (0, cluster.now());
+    for number in 0..newcomers {
+        if number == newcomers * 3 / 4 {
+            before = (sent(&cluster), cluster.now());
+        }
+        if let Some(left) = leaving.take() {
+            cluster.crash(left);
+        }
+        let newcomer = cluster.add();
+        living.push_back(newcomer);
+        cluster.run_for(VISIBLE);
+        costs.late += u32::from(!sees(&cluster, newcomer));
+        cluster.run_for(EVERY - VISIBLE);
+        costs.fetched = costs.fetched.max(cluster.traffic(newcomer.0).bytes_received);
+        costs.records = costs.records.max(cluster.node(0).members().count());
+        if living.len() == LIVING
+            && let Some(Addr(gone)) = living.pop_front()
+        {
+            // Half of them say so.
+            if number % 2 == 0 {
+                cluster.with(gone, |node, now| node.leave(now));
+                leaving = Some(gone);
+            } else {
+                cluster.crash(gone);
+            }
+        }
+    }
+    let (bytes, from) = before;
+    costs.bytes_per_second =
+        (sent(&cluster) - bytes) as f64 / cluster.now().since(from).as_secs_f64() / f64::from(STEADY);
+    println!("{costs:?}");
+    costs
+}
+
+fn assert_cheap(costs: &Costs) {
+    assert!(costs.newcomers >= 833 && costs.late == 0, "{costs:?}");
+    assert!(costs.fetched <= 30_000 && costs.bytes_per_second <= 600.0, "{costs:?}");
+}
+
+#[test]
+fn two_hours_of_ids_that_live_for_a_minute_leave_nothing_behind() {
+    assert_cheap(&churn(2, Config::lan(), 1));
+}
+
+#[test]
+#[ignore = "ten thousand ids a day, half an hour"]
+fn two_days_of_ids_that_live_for_a_minute_leave_nothing_behind() {
+    assert_cheap(&churn(48, Config::lan(), 1));
+}
+
+// Records of the dead took the room of the living: newcomers were invisible for a day.
+#[test]
+fn where_the_dead_fill_all_room_newcomers_are_visible_all_the_same() {
+    let mut config = Config::lan();
+    config.limits.members = 60;
+    let costs = churn(1, config, 2);
+    assert_eq!((costs.late, costs.records), (0, 60), "{costs:?}");
+}
