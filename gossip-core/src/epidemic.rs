@@ -4,10 +4,8 @@
 //! Each receives the replica and the outbox. None knows the node or the meaning of an update.
 
 pub(crate) mod anti_entropy;
-mod bucket;
 pub(crate) mod direct_mail;
 pub(crate) mod interest;
 mod pull;
 pub(crate) mod rumor;
-mod token;
 pub(crate) mod transfer;

@@ -51,7 +51,10 @@ pub enum DatagramError {
     /// An ack that names no sender and answers no ping that this node still knows of: late, or not meant for it.
     #[error("an ack to no ping that is waited for")]
     Unasked,
-    /// The trailer does not belong to these bytes: damaged, cut or forged.
+    /// A sealed datagram that this node has received before, or may have: played back, doubled or badly delayed by the network.
+    #[error("the sealed datagram was received before, or is too late to tell")]
+    Replayed,
+    /// The trailer does not belong to these bytes: damaged, cut or forged, or sent to an earlier start of this node.
     #[error("the integrity trailer does not match")]
     Integrity,
     /// The sender is not [admitted](crate::Node::set_admission).

@@ -66,7 +66,8 @@ pub fn envelope(bytes: &[u8]) {
         let length = messages.len().min(body.len());
         datagram[body.start..body.start + length].copy_from_slice(&messages[..length]);
         let header = Header::new(NodeId::new(1), 2, Standing::Alive, START);
-        let length = sealed.seal(&header, &mut datagram, length);
+        let to = (at & 1 == 0).then_some(sealed.pass());
+        let length = sealed.seal(&header, &mut datagram, length, to);
         let at = usize::from(*at) % length;
         datagram[at] ^= flip;
         assert_eq!(sealed.open(&datagram[..length]).is_ok(), *flip == 0);
@@ -84,23 +85,72 @@ fn check_opened(envelope: &mut Envelope, bytes: &[u8]) {
     let mut again = vec![0; LONGEST];
     let at = envelope.body().start;
     again[at..at + messages.len()].copy_from_slice(&messages);
-    let length = envelope.seal(&header, &mut again, messages.len());
+    let to = header.keyed.then_some(envelope.pass());
+    let length = envelope.seal(&header, &mut again, messages.len(), to);
     assert_eq!(again[..length], *bytes);
+}
+
+fn config() -> Config {
+    let mut config = Config::lan();
+    config.limits.members = 64;
+    config.limits.entries = 256;
+    config.limits.outbox = 64;
+    config
 }
 
 /// A node that is fed anything, between ticks and commands, keeps its contracts.
 ///
 /// The bytes are a list of steps: what kind (one byte), how long (one byte, times eight), and as much of the rest.
-pub fn node(mut bytes: &[u8]) {
-    let mut config = Config::lan();
-    config.limits.members = 64;
-    config.limits.entries = 256;
-    config.limits.outbox = 64;
-    let mut node = Node::new(NodeId::new(1), 0_u32, config, 1).expect("a preset works");
-    let mut now = START;
-    // Whoever is at these addresses is listened to.
-    node.join(now, 1..8);
+pub fn node(bytes: &[u8]) {
+    let mut node = Node::new(NodeId::new(1), 0_u32, config(), 1).expect("a preset works");
+    node.join(START, 1..8);
+    feed(node, &mut Envelope::new("", LONGEST), START, bytes);
+}
+
+/// The same with one of two nodes that have met and hold data, by somebody who knows its pass, and the tokens of all addresses.
+pub fn pair(bytes: &[u8]) {
+    let (node, now) = settled(|_| ());
+    feed(node, &mut Envelope::new("", LONGEST), now, bytes);
+}
+
+/// The same, by somebody who holds the key as well.
+#[cfg(feature = "encryption")]
+pub fn sealed_pair(bytes: &[u8]) {
+    let keyring = |salt| crate::Keyring::new(crate::Key::new([7; 32]), [salt; 16]);
+    let (node, now) = settled(|node| node.set_keyring(Some(keyring(node.id().get() as u8))));
     let mut envelope = Envelope::new("", LONGEST);
+    envelope.set_keyring(Some(keyring(9)));
+    feed(node, &mut envelope, now, bytes);
+}
+
+/// The first of two nodes that have met, at addresses 0 and 1, and hold data of both.
+fn settled(prepare: impl Fn(&mut Node<u32>)) -> (Node<u32>, Instant) {
+    let mut pair = [0_u32, 1].map(|at| {
+        let mut node = Node::new(NodeId::new(u64::from(at) + 1), at, config(), at.into()).expect("a preset works");
+        prepare(&mut node);
+        node.join(START, [0]);
+        node.put_own(START, "own", &[1; 40]).expect("it fits");
+        node.put(START, if at == 0 { "one" } else { "other" }, &[2; 900]).expect("it fits");
+        node
+    });
+    let mut now = START;
+    let mut buffer = [0; LONGEST];
+    while now < START + Duration::from_secs(3) {
+        now = pair.iter().filter_map(Node::poll_timeout).min().unwrap_or(now).max(now);
+        for (from, to) in [(0, 1), (1, 0)] {
+            pair[from].handle(now, Input::Tick).expect("time is no datagram");
+            while let Some(transmit) = pair[from].poll_transmit(&mut buffer) {
+                let input = Input::Datagram { from: &(from as u32), payload: &buffer[..transmit.len] };
+                let _ = pair[to].handle(now, input);
+            }
+        }
+    }
+    let [node, other] = pair;
+    assert!(node.live_members() == 2 && node.get("other").is_some() && other.get("one").is_some());
+    (node, now)
+}
+
+fn feed(mut node: Node<u32>, envelope: &mut Envelope, mut now: Instant, mut bytes: &[u8]) {
     let mut buffer = [0; LONGEST];
     while let [kind, length, rest @ ..] = bytes {
         let (step, rest) = rest.split_at(rest.len().min(8 * usize::from(*length)));
@@ -133,16 +183,24 @@ pub fn node(mut bytes: &[u8]) {
                 let incarnation = now.as_micros() - u64::from(kind & 1);
                 let header = Header::new(sender, incarnation, Standing::Alive, now);
                 let body = envelope.body();
-                let length = step.len().min(body.len());
-                buffer[body.start..body.start + length].copy_from_slice(&step[..length]);
-                let length = envelope.seal(&header, &mut buffer, length);
+                let mut writer = Writer::new(&mut buffer[body.clone()]);
+                if kind & 2 != 0 {
+                    writer.push(&node.proof_for(&from));
+                }
+                let (start, room) = (body.start + writer.used(), writer.room());
+                let length = step.len().min(room);
+                buffer[start..start + length].copy_from_slice(&step[..length]);
+                let length = start + length - body.start;
+                let to = (kind & 2 == 0).then_some(node.pass());
+                let length = envelope.seal(&header, &mut buffer, length, to);
                 let _ = node.handle(now, Input::Datagram { from: &from, payload: &buffer[..length] });
             }
         }
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             assert!(transmit.len <= LONGEST);
-            let (_, messages) = envelope.open(&buffer[..transmit.len]).expect("what is sent is whole");
-            read::<u32>(messages, &mut Vec::new()).expect("what is sent is sound");
+            if let Some(messages) = envelope.overheard(&buffer[..transmit.len]) {
+                read::<u32>(messages, &mut Vec::new()).expect("what is sent is sound");
+            }
         }
         while node.poll_event().is_some() {}
         assert!(node.has_left() || node.poll_timeout().is_some(), "no state without a deadline");

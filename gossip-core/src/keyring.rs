@@ -3,8 +3,12 @@
 //! Knows bytes and keys; must not know the content of a datagram, nor where keys come from.
 //!
 //! ```text
-//! header (16 bytes, associated data; the last: the key's id)   nonce: salt (16), counter (8)   sealed messages …   tag (16)
+//! header (16 bytes; the last: the key's id)   pass (8), counter (6)   sealed messages …   tag (16)
 //! ```
+//! The nonce is the sender's id (8 bytes, in the header), its pass and the counter (8 bytes). Associated data are the header
+//! and the receiver's pass.
+
+mod window;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,11 +19,26 @@ use core::str::FromStr;
 use chacha20poly1305::{AeadInOut, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroize;
 
+use crate::id::NodeId;
+
+pub(crate) use window::{Arrival, Windows};
+
 const KEY: usize = 32;
-const SALT: usize = 16;
-/// Salt and counter.
-pub(crate) const NONCE: usize = SALT + 8;
+/// Bytes of the salt and of the counter that travel; the sender's id stands in the header.
+const SALT: usize = 8;
+const COUNTER: usize = 6;
+/// The part of the nonce that is sent with the messages.
+pub(crate) const NONCE: usize = SALT + COUNTER;
+/// The whole nonce: id, salt, counter.
+const WHOLE: usize = 24;
 pub(crate) const TAG: usize = 16;
+
+/// Place of a sealed datagram among those of its sender: no two have the same.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Serial {
+    pub(crate) salt: u64,
+    pub(crate) counter: u64,
+}
 
 /// A secret that members share: 256 bits from a source of good randomness.
 ///
@@ -41,7 +60,7 @@ impl Key {
         bytes.zeroize();
         // One byte of key stream, at a nonce that no datagram has, since no counter comes that far.
         let mut byte = [0];
-        let _ = cipher.encrypt_inout_detached(&XNonce::from([0xff; NONCE]), &[], byte.as_mut_slice().into());
+        let _ = cipher.encrypt_inout_detached(&XNonce::from([0xff; WHOLE]), &[], byte.as_mut_slice().into());
         let id = NonZeroU8::new(byte[0]).unwrap_or(NonZeroU8::MAX);
         Self { id, cipher }
     }
@@ -142,19 +161,18 @@ pub enum Plain {
 ///   can send anything in the name of any member.
 /// - There is no forward secrecy: a key opens datagrams that were recorded before.
 /// - Lengths, times and addresses of datagrams are visible to all.
-/// - A datagram that is sent again is opened again. Its content is then known, and the node refuses old datagrams; see
-///   the threat model.
+/// - A datagram that is sent again is refused: by another node, and by one that has restarted, since the receiver's pass is
+///   sealed in; by the receiver itself, since it remembers the counters that it has seen. See the threat model.
 ///
 /// # Salt
 /// No two datagrams may be sealed with the same key and nonce: that reveals both, and the means to forge more. The
-/// nonce is the salt and a counter that starts at 0, so every keyring needs a salt of its own: 16 bytes from the
-/// operating system's randomness at every start, never from a seed, a clock or a name. Among 2⁴⁸ starts two draw the
-/// same with a probability of less than 10⁻⁹.
+/// nonce is the node's id, its pass (a number that it draws at each start and that the salt is mixed into), and a
+/// counter that starts at 0 with the node, so every start needs a salt of its own: 16 bytes from the operating system's randomness at every start, never from a seed, a clock or a name. Among a
+/// million starts of one id two draw the same with a probability of less than 10⁻⁷.
 pub struct Keyring {
     /// All keys, the one that seals first.
     keys: Vec<Key>,
-    salt: [u8; SALT],
-    counter: u64,
+    salt: u64,
     plain: Plain,
     /// Buffer in which datagrams are opened, kept for its capacity.
     scratch: Vec<u8>,
@@ -163,7 +181,12 @@ pub struct Keyring {
 impl Keyring {
     /// Makes a keyring with a key that seals. `salt`: see [above](Self#salt).
     pub fn new(primary: Key, salt: [u8; 16]) -> Self {
-        Self { keys: [primary].into(), salt, counter: 0, plain: Plain::Refused, scratch: Vec::new() }
+        let (halves, _) = salt.as_chunks::<8>();
+        // Of two salts that differ in either half only, the mixtures differ.
+        let mixed = halves
+            .iter()
+            .fold(0_u64, |mixed, half| mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from_le_bytes(*half));
+        Self { keys: [primary].into(), salt: mixed, plain: Plain::Refused, scratch: Vec::new() }
     }
 
     /// Accepts datagrams sealed with this key from now on.
@@ -233,36 +256,60 @@ impl Keyring {
         self.keys[0].id.get()
     }
 
-    /// Seals the messages in place. Room for a nonce precedes them, and room for a tag follows them.
-    pub(crate) fn seal(&mut self, header: &[u8], rest: &mut [u8]) {
-        let (nonce, rest) = rest.split_at_mut(NONCE);
+    /// Returns a number made from the salt, different for different salts.
+    pub(crate) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Seals the messages in place. Room for the salt and the counter precedes them, and room for a tag follows them.
+    /// `covered`: what is sealed in without being sent here. No two calls may have the same sender and serial.
+    ///
+    /// # Panics
+    /// After 2^48 datagrams: that suffices for nine years of a million in a second.
+    pub(crate) fn seal(&self, covered: &[u8], sender: NodeId, serial: Serial, rest: &mut [u8]) {
+        let (sent, rest) = rest.split_at_mut(NONCE);
         let (messages, tag) = rest.split_at_mut(rest.len() - TAG);
-        nonce[..SALT].copy_from_slice(&self.salt);
-        nonce[SALT..].copy_from_slice(&self.counter.to_le_bytes());
-        // Suffices for 584,000 years of a million datagrams per second.
-        self.counter += 1;
-        let mut full = [0; NONCE];
-        full.copy_from_slice(nonce);
-        let sealed = self.keys[0].cipher.encrypt_inout_detached(&full.into(), header, messages.into());
+        assert!(serial.counter < 1 << (8 * COUNTER), "no nonce comes twice");
+        let nonce = nonce(sender, serial);
+        sent.copy_from_slice(&nonce[WHOLE - SALT - 8..][..NONCE]);
+        let sealed = self.keys[0].cipher.encrypt_inout_detached(&nonce.into(), covered, messages.into());
         tag.copy_from_slice(&sealed.expect("a datagram is shorter than the 256 GiB that can be sealed"));
     }
 
-    /// Opens messages. Returns none if they were altered or sealed with another key of this number, an error if there
-    /// is no key of this number. `rest`: everything after the header.
-    pub(crate) fn open(&mut self, id: u8, header: &[u8], rest: &[u8]) -> Result<Option<&[u8]>, ()> {
+    /// Opens messages, and returns them with their serial. Returns none if they were altered or sealed with another key of
+    /// this number, an error if there is no key of this number. `rest`: everything after the header.
+    pub(crate) fn open(
+        &mut self,
+        id: u8,
+        covered: &[u8],
+        sender: NodeId,
+        rest: &[u8],
+    ) -> Result<Option<(&[u8], Serial)>, ()> {
         let Some(key) = self.keys.iter().find(|key| key.id.get() == id) else { return Err(()) };
-        let Some((nonce, rest)) = rest.split_first_chunk::<NONCE>() else { return Ok(None) };
+        let Some((sent, rest)) = rest.split_first_chunk::<NONCE>() else { return Ok(None) };
         let Some((messages, tag)) = rest.split_last_chunk::<TAG>() else { return Ok(None) };
+        let (mut salt, mut counter) = ([0; 8], [0; 8]);
+        salt.copy_from_slice(&sent[..SALT]);
+        counter[..COUNTER].copy_from_slice(&sent[SALT..]);
+        let serial = Serial { salt: u64::from_le_bytes(salt), counter: u64::from_le_bytes(counter) };
         self.scratch.clear();
         self.scratch.extend_from_slice(messages);
         let opened = key.cipher.decrypt_inout_detached(
-            &XNonce::from(*nonce),
-            header,
+            &nonce(sender, serial).into(),
+            covered,
             self.scratch.as_mut_slice().into(),
             &Tag::from(*tag),
         );
-        Ok(opened.is_ok().then_some(&*self.scratch))
+        Ok(opened.is_ok().then_some((&*self.scratch, serial)))
     }
+}
+
+fn nonce(sender: NodeId, Serial { salt, counter }: Serial) -> [u8; WHOLE] {
+    let mut nonce = [0; WHOLE];
+    nonce[..8].copy_from_slice(&sender.get().to_le_bytes());
+    nonce[8..16].copy_from_slice(&salt.to_le_bytes());
+    nonce[16..].copy_from_slice(&counter.to_le_bytes());
+    nonce
 }
 
 /// Shows only the numbers of the keys.

@@ -105,6 +105,7 @@ mod sketch;
 mod swim;
 mod table;
 mod time;
+mod trust;
 mod update;
 mod value;
 mod wire;

@@ -4,11 +4,9 @@
 //! alive. Every operation is O(1) in the number of members.
 
 use alloc::vec::Vec;
-use core::hash::Hasher;
 use core::time::Duration;
 
 use rand::{Rng, RngExt, seq};
-use siphasher::sip::SipHasher13;
 
 use crate::event::Status;
 use crate::id::NodeId;
@@ -31,6 +29,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Members {
     seen: Table<Seen>,
+    hasher: IdHasher,
     /// Members alive or suspected, by row in `seen`. Those before `cursor` have been probed in this round.
     peers: Vec<u32>,
     cursor: usize,
@@ -48,23 +47,37 @@ const NOT_BEGUN: usize = usize::MAX;
 impl Default for Members {
     fn default() -> Self {
         let (seen, peers, dead) = (Table::default(), Vec::new(), Vec::new());
-        Self { seen, peers, cursor: 0, dead, next_dead: NOT_BEGUN, left: 0 }
+        let hasher = IdHasher { keys: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03] };
+        Self { seen, hasher, peers, cursor: 0, dead, next_dead: NOT_BEGUN, left: 0 }
     }
 }
 
-fn hash(id: NodeId) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write_u64(id.get().to_le());
-    hasher.finish()
+/// Hashes ids by one multiplication: it is done for every datagram. Keyed, so that nobody makes ids that collide.
+#[derive(Debug, Clone, Copy)]
+struct IdHasher {
+    keys: [u64; 2],
+}
+
+impl IdHasher {
+    const fn hash(self, id: NodeId) -> u64 {
+        let [first, second] = self.keys;
+        let wide = (id.get() ^ first) as u128 * (second | 1) as u128;
+        (wide >> 64) as u64 ^ wide as u64
+    }
 }
 
 impl Members {
+    /// Keyed at random.
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        Self { hasher: IdHasher { keys: [rng.random(), rng.random()] }, ..Self::default() }
+    }
+
     pub(crate) fn get(&self, id: NodeId) -> Option<Seen> {
         self.seen.get(self.row(id)?).copied()
     }
 
     fn row(&self, id: NodeId) -> Option<u32> {
-        self.seen.find(hash(id), |seen| seen.id == id)
+        self.seen.find(self.hasher.hash(id), |seen| seen.id == id)
     }
 
     /// Takes a round trip in: it changes the estimate by an eighth (RFC 6298, section 2).
@@ -126,7 +139,8 @@ impl Members {
             None => {
                 self.left += usize::from(status == Status::Left);
                 let seen = Seen { id, incarnation, status, place: 0, trip: 0 };
-                self.seen.insert(hash(id), seen, |seen| hash(seen.id))
+                let hasher = self.hasher;
+                self.seen.insert(hasher.hash(id), seen, |seen| hasher.hash(seen.id))
             }
         };
         if from != to {
@@ -159,7 +173,7 @@ impl Members {
             Status::Dead => self.remove_dead(row),
             Status::Left => self.left -= 1,
         }
-        self.seen.remove(hash(id), row)
+        self.seen.remove(self.hasher.hash(id), row)
     }
 
     /// Returns the next member to probe: each once per round, in an order shuffled anew for every round (SWIM, 4.3).

@@ -48,6 +48,7 @@ use crate::overlay::Overlay;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
+use crate::trust::Trust;
 use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
@@ -167,6 +168,7 @@ pub struct Node<A: Address> {
     transfers: Transfers<A>,
     contacts: Contacts<A>,
     gate: Gate<A>,
+    trust: Trust<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -182,7 +184,7 @@ pub struct Node<A: Address> {
 
 impl<A: Address> Node<A> {
     /// A node that does nothing until it is told the time, by a command or a tick. `address`: where the others reach
-    /// it. `seed`: where its randomness comes from. It has to be random and secret, and different at every start, for cookies and the
+    /// it. `seed`: where its randomness comes from. It has to be random and secret, and different at every start, for cookies, the pass and the
     /// numbers of pings are made from it: draw it from the operating system.
     ///
     /// # Errors
@@ -191,16 +193,19 @@ impl<A: Address> Node<A> {
         config.check()?;
         check_address(&address)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ id.get().rotate_left(32));
-        let envelope = Envelope::new(&config.label, config.max_datagram);
+        #[cfg_attr(not(feature = "encryption"), allow(unused_mut, reason = "no senders are remembered"))]
+        let mut envelope = Envelope::new(&config.label, config.max_datagram);
+        #[cfg(feature = "encryption")]
+        envelope.remember(config.limits.members);
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config))
             .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes })
             .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
-        let anti_entropy =
-            AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout, &mut rng);
-        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout, &mut rng);
+        let anti_entropy = AntiEntropy::new(config.anti_entropy.clone(), envelope.body().len(), config.probe.timeout);
+        let trust = Trust::new(&mut rng);
+        let transfers = Transfers::new(&config.limits, config.max_datagram - OVERHEAD, config.probe.timeout);
         Ok(Self {
             detector: Detector::new(id, config.probe.clone(), config.membership == Membership::Probed, &mut rng),
             outbox: Outbox::new(config.limits.outbox),
@@ -217,6 +222,7 @@ impl<A: Address> Node<A> {
             transfers,
             contacts: Contacts::default(),
             gate: Gate::default(),
+            trust,
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -283,6 +289,18 @@ impl<A: Address> Node<A> {
     /// Returns the address by which others reach this node.
     pub const fn address(&self) -> &A {
         &self.identity.address
+    }
+
+    /// Returns the number by which what is sent to it is keyed.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const fn pass(&self) -> u64 {
+        self.identity.pass
+    }
+
+    /// Returns the proof that this address would have, had it asked for it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn proof_for(&self, address: &A) -> Message<A> {
+        crate::wire::Trust::Proof { cookie: self.trust.token(address, self.now) }.into()
     }
 
     /// Returns the configuration of this node.

@@ -63,8 +63,11 @@ pub(crate) struct HotSlot {
 pub(crate) enum Intent<A> {
     /// A message as it stands.
     Message(Message<A>),
-    /// Messages in a datagram of their own with nothing else: for an address that is not proved.
+    /// Messages in a datagram of their own with nothing else, as between strangers: for an address that is not proved, or
+    /// may have another pass than its record says.
     Bare(Vec<Message<A>>),
+    /// The token that a peer gave, and this node's record: an answer to its challenge.
+    Introduction { cookie: u32 },
     /// The replica's update of a key at the time of sending, whether it is hot or not.
     Fact(KeyHash),
     /// The hot rumors of a round. Those before `next` are already sent. `bodies`: none of them by its hash alone.

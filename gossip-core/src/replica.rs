@@ -404,6 +404,11 @@ impl<A: Address> Replica<A> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
+    /// Returns the record of the member at this address: of one that is alive, if there are several.
+    pub(crate) fn member_at(&self, address: &A) -> Option<&Record<A>> {
+        self.items.at_address(address)
+    }
+
     /// Returns an entry that has a value at `clock`.
     pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
         self.visible(self.items.find(self.hasher.entry(owner, name))?, clock)

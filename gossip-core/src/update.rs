@@ -93,7 +93,7 @@ pub enum Standing {
 }
 
 /// A fact about a member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<A> {
     /// The member.
     pub id: NodeId,
@@ -101,6 +101,9 @@ pub struct Record<A> {
     pub incarnation: u64,
     /// Time of its start, by its own clock: its own entries die with this boot.
     pub boot: Instant,
+    /// Random number of its start. What is sent to it is keyed by that, so that only those write to it as members who hold
+    /// this record.
+    pub pass: u64,
     /// Alive, dead or left.
     pub standing: Standing,
     /// End of the record; `NEVER` while the member is alive.
@@ -120,6 +123,38 @@ impl<A> Record<A> {
     /// Returns the member's tags.
     pub fn tags(&self) -> &Tags {
         About::tags_of(self.about.as_ref())
+    }
+}
+
+/// Encoding of a record. The start is told as its distance from the incarnation, which mostly is small.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Record")]
+struct Encoded<A, B> {
+    id: NodeId,
+    incarnation: u64,
+    since_boot: u64,
+    #[serde(with = "postcard::fixint::le")]
+    pass: u64,
+    standing: Standing,
+    until: Until,
+    address: A,
+    about: B,
+}
+
+impl<A: Serialize> Serialize for Record<A> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let &Self { id, incarnation, boot, pass, standing, until, ref address, ref about } = self;
+        let since_boot = incarnation.wrapping_sub(boot.as_micros());
+        Encoded { id, incarnation, since_boot, pass, standing, until, address, about }.serialize(serializer)
+    }
+}
+
+impl<'de, A: Deserialize<'de>> Deserialize<'de> for Record<A> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Encoded { id, incarnation, since_boot, pass, standing, until, address, about } =
+            Encoded::<A, Option<About>>::deserialize(deserializer)?;
+        let boot = Instant::from_micros(incarnation.wrapping_sub(since_boot));
+        Ok(Self { id, incarnation, boot, pass, standing, until, address, about })
     }
 }
 

@@ -210,7 +210,8 @@ fn a_node_that_starts_before_its_seed_finds_it() {
     assert!(cluster.node(1).is_isolated() && cluster.node(1).live_members() == 1);
     cluster.heal();
     let time = cluster.run_until(30 * SECOND, SECOND / 10, Cluster::sees_all);
-    assert!(time.is_some_and(|time| time < 5 * SECOND), "{time:?}");
+    // At most five quarters of `healing.interval` until the next call, and what follows.
+    assert!(time.is_some_and(|time| time < 7 * SECOND), "{time:?}");
 }
 
 /// Returns the number of datagrams sent to a node.

@@ -89,6 +89,7 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_datagrams_foreign_total", "Datagrams refused: of another cluster or version, sealed with an unknown key, or too long.", |state| state.stats.node.datagrams_foreign as f64;
     Counter "gossip_datagrams_not_admitted_total", "Datagrams refused: their senders are not admitted.", |state| state.stats.node.datagrams_not_admitted as f64;
     Counter "gossip_datagrams_too_old_total", "Datagrams refused: older than what is remembered of deaths and deletions.", |state| state.stats.node.datagrams_too_old as f64;
+    Counter "gossip_datagrams_replayed_total", "Sealed datagrams refused: received before, or so late that this cannot be told.", |state| state.stats.node.datagrams_replayed as f64;
     Counter "gossip_datagrams_unproved_total", "Datagrams ignored: their senders have not proved that they receive at their addresses.", |state| state.stats.node.datagrams_unproved as f64;
     Counter "gossip_datagrams_after_leaving_total", "Datagrams that came after this node had left.", |state| state.stats.node.datagrams_after_leaving as f64;
     Counter "gossip_updates_new_total", "Updates that were new here.", |state| state.stats.node.updates_new as f64;

@@ -12,7 +12,6 @@ mod exchange;
 mod fruitless;
 mod pace;
 mod rivals;
-mod trust;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -20,9 +19,7 @@ use core::time::Duration;
 
 use rand::Rng;
 
-use super::bucket::Buckets;
 use super::pull::Patience;
-use super::token::Tokenizer;
 use super::transfer::wire_len;
 use crate::address::Address;
 use crate::config;
@@ -30,6 +27,7 @@ use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::{CELLS, Cut, NEVER, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
+use crate::trust::Trust;
 use crate::update::Update;
 use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split, Summary, Symbols, Tokens, Want};
 
@@ -56,6 +54,7 @@ pub(crate) struct Context<'a, A> {
     pub(crate) clock: Instant,
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
+    pub(crate) trust: &'a mut Trust<A>,
 }
 
 /// Outcome of a page.
@@ -88,11 +87,10 @@ struct Giver<A> {
 #[derive(Debug)]
 pub(crate) struct AntiEntropy<A> {
     settings: config::AntiEntropy,
-    /// Number of cells that a datagram holds.
+    /// Bytes of messages that a datagram holds, and the number of cells.
+    room: usize,
     most_cells: usize,
     pace: Pace,
-    tokenizer: Tokenizer,
-    buckets: Buckets<A>,
     /// Peers that were sent a summary, with the time.
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
@@ -112,14 +110,13 @@ pub(crate) struct AntiEntropy<A> {
 
 impl<A: Address> AntiEntropy<A> {
     /// `room`: bytes of messages that a datagram holds. `patience`: time to wait for an answer at first.
-    pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(settings: config::AntiEntropy, room: usize, patience: Duration) -> Self {
         Self {
             pace: Pace::new(settings.interval),
             fruitless: Fruitless::new(settings.interval),
             settings,
+            room,
             most_cells: most_cells(room),
-            tokenizer: Tokenizer::new(rng),
-            buckets: Buckets::new(),
             asked: VecDeque::new(),
             exchange: None,
             giver: None,
@@ -136,7 +133,7 @@ impl<A: Address> AntiEntropy<A> {
     /// Sets the number of bytes of messages that a datagram holds.
     #[cfg(feature = "encryption")]
     pub(crate) fn set_room(&mut self, room: usize) {
-        self.most_cells = most_cells(room);
+        (self.room, self.most_cells) = (room, most_cells(room));
     }
 
     // Time.
@@ -238,6 +235,7 @@ impl<A: Address> AntiEntropy<A> {
         };
         let at = self.asked.iter().position(|(asked, _)| asked == from)?;
         let trip = context.now.since(self.asked.remove(at)?.1);
+        context.trust.keep(from, token);
         self.patience.follow(trip);
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return Some(trip);
@@ -251,14 +249,14 @@ impl<A: Address> AntiEntropy<A> {
         let pulls = self.settings.exchange.pulls();
         match &mut self.catch_up {
             Some(catch_up) if catch_up.is_orphaned() && pulls && theirs.count > mine => {
-                catch_up.resume(from.clone(), (cut, token), context);
+                catch_up.resume(from.clone(), cut, context);
             }
             Some(_) => {}
             None if pulls
                 && self.in_vain != Some(my_print)
                 && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) =>
             {
-                self.catch_up(from, (cut, token), Range::ALL, theirs.count, context);
+                self.catch_up(from, cut, Range::ALL, theirs.count, context);
             }
             None => {
                 let estimate = counts.map_or(UNKNOWN, |counts| {
@@ -267,7 +265,7 @@ impl<A: Address> AntiEntropy<A> {
                     difference.estimate(apart(mine, theirs.count))
                 });
                 let peer = from.clone();
-                self.exchange = Some(Exchange::new(peer, cut, token, between, self.most_cells, estimate, context.now));
+                self.exchange = Some(Exchange::new(peer, cut, between, self.most_cells, estimate, context.now));
                 self.pump(context);
             }
         }
@@ -294,13 +292,16 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
-        let Some(Exchange { peer, cut, token, .. }) = &self.exchange else { return };
+        let Some(Exchange { peer, cut, .. }) = &self.exchange else { return };
         let message = Repair::Sketch(Symbols {
             cut: *cut,
             range,
             count: context.replica.count(range, *cut),
             exchange: self.settings.exchange,
-            tokens: Tokens { mine: self.tokenizer.token(peer, context.now), yours: *token },
+            tokens: Tokens {
+                mine: context.trust.token(peer, context.now),
+                yours: context.trust.shown_to(peer).unwrap_or_default(),
+            },
             sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), *cut),
         });
         context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
@@ -326,12 +327,12 @@ impl<A: Address> AntiEntropy<A> {
     ) {
         let (mode, in_vain) = (self.settings.exchange, self.in_vain);
         let Some((exchange, part)) = self.answer(from, range, estimate, context.now) else { return };
-        let (cut, token, (print, _)) = (exchange.cut, exchange.token, exchange.between);
+        let (cut, (print, _)) = (exchange.cut, exchange.between);
         let mine = context.replica.count(range, cut);
         let both = theirs.saturating_add(mine).saturating_sub(estimate) / 2;
         if mode.pulls() && theirs > mine && in_vain != Some(print) && is_cheaper_whole(both, estimate) {
             exchange.leave_out();
-            self.catch_up(from, (cut, token), range, theirs, context);
+            self.catch_up(from, cut, range, theirs, context);
         } else if (mode.pulls() && theirs > 0) || (mode.pushes() && mine > 0) {
             exchange.divide(part, estimate);
         }
@@ -346,8 +347,9 @@ impl<A: Address> AntiEntropy<A> {
         Decoded { range, found, want, rivals }: &Decoded,
         context: &mut Context<'_, A>,
     ) {
-        let Some((Exchange { token, .. }, _)) = self.answer(from, *range, *found, context.now) else { return };
-        let token = *token;
+        if self.answer(from, *range, *found, context.now).is_none() {
+            return;
+        }
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
         newer.retain(|rival| context.clock.abs_diff(rival.written()) >= ON_ITS_WAY);
@@ -357,7 +359,7 @@ impl<A: Address> AntiEntropy<A> {
         if self.settings.exchange.pulls() && !newer.is_empty() {
             self.note_giver(from, context.now);
             let wanted = self.wanted.take().filter(|wanted| wanted.peer == *from);
-            let wanted = self.wanted.insert(wanted.unwrap_or_else(|| Wanted::new(from.clone(), token, context.now)));
+            let wanted = self.wanted.insert(wanted.unwrap_or_else(|| Wanted::new(from.clone(), context.now)));
             wanted.ask_for(newer, context);
         }
         self.pump(context);
@@ -386,7 +388,7 @@ impl<A: Address> AntiEntropy<A> {
         if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, cut, theirs, context) {
             return None;
         }
-        let token = self.tokenizer.token(from, context.now);
+        let token = context.trust.token(from, context.now);
         let answer = if known && !is_costly(cut) {
             let mut counts = [0; COUNTS];
             let symbols = context.replica.sketch(Range::ALL, COUNTS, cut);
@@ -415,14 +417,15 @@ impl<A: Address> AntiEntropy<A> {
     /// Handles a Sketch: coded symbols of the peer's items in a range.
     pub(crate) fn on_sketch(&mut self, from: &A, symbols: &Symbols, context: &mut Context<'_, A>) {
         let Symbols { cut, range, count, exchange: mode, tokens, ref sketch } = *symbols;
-        if !self.tokenizer.proves(from, tokens.yours, context.now)
+        if !context.trust.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
             // An honest one is the later of two that are not far apart.
             || !is_fair(cut, context.clock)
-            || self.buckets.take(from, 1, context.now) == 0
+            || !context.trust.affords(from, self.room, context.now)
         {
             return;
         }
+        context.trust.keep(from, tokens.mine);
         let mut difference = context.replica.sketch(range, sketch.len(), cut);
         difference.subtract(sketch);
         if let Ok(mut difference) = difference.decode() {
@@ -448,7 +451,7 @@ impl<A: Address> AntiEntropy<A> {
         let in_vain = self.in_vain == Some(context.replica.summary(cut).1);
         let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
             // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
-            self.catch_up(from, (cut, tokens.mine), range, count, context);
+            self.catch_up(from, cut, range, count, context);
             Repair::Decoded(Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() })
         } else {
             Repair::Split(Split { range, count: mine, estimate })
@@ -481,18 +484,15 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Sends items that a peer lacks, except those in flight to it by other means, within the peer's budget.
-    fn send_items(&mut self, to: &A, mut hashes: Vec<u64>, context: &mut Context<'_, A>) {
+    fn send_items(&self, to: &A, mut hashes: Vec<u64>, context: &mut Context<'_, A>) {
         hashes.sort_unstable();
         hashes.dedup();
-        let mut bytes = 0;
+        let Context { now, trust, .. } = context;
         hashes.retain(|hash| {
             let Some(update) = context.replica.by_hash(*hash) else { return false };
             let young = context.clock.abs_diff(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
-            let before = bytes / 1_024;
-            bytes += if sent { wire_len(context.replica, &update) } else { 0 };
-            let units = (bytes / 1_024 - before) as u32;
-            sent && self.buckets.take(to, units, context.now) == units
+            sent && trust.affords(to, wire_len(context.replica, &update), *now)
         });
         if !hashes.is_empty() {
             context.outbox.push(TrafficClass::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
@@ -500,8 +500,8 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     /// Handles a Want: the peer asks for the newer versions of some keys.
-    pub(crate) fn on_want(&mut self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
-        if self.tokenizer.proves(from, *token, context.now) && self.buckets.take(from, 1, context.now) == 1 {
+    pub(crate) fn on_want(&self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
+        if context.trust.proves(from, *token, context.now) {
             let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
             self.send_items(from, items, context);
         }
@@ -509,16 +509,16 @@ impl<A: Address> AntiEntropy<A> {
 
     /// Handles a Pull: the peer asks for all items in some ranges.
     pub(crate) fn on_pull(
-        &mut self,
+        &self,
         from: &A,
         PullRequest { cut, token, window, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is the later of two that are not far apart.
-        if ranges.is_empty() || !is_fair(cut, context.clock) || !self.tokenizer.proves(from, token, context.now) {
+        if ranges.is_empty() || !is_fair(cut, context.clock) || !context.trust.proves(from, token, context.now) {
             return;
         }
-        let window = self.buckets.take(from, window.min(catch_up::WINDOW).into(), context.now) as u8;
+        let window = context.trust.grant(from, window.min(catch_up::WINDOW).into(), self.room, context.now) as u8;
         if window > 0 {
             context.outbox.drop_pages(from);
             let pages = Intent::Pages { cut, ranges: ranges.into(), window };

@@ -6,7 +6,6 @@
 //!
 //! Knows items by their hashes, the replica and the outbox. Must not know the node or the member list: it is given
 //! addresses.
-//! addresses.
 
 mod fetch;
 
@@ -15,12 +14,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use rand::Rng;
-
 use super::anti_entropy::Context;
-use super::bucket::Buckets;
 use super::pull::Patience;
-use super::token::Tokenizer;
 use crate::address::Address;
 use crate::config::Limits;
 use crate::outbox::{Intent, TrafficClass};
@@ -35,8 +30,6 @@ use fetch::{Fetch, WINDOW};
 const IN_FLIGHT: usize = 64;
 /// Holders of one value that are remembered.
 const HOLDERS: usize = 8;
-/// Peers whose proof is remembered.
-const PROOFS: usize = 64;
 
 /// A value to fetch.
 #[derive(Debug)]
@@ -107,10 +100,6 @@ pub(crate) struct Transfers<A> {
     running: Vec<Fetch<A>>,
     /// Descriptors of values that are not being fetched yet, in order of arrival.
     waiting: VecDeque<Wanted<A>>,
-    /// Tokens that peers want to see before they answer.
-    proofs: VecDeque<(A, u32)>,
-    tokenizer: Tokenizer,
-    buckets: Buckets<A>,
     patience: Patience,
     counted: Counted,
     /// True if a transfer has failed since the last call of `take_failed`.
@@ -119,16 +108,13 @@ pub(crate) struct Transfers<A> {
 
 impl<A: Address> Transfers<A> {
     /// `room`: bytes of messages that a datagram holds. `patience`: time to wait for an answer at first.
-    pub(crate) fn new(limits: &Limits, room: usize, patience: Duration, rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(limits: &Limits, room: usize, patience: Duration) -> Self {
         Self {
             limit: limits.transfers,
             limit_bytes: limits.transfer_bytes,
             chunk: room - CHUNK_HEAD,
             running: Vec::new(),
             waiting: VecDeque::new(),
-            proofs: VecDeque::new(),
-            tokenizer: Tokenizer::new(rng),
-            buckets: Buckets::new(),
             patience: Patience::new(patience),
             counted: Counted::default(),
             failed_lately: false,
@@ -240,15 +226,15 @@ impl<A: Address> Transfers<A> {
     }
 
     fn ask(&mut self, at: usize, context: &mut Context<'_, A>) {
-        let (fetch, proofs) = (&mut self.running[at], &self.proofs);
-        if let Some((to, message)) = fetch.ask(self.chunk, context.now, |peer| proof(proofs, peer)) {
+        let (fetch, trust) = (&mut self.running[at], &*context.trust);
+        if let Some((to, message)) = fetch.ask(self.chunk, context.now, |peer| trust.shown_to(peer)) {
             context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
 
     fn ask_on(&mut self, at: usize, context: &mut Context<'_, A>) {
-        let (fetch, proofs) = (&mut self.running[at], &self.proofs);
-        if let Some((to, message)) = fetch.ask_on(self.chunk, context.now, |peer| proof(proofs, peer)) {
+        let (fetch, trust) = (&mut self.running[at], &*context.trust);
+        if let Some((to, message)) = fetch.ask_on(self.chunk, context.now, |peer| trust.shown_to(peer)) {
             context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
@@ -352,20 +338,23 @@ impl<A: Address> Transfers<A> {
         }
     }
 
-    /// Records the token that a peer wants to see before it sends chunks.
-    pub(crate) fn on_prove(&mut self, from: &A, item: u64, token: u32, context: &mut Context<'_, A>) {
-        let Some(at) = self.asked(from, item) else { return };
-        self.proofs.retain(|(peer, _)| peer != from);
-        if self.proofs.len() == PROOFS {
-            self.proofs.pop_front();
+    /// Returns whether anything is asked of this peer.
+    pub(crate) fn asks(&self, peer: &A) -> bool {
+        self.running.iter().any(|fetch| fetch.holder() == Some(peer))
+    }
+
+    /// Asks a peer again that wants to see another token than it was shown.
+    pub(crate) fn on_challenge(&mut self, from: &A, context: &mut Context<'_, A>) {
+        for at in 0..self.running.len() {
+            let fetch = &self.running[at];
+            if fetch.holder() == Some(from) {
+                let trip = fetch.trip(context.now);
+                if fetch.is_unanswered() && fetch.may_ask_again() {
+                    self.ask(at, context);
+                }
+                self.answered_after(trip);
+            }
         }
-        self.proofs.push_back((from.clone(), token));
-        let fetch = &self.running[at];
-        let trip = fetch.trip(context.now);
-        if fetch.may_ask_again() {
-            self.ask(at, context);
-        }
-        self.answered_after(trip);
     }
 
     /// Ends transfers of older values of this key, of which the replica holds something newer.
@@ -389,15 +378,15 @@ impl<A: Address> Transfers<A> {
 
     /// Handles a request for parts of a value.
     pub(crate) fn on_fetch(
-        &mut self,
+        &self,
         from: &A,
         FetchRequest { item, token, window, missing }: FetchRequest,
         context: &mut Context<'_, A>,
     ) {
-        if !self.tokenizer.proves(from, token, context.now) {
+        if !context.trust.proves(from, token, context.now) {
             // The answer is no longer than the request.
-            let token = self.tokenizer.token(from, context.now);
-            context.outbox.message(TrafficClass::Bulk, from.clone(), Trust::Prove { item, token });
+            let cookie = context.trust.token(from, context.now);
+            context.outbox.message(TrafficClass::Bulk, from.clone(), Trust::Challenge { cookie });
             return;
         }
         if value_of(context.replica, item).is_none() {
@@ -407,19 +396,13 @@ impl<A: Address> Transfers<A> {
         if missing.is_empty() {
             return;
         }
-        let units = self.chunk.div_ceil(1_024) as u32;
-        let given = self.buckets.take(from, units * u32::from(window.min(WINDOW)), context.now) / units;
+        let given = context.trust.grant(from, window.min(WINDOW).into(), self.chunk, context.now);
         if given > 0 {
             context.outbox.drop_chunks(from, item);
             let chunks = Intent::Chunks { item, missing: missing.into(), window: given as u8 };
             context.outbox.push(TrafficClass::Bulk, from.clone(), chunks);
         }
     }
-}
-
-/// Returns the token that a peer wants to see. If it is another, the peer says so.
-fn proof<A: PartialEq>(proofs: &VecDeque<(A, u32)>, peer: &A) -> u32 {
-    proofs.iter().find(|(of, _)| of == peer).map_or(0, |(_, token)| *token)
 }
 
 /// Returns the entry if the value matches its descriptor.

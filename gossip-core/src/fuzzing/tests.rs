@@ -35,13 +35,17 @@ fn mutate(case: &mut Vec<u8>, other: &[u8], rng: &mut Xoshiro256PlusPlus) {
 }
 
 fn run(target: &str, body: fn(&[u8])) {
+    run_some(target, CASES, body);
+}
+
+fn run_some(target: &str, cases: u32, body: fn(&[u8])) {
     let mut files: Vec<PathBuf> = fs::read_dir(seeds(target)).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let seeds: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(!seeds.is_empty());
     seeds.iter().for_each(|seed| body(seed));
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    for _ in 0..CASES {
+    for _ in 0..cases {
         let [one, other] = core::array::from_fn(|_| &seeds[rng.random_range(0..seeds.len())]);
         let mut case = one.clone();
         mutate(&mut case, other, &mut rng);
@@ -65,6 +69,17 @@ fn only_what_was_sealed_is_opened() {
 }
 
 #[test]
+fn one_of_two_that_have_met_keeps_its_contracts_whatever_a_member_says() {
+    run_some("node", CASES / 8, pair);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn one_of_two_that_have_met_keeps_its_contracts_whatever_a_holder_of_the_key_says() {
+    run_some("node", CASES / 8, sealed_pair);
+}
+
+#[test]
 fn a_node_that_is_fed_anything_keeps_its_contracts() {
     run("node", node);
 }
@@ -81,7 +96,7 @@ fn seeds_are_what_nodes_say() {
     config.rumor.exchange = crate::Exchange::PushPull;
     let mut nodes: Vec<Node<u32>> =
         (0..3).map(|at| Node::new(NodeId::new(u64::from(at) + 1), at, config.clone(), at.into()).unwrap()).collect();
-    let mut envelope = Envelope::new("", LONGEST);
+    let envelope = Envelope::new("", LONGEST);
     let mut now = START;
     let mut buffer = [0; LONGEST];
     let mut kinds = alloc::collections::BTreeSet::new();
@@ -104,7 +119,7 @@ fn seeds_are_what_nodes_say() {
                 let to = transmit.to as usize;
                 let cut = (12_000..16_000).contains(&step) && (from == 1 || to == 1);
                 let payload = &buffer[..transmit.len];
-                let body = envelope.open(payload).unwrap().1.to_vec();
+                let body = envelope.overheard(payload).unwrap().to_vec();
                 let mut messages: Vec<Message<u32>> = Vec::new();
                 read(&body, &mut messages).unwrap();
                 let seen: Vec<u8> = messages

@@ -18,7 +18,6 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
-use crate::wire::Trust;
 
 /// Calls of an isolated node in quick succession, before it falls back to the interval of healing.
 const QUICK_CALLS: u32 = 16;
@@ -51,8 +50,6 @@ pub(super) struct Contacts<A> {
     calls: u32,
     /// The dead members that were tried last, with their addresses.
     tried: Vec<(NodeId, A)>,
-    /// Challenge of a called node: it accepts this node after the answer.
-    challenge: Option<(A, u32)>,
     /// No further exchange out of turn before this time.
     next_bridge: Instant,
     /// True if there is nobody to talk to although there should be.
@@ -75,7 +72,6 @@ impl<A> Default for Contacts<A> {
             next: None,
             calls: 0,
             tried: Vec::new(),
-            challenge: None,
             next_bridge: Instant::ORIGIN,
             lonely: false,
             patience: Instant::ORIGIN,
@@ -108,17 +104,8 @@ impl<A: Address> Contacts<A> {
         (self.next, self.calls) = (Some(now), 0);
     }
 
-    /// Returns true if the application named this address, or if it belonged to a member that was forgotten.
-    pub(super) fn knows(&self, address: &A) -> bool {
-        self.seeds.contains_key(address)
-            || self.given.contains(address)
-            || self.former.contains(address)
-            || self.called.as_ref() == Some(address)
-    }
-
-    /// Records the challenge of a node that was called. Every further call answers it, since any of them may be lost.
-    pub(super) fn note_challenge(&mut self, from: &A, cookie: u32) {
-        self.challenge = Some((from.clone(), cookie));
+    /// A node that was called has answered: the quick calls begin anew, since any of them may be lost.
+    pub(super) const fn note_answered(&mut self) {
         self.calls = 0;
     }
 
@@ -409,10 +396,6 @@ impl<A: Address> Node<A> {
 
     /// Introduces this node to an address and begins an exchange.
     pub(super) fn call(&mut self, address: &A) {
-        if let Some((_, cookie)) = self.contacts.challenge.as_ref().filter(|(of, _)| of == address) {
-            let proof = Trust::Proof { cookie: *cookie };
-            self.outbox.message(TrafficClass::AntiEntropy, address.clone(), proof);
-        }
         self.outbox.push(TrafficClass::AntiEntropy, address.clone(), Intent::Fact(self.own_key()));
         self.begin_exchange(address);
     }

@@ -1,15 +1,22 @@
 //! Exchanges of anti-entropy: when this node begins one, and what they work with.
 
+use rand::RngExt;
+
 use super::Node;
 use super::learn::REHEATS;
 use crate::address::Address;
+use crate::config::Membership;
 use crate::epidemic::anti_entropy::{AntiEntropy, Context};
+
+/// Where the members are given nobody is pinged, so nobody notices a restart: of so many exchanges one begins as between
+/// strangers.
+const GIVEN_AS_STRANGERS: u32 = 8;
 
 impl<A: Address> Node<A> {
     /// Anti-entropy, and what it works with.
     pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, anti_entropy, .. } = self;
-        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, anti_entropy, trust, .. } = self;
+        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust })
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {
@@ -18,6 +25,9 @@ impl<A: Address> Node<A> {
             if self.detector.pings_soon() && self.anti_entropy.is_calm() {
                 self.anti_entropy.wait_for_ping();
             } else if let Some(peer) = self.random_peers(1).first() {
+                if self.config.membership == Membership::Given && self.rng.random_ratio(1, GIVEN_AS_STRANGERS) {
+                    self.trust.note_outdated(peer);
+                }
                 self.begin_exchange(peer);
             }
         }

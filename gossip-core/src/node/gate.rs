@@ -1,33 +1,39 @@
-//! The gate: senders must be admitted, and must have proved that they receive at their address.
+//! The gate: senders must be admitted, and must speak by this node's record, or show that they receive at their address.
 //!
 //! A sender that forges an address could otherwise make this node, or the whole cluster, send more to that address than
-//! it sent itself. Therefore a stranger's datagram changes nothing here, and is answered with no more bytes than it
-//! has: a ping is acked, and a stranger that sent more is asked to [prove](Trust::Challenge) its address. No state is
-//! kept for those that ask. An address is no stranger's if it is in the sender's record, which a known peer passed on,
-//! if the application named it, or if it has answered a challenge.
+//! it sent itself, and write without hearing an answer. What is keyed by this node's pass comes from somebody who holds its
+//! record: a member. All others are strangers: their datagrams change nothing here, and are answered with no more
+//! bytes than they have. A ping is acked, a challenge is answered, and a stranger that sent more is
+//! [challenged](Trust::Challenge) itself. No state is kept for those that ask. A datagram that carries the token for its
+//! address is taken in; so two that do not have each other's records exchange them.
+//!
+//! ```text
+//! newcomer ── own record, Summary, Challenge ──▶ seed         nothing is taken in
+//! newcomer ◀── Proof, Challenge ── seed                       no longer than that
+//! newcomer ── own record, Summary, Proof, Challenge ──▶ seed  now it knows the newcomer's pass
+//! newcomer ◀── Proof, own record, Summary ── seed             keyed by it
+//! ```
 //!
 //! Knows addresses and cheap answers. Must not know the meaning of an update.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::BuildHasherDefault;
 use core::time::Duration;
-
-use indexmap::IndexSet;
-use siphasher::sip::SipHasher13;
 
 use super::Node;
 use crate::address::Address;
 use crate::error::DatagramError;
+use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::time::Instant;
-use crate::update::Record;
-use crate::wire::{Answer, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want};
+use crate::update::{KeyHash, Record, Standing};
+use crate::wire::{
+    Answer, FetchRequest, Header, Message, Pull, PullRequest, Repair, Summary, Swim, Symbols, Trust, VERSION, Want,
+    Writer,
+};
 
-/// Addresses besides the members' own whose proof is remembered. A forgotten one is asked again.
-const PROVED: usize = 1_024;
 /// The application is told of datagrams of one kind that cannot be read at most once in this time.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(3_600);
 
@@ -36,7 +42,6 @@ type Accept<A> = Box<dyn Fn(NodeId, &A) -> bool + Send + Sync>;
 /// See the [module](self).
 pub(super) struct Gate<A> {
     accept: Option<Accept<A>>,
-    proved: IndexSet<A, BuildHasherDefault<SipHasher13>>,
     /// Datagrams that could not be read, by kind.
     unreadable: [Unread<A>; 4],
 }
@@ -96,26 +101,20 @@ struct Unread<A> {
 impl<A> Default for Gate<A> {
     fn default() -> Self {
         let none = || Unread { latest: None, told: None, from: Instant::ORIGIN };
-        Self { accept: None, proved: IndexSet::default(), unreadable: [none(), none(), none(), none()] }
+        Self { accept: None, unreadable: [none(), none(), none(), none()] }
     }
 }
 
 /// Counters of refusals are left out.
 impl<A: fmt::Debug> fmt::Debug for Gate<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("proved", &self.proved).finish_non_exhaustive()
+        f.debug_struct("Gate").field("admits_all", &self.accept.is_none()).finish_non_exhaustive()
     }
 }
 
 impl<A: Address> Gate<A> {
     pub(super) fn admits(&self, id: NodeId, address: &A) -> bool {
         self.accept.as_ref().is_none_or(|accept| accept(id, address))
-    }
-
-    pub(super) fn note_proved(&mut self, address: &A) {
-        if self.proved.insert(address.clone()) && self.proved.len() > PROVED {
-            self.proved.shift_remove_index(0);
-        }
     }
 
     /// Takes note of a datagram that was refused.
@@ -195,26 +194,73 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Returns true if the sender is known to receive at this address, or proves it with these messages.
-    pub(super) fn has_proved(&mut self, sender: NodeId, from: &A, messages: &[Message<A>]) -> bool {
-        if self.replica.member(sender).is_some_and(|record| record.address == *from)
-            || self.gate.proved.contains(from)
-            || self.contacts.knows(from)
-        {
+    /// Returns true if the sender holds this node's record, answers its ping, or shows with these messages that it
+    /// receives at this address. What the application named proves nothing: addresses can be forged.
+    pub(super) fn is_trusted(&self, sender: NodeId, header: &Header, from: &A, messages: &[Message<A>]) -> bool {
+        // A bare ack is looked at only if it is waited for.
+        if header.keyed || header.sender.is_none() {
             return true;
+        }
+        if let [Message::Swim(Swim::Ack { seq })] = messages {
+            return self.detector.awaited(*seq).any(|id| id == sender);
         }
         let tokens = messages.iter().filter_map(|message| match message {
             Message::Trust(Trust::Proof { cookie }) => Some(*cookie),
-            Message::Pull(Pull::Pages(PullRequest { token, .. }))
+            Message::Pull(Pull::Pages(PullRequest { token, .. }) | Pull::Fetch(FetchRequest { token, .. }))
             | Message::Repair(Repair::Want(Want { token, .. })) => Some(*token),
             Message::Repair(Repair::Sketch(Symbols { tokens, .. })) => Some(tokens.yours),
             _ => None,
         });
-        let proves = tokens.take(4).any(|token| self.anti_entropy.proves(from, token, self.now));
-        if proves {
-            self.gate.note_proved(from);
+        tokens.take(4).any(|token| self.trust.proves(from, token, self.now))
+    }
+
+    /// Notices that a member has restarted, so that its record here has a pass that it does not know any more: it says
+    /// something else of itself than that record, and answers a ping between strangers, or speaks as a stranger.
+    pub(super) fn note_restart(&mut self, sender: NodeId, header: &Header, from: &A, messages: &[Message<A>]) {
+        let as_stranger = match messages {
+            _ if header.keyed => false,
+            [Message::Swim(Swim::Ack { seq })] => self.detector.pinged_as_stranger(*seq),
+            _ => true,
+        };
+        if !as_stranger && !self.trust.is_outdated(from) {
+            return;
         }
-        proves
+        let Some(record) = self.replica.member(sender).filter(|record| record.address == *from) else { return };
+        if header.agrees(record.incarnation, record.standing) {
+            self.trust.note_current(from);
+        } else if as_stranger {
+            self.trust.note_outdated(from);
+        }
+    }
+
+    /// Takes note that the record of a member has changed: its address is spoken to by its pass again.
+    pub(super) fn note_pass(&mut self, key: KeyHash) {
+        if let Some(record) = key.member().and_then(|id| self.replica.member(id)) {
+            self.trust.note_current(&record.address);
+        }
+    }
+
+    /// Returns the pass by which this address is spoken to; none if it is spoken to as a stranger's.
+    pub(super) fn pass_of(&self, address: &A) -> Option<u64> {
+        let record = self.replica.member_at(address).filter(|_| !self.trust.is_outdated(address))?;
+        let here = match record.standing {
+            Standing::Alive => record.id != self.identity.id,
+            // Not believed yet: it is to hear of it.
+            Standing::Dead => self.detector.members().get(record.id)?.status == Status::Suspect,
+            // One that is gone may come back with another pass.
+            Standing::Left => false,
+        };
+        here.then_some(record.pass)
+    }
+
+    /// Adds what a peer has to see that may know nothing of this node: the token that it gave, if it gave one, and the one
+    /// that is to be shown here.
+    pub(super) fn introduce(&self, to: &A, writer: &mut Writer<'_>) {
+        writer.reserve(0);
+        if let Some(cookie) = self.trust.shown_to(to) {
+            writer.push::<A>(&Trust::Proof { cookie }.into());
+        }
+        writer.push::<A>(&Trust::Challenge { cookie: self.trust.token(to, self.now) }.into());
     }
 
     /// Answers a stranger with at most as many bytes as it sent.
@@ -235,7 +281,7 @@ impl<A: Address> Node<A> {
             }
         }
         self.stats.datagrams_unproved += u64::from(said);
-        let cookie = self.anti_entropy.token(from, self.now);
+        let cookie = self.trust.token(from, self.now);
         let own = said.then_some(Message::Trust(Trust::Challenge { cookie }));
         let mut used = 0;
         let mut answers = Vec::new();
@@ -248,17 +294,6 @@ impl<A: Address> Node<A> {
         }
         if !answers.is_empty() {
             self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Bare(answers));
-        }
-    }
-
-    /// Answers a challenge: a peer ignored a datagram since it does not know this node's address.
-    pub(super) fn on_challenge(&mut self, from: &A, cookie: u32) {
-        if self.lacks_peers() {
-            self.contacts.note_challenge(from, cookie);
-            self.call(from);
-        } else {
-            self.outbox.message(TrafficClass::Ack, from.clone(), Trust::Proof { cookie });
-            self.outbox.push(TrafficClass::Ack, from.clone(), Intent::Fact(self.own_key()));
         }
     }
 }

@@ -29,7 +29,10 @@ impl<A: Address> Node<A> {
         match input {
             Input::Datagram { from, payload } => {
                 let read = self.read(payload).and_then(|(sender, header)| {
-                    self.check_sender(now, sender, &header, from).inspect_err(|_| self.messages.clear())?;
+                    let checked = self.check_sender(now, sender, &header, from);
+                    #[cfg(feature = "encryption")]
+                    let checked = checked.and_then(|()| self.check_replay(now, sender, &header, from));
+                    checked.inspect_err(|_| self.messages.clear())?;
                     Ok((sender, header))
                 });
                 match &read {
@@ -40,6 +43,7 @@ impl<A: Address> Node<A> {
                     Err(DatagramError::Left) => self.stats.datagrams_after_leaving += 1,
                     Err(DatagramError::NotAdmitted) => self.stats.datagrams_not_admitted += 1,
                     Err(DatagramError::TooOld { .. }) => self.stats.datagrams_too_old += 1,
+                    Err(DatagramError::Replayed) => self.stats.datagrams_replayed += 1,
                     Err(DatagramError::Unasked) => self.stats.datagrams_unasked += 1,
                     Err(
                         error @ (DatagramError::ForeignLabel
@@ -94,12 +98,13 @@ impl<A: Address> Node<A> {
 
     fn on_datagram(&mut self, sender: NodeId, header: &Header, from: &A, length: usize) {
         let mut messages = mem::take(&mut self.messages);
-        if !self.has_proved(sender, from, &messages) {
+        if !self.is_trusted(sender, header, from, &messages) {
             self.answer_stranger(sender, from, length, &messages);
             messages.clear();
             self.messages = messages;
             return;
         }
+        self.note_restart(sender, header, from, &messages);
         if sender == self.identity.id {
             // A twin, or an echo of one's own: the records settle it, see `hear_of_myself`.
             messages.retain(|message| {
@@ -109,9 +114,22 @@ impl<A: Address> Node<A> {
         } else {
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
-            if messages.is_empty() || !messages.iter().all(|message| is_record_of(self.identity.id, message)) {
+            let of_this = |message: &Message<A>| is_record_of(self.identity.id, message);
+            let only = messages.iter().all(|message| of_this(message) || matches!(message, Message::Trust(_)));
+            if !(only && messages.iter().any(of_this)) {
                 self.give_back_record(sender, header, from);
             }
+        }
+        if messages.iter().any(|message| is_record_of(self.identity.id, message)) {
+            // Whoever speaks of this node needs no introduction; with one, two that disagree about it, as about one of
+            // two twins, would answer each other for ever.
+            messages.retain(|message| match message {
+                Message::Trust(Trust::Challenge { cookie }) => {
+                    self.trust.keep(from, *cookie);
+                    false
+                }
+                _ => true,
+            });
         }
         let mut left = self.config.limits.work;
         for message in messages.drain(..) {
@@ -130,14 +148,14 @@ impl<A: Address> Node<A> {
         self.note_isolation();
     }
 
-    /// Hands a message to its family. `sender` has proved that it receives at `from`, and its wall clock said `clock`.
+    /// Hands a message to its family. `sender` is trusted, and its wall clock said `clock`.
     fn on_message(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Message<A>) {
         match message {
             Message::Swim(message) => self.on_swim((sender, clock), from, message),
             Message::Rumor(message) => self.on_rumor(from, message),
             Message::Repair(message) => self.on_repair((sender, clock), from, message),
             Message::Pull(message) => self.on_pull(from, message),
-            Message::Trust(message) => self.on_trust(from, message),
+            Message::Trust(message) => self.on_trust(sender, from, message),
             Message::Overlay(message) => self.on_overlay(sender, from, message),
         }
     }

@@ -54,6 +54,8 @@ pub(super) struct Identity<A> {
     pub(super) incarnation: u64,
     /// Start of the current life.
     pub(super) boot: Instant,
+    /// Random number of that start: see [`Record::pass`].
+    pub(super) pass: u64,
     /// Name and tags, if it has any.
     pub(super) about: Option<About>,
     conflict: Conflict<A>,
@@ -62,7 +64,8 @@ pub(super) struct Identity<A> {
 impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn new(id: NodeId, address: A) -> Self {
         let conflict = Conflict { pause: Duration::ZERO, until: Instant::ORIGIN, twin: None };
-        Self { id, address, phase: Phase::Unborn, incarnation: 0, boot: Instant::ORIGIN, about: None, conflict }
+        let (phase, boot) = (Phase::Unborn, Instant::ORIGIN);
+        Self { id, address, phase, incarnation: 0, boot, pass: 0, about: None, conflict }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -83,7 +86,8 @@ impl<A: Clone + PartialEq> Identity<A> {
     }
 
     /// Begins a life: the first, or after a departure the next.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant, pass: u64) {
+        self.pass = pass;
         self.phase = Phase::Running;
         let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
         self.boot = now.max(Instant::from_micros(next));
@@ -110,8 +114,9 @@ impl<A: Clone + PartialEq> Identity<A> {
 
     /// This node's record as a member.
     pub(super) fn record(&self, standing: Standing, until: Until) -> Record<A> {
-        let Self { id, incarnation, boot, .. } = *self;
-        Record { id, incarnation, boot, standing, until, address: self.address.clone(), about: self.about.clone() }
+        let Self { id, incarnation, boot, pass, .. } = *self;
+        let (address, about) = (self.address.clone(), self.about.clone());
+        Record { id, incarnation, boot, pass, standing, until, address, about }
     }
 
     /// Returns whether a record of this id is that of another live process.
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn incarnations_and_lives_only_grow() {
         let mut identity = Identity::new(NodeId::new(1), 1_u16);
-        identity.start(Instant::from_secs(10));
+        identity.start(Instant::from_secs(10), 1);
         let first = (identity.incarnation, identity.boot);
         identity.refute(first.0 + 7);
         assert_eq!(identity.incarnation, first.0 + 8);
@@ -175,7 +180,7 @@ mod tests {
         identity.leave(Instant::from_secs(30));
         assert_eq!(identity.status(), Status::Left);
         // The clock has been set back.
-        identity.start(Instant::from_secs(5));
+        identity.start(Instant::from_secs(5), 2);
         assert!(identity.incarnation > second.0 && identity.boot > second.1 && identity.is_running());
     }
 }

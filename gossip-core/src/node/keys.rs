@@ -2,7 +2,11 @@
 
 use super::Node;
 use crate::address::Address;
-use crate::keyring::{KeyError, Keyring};
+use crate::error::DatagramError;
+use crate::id::NodeId;
+use crate::keyring::{Arrival, KeyError, Keyring};
+use crate::time::Instant;
+use crate::wire::{Header, Message};
 
 impl<A: Address> Node<A> {
     /// Seals what is sent and refuses what is not sealed, or does neither without a keyring. Before the first input it
@@ -29,6 +33,25 @@ impl<A: Address> Node<A> {
         let result = change(self.envelope.keyring_mut().ok_or(KeyError::NoKeyring)?);
         self.note_room();
         result
+    }
+
+    /// Refuses what was sealed and may have been received before. A stranger's has no effects, and therefore no row.
+    pub(super) fn check_replay(
+        &mut self,
+        now: Instant,
+        sender: NodeId,
+        header: &Header,
+        from: &A,
+    ) -> Result<(), DatagramError> {
+        let Some(serial) = header.serial else { return Ok(()) };
+        if !self.is_trusted(sender, header, from, &self.messages) {
+            return Ok(());
+        }
+        let speaks = self.messages.iter().any(|message| !matches!(message, Message::Swim(_)));
+        let (now, clock) = (now.max(self.now), header.clock());
+        let current = self.replica.member(sender).is_some_and(|record| record.pass == serial.salt);
+        let arrival = Arrival { sender, serial, clock, now, speaks, keyed: header.keyed, current };
+        if self.envelope.admit(arrival) { Ok(()) } else { Err(DatagramError::Replayed) }
     }
 
     /// A sealed datagram has less room.

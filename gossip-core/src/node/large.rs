@@ -85,6 +85,12 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Repeats the requests to a peer that wants to see another token.
+    pub(super) fn ask_again(&mut self, peer: &A) {
+        let (transfers, mut context) = self.transfers_at_work();
+        transfers.on_challenge(peer, &mut context);
+    }
+
     pub(super) fn tick_transfers(&mut self) {
         let (transfers, mut context) = self.transfers_at_work();
         transfers.retry(&mut context);
@@ -95,7 +101,7 @@ impl<A: Address> Node<A> {
 
     /// Returns the transfers, and the state that they work with.
     pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, transfers, .. } = self;
-        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox })
+        let Self { now, clocks, replica, outbox, transfers, trust, .. } = self;
+        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust })
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use rand::RngExt;
+
 use super::Node;
 use super::identity::Phase;
 use super::learn::Source;
@@ -44,7 +46,12 @@ impl<A: Address> Node<A> {
 
     /// Begins a life: the first, or after a departure the next.
     pub(super) fn start(&mut self) {
-        self.identity.start(self.agreed().min(LATEST));
+        let pass: u64 = self.rng.random();
+        // No two starts may have the same, even if one is given the same seed.
+        #[cfg(feature = "encryption")]
+        let pass = pass ^ self.envelope.salt();
+        self.identity.start(self.agreed().min(LATEST), pass);
+        self.envelope.set_pass(self.identity.pass);
         self.forget_links();
         self.publish_self(Standing::Alive);
         self.rumors.begin_pulling(self.now);

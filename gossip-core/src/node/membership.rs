@@ -69,6 +69,7 @@ impl<A: Address> Node<A> {
 
     /// The record of a member has changed: so does, perhaps, how it is seen.
     pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
+        self.note_pass(key);
         let (detector, mut context) = self.detector();
         if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
             detector.see_record(key, record, from, &mut context);

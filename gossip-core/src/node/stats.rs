@@ -28,8 +28,10 @@ pub struct Stats {
     pub datagrams_not_admitted: u64,
     /// Datagrams refused: older than what is remembered of deaths and deletions.
     pub datagrams_too_old: u64,
-    /// Datagrams of which nothing was taken in, because their senders have not proved yet that they receive what is sent
-    /// to their addresses. Each was asked to, if that took no more bytes than it had.
+    /// Sealed datagrams refused: received before, or so late that this cannot be told.
+    pub datagrams_replayed: u64,
+    /// Datagrams of which nothing was taken in, because their senders do not hold this node's record and have not proved
+    /// yet that they receive what is sent to their addresses. Each was asked to, if that took no more bytes than it had.
     pub datagrams_unproved: u64,
     /// Updates that were news.
     pub updates_new: u64,

@@ -107,27 +107,43 @@ impl Net {
     }
 }
 
-/// A datagram of somebody's, sealed, with anything in it.
+/// A datagram of somebody who holds this node's record, with anything in it.
 pub(super) fn sealed_as(node: &mut Node<u32>, sender: u64, body: &[u8]) -> Vec<u8> {
+    sealed_for(node, sender, body, Some(node.envelope.pass()))
+}
+
+/// A datagram of somebody who speaks by this pass, or as a stranger.
+pub(super) fn sealed_for(node: &mut Node<u32>, sender: u64, body: &[u8], pass: Option<u64>) -> Vec<u8> {
     let header = Header::new(NodeId::new(sender), START.as_micros(), Standing::Alive, node.clock(START));
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
-    let len = node.envelope.seal(&header, &mut bytes, body.len());
+    let len = node.envelope.seal(&header, &mut bytes, body.len(), pass);
     bytes.truncate(len);
     bytes
 }
 
 pub(super) fn datagram(node: &mut Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
+    let body = written(messages);
+    sealed_as(node, 900, &body)
+}
+
+pub(super) fn written(messages: &[Message<u32>]) -> Vec<u8> {
     let mut body = vec![0; 1_200 - HEADER - TRAILER];
     let mut writer = Writer::new(&mut body);
     assert!(messages.iter().all(|message| writer.push(message)));
     let used = writer.used();
-    sealed_as(node, 900, &body[..used])
+    body.truncate(used);
+    body
+}
+
+/// The same from a stranger.
+pub(super) fn strange(node: &mut Node<u32>, messages: &[Message<u32>]) -> Vec<u8> {
+    let body = written(messages);
+    sealed_for(node, 900, &body, None)
 }
 
 pub(super) fn hear(node: &mut Node<u32>, now: Instant, messages: &[Message<u32>]) {
-    node.gate.note_proved(&900);
     let payload = datagram(node, messages);
     node.handle(now, Input::Datagram { from: &900, payload: &payload }).unwrap();
 }
@@ -150,6 +166,7 @@ pub(super) fn counted(stats: &Stats) -> u64 {
         + stats.datagrams_foreign
         + stats.datagrams_after_leaving
         + stats.datagrams_too_old
+        + stats.datagrams_replayed
 }
 
 /// All datagrams that wait, with where they go.
@@ -171,7 +188,8 @@ pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
 pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {
     let until = if standing == Standing::Alive { Until::NEVER } else { Until::at(START + 3_600 * SECOND) };
     let boot = START - SECOND;
-    Record { id: NodeId::new(id), incarnation: boot.as_micros(), boot, standing, until, address: 4_000, about: None }
+    let (id, incarnation) = (NodeId::new(id), boot.as_micros());
+    Record { id, incarnation, boot, pass: id.get(), standing, until, address: 4_000, about: None }
 }
 
 pub(super) fn suspicion(about: u64) -> Suspicion {

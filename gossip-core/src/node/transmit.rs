@@ -7,7 +7,7 @@ use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Item, Message, Repair, Rumor, Writer, encoded_len};
+use crate::wire::{Item, Message, PREAMBLE, Repair, Rumor, Trust, Writer, encoded_len};
 
 /// Outcome of packing an intent.
 pub(super) enum Packed<A> {
@@ -31,6 +31,12 @@ impl<A: Address> Node<A> {
             let (class, to, intent) = self.outbox.pop()?;
             let mut writer = Writer::new(&mut buffer[self.envelope.body()]);
             let bare = matches!(intent, Intent::Bare(_));
+            let answers = matches!(intent, Intent::Introduction { .. });
+            let pass = if bare { None } else { self.pass_of(&to) };
+            let introduces = pass.is_none() && !bare;
+            if introduces {
+                writer.reserve(PREAMBLE);
+            }
             match self.pack(&to, intent, &mut writer) {
                 Packed::Whole if bare => {}
                 Packed::Whole => self.fill(&to, &mut writer),
@@ -53,9 +59,12 @@ impl<A: Address> Node<A> {
             if !bare && !matches!(class, TrafficClass::Rumor | TrafficClass::Bulk) {
                 self.ride_along(&mut writer);
             }
+            if introduces && !answers {
+                self.introduce(&to, &mut writer);
+            }
             let used = writer.used();
             let header = self.identity.header(self.clocks.wall(self.now));
-            let len = self.envelope.seal(&header, buffer, used);
+            let len = self.envelope.seal(&header, buffer, used, pass);
             self.stats.datagrams_sent += 1;
             self.stats.bytes_sent += len as u64;
             return Some(Transmit { to, len, class });
@@ -106,6 +115,11 @@ impl<A: Address> Node<A> {
                     writer.push(message);
                 }
                 Packed::Whole
+            }
+            Intent::Introduction { cookie } => {
+                // First in its datagram, and small.
+                writer.push::<A>(&Trust::Proof { cookie }.into());
+                self.pack_fact(self.own_key(), writer)
             }
             Intent::Fact(key) => self.pack_fact(key, writer),
             Intent::Rumors { rumors, next, bodies, pull } => {

@@ -3,11 +3,16 @@
 //! Member records are many, small and alike. They have a table of their own, whose rows hold a record and the hash of
 //! its item, and nothing that follows from it. Knows no order of versions and no time.
 
+use core::hash::{Hash, Hasher};
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
 use super::cut::{Cut, NEVER};
 use crate::address::Address;
 use crate::table::Table;
 use crate::time::Instant;
-use crate::update::{ItemHasher, KeyHash, Record, Until, Update};
+use crate::update::{ItemHasher, KeyHash, Record, Standing, Until, Update};
 
 /// Position of an item: the row in its table, and in the lowest bit the table.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,12 +95,23 @@ impl Lives {
 #[derive(Debug)]
 pub(super) struct Store<A> {
     members: Table<Known<A>>,
+    /// Rows of members by address, for what is sent there.
+    addresses: HashTable<u32>,
     others: Table<Stored<A>>,
+}
+
+/// Members that are looked at for one address: two, where one has taken the place of another.
+const ALIKE: usize = 16;
+
+fn hash<A: Hash>(address: &A) -> u64 {
+    let mut hasher = SipHasher13::new();
+    address.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<A: Address> Store<A> {
     pub(super) fn new() -> Self {
-        Self { members: Table::default(), others: Table::default() }
+        Self { members: Table::default(), addresses: HashTable::new(), others: Table::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -119,8 +135,13 @@ impl<A: Address> Store<A> {
         let short = stored.key.short();
         match stored.update {
             Update::Member(record) => {
+                let place = hash(&record.address);
                 let known = Known { record, hash: stored.hash };
-                Slot::member(self.members.insert(short, known, |known| hasher.member(known.record.id).short()))
+                let at = self.members.insert(short, known, |known| hasher.member(known.record.id).short());
+                let Self { members, addresses, .. } = self;
+                let rehash = |at: &u32| members.get(*at).map_or(0, |known| hash(&known.record.address));
+                addresses.insert_unique(place, at, rehash);
+                Slot::member(at)
             }
             _ => Slot::other(self.others.insert(short, stored, |stored| stored.key.short())),
         }
@@ -131,6 +152,9 @@ impl<A: Address> Store<A> {
         let key = self.key(slot, hasher)?;
         if slot.is_member() {
             let Known { record, hash } = self.members.remove(key.short(), slot.at())?;
+            if let Ok(found) = self.addresses.find_entry(self::hash(&record.address), |at| *at == slot.at()) {
+                found.remove();
+            }
             Some(Stored { key, hash, until: record.until, update: Update::Member(record) })
         } else {
             self.others.remove(key.short(), slot.at())
@@ -163,6 +187,15 @@ impl<A: Address> Store<A> {
 
     pub(super) fn record(&self, slot: Slot) -> Option<&Record<A>> {
         self.members.get(slot.at()).filter(|_| slot.is_member()).map(|known| &known.record)
+    }
+
+    /// Returns the record of the member at this address. If there are several: that of one alive, and the latest.
+    pub(super) fn at_address(&self, address: &A) -> Option<&Record<A>> {
+        let rows = self.addresses.iter_hash(hash(address)).take(ALIKE);
+        let records = rows.filter_map(|at| self.members.get(*at)).map(|known| &known.record);
+        records
+            .filter(|record| record.address == *address)
+            .max_by_key(|record| (record.standing == Standing::Alive, record.incarnation))
     }
 
     pub(super) fn other(&self, slot: Slot) -> Option<&Stored<A>> {

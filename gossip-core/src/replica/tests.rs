@@ -285,6 +285,7 @@ fn alive(id: u64, incarnation: u64, boot: u64) -> Sample {
         id: NodeId::new(id),
         incarnation,
         boot: Instant::from_micros(boot),
+        pass: boot,
         standing: Standing::Alive,
         until: Until::NEVER,
         address: 7,

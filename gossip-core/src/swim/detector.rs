@@ -87,7 +87,7 @@ impl<A: Address> Detector<A> {
             buddy: settings.buddy,
             period: settings.period,
             probes,
-            members: Members::default(),
+            members: Members::new(rng),
             suspicions: Suspicions::new(own, settings.clone()),
             first_sight: FirstSight::new(settings.period),
             health: Health::new(settings.max_health),
@@ -178,6 +178,11 @@ impl<A: Address> Detector<A> {
     /// Members of which an ack with this number is waited for.
     pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
         self.prober.awaited(seq).chain(self.first_sight.awaited(seq))
+    }
+
+    /// Returns whether the ping of the current probe that has this number was sent as between strangers.
+    pub(crate) fn pinged_as_stranger(&self, seq: u32) -> bool {
+        self.prober.pinged_as_stranger(seq)
     }
 
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.

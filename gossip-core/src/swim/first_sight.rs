@@ -66,7 +66,8 @@ mod tests {
 
     fn record(id: u64) -> Record<u16> {
         let (id, boot) = (NodeId::new(id), Instant::from_secs(1));
-        Record { id, incarnation: 7, boot, standing: Standing::Alive, until: Until::NEVER, address: 9, about: None }
+        let (standing, until) = (Standing::Alive, Until::NEVER);
+        Record { id, incarnation: 7, boot, pass: 0, standing, until, address: 9, about: None }
     }
 
     #[test]

@@ -88,6 +88,12 @@ impl<A> Probe<A> {
     }
 }
 
+/// Returns whether this ping of a probe is sent as between strangers: every second of the repeated ones, since a member that
+/// has restarted cannot read what is keyed by its earlier pass.
+const fn is_as_stranger(index: usize) -> bool {
+    index > 0 && index.is_multiple_of(2)
+}
+
 /// A probe that was not answered within its period.
 #[derive(Debug)]
 struct Unanswered {
@@ -323,8 +329,11 @@ impl<A: Address> Prober<A> {
         probe.repeated.push(now);
         probe.again = probe.backoff.next().map(|pause| now + pause);
         // At most `probe.repeat`, which is no larger than a family.
-        let seq = probe.seq | probe.repeated.len() as u32;
-        context.outbox.message(TrafficClass::Probe, probe.address.clone(), Swim::Ping { seq });
+        let index = probe.repeated.len();
+        let ping = Swim::Ping { seq: probe.seq | index as u32 };
+        let intent =
+            if is_as_stranger(index) { Intent::Bare([ping.into()].into()) } else { Intent::Message(ping.into()) };
+        context.outbox.push(TrafficClass::Probe, probe.address.clone(), intent);
         self.repeated += 1;
     }
 
@@ -393,6 +402,11 @@ impl<A: Address> Prober<A> {
         let extra = self.extra.iter().filter(move |(number, _)| *number == seq).map(|(_, target)| *target);
         let late = self.unanswered.iter().filter(move |late| late.seq == seq).map(|late| late.target);
         probed.chain(relayed).chain(extra).chain(late)
+    }
+
+    /// Returns whether the ping of the current probe that has this number was sent as between strangers.
+    pub(crate) fn pinged_as_stranger(&self, seq: u32) -> bool {
+        self.probe.as_ref().and_then(|probe| probe.ping_of(seq)).is_some_and(is_as_stranger)
     }
 
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.

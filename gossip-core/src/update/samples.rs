@@ -37,6 +37,7 @@ pub(crate) fn record() -> impl Strategy<Value = Sample> {
             id: NodeId::new(id),
             incarnation,
             boot: Instant::from_micros(1 + incarnation / 3),
+            pass: incarnation / 3,
             standing,
             until: if standing == Standing::Alive { Until::NEVER } else { end },
             address: address / 2,

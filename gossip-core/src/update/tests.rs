@@ -116,6 +116,7 @@ fn death(incarnation: u64, until: u64) -> Sample {
         id: NodeId::new(1),
         incarnation,
         boot: Instant::from_micros(1),
+        pass: 0,
         standing: Standing::Dead,
         until: Until::at(Instant::from_secs(until)),
         address: 1,

@@ -180,23 +180,30 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a, 'de> {
 pub(crate) struct Writer<'a> {
     buffer: &'a mut [u8],
     used: usize,
+    reserved: usize,
 }
 
 impl<'a> Writer<'a> {
     /// Writer over the messages' part of a datagram.
     pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, used: 0 }
+        Self { buffer, used: 0, reserved: 0 }
     }
 
     /// Appends a message; `false`, and nothing is changed, if it does not fit.
     pub(crate) fn push<A: Address>(&mut self, message: &Message<A>) -> bool {
-        let len = message.encode(&mut self.buffer[self.used..]);
+        let end = self.buffer.len() - self.reserved;
+        let len = message.encode(&mut self.buffer[self.used..end]);
         self.used += len.unwrap_or(0);
         len.is_some()
     }
 
     pub(crate) fn room(&self) -> usize {
-        self.buffer.len() - self.used
+        self.buffer.len() - self.reserved - self.used
+    }
+
+    /// Keeps the last bytes of the room for what is pushed after another call with 0.
+    pub(crate) const fn reserve(&mut self, bytes: usize) {
+        self.reserved = bytes;
     }
 
     pub(crate) fn used(&self) -> usize {

@@ -6,7 +6,7 @@
 //!
 //! receiver ── Fetch (parts of a value, window) ──▶ holder
 //! receiver ◀── Chunk, Chunk, … Chunk (last) ── holder    or ◀── Gone ──
-//!                                                        or ◀── Prove ── (family trust), and a fetch with the token
+//!                                                        or ◀── Challenge ── (family trust), and a fetch with the token
 //! ```
 
 use alloc::vec::Vec;

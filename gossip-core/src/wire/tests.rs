@@ -27,8 +27,9 @@ fn envelope() -> Envelope {
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    any::<(u64, u64, u64)>().prop_map(|(sender, incarnation, clock)| {
-        Header::new(NodeId::new(sender), incarnation, Standing::Alive, Instant::from_micros(clock))
+    any::<(u64, u64, u64, bool)>().prop_map(|(sender, incarnation, clock, keyed)| {
+        let header = Header::new(NodeId::new(sender), incarnation, Standing::Alive, Instant::from_micros(clock));
+        Header { keyed, ..header }
     })
 }
 
@@ -188,7 +189,6 @@ fn message() -> impl Strategy<Value = Said> {
             |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
         ),
         any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
-        any::<(u64, u32)>().prop_map(|(item, token)| Message::Trust(Trust::Prove { item, token })),
     ]
 }
 
@@ -206,7 +206,7 @@ fn datagram(header: &Header, messages: &[Said]) -> Vec<u8> {
     let mut writer = Writer::new(&mut buffer[HEADER..LONGEST - TRAILER]);
     assert!(messages.iter().all(|message| writer.push(message)));
     let used = writer.used();
-    let len = envelope().seal(header, &mut buffer, used);
+    let len = envelope().seal(header, &mut buffer, used, header.keyed.then_some(0));
     buffer.truncate(len);
     buffer
 }
@@ -220,7 +220,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes.extend(body);
     bytes.extend([0; TRAILER]);
-    let len = envelope().seal(&one(), &mut bytes, body.len());
+    let len = envelope().seal(&one(), &mut bytes, body.len(), None);
     bytes.truncate(len);
     bytes
 }
@@ -249,7 +249,7 @@ proptest! {
         let read = opened_from(&bytes, header.sender);
         if let [Message::Swim(Swim::Ack { .. })] = messages[..] {
             prop_assert_eq!(bytes.len(), ACK_DATAGRAM);
-            prop_assert_eq!(read, Ok((Header { sender: None, ..header }, messages)));
+            prop_assert_eq!(read, Ok((Header { sender: None, keyed: false, ..header }, messages)));
         } else {
             prop_assert_eq!(bytes.len(), envelope().length(length));
             prop_assert_eq!(read, Ok((header, messages)));
@@ -346,6 +346,48 @@ fn a_bare_ack_is_that_of_one_sender_and_damaged_it_is_nobodys() {
 }
 
 #[test]
+fn what_is_sent_to_a_member_is_read_by_nobody_who_has_another_pass() {
+    let header = Header { keyed: true, ..one() };
+    for messages in [vec![Message::Swim(Swim::Ping { seq: 7 })], vec![Message::Swim(Swim::Ping { seq: 7 }); 20]] {
+        let bytes = datagram(&header, &messages);
+        assert_eq!(opened(&bytes), Ok((header, messages)));
+        let mut restarted = envelope();
+        restarted.set_pass(1);
+        assert_eq!(restarted.open(&bytes).map(drop), Err(DatagramError::Integrity));
+        let as_stranger = [&[VERSION << 4 | STRANGER], &bytes[1..]].concat();
+        assert_eq!(opened(&as_stranger), Err(DatagramError::Integrity), "nor as a stranger's");
+    }
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn no_nonce_comes_twice_even_if_the_keys_are_set_anew() {
+    let keyring = || Keyring::new(crate::Key::new([1; 32]), [0xaa; 16]);
+    let mut envelope = envelope();
+    let mut nonces = std::collections::BTreeSet::new();
+    for n in 0..1_000 {
+        if n % 100 == 0 {
+            envelope.set_keyring(Some(keyring()));
+        }
+        let mut buffer = vec![0; 100];
+        envelope.seal(&one(), &mut buffer, 5, (n % 2 == 0).then_some(7));
+        nonces.insert(buffer[HEADER + 1..HEADER + 1 + NONCE].to_vec());
+    }
+    assert_eq!(nonces.len(), 1_000);
+}
+
+#[test]
+fn whatever_can_change_something_has_eight_bytes_of_trailer() {
+    let suspicion = Suspicion { about: NodeId::new(1), incarnation: 1 << 49, accuser: NodeId::new(2) };
+    let stamp = Stamp { time: Instant::from_secs(1_700_000_000), counter: 0, node: NodeId::new(1) };
+    let smallest = Entry { owner: None, name: "".into(), stamp, ends: None, value: Some([].into()) };
+    for item in [Item::Suspicion(suspicion), Item::Update(Update::Entry(smallest))] {
+        let said: Said = Message::Rumor(Rumor::Mail(item));
+        assert!(HEADER + said.encoded_len() + SHORT_TRAILER > SHORT, "{said:?}");
+    }
+}
+
+#[test]
 fn who_has_another_record_of_the_sender_sees_it_within_seconds() {
     let said = |second| Header::new(NodeId::new(1), 5, Standing::Alive, Instant::from_secs(second));
     for second in 0..1_000 {
@@ -381,7 +423,7 @@ fn each_refusal_names_its_cause() {
     assert_eq!(opened(&[]).map(drop), Err(DatagramError::TooShort { length: 0, shortest: 16 }));
     assert_eq!(opened(&good[..18]).map(drop), Err(DatagramError::TooShort { length: 18, shortest: 19 }));
     assert_eq!(with(0, 0x90), Err(DatagramError::Version { found: 9, spoken: VERSION }));
-    assert_eq!(with(0, 0x21), Err(DatagramError::Key { key: good[HEADER] }));
+    assert_eq!(with(0, 0x23), Err(DatagramError::Key { key: good[HEADER] }));
     assert_eq!(with(0, 0x2f), Err(DatagramError::Malformed { offset: 0 }));
     assert_eq!(with(1, good[1] ^ 1), Err(DatagramError::ForeignLabel));
     assert_eq!(with(HEADER, 0x55), Err(DatagramError::Integrity));
@@ -436,6 +478,7 @@ fn what_no_node_says_is_malformed() {
             id,
             incarnation: 1,
             boot,
+            pass: 1,
             standing,
             until,
             address: 1,

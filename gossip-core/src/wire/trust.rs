@@ -1,12 +1,13 @@
 //! Messages by which an address proves that it receives what is sent there.
 //!
 //! ```text
-//! stranger ── anything ──▶ node              (nothing of it is taken in)
-//! stranger ◀── Challenge ── node
-//! stranger ── Proof, and what it wanted ──▶ node
+//! stranger ── anything, Challenge ──▶ node   (nothing of it is taken in)
+//! stranger ◀── Proof, Challenge ── node
+//! stranger ── anything, Proof ──▶ node
 //!
-//! receiver ── Fetch (stale token) ──▶ holder
-//! receiver ◀── Prove (token) ── holder
+//! receiver ── Fetch (no token, or a stale one) ──▶ holder
+//! receiver ◀── Challenge ── holder
+//! receiver ── Fetch (the cookie as its token) ──▶ holder
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// The family's messages.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Trust {
-    /// Nothing was taken in, since the receiver's address has not proved that it receives: asks for the cookie.
+    /// Nothing was taken in, since the receiver's address has not proved that it receives: asks for the cookie, which
+    /// is the token for that address.
     Challenge {
         #[serde(with = "postcard::fixint::le")]
         cookie: u32,
@@ -23,11 +25,5 @@ pub(crate) enum Trust {
     Proof {
         #[serde(with = "postcard::fixint::le")]
         cookie: u32,
-    },
-    /// Answers a fetch with the token that the next one has to carry.
-    Prove {
-        #[serde(with = "postcard::fixint::le")]
-        item: u64,
-        token: u32,
     },
 }

@@ -61,15 +61,18 @@ fn meet(host: &mut Node<u32>, guest: &mut Node<u32>, buffer: &mut [u8]) {
     }
 }
 
-/// Returns datagrams of the first member about `count` others that are not known yet, from this address on.
+/// Returns datagrams of the first member to the node about `count` others that are not known yet, from this address on.
 pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
     let mut buffer = vec![0; 65_536];
     let mut talks = config();
     // Otherwise the rumor would cool before it is sent.
     talks.rumor.lambda = 100;
     let mut hears = node(1, talks);
+    // With the identity of the node that is measured, so that it speaks to that as a member.
+    let mut host = node(0, config());
+    host.join(START, []);
     hears.join(START, [0]);
-    said(&mut hears, &mut buffer);
+    meet(&mut host, &mut hears, &mut buffer);
     for address in first..first + count {
         let mut stranger = node(address, config());
         stranger.join(START, [1]);
@@ -81,12 +84,13 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
         now += Duration::from_millis(5);
         hears.handle(now, Input::Tick).expect("a tick has nothing to refuse");
         told.extend(
-            said(&mut hears, &mut buffer).into_iter().filter(|(transmit, _)| transmit.class == TrafficClass::Rumor),
+            said(&mut hears, &mut buffer)
+                .into_iter()
+                // The rumors, not what else is said.
+                .filter(|(transmit, payload)| transmit.to == 0 && payload.len() > 1_000),
         );
     }
-    // The same goes to each of its partners.
-    let to = told[0].0.to;
-    told.into_iter().filter(|(transmit, _)| transmit.to == to).map(|(_, payload)| (1, payload)).collect()
+    told.into_iter().map(|(_, payload)| (1, payload)).collect()
 }
 
 /// Makes a node whose only peer never answers, and returns it with its time.
@@ -160,6 +164,8 @@ impl Scene {
         writes.limits.hot = hot.max(16);
         (writes.rumor.interval, writes.rumor.relay_delay) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
         writes.mail.fanout = 0;
+        // It never hears an answer: all that is measured has to lie within the life of one token.
+        writes.anti_entropy.interval = Duration::from_millis(2_500);
         let mut scene = Self {
             node: node(0, config()),
             now: START,

@@ -33,7 +33,6 @@ const ORPHANED: Duration = Duration::from_secs(60);
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: Cut,
-    token: u32,
     missing: RangeSet,
     /// The last pull.
     question: Question,
@@ -48,17 +47,10 @@ pub(super) struct CatchUp<A> {
 
 impl<A: Address> CatchUp<A> {
     /// Pulls a range in which the peer holds about `expected` items.
-    pub(super) fn begin(
-        peer: A,
-        (cut, token): (Cut, u32),
-        range: Range,
-        expected: u64,
-        context: &mut Context<'_, A>,
-    ) -> Self {
+    pub(super) fn begin(peer: A, cut: Cut, range: Range, expected: u64, context: &mut Context<'_, A>) -> Self {
         let mut this = Self {
             peer,
             cut,
-            token,
             missing: [range.into()].into_iter().collect(),
             question: Question::repeated(context.now, 0),
             orphaned: false,
@@ -82,8 +74,8 @@ impl<A: Address> CatchUp<A> {
     }
 
     /// Continues with another peer.
-    pub(super) fn resume(&mut self, peer: A, (cut, token): (Cut, u32), context: &mut Context<'_, A>) {
-        (self.peer, self.cut, self.token) = (peer, cut, token);
+    pub(super) fn resume(&mut self, peer: A, cut: Cut, context: &mut Context<'_, A>) {
+        (self.peer, self.cut) = (peer, cut);
         (self.orphaned, self.stale_pages) = (false, 0);
         self.question = Question::repeated(context.now, 0);
         self.ask(context);
@@ -93,7 +85,8 @@ impl<A: Address> CatchUp<A> {
         self.question.ask_again(context.now);
         let ranges =
             self.missing.iter().take(RANGES).filter_map(|range| Range::new(*range.start(), *range.end())).collect();
-        let pull = Pull::Pages(PullRequest { cut: self.cut, token: self.token, window: WINDOW, ranges });
+        let token = context.trust.shown_to(&self.peer).unwrap_or_default();
+        let pull = Pull::Pages(PullRequest { cut: self.cut, token, window: WINDOW, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
@@ -169,22 +162,15 @@ impl<A: Address> CatchUp<A> {
 /// The part of anti-entropy that drives the fetch.
 impl<A: Address> AntiEntropy<A> {
     /// Fetches a whole range in which the peer holds about `theirs` items.
-    pub(super) fn catch_up(
-        &mut self,
-        from: &A,
-        proof: (Cut, u32),
-        range: Range,
-        theirs: u64,
-        context: &mut Context<'_, A>,
-    ) {
+    pub(super) fn catch_up(&mut self, from: &A, cut: Cut, range: Range, theirs: u64, context: &mut Context<'_, A>) {
         match &mut self.catch_up {
-            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), proof, context),
+            Some(catch_up) if catch_up.is_orphaned() => catch_up.resume(from.clone(), cut, context),
             Some(catch_up) => {
                 // A range that must come from another peer is found missing by the next exchange.
                 catch_up.add(from, range, theirs);
             }
             None => {
-                self.catch_up = Some(CatchUp::begin(from.clone(), proof, range, theirs, context));
+                self.catch_up = Some(CatchUp::begin(from.clone(), cut, range, theirs, context));
                 self.told = 0;
                 self.news = self.progress_now(false);
             }

@@ -76,8 +76,6 @@ pub(super) enum Retry {
 pub(super) struct Exchange<A> {
     pub(super) peer: A,
     pub(super) cut: Cut,
-    /// Token that shows the peer that this address receives.
-    pub(super) token: u32,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
     /// Number of cells that a datagram holds.
@@ -100,15 +98,7 @@ pub(super) struct Exchange<A> {
 
 impl<A> Exchange<A> {
     /// `estimate`: size of the difference.
-    pub(super) fn new(
-        peer: A,
-        cut: Cut,
-        token: u32,
-        between: (u64, u64),
-        most_cells: usize,
-        estimate: u64,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(peer: A, cut: Cut, between: (u64, u64), most_cells: usize, estimate: u64, now: Instant) -> Self {
         let expected =
             [UP_TO_ONE, UP_TO_SIXTEEN].into_iter().find_map(|(most, expected)| (estimate <= most).then_some(expected));
         // Decides whether one sketch suffices. A quarter is added, so that a slightly low estimate does not cost a
@@ -119,7 +109,6 @@ impl<A> Exchange<A> {
         Self {
             peer,
             cut,
-            token,
             between,
             most_cells,
             rest: (!at_once).then_some(Part { expected: estimate, ..all }),

@@ -23,14 +23,13 @@ const MOST: usize = 48;
 #[derive(Debug)]
 pub(super) struct Wanted<A> {
     pub(super) peer: A,
-    token: u32,
     rivals: Vec<Rival>,
     question: Question,
 }
 
 impl<A: Address> Wanted<A> {
-    pub(super) fn new(peer: A, token: u32, now: Instant) -> Self {
-        Self { peer, token, rivals: Vec::new(), question: Question::repeated(now, 0) }
+    pub(super) fn new(peer: A, now: Instant) -> Self {
+        Self { peer, rivals: Vec::new(), question: Question::repeated(now, 0) }
     }
 
     /// Asks for these versions as well.
@@ -45,7 +44,7 @@ impl<A: Address> Wanted<A> {
 
     fn ask(&self, rivals: &[Rival], context: &mut Context<'_, A>) {
         let keys: Vec<Short> = rivals.iter().map(|rival| rival.key).collect();
-        let message = Repair::Want(Want { token: self.token, keys });
+        let message = Repair::Want(Want { token: context.trust.shown_to(&self.peer).unwrap_or_default(), keys });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), message);
     }
 

@@ -20,6 +20,7 @@ struct Site {
     anti_entropy: AntiEntropy<u16>,
     replica: Replica<u16>,
     outbox: Outbox<u16>,
+    trust: Trust<u16>,
     now: Instant,
     /// True if it merges what it receives.
     admits: bool,
@@ -45,9 +46,10 @@ impl Site {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         let settings = config::AntiEntropy { exchange, interval: Duration::from_secs(5) };
         let mut site = Self {
-            anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500), &mut rng),
+            anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500)),
             replica: Replica::new("", Duration::from_secs(3_600), 0),
             outbox: Outbox::new(100_000),
+            trust: Trust::new(&mut rng),
             now: NOW,
             admits: true,
         };
@@ -58,8 +60,8 @@ impl Site {
     }
 
     fn parts(&mut self) -> (&mut AntiEntropy<u16>, Context<'_, u16>) {
-        let Self { anti_entropy, replica, outbox, now, .. } = self;
-        (anti_entropy, Context { now: *now, clock: *now, replica, outbox })
+        let Self { anti_entropy, replica, outbox, trust, now, .. } = self;
+        (anti_entropy, Context { now: *now, clock: *now, replica, outbox, trust })
     }
 
     fn begin(&mut self, to: u16) {
@@ -389,7 +391,7 @@ fn one_who_does_not_show_its_token_gets_nothing() {
             })),
         ]
     };
-    let token = site.anti_entropy.tokenizer.token(&5_u16, NOW);
+    let token = site.trust.token(&5_u16, NOW);
     for message in ask(token.wrapping_add(1)).into_iter().chain(ask(0)) {
         site.hear(5, message);
         assert_eq!(site.said(), []);

@@ -67,6 +67,11 @@ impl<A: Address> Fetch<A> {
         self.wanted.holders.is_empty()
     }
 
+    /// Returns true if nothing has arrived since the last request.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.question.is_open()
+    }
+
     pub(super) fn may_ask_again(&self) -> bool {
         self.tries() < TRIES
     }
@@ -89,21 +94,31 @@ impl<A: Address> Fetch<A> {
         true
     }
 
-    /// Returns the next request and its receiver; none if there is no holder. `proof`: token that a peer wants to see.
-    pub(super) fn ask(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
+    /// Returns the next request and its receiver; none if there is no holder. `shown`: token that a peer wants to see.
+    pub(super) fn ask(
+        &mut self,
+        chunk: usize,
+        now: Instant,
+        shown: impl Fn(&A) -> Option<u32>,
+    ) -> Option<(A, Pull<A>)> {
         self.asked.clear();
-        self.ask_for(&self.missing.clone(), chunk, now, proof)
+        self.ask_for(&self.missing.clone(), chunk, now, shown)
     }
 
     /// Returns the next request after a window, for parts that were not in the last request, since those may only be
     /// late. None if there are no others.
-    pub(super) fn ask_on(&mut self, chunk: usize, now: Instant, proof: impl Fn(&A) -> u32) -> Option<(A, Pull<A>)> {
+    pub(super) fn ask_on(
+        &mut self,
+        chunk: usize,
+        now: Instant,
+        shown: impl Fn(&A) -> Option<u32>,
+    ) -> Option<(A, Pull<A>)> {
         let mut others = self.missing.clone();
         for Span { from, to } in &self.asked {
             others.remove(u64::from(*from)..=u64::from(*to) - 1, usize::MAX);
         }
         self.straggling = others.is_empty();
-        if self.straggling { None } else { self.ask_for(&others, chunk, now, proof) }
+        if self.straggling { None } else { self.ask_for(&others, chunk, now, shown) }
     }
 
     fn ask_for(
@@ -111,7 +126,7 @@ impl<A: Address> Fetch<A> {
         missing: &RangeSet,
         chunk: usize,
         now: Instant,
-        proof: impl Fn(&A) -> u32,
+        shown: impl Fn(&A) -> Option<u32>,
     ) -> Option<(A, Pull<A>)> {
         self.straggling = false;
         let Some(holder) = self.wanted.holders.front_mut() else {
@@ -133,7 +148,8 @@ impl<A: Address> Fetch<A> {
             self.asked.push(Span { from, to: to.min(from + (some * chunk) as u32) });
         }
         self.window = chunks as u8;
-        let token = proof(&holder.peer);
+        // If it is another one, the holder says so.
+        let token = shown(&holder.peer).unwrap_or_default();
         let (item, missing) = (self.wanted.item, self.asked.clone());
         Some((holder.peer.clone(), Pull::Fetch(FetchRequest { item, token, window: self.window, missing })))
     }

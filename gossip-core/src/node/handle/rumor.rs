@@ -7,6 +7,9 @@ use crate::node::learn::Source;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::wire::{Feedback, Item, Round, Rumor};
 
+/// Budget for the answer to one pull of rumors, in bytes.
+const HOT_LIST: usize = 8_192;
+
 impl<A: Address> Node<A> {
     pub(super) fn on_rumor(&mut self, from: &A, message: Rumor<A>) {
         match message {
@@ -94,7 +97,7 @@ impl<A: Address> Node<A> {
                 Rumor::Feedback(Feedback { number, useful, spared }),
             );
         }
-        if pull && self.anti_entropy.affords(from, self.now) {
+        if pull && self.trust.affords(from, HOT_LIST, self.now) {
             self.rumors.answer_pull(from, &mut self.outbox);
         }
     }

@@ -103,7 +103,6 @@ fn a_datagram_costs_no_more_than_so_much_work() {
     config.limits.work = 1_024;
     let mut node = node(1, config);
     tick(&mut node, START);
-    node.gate.note_proved(&900);
     let pings = std::vec![0_u8; 10_000];
     // Pings with number 0: five bytes each.
     let payload = sealed_as(&mut node, 900, &pings);

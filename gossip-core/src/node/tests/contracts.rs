@@ -166,7 +166,6 @@ fn a_node_at_the_end_of_time_does_not_panic() {
     node.join(Instant::MAX, [3]);
     node.put(Instant::MAX, "a", b"1").unwrap_err();
     let said = Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, Standing::Alive) };
-    node.gate.note_proved(&900);
     let suspicion = Suspicion { incarnation: u64::MAX, ..suspicion(2) };
     for item in [Item::Update(Update::Member(said)), Item::Suspicion(suspicion)] {
         let payload = datagram(&mut node, &[Message::Rumor(Rumor::Mail(item))]);

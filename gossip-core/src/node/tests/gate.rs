@@ -14,7 +14,7 @@ use crate::{DatagramError, Membership};
 const STRANGER: u32 = 4_000;
 
 fn say(node: &mut Node<u32>, from: u32, now: Instant, messages: &[Message<u32>]) -> usize {
-    let payload = datagram(node, messages);
+    let payload = strange(node, messages);
     node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
     payload.len()
 }
@@ -25,7 +25,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
     for (address, _, payload) in transmits(node) {
         if address == to {
             let mut some = Vec::new();
-            let (_, body) = node.envelope.open(&payload).unwrap();
+            let body = node.envelope.overheard(&payload).unwrap();
             read(body, &mut some).unwrap();
             messages.extend(some);
         }
@@ -179,7 +179,7 @@ fn unknown_keys_and_versions_are_reported_once_an_hour_each() {
     let (start, mut told) = (node.now, Vec::new());
     for minute in 0..90_u32 {
         let now = start + 60 * minute * SECOND;
-        for payload in [with(0x90), with(0x21), later.clone()] {
+        for payload in [with(0x90), with(0x24), later.clone()] {
             assert!(node.handle(now, Input::Datagram { from: &(STRANGER + minute), payload: &payload }).is_err());
         }
         tick(&mut node, now);
@@ -219,6 +219,116 @@ fn anything() -> impl Strategy<Value = Vec<Message<u32>>> {
     proptest::collection::vec(message, 1..6)
 }
 
+/// As many of these messages as fit.
+fn written_up_to(messages: &[Message<u32>]) -> Vec<u8> {
+    let mut body = vec![0; 1_162];
+    let mut writer = Writer::new(&mut body);
+    for message in messages {
+        writer.push(message);
+    }
+    let used = writer.used();
+    body.truncate(used);
+    body
+}
+
+/// Nodes in different states that have nothing more to send.
+fn victims() -> Vec<(&'static str, Node<u32>)> {
+    let mut hot = met();
+    let now = hot.now;
+    (0..40_u8).for_each(|n| _ = hot.put(now, &std::format!("hot-{n}"), &[n; 200]).unwrap());
+    let mut joining = node(77, Config::lan());
+    joining.join(now, [0, 1]);
+    let mut victims = vec![("at rest", met()), ("hot", hot), ("joining", joining)];
+    victims.iter_mut().for_each(|(_, node)| _ = transmits(node));
+    victims
+}
+
+/// What an outsider can see of a node: nothing of it may change.
+fn seen(node: &Node<u32>) -> (crate::inspect::Reconciled, usize, usize) {
+    (node.reconciled(node.now), node.members().count(), node.hot_rumors())
+}
+
+#[test]
+fn a_forger_of_any_address_gets_no_byte_more_than_he_sent_and_changes_nothing() {
+    let of_trust = [
+        vec![Message::Trust(Trust::Challenge { cookie: 7 })],
+        vec![Message::Trust(Trust::Proof { cookie: 7 })],
+        vec![Message::Trust(Trust::Proof { cookie: 7 }), Message::Trust(Trust::Challenge { cookie: 7 })],
+        vec![Message::Rumor(Rumor::Mail(Item::Update(entry("x", &[1; 300]))))],
+        vec![Message::Swim(Swim::Ping { seq: 1 })],
+        vec![Message::Swim(Swim::Ping { seq: 1 }), Message::Trust(Trust::Challenge { cookie: 7 })],
+        joins(),
+        vec![],
+    ];
+    let (mut sent, mut received) = (0, 0);
+    for (state, mut node) in victims() {
+        let before = seen(&node);
+        let now = node.now;
+        // An address of nobody, those of members and seeds, and the node's own.
+        for from in [STRANGER, 0, 1, 2, 3, 77] {
+            for sender in [900, 1, 2, 3, 78] {
+                for messages in hostile::hostile().iter().chain(&of_trust) {
+                    let body = written_up_to(messages);
+                    let payload = sealed_for(&mut node, sender, &body, None);
+                    let _ = node.handle(now, Input::Datagram { from: &from, payload: &payload });
+                    let answers: usize = transmits(&mut node).iter().map(|(_, _, answer)| answer.len()).sum();
+                    assert!(answers <= payload.len(), "{state}, {from}: {answers} for {}: {messages:?}", payload.len());
+                    (sent, received) = (sent + answers, received + payload.len());
+                }
+            }
+        }
+        assert_eq!(seen(&node), before, "{state}");
+    }
+    assert!(sent > 0, "he gets something");
+    std::println!("{received} bytes of a forger, {sent} in answer");
+}
+
+#[test]
+fn who_guesses_the_trailer_of_a_member_is_refused() {
+    let mut node = met();
+    let (now, before) = (node.now, seen(&node));
+    let body = written(&[Message::Rumor(Rumor::Mail(Item::Update(entry("x", b"1"))))]);
+    for guess in 0..10_000 {
+        let payload = sealed_for(&mut node, 1, &body, Some(guess));
+        let heard = node.handle(now, Input::Datagram { from: &0, payload: &payload });
+        assert_eq!(heard, Err(DatagramError::Integrity));
+    }
+    assert_eq!((seen(&node), transmits(&mut node).len()), (before, 0));
+}
+
+#[test]
+fn two_that_hold_no_record_of_one_another_exchange_them_once() {
+    let mut net = Net::joined(2, &Config::lan());
+    net.nodes.push(node(2, Config::lan()));
+    let now = net.now;
+    tick(&mut net.nodes[2], now);
+    let sent = |net: &Net| net.nodes.iter().map(|node| node.stats().datagrams_sent).sum::<u64>();
+    let before = sent(&net);
+    // It speaks to one that it was not told of.
+    let key = net.nodes[2].own_key();
+    net.nodes[2].outbox.push(TrafficClass::Rumor, 0, crate::outbox::Intent::Fact(key));
+    net.deliver();
+    assert!(net.nodes[0].member(NodeId::new(3)).is_some() && net.nodes[2].member(NodeId::new(1)).is_some());
+    let legs = sent(&net) - before;
+    assert!(legs <= 8, "{legs} datagrams");
+}
+
+#[test]
+fn one_that_restarts_without_a_memory_and_is_told_of_nobody_is_found_within_seconds() {
+    let mut net = Net::joined(3, &Config::lan());
+    let (now, old) = (net.now, net.nodes[1].pass());
+    net.nodes[1] = Node::new(NodeId::new(2), 1, Config::lan(), 99).unwrap();
+    tick(&mut net.nodes[1], now + SECOND);
+    net.run(10 * SECOND);
+    assert!(net.nodes[1].pass() != old);
+    for node in &net.nodes {
+        assert_eq!(node.live_members(), 3, "{:?}", node.id());
+        assert_eq!(node.stats().deaths, 0);
+        let record = node.replica.member(NodeId::new(2)).unwrap();
+        assert_eq!(record.pass, net.nodes[1].pass());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -230,13 +340,8 @@ proptest! {
         let mut now = node.now;
         let (mut sent, mut received) = (BTreeMap::<u32, usize>::new(), BTreeMap::<u32, usize>::new());
         for (from, sender, messages, wait) in datagrams {
-            let mut body = vec![0; 1_162];
-            let mut writer = Writer::new(&mut body);
-            for message in &messages {
-                writer.push(message);
-            }
-            let used = writer.used();
-            let payload = sealed_as(&mut node, sender, &body[..used]);
+            let body = written_up_to(&messages);
+            let payload = sealed_for(&mut node, sender, &body, None);
             let heard = node.handle(now, Input::Datagram { from: &from, payload: &payload });
             prop_assert!(matches!(heard, Ok(()) | Err(DatagramError::Unasked)), "{:?}", heard);
             *received.entry(from).or_default() += payload.len();

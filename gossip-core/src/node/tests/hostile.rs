@@ -172,7 +172,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         }))],
         vec![Message::Pull(Pull::Chunk(Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }))],
         vec![Message::Pull(Pull::Gone { item: 7 }); 50],
-        vec![Message::Trust(Trust::Prove { item: 7, token: 1 }); 50],
+        vec![Message::Trust(Trust::Challenge { cookie: 1 }); 50],
         vec![Message::Rumor(Rumor::Mail(Item::Suspicion(Suspicion { incarnation: u64::MAX, ..suspicion(2) })))],
         vec![Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion(77))))],
         [Standing::Alive, Standing::Dead, Standing::Left]
@@ -207,7 +207,6 @@ fn hostile_messages_neither_panic_nor_cost_more_than_a_bounded_outbox() {
 }
 
 fn hear_from(node: &mut Node<u32>, from: u32, message: Message<u32>) {
-    node.gate.note_proved(&from);
     let (now, payload) = (node.now, datagram(node, &[message]));
     node.handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
 }
@@ -370,7 +369,7 @@ proptest! {
             let answers = transmits(&mut node);
             prop_assert!(answers.len() <= 80, "{} datagrams", answers.len());
             for (_, _, payload) in answers {
-                let (_, body) = node.envelope.open(&payload).unwrap();
+                let body = node.envelope.overheard(&payload).unwrap();
                 wire::read(body, &mut messages).unwrap();
                 asked.extend(messages.iter().filter_map(|message| match message {
                     Message::Repair(Repair::Sketch(Symbols { range, .. })) => Some(*range),

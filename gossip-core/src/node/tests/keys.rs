@@ -1,11 +1,15 @@
 //! Sealed datagrams: what nobody without the key can do.
 
 use super::*;
-use crate::wire::Swim;
+use crate::wire::{self, Swim};
 use crate::{DatagramError, Key, KeyError, Keyring, Plain};
 
 fn keyring(key: u8, salt: u8) -> Keyring {
     Keyring::new(Key::new([key; 32]), [salt; 16])
+}
+
+fn is_sealed(bytes: &[u8]) -> bool {
+    [wire::SEALED, wire::SEALED_STRANGER].contains(&(bytes[0] & 0x0f))
 }
 
 /// Two that share a key and have met.
@@ -101,7 +105,8 @@ fn a_wrong_key_a_missing_one_and_a_retired_one_open_nothing() {
 fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
     let mut net = met_in_secret();
     let mut plain = node(0, Config::lan());
-    let ping = datagram(&mut plain, &[Message::Swim(Swim::Ping { seq: 1 })]);
+    let (pass, body) = (net.nodes[1].pass(), written(&[Message::Swim(Swim::Ping { seq: 1 })]));
+    let ping = sealed_for(&mut plain, 900, &body, Some(pass));
     assert_eq!(hears(&mut net, &ping), Err(DatagramError::Key { key: 0 }));
     let change = |net: &mut Net, plain| {
         net.nodes[1].change_keys(|keys| {
@@ -111,17 +116,17 @@ fn what_is_not_sealed_is_refused_but_while_a_cluster_is_converted() {
     };
     change(&mut net, Plain::Accepted).unwrap();
     hears(&mut net, &ping).unwrap();
-    let said = said(&mut net);
-    hears(&mut net, &said).unwrap();
+    let [first, second] = [said(&mut net), said(&mut net)];
+    hears(&mut net, &first).unwrap();
     let sent = transmits(&mut net.nodes[1]);
-    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[0] == 0x21), "what is sent is sealed");
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| is_sealed(bytes)), "what is sent is sealed");
     change(&mut net, Plain::Sent).unwrap();
     hears(&mut net, &ping).unwrap();
-    hears(&mut net, &said).unwrap();
+    hears(&mut net, &second).unwrap();
     let now = net.now;
     net.nodes[1].put(now, "x", b"y").unwrap();
     let sent = transmits(&mut net.nodes[1]);
-    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| bytes[0] != 0x21), "what is sent is plain");
+    assert!(!sent.is_empty() && sent.iter().all(|(_, _, bytes)| !is_sealed(bytes)), "what is sent is plain");
 }
 
 #[test]
@@ -141,4 +146,84 @@ fn what_fits_fits_sealed_as_well() {
     assert!(net.agree(), "sketches and pages fit too");
     assert_eq!(net.nodes[1].get("name").map(|value| value.len()), Some(20_000), "and chunks");
     assert_eq!(net.nodes.iter().map(|node| node.stats().outbox_unsendable).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_recording_is_refused_by_its_receiver_by_another_node_and_after_a_restart() {
+    let mut net = met_in_secret();
+    let said = said(&mut net);
+    assert_eq!(hears(&mut net, &said), Ok(()));
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::Replayed));
+    assert_eq!(net.nodes[1].stats().datagrams_replayed, 1);
+    let now = net.now;
+    let elsewhere = net.nodes[0].handle(now, Input::Datagram { from: &0, payload: &said });
+    assert_eq!(elsewhere, Err(DatagramError::Integrity), "by another node");
+    net.nodes[1] = Node::new(NodeId::new(2), 1, Config::lan(), 99).unwrap();
+    net.nodes[1].set_keyring(Some(keyring(1, 77)));
+    tick(&mut net.nodes[1], now);
+    assert_eq!(hears(&mut net, &said), Err(DatagramError::Integrity), "after a restart");
+}
+
+#[test]
+fn no_recording_of_an_hour_changes_anything_or_is_answered_with_more_than_itself() {
+    let mut net = Net::new(4, &Config::lan());
+    for (salt, node) in (0..).zip(&mut net.nodes) {
+        node.set_keyring(Some(keyring(1, salt)));
+        node.join(START, [0]);
+    }
+    // Everything that was said, with its way.
+    let mut tape: Vec<(u32, u32, Vec<u8>)> = Vec::new();
+    let record = |net: &mut Net, tape: &mut Vec<(u32, u32, Vec<u8>)>, until: Instant| {
+        while net.now < until {
+            for from in 0..4_u32 {
+                for (to, _, payload) in transmits(&mut net.nodes[from as usize]) {
+                    let _ = net.nodes[to as usize].handle(net.now, Input::Datagram { from: &from, payload: &payload });
+                    tape.push((from, to, payload));
+                }
+            }
+            net.now += SECOND / 50;
+            let now = net.now;
+            net.nodes.iter_mut().for_each(|node| tick(node, now));
+        }
+    };
+    for minute in 0..30 {
+        let now = net.now;
+        net.nodes[minute % 4].put(now, &std::format!("{}", minute % 7), &[minute as u8; 40]).unwrap();
+        record(&mut net, &mut tape, now + 10 * SECOND);
+        if minute == 20 {
+            // One that restarts without a memory.
+            net.nodes[3] = Node::new(NodeId::new(4), 3, Config::lan(), 99).unwrap();
+            net.nodes[3].set_keyring(Some(keyring(1, 99)));
+            net.nodes[3].join(net.now, [0]);
+        }
+    }
+    assert!(tape.len() > 2_000, "{} recordings", tape.len());
+    net.nodes.iter_mut().for_each(|node| _ = transmits(node));
+    let seen = |node: &Node<u32>| {
+        let members: Vec<_> = node.members().map(|member| (member.id, member.status, member.incarnation)).collect();
+        (node.reconciled(node.now), members, node.hot_rumors())
+    };
+    let (mut refused, mut acked) = (0, 0);
+    for later in [0, 60, 3_600] {
+        // Time passes for the players only: nothing is due at the nodes.
+        let now = net.now + later * SECOND;
+        for (from, to, payload) in &tape {
+            for to in [*to, (*to + 1) % 4] {
+                let node = &mut net.nodes[to as usize];
+                let before = seen(node);
+                let heard = node.handle(now, Input::Datagram { from, payload });
+                let answers: usize = transmits(node).iter().map(|(_, _, answer)| answer.len()).sum();
+                assert!(
+                    answers <= payload.len(),
+                    "{answers} bytes for {}, {later}, {from} to {to}: {heard:?}",
+                    payload.len()
+                );
+                assert!(seen(node) == before, "a recording has changed something");
+                refused += u32::from(heard.is_err());
+                acked += u32::from(answers > 0);
+            }
+        }
+    }
+    std::println!("{} recordings, six times each: {refused} refused, {acked} answered with no more bytes", tape.len());
+    assert!(refused > 10_000 || refused as usize > tape.len());
 }

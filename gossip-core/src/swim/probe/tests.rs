@@ -50,6 +50,7 @@ impl Site {
                 id: id(n),
                 incarnation: 1,
                 boot: Instant::ORIGIN,
+                pass: n.into(),
                 standing: Standing::Alive,
                 until: Until::NEVER,
                 address: n,

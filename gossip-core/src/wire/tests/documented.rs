@@ -33,7 +33,6 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Fetch(FetchRequest { .. })) => "Fetch",
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
-        Message::Trust(Trust::Prove { .. }) => "Prove",
         Message::Overlay(message) => overlay(message),
     }
 }
@@ -64,8 +63,8 @@ fn stamp() -> Stamp {
 fn member() -> Update<SocketAddr> {
     let address = SocketAddr::from(([127, 0, 0, 1], 7_000));
     let (standing, until) = (Standing::Alive, Until::NEVER);
-    let (id, incarnation, boot) = (NodeId::new(2), TIME.as_micros(), TIME);
-    Update::Member(Record { id, incarnation, boot, standing, until, address, about: None })
+    let (id, incarnation, boot, pass) = (NodeId::new(2), TIME.as_micros(), TIME, 0x0123_4567_89ab_cdef);
+    Update::Member(Record { id, incarnation, boot, pass, standing, until, address, about: None })
 }
 
 fn named() -> Update<SocketAddr> {
@@ -161,7 +160,6 @@ fn messages() -> Vec<Shown> {
             bytes: b"hello".into(),
         })),
         Message::Pull(Pull::Gone { item: 0x0123_4567_89ab_cdef }),
-        Message::Trust(Trust::Prove { item: 0x0123_4567_89ab_cdef, token: 6 }),
         Overlay::Link { first: 300, alone: false }.into(),
         Overlay::Linked { first: 7 }.into(),
         Overlay::Full { others: vec![node, accuser] }.into(),
@@ -200,13 +198,17 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     ] {
         examples.push((name, postcard::to_allocvec(&update).unwrap()));
     }
-    for (name, message) in [("Datagram", Swim::Ping { seq: 7 }), ("Bare ack", Swim::Ack { seq: 7 })] {
+    let (ping, ack) = (Swim::Ping { seq: 7 }, Swim::Ack { seq: 7 });
+    let pass = Some(0x0123_4567_89ab_cdef);
+    for (name, message, to) in
+        [("Datagram", ping.clone(), pass), ("Between strangers", ping, None), ("Bare ack", ack, pass)]
+    {
         let mut buffer = [0; 512];
         let mut writer = Writer::new(&mut buffer[HEADER..]);
         assert!(writer.push(&Shown::Swim(message)));
         let used = writer.used();
         let header = Header::new(NodeId::new(1), TIME.as_micros(), Standing::Alive, TIME);
-        let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used);
+        let len = Envelope::new("blue", 1_200).seal(&header, &mut buffer, used, to);
         examples.push((name, buffer[..len].to_vec()));
     }
 
@@ -219,5 +221,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 34, "every kind of message is shown");
+    assert_eq!(shown.len(), 33, "every kind of message is shown");
 }

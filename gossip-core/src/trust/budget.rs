@@ -1,12 +1,10 @@
-//! Budgets for requests that are short and have long answers: per peer and in total.
-//!
-//! One unit is a kilobyte of answer, about a datagram.
+//! The budget for answers that are longer than their requests, in bytes: per peer and in total.
 
 use alloc::collections::VecDeque;
 
 use crate::time::{Instant, micros};
 
-/// Units per second, and units at once.
+/// Bytes per second, and bytes at once.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     per_second: u32,
@@ -14,8 +12,8 @@ struct Rate {
 }
 
 /// Fills a fast local network with a newcomer's data, and leaves room for others.
-const PER_PEER: Rate = Rate { per_second: 16_384, burst: 4_096 };
-const IN_ALL: Rate = Rate { per_second: 32_768, burst: 8_192 };
+const PER_PEER: Rate = Rate { per_second: 16 << 20, burst: 4 << 20 };
+const IN_ALL: Rate = Rate { per_second: 32 << 20, burst: 8 << 20 };
 /// Peers whose use is remembered. A forgotten peer begins anew; the bound on the total holds.
 const PEERS: usize = 64;
 
@@ -41,19 +39,19 @@ impl Bucket {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(crate) struct Buckets<A> {
+pub(super) struct Budget<A> {
     all: Bucket,
     /// Buckets that are not full, in order of arrival.
     peers: VecDeque<(A, Bucket)>,
 }
 
-impl<A: Clone + PartialEq> Buckets<A> {
-    pub(crate) const fn new() -> Self {
+impl<A: Clone + PartialEq> Budget<A> {
+    pub(super) const fn new() -> Self {
         Self { all: Bucket::full(IN_ALL), peers: VecDeque::new() }
     }
 
-    /// Takes units from the budget: the number wanted, or what is left.
-    pub(crate) fn take(&mut self, peer: &A, wanted: u32, now: Instant) -> u32 {
+    /// Takes from the budget for pieces of `each` bytes: the number wanted, or as many as what is left is enough for.
+    pub(super) fn take(&mut self, peer: &A, wanted: u32, each: u32, now: Instant) -> u32 {
         let at = match self.peers.iter().position(|(of, _)| of == peer) {
             Some(at) => at,
             None => {
@@ -73,9 +71,10 @@ impl<A: Clone + PartialEq> Buckets<A> {
         let (_, own) = &mut self.peers[at];
         own.fill(PER_PEER, now);
         self.all.fill(IN_ALL, now);
-        let given = wanted.min(own.left).min(self.all.left);
-        own.left -= given;
-        self.all.left -= given;
+        let most = own.left.min(self.all.left).checked_div(each).unwrap_or(wanted);
+        let given = wanted.min(most);
+        own.left -= given * each;
+        self.all.left -= given * each;
         given
     }
 }
@@ -90,20 +89,30 @@ mod tests {
 
     #[test]
     fn one_peer_gets_its_share_and_all_together_get_theirs() {
-        let mut buckets = Buckets::new();
-        assert_eq!(buckets.take(&1, u32::MAX, NOW), PER_PEER.burst);
-        assert_eq!(buckets.take(&1, 1, NOW), 0);
-        let others: u32 = (2..1_000).map(|peer| buckets.take(&peer, u32::MAX, NOW)).sum();
+        let mut budget = Budget::new();
+        assert_eq!(budget.take(&1, u32::MAX, 1, NOW), PER_PEER.burst);
+        assert_eq!(budget.take(&1, 1, 1, NOW), 0);
+        let others: u32 = (2..1_000).map(|peer| budget.take(&peer, u32::MAX, 1, NOW)).sum();
         assert_eq!(others, IN_ALL.burst - PER_PEER.burst);
-        assert!(buckets.peers.len() <= PEERS);
+        assert!(budget.peers.len() <= PEERS);
+    }
+
+    #[test]
+    fn pieces_are_granted_whole() {
+        let mut budget = Budget::new();
+        let piece = PER_PEER.burst / 10 + 1;
+        assert_eq!(budget.take(&1, 99, piece, NOW), 9);
+        assert_eq!(budget.take(&1, 99, piece, NOW), 0);
+        assert_eq!(budget.take(&1, u32::MAX, 1, NOW), PER_PEER.burst - 9 * piece, "the rest is there for smaller ones");
     }
 
     #[test]
     fn what_was_taken_comes_back_with_time_however_often_one_asks() {
-        let mut buckets = Buckets::new();
-        buckets.take(&1, u32::MAX, NOW);
-        let taken: u32 = (1..=10_000).map(|step| buckets.take(&1, 1, NOW + step * Duration::from_micros(100))).sum();
-        assert!((8_000..=10_000).contains(&taken), "{taken}");
-        assert_eq!(buckets.take(&1, u32::MAX, NOW + Duration::from_secs(9)), PER_PEER.burst);
+        let mut budget = Budget::new();
+        budget.take(&1, u32::MAX, 1, NOW);
+        let step = Duration::from_micros(100);
+        let taken: u32 = (1..=10_000).map(|steps| budget.take(&1, 1_000, 1, NOW + steps * step)).sum();
+        assert!((9_000_000..=10_000_000).contains(&taken), "{taken}");
+        assert_eq!(budget.take(&1, u32::MAX, 1, NOW + Duration::from_secs(9)), PER_PEER.burst);
     }
 }
