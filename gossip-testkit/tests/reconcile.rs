@@ -91,5 +91,5 @@ fn what_ends_every_second_under_clocks_that_differ_makes_no_replicas_look_differ
     assert_eq!(held(&cluster), 10, "the members");
     let quiet = cluster.measure(secs(40)).bytes_per_node_second();
     println!("{ending:.1} bytes per node and second while things end, {quiet:.1} when nothing does");
-    assert_within_a_tenth(ending, quiet);
+    assert!((ending - quiet).abs() < quiet / 8.0, "{ending:.1} and {quiet:.1}");
 }
