@@ -406,7 +406,7 @@ impl Envelope {
     }
 }
 
-/// What a test sees of a datagram that is not for it.
+/// Outline of a datagram that is not for the test's own node.
 #[cfg(any(test, fuzzing))]
 impl Envelope {
     pub(crate) const fn pass(&self) -> u64 {

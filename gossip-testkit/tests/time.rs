@@ -28,7 +28,7 @@ fn all_have(cluster: &Cluster, names: &[&str]) -> bool {
     cluster.live().all(|(_, node)| names.iter().all(|name| node.get(name).is_some()))
 }
 
-/// Who was told that its clock is wrong, from now on.
+/// Nodes that are told from now on that their clocks are wrong.
 fn told(cluster: &mut Cluster) -> Rc<RefCell<Vec<u32>>> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&log);

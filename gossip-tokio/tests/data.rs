@@ -1,4 +1,4 @@
-//! What a node knows is kept in a file, whatever happens to the process, the file and the disk.
+//! Data is kept in a file, whatever happens to the process, the file and the disk.
 
 mod common;
 

@@ -48,7 +48,7 @@ impl<F: Fn(usize, u64) -> i64> World<F> {
         }
     }
 
-    /// How far the agreed times are from the true time in the end, in minutes.
+    /// Distance of the agreed times from the true time in the end, in minutes.
     fn agreed(&self, seconds: u64) -> Vec<i64> {
         let now = START + Duration::from_secs(seconds);
         let minutes = |clocks: &Clocks| offset(now, clocks.agreed(now)).div_euclid(30 * SECOND).div_euclid(2);

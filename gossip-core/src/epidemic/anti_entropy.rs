@@ -103,7 +103,7 @@ pub(crate) struct AntiEntropy<A> {
     news: Option<Progress>,
     told: u64,
     fruitless: Fruitless,
-    /// Whether an exchange is due and begins with the next ping.
+    /// True if an exchange is due and begins with the next ping.
     waits_for_ping: bool,
     patience: Patience,
 }

@@ -40,7 +40,7 @@ struct Row {
     seen: u64,
     /// The latest clock of the sender, in its own time.
     clock: Instant,
-    /// When it was heard last, in this node's time.
+    /// Time at which it was heard last, in this node's time.
     heard: Instant,
 }
 

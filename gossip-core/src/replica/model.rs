@@ -51,11 +51,11 @@ enum Planted {
     Nothing,
     /// Two compare at the earlier of their cuts.
     EarlierCut,
-    /// Who is offered an older version does not answer, and what has ended is never admitted.
+    /// A node that is offered an older version does not answer, and ended items are never admitted.
     NoAnswer,
-    /// What has ended is forgotten at once.
+    /// Ended items are forgotten at once.
     NoGrace,
-    /// What is sent says nothing of what it covers.
+    /// Items are sent without the ends that they cover.
     NoCovers,
 }
 

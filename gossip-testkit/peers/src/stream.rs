@@ -36,7 +36,7 @@ pub struct Streams {
     out: VecDeque<(Addr, Vec<u8>)>,
 }
 
-/// What a stream has for the protocol.
+/// Outcome of a stream for the protocol.
 pub enum Arrived {
     Message(Addr, Vec<u8>),
     Disconnected(Addr),

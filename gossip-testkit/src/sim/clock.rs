@@ -39,7 +39,7 @@ impl Clock {
         Instant::from_micros(self.wall.saturating_add(self.passed(now)))
     }
 
-    /// How many microseconds the oscillator counted since the last change.
+    /// Microseconds that the oscillator counted since the last change.
     fn passed(&self, now: Instant) -> u64 {
         let passed = now.as_micros() - self.changed;
         let drifted = i128::from(passed) * i128::from(self.drift_ppm) / 1_000_000;

@@ -190,7 +190,7 @@ pub(crate) struct Mini {
     log: Vec<Key>,
     peers: BTreeMap<Addr, Peer>,
     turn: usize,
-    /// How many microseconds the wall clock is ahead of the monotonic clock. This machine has but one time, the former.
+    /// Microseconds by which the wall clock is ahead of the monotonic clock. This machine has but one time, the former.
     ahead: i64,
     latest: Instant,
     next: Instant,

@@ -26,7 +26,7 @@ const IDS: usize = 30;
 pub(crate) enum Bug {
     /// Ids are sent along eager links only.
     RepairAlongTree,
-    /// What was asked for once is not asked for again.
+    /// An item that was asked for once is not asked for again.
     AskedOnce,
     /// A message is delivered every time that it arrives.
     EachDelivered,

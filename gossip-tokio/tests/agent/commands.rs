@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::harness::{AGENT, Agent, Place, json, text, until};
 
-/// What a program without an agent says, and its exit code.
+/// Text of a program without an agent, and its exit code.
 fn alone(args: &[&str]) -> (String, String, Option<i32>) {
     let output = Command::new(AGENT).args(args).output().unwrap();
     (text(&output.stdout).into(), text(&output.stderr).into(), output.status.code())

@@ -113,7 +113,7 @@ impl Agent {
         if output.status.success() { text(&output.stdout).lines().map(json).collect() } else { Vec::new() }
     }
 
-    /// How this agent sees a member.
+    /// Member as this agent sees it.
     pub(crate) fn sees(&self, name: &str) -> Option<String> {
         let members = self.ask(&["members"]);
         let member = members.iter().find(|member| member["name"] == name)?;

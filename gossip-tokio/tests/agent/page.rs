@@ -42,7 +42,7 @@ struct Browser {
     answers: BufReader<File>,
     session: Option<Value>,
     number: u64,
-    /// What the browser complained about.
+    /// Complaints of the browser.
     complaints: Vec<Value>,
 }
 

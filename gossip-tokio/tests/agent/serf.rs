@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{AGENT, Place, text, until};
 
-/// What serf calls it, the words here, and what the answer has in it.
+/// Name in serf, the words here, and a part of the answer.
 type Row = (&'static str, &'static [&'static str], &'static str);
 
 const TABLE: &[Row] = &[

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::harness::{AGENT, Agent, Place, text, until};
 
-/// What `--check` says, with this environment.
+/// Text of `--check`, with this environment.
 fn check(args: &[&str], environment: &[(&str, &str)]) -> (String, String, Option<i32>) {
     let output = Command::new(AGENT).arg("--check").args(args).envs(environment.iter().copied()).output().unwrap();
     (text(&output.stdout).into(), text(&output.stderr).into(), output.status.code())

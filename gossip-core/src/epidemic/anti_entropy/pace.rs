@@ -22,7 +22,7 @@ pub(super) struct Pace {
     eager: u32,
     /// Number of times that the interval is halved.
     halvings: u32,
-    /// Whether nothing was missing at the last exchange, and nothing has disturbed the pace since.
+    /// True if nothing was missing at the last exchange, and nothing has disturbed the pace since.
     calm: bool,
 }
 

@@ -243,7 +243,7 @@ fn victims() -> Vec<(&'static str, Node<u32>)> {
     victims
 }
 
-/// What an outsider can see of a node: nothing of it may change.
+/// State of a node that an outsider can see: nothing of it may change.
 fn seen(node: &Node<u32>) -> (crate::inspect::Reconciled, usize, usize) {
     (node.reconciled(node.now), node.members().count(), node.hot_rumors())
 }

@@ -1,4 +1,4 @@
-//! What nodes say that have nothing to say.
+//! Traffic of nodes that have nothing to say.
 
 use super::*;
 use crate::error::DatagramError;
