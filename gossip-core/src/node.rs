@@ -18,6 +18,7 @@ mod learn;
 mod lifecycle;
 mod membership;
 mod overlay;
+mod reach;
 mod rumors;
 mod snapshot;
 mod stats;
@@ -58,6 +59,7 @@ use events::{Events, Pending};
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
+use reach::Unreached;
 
 pub use changes::Portion;
 pub use snapshot::Snapshot;
@@ -169,6 +171,7 @@ pub struct Node<A: Address> {
     contacts: Contacts<A>,
     gate: Gate<A>,
     trust: Trust<A>,
+    unreached: Unreached<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -223,6 +226,7 @@ impl<A: Address> Node<A> {
             contacts: Contacts::default(),
             gate: Gate::default(),
             trust,
+            unreached: Unreached::default(),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -268,6 +272,7 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Size(length), address) => {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
+                Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
                 Pending::Left => Event::Left,
             });
         }
