@@ -304,7 +304,7 @@ impl Config {
             healing: Healing { interval: 5 * second },
             mail: Mail { fanout: 8 },
             rumor: Policy {
-                relay: Relay::Random,
+                relay: Relay::Tree,
                 exchange: Exchange::Push,
                 response: Response::Feedback,
                 loss_of_interest: LossOfInterest::Counter,

@@ -74,15 +74,15 @@ fn the_first_two_hundred_scenarios_are_the_same_everywhere_and_converge() {
     assert_everything_happened(&sweep.counters);
 }
 
-fn along_links() -> Config {
+fn by_random_peers() -> Config {
     let mut config = Config::default();
-    config.rumor.relay = Relay::Tree;
+    config.rumor.relay = Relay::Random;
     config
 }
 
 #[test]
-fn news_that_goes_along_links_converges_as_well() {
-    let sweep = Checker::<Sim>::new(along_links()).sweep(&Swarm::default(), 200..700).unwrap();
+fn news_that_goes_by_random_peers_converges_as_well() {
+    let sweep = Checker::<Sim>::new(by_random_peers()).sweep(&Swarm::default(), 200..700).unwrap();
     println!("{sweep}");
     assert_everything_happened(&sweep.counters);
 }
@@ -97,7 +97,7 @@ fn as_many_scenarios_as_asked_for() {
     let sweep = |Range { start, end }: Range<u64>| {
         let middle = start.midpoint(end);
         let sweep = |config, numbers| Checker::<Sim>::new(config).sweep(&Swarm::default(), numbers);
-        [sweep(Config::default(), start..middle), sweep(along_links(), middle..end)]
+        [sweep(Config::default(), start..middle), sweep(by_random_peers(), middle..end)]
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = shares.into_iter().map(|share| scope.spawn(move || sweep(share))).collect();

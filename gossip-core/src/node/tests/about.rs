@@ -74,5 +74,7 @@ fn what_is_not_changed_is_not_sent_and_what_cannot_be_is_refused() {
     assert!(matches!(net.nodes[0].set_tags(net.now, largest.clone()), Err(AboutError::TooLarge { .. })));
     node.set_tags(now, largest).unwrap();
     node.set_name(now, &"n".repeat(64)).unwrap();
+    // It follows a body that has just left: both would share a datagram.
+    node.handle(now + SECOND, Input::Tick).unwrap();
     assert!(!transmits(&mut node).is_empty());
 }
