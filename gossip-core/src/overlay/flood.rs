@@ -141,7 +141,7 @@ impl<A: Address> Overlay<A> {
         if let Some(accepted) = link.accepted.take()
             && newest == link.ours.wrapping_sub(1)
         {
-            link.trip.sample(now.since(accepted));
+            link.trip.note(now.since(accepted));
         }
         let (items, first_tries) = link.confirm(Window { newest, missing }, now);
         let bit = link.bit();
@@ -202,7 +202,7 @@ impl<A: Address> Overlay<A> {
         let (links, times) = (&self.links, &self.times);
         let timeout = |slot| {
             let link = links.iter().find(|link| link.slot == slot);
-            link.map_or(times.first_timeout, |link| link.trip.timeout(times))
+            link.map_or(times.first_timeout, |link| link.timeout(times))
         };
         for (item, slot) in self.wanted.ask(now, timeout) {
             if let Some(link) = self.links.iter_mut().find(|link| link.slot == slot) {

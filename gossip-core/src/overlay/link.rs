@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Times;
+use crate::estimate::RoundTrip;
 use crate::id::NodeId;
 use crate::time::Instant;
 
@@ -77,36 +78,6 @@ impl Window {
     }
 }
 
-/// Round-trip estimate after RFC 6298, of datagrams that are confirmed after up to `gather`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Trip {
-    smoothed: Option<Duration>,
-    deviation: Duration,
-}
-
-impl Trip {
-    pub(super) fn sample(&mut self, sample: Duration) {
-        match self.smoothed {
-            None => (self.smoothed, self.deviation) = (Some(sample), sample / 2),
-            Some(smoothed) => {
-                let difference = smoothed.abs_diff(sample);
-                self.deviation = (3 * self.deviation + difference) / 4;
-                self.smoothed = Some((7 * smoothed + sample) / 8);
-            }
-        }
-    }
-
-    pub(super) const fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
-    }
-
-    /// Time after which an unconfirmed datagram is repeated.
-    pub(super) fn timeout(&self, times: &Times) -> Duration {
-        let measured = self.smoothed.map_or(times.first_timeout, |smoothed| smoothed + 4 * self.deviation);
-        measured.max(times.unit) + times.gather
-    }
-}
-
 /// A numbered datagram that is not confirmed.
 #[derive(Debug)]
 struct Sent {
@@ -158,7 +129,8 @@ pub(super) struct Link<A> {
     /// Numbers in a row that were older than it remembers.
     strays: u32,
     confirm_due: Option<Instant>,
-    pub(super) trip: Trip,
+    /// Round trip of datagrams that are confirmed after up to `gather`.
+    pub(super) trip: RoundTrip,
     /// Time at which `Linked` was sent, until it is confirmed.
     pub(super) accepted: Option<Instant>,
     /// Items, and whether the neighbour asked for them.
@@ -201,7 +173,7 @@ impl<A> Link<A> {
             received: Window::before(theirs),
             strays: 0,
             confirm_due: None,
-            trip: Trip::default(),
+            trip: RoundTrip::default(),
             accepted: None,
             bodies: VecDeque::new(),
             bodies_due: None,
@@ -222,6 +194,11 @@ impl<A> Link<A> {
 
     pub(super) const fn bit(&self) -> u16 {
         1 << self.slot
+    }
+
+    /// Time after which an unconfirmed datagram is repeated.
+    pub(super) fn timeout(&self, times: &Times) -> Duration {
+        self.trip.timeout().unwrap_or(times.first_timeout).max(times.unit) + times.gather
     }
 
     /// Returns the time at which something is to be sent over it.
@@ -282,7 +259,7 @@ impl<A> Link<A> {
     /// The number for a datagram that carries these items' bodies.
     pub(super) fn number(&mut self, items: Vec<u64>, now: Instant, times: &Times) -> u16 {
         let number = self.take_number();
-        let due = now + self.trip.timeout(times);
+        let due = now + self.timeout(times);
         self.unconfirmed.push_back(Sent { number, at: now, previous: None, items, tries: 0, due });
         self.repeat_due = Some(self.repeat_due.map_or(due, |at| at.min(due)));
         number
@@ -292,7 +269,7 @@ impl<A> Link<A> {
     pub(super) fn number_again(&mut self, repeat: Repeat, now: Instant, times: &Times) -> u16 {
         let number = self.take_number();
         let Repeat { items, tries, previous } = repeat;
-        let pause = self.trip.timeout(times) * (1 << tries.min(10));
+        let pause = self.timeout(times) * (1 << tries.min(10));
         let due = now + pause.min(LONGEST_PAUSE);
         let together = self.unconfirmed.iter().map(|sent| sent.due).filter(|due| *due > now).max();
         let due = together.filter(|_| self.silent >= LATE).unwrap_or(due);
@@ -316,7 +293,7 @@ impl<A> Link<A> {
             let confirmed = if window.confirms(sent.number) { Some((sent.number, sent.at)) } else { previous };
             let Some((number, at)) = confirmed else { return true };
             if number == window.newest {
-                trip.sample(now.since(at));
+                trip.note(now.since(at));
             }
             first_tries += u32::from(sent.tries == 0);
             items.append(&mut sent.items);
@@ -476,7 +453,7 @@ mod tests {
         let times = Times::new(5 * MS);
         let mut link = link();
         assert_eq!(link.number(std::vec![1, 2], NOW, &times), 65_535);
-        let timeout = link.trip.timeout(&times);
+        let timeout = link.timeout(&times);
         assert_eq!(link.expire(NOW + timeout - MS, |_| false), (0, false));
         assert_eq!(link.expire(NOW + timeout, |item| item == 2), (1, false));
         let repeat = link.repeats.pop_front().unwrap();

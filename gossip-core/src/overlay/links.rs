@@ -319,7 +319,7 @@ impl<A: Address> Overlay<A> {
         let trip = (asked.tries == 1).then(|| now.since(asked.at));
         if let Some(link) = self.establish(now, (id, from), (asked.first, theirs)) {
             link.random = asked.random;
-            trip.into_iter().for_each(|trip| link.trip.sample(trip));
+            trip.into_iter().for_each(|trip| link.trip.note(trip));
             // The neighbour measures its round trip by this.
             let confirm = Said::Confirm { newest: theirs.wrapping_sub(1), missing: 0 };
             outbox.message(TrafficClass::Rumor, from.clone(), Message::Overlay(confirm));

@@ -267,7 +267,7 @@ fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays()
     let mut bench = Bench::near(5, 4);
     let id = |peer: u32| NodeId::new(peer.into());
     for link in &mut bench.overlay.links {
-        link.trip.sample(60 * MS);
+        link.trip.note(60 * MS);
     }
     let seeks = |bench: &mut Bench, now| {
         let Bench { overlay, outbox, rng } = bench;
@@ -288,7 +288,7 @@ fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays()
         assert!(matches!(bench.link(peer, false), Answer::Linked { .. }));
     }
     for link in bench.overlay.links.iter_mut().filter(|link| link.id.get() > 10) {
-        link.trip.sample(MS);
+        link.trip.note(MS);
     }
     assert_eq!(seeks(&mut bench, NOW + 5_000 * MS), (0, 0));
     // Offers to a far neighbour wait for a round trip, since the body may be on its way there.
