@@ -219,10 +219,10 @@ impl<A: Address> Node<A> {
             }
             Said::Part => !self.overlay.on_part(from),
             Said::Neighbour => !self.overlay.on_neighbour(from),
-            Said::Flood { number, items } => self.on_flood(from, number, items),
-            Said::Offers { hashes } => self.on_offers(from, &hashes.0, false),
+            Said::Flood { number, hops, items } => self.on_flood(from, (number, hops), items),
+            Said::Offers { hops, hashes } => self.on_offers(from, &hashes.0, Some(hops)),
             Said::Again { number, hashes } => {
-                self.overlay.on_number(self.now, from, number).is_some() && self.on_offers(from, &hashes.0, true)
+                self.overlay.on_number(self.now, from, number).is_some() && self.on_offers(from, &hashes.0, None)
             }
             Said::Confirm { newest, missing } => self.overlay.on_confirm(self.now, from, newest, missing),
             Said::Graft { hashes } => self.overlay.on_graft(self.now, from, &hashes.0),
@@ -251,7 +251,7 @@ impl<A: Address> Node<A> {
     }
 
     /// Takes bodies in, whether or not there is a link; returns whether there is.
-    fn on_flood(&mut self, from: &A, number: u16, items: Vec<Item<A>>) -> bool {
+    fn on_flood(&mut self, from: &A, (number, hops): (u16, u8), items: Vec<Item<A>>) -> bool {
         let fresh = self.overlay.on_number(self.now, from, number);
         for item in items {
             let (hash, news, seen);
@@ -259,19 +259,19 @@ impl<A: Address> Node<A> {
                 Item::Update(update) => {
                     let key = self.replica.hasher.key(&update);
                     hash = self.replica.hasher.item(key, &update);
-                    seen = self.overlay.on_body(self.now, from, hash);
+                    seen = self.overlay.on_body(self.now, from, hash, hops);
                     news = self.learn(update, Source::Rumor, Some(from)).is_some();
                 }
                 Item::Large(descriptor) => {
                     let owner = descriptor.owner.map(|owner| owner.id);
                     let key = self.replica.hasher.entry(owner, &descriptor.name);
                     hash = self.replica.hasher.item(key, &descriptor.outline::<A>(key));
-                    seen = self.overlay.on_body(self.now, from, hash);
+                    seen = self.overlay.on_body(self.now, from, hash, hops);
                     news = self.hear_of(descriptor, Source::Rumor, from) == Heard::News;
                 }
                 Item::Suspicion(suspicion) => {
                     hash = suspicion.item_hash();
-                    seen = self.overlay.on_body(self.now, from, hash);
+                    seen = self.overlay.on_body(self.now, from, hash, hops);
                     news = self.on_suspicion(suspicion, Some(from));
                 }
                 // Not sound.
@@ -286,11 +286,11 @@ impl<A: Address> Node<A> {
         fresh.is_some()
     }
 
-    fn on_offers(&mut self, from: &A, hashes: &[u64], again: bool) -> bool {
+    fn on_offers(&mut self, from: &A, hashes: &[u64], hops: Option<u8>) -> bool {
         for hash in hashes {
             let missing =
                 !self.replica.has_hash(*hash) && !self.is_fetching(*hash, from) && !self.overlay.has_seen(*hash);
-            self.overlay.on_offer(self.now, from, *hash, missing, again);
+            self.overlay.on_offer(self.now, from, *hash, missing, hops);
         }
         self.overlay.has_link(from)
     }

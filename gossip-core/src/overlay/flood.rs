@@ -6,6 +6,7 @@ use core::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::link::{BODIES, Link, WAITING, Window};
+use super::recent::Recents;
 use super::{Haste, Overlay};
 use crate::address::Address;
 use crate::outbox::HotKey;
@@ -17,6 +18,9 @@ use crate::wire::{Hashes, Item, Message, Overlay as Said, Writer, encoded_len};
 const PRUNE_PAUSE: Duration = Duration::from_millis(200);
 /// Otherwise this many duplicates in a row do.
 const DUPLICATES: u32 = 2;
+/// An offer of an item that is here makes its link eager in the place of the one over which the item came, if it would have
+/// come over this many links less.
+const SHORTER: u8 = 4;
 /// Offers in one datagram.
 const OFFERS: usize = 256;
 /// Bytes of a message of hashes or bodies without them: tags, number and length.
@@ -28,7 +32,9 @@ const BEFORE_BODY: usize = 24;
 impl<A: Address> Overlay<A> {
     /// Spreads an item along the links. Returns whether there are any: if not, it is for others to spread.
     pub(crate) fn news(&mut self, now: Instant, item: u64, key: HotKey, haste: Haste, rng: &mut impl Rng) -> bool {
-        let known = self.recents.spread(now, item, key);
+        // News begins here if it did not come over a link; what anti-entropy brought began anywhere.
+        let hops = if haste == Haste::Offered { u8::MAX } else { 0 };
+        let known = self.recents.spread(now, item, key, hops);
         if known == 0 && !self.links.iter().any(|link| link.eager && !link.doubted) {
             // Nobody would have the body before somebody asks.
             let best = self.links.iter_mut().filter(|link| !link.doubted);
@@ -90,6 +96,11 @@ fn queue_body<A>(link: &mut Link<A>, item: u64, asked: bool, due: Instant) -> bo
     true
 }
 
+/// The most links over which any of these came: items that share a datagram share one number.
+fn most_hops(recents: &Recents, items: &[u64]) -> u8 {
+    items.iter().map(|item| recents.hops(*item)).max().unwrap_or(u8::MAX)
+}
+
 // Receiving.
 impl<A: Address> Overlay<A> {
     /// A numbered datagram came: whether for the first time. None if there is no link.
@@ -99,11 +110,11 @@ impl<A: Address> Overlay<A> {
         Some(self.links[at].note_number(number, now, &self.times))
     }
 
-    /// A body came, whatever becomes of it; returns whether it was seen before.
-    pub(crate) fn on_body(&mut self, now: Instant, from: &A, item: u64) -> bool {
+    /// A body came, whatever becomes of it; returns whether it was seen before. `hops`: of its way to the neighbour.
+    pub(crate) fn on_body(&mut self, now: Instant, from: &A, item: u64, hops: u8) -> bool {
         let Some(at) = self.position(from) else { return self.recents.contains(item) };
         self.wanted.got(item);
-        self.recents.receive(now, item, self.links[at].slot)
+        self.recents.receive(now, item, self.links[at].slot, hops.saturating_add(1))
     }
 
     /// A body was news: its branch of the tree is kept.
@@ -122,13 +133,43 @@ impl<A: Address> Overlay<A> {
             return;
         }
         let alone = !self.links.iter().enumerate().any(|(other, link)| other != at && link.eager && !link.doubted);
-        let calm = self.last_prune.is_none_or(|(of, when)| of == item || now.since(when) > PRUNE_PAUSE);
+        let calm = self.is_calm(now, item);
         let link = &mut self.links[at];
         link.duplicates += 1;
         if alone || (!calm && link.duplicates < DUPLICATES) {
             return;
         }
         (link.eager, link.prune, link.duplicates) = (false, true, 0);
+        self.last_prune = Some((item, now));
+    }
+
+    /// Returns whether no link was made lazy for another item lately.
+    fn is_calm(&self, now: Instant, item: u64) -> bool {
+        self.last_prune.is_none_or(|(of, when)| of == item || now.since(when) > PRUNE_PAUSE)
+    }
+
+    /// The neighbour at this place had an item, which is here, after so many hops. If its way was much the shorter one, its
+    /// link takes the place of the one over which the item came: the tree of whoever wrote first is long for all others.
+    fn shorten(&mut self, now: Instant, at: usize, item: u64, hops: u8) {
+        let here = self.recents.hops(item);
+        // What anti-entropy brought somewhere has come over no way that is worth knowing.
+        if here == u8::MAX || here.saturating_sub(hops) <= SHORTER || !self.is_calm(now, item) {
+            return;
+        }
+        let first = self.recents.first(item);
+        let Some(longer) = self.links.iter().position(|link| Some(link.slot) == first).filter(|longer| *longer != at)
+        else {
+            return;
+        };
+        // A far link counts for more than any number of near ones.
+        if self.is_far(&self.links[at]) {
+            return;
+        }
+        let link = &mut self.links[longer];
+        (link.eager, link.prune, link.duplicates) = (false, true, 0);
+        let link = &mut self.links[at];
+        (link.eager, link.graft, link.prune) = (true, true, false);
+        self.recents.note_way(item, link.slot, hops + 1);
         self.last_prune = Some((item, now));
     }
 
@@ -150,8 +191,9 @@ impl<A: Address> Overlay<A> {
         true
     }
 
-    /// The neighbour offers an item; `missing`: it is neither here nor on its way. `again`: its body was sent and lost.
-    pub(crate) fn on_offer(&mut self, now: Instant, from: &A, item: u64, missing: bool, again: bool) {
+    /// The neighbour offers an item that came to it over so many links; `missing`: it is neither here nor on its way. No
+    /// `hops`: it offers again what was sent and lost.
+    pub(crate) fn on_offer(&mut self, now: Instant, from: &A, item: u64, missing: bool, hops: Option<u8>) {
         let Some(at) = self.position(from) else { return };
         let at = self.heard(at);
         let link = &mut self.links[at];
@@ -159,8 +201,10 @@ impl<A: Address> Overlay<A> {
         let far = self.is_far(&self.links[at]);
         if !missing {
             self.recents.note_known(item, bit);
+            self.shorten(now, at, item, hops.unwrap_or(u8::MAX));
             return;
         }
+        let again = hops.is_none();
         let due = if again { now } else { now + self.patience(far) };
         if !self.wanted.offer(item, slot, due, (again, far)) {
             self.counted.dropped += 1;
@@ -270,8 +314,9 @@ impl<A: Address> Overlay<A> {
             }
             if !items.is_empty() {
                 link.last_body = now;
+                let hops = most_hops(recents, &hashes);
                 let number = link.number(hashes, now, times);
-                said(writer, Said::Flood { number, items });
+                said(writer, Said::Flood { number, hops, items });
             }
         }
         if link.bodies.is_empty() {
@@ -279,8 +324,9 @@ impl<A: Address> Overlay<A> {
         }
         // What is missing here.
         let room = writer.room().saturating_sub(HEAD) / 8;
-        if !link.wants.is_empty() && room > 0 {
+        if (link.graft || !link.wants.is_empty()) && room > 0 {
             let hashes = link.wants.drain(..room.min(link.wants.len())).collect();
+            link.graft = false;
             said(writer, Said::Graft { hashes: Hashes(hashes) });
         }
         // What was not confirmed.
@@ -297,7 +343,7 @@ impl<A: Address> Overlay<A> {
         let again = evidence.is_lossy().then_some(times.offer_again);
         let hashes = link.take_offers(now, room, again, |item| recents.is_settled(item, bit));
         if !hashes.is_empty() {
-            said(writer, Said::Offers { hashes: Hashes(hashes) });
+            said(writer, Said::Offers { hops: most_hops(recents, &hashes), hashes: Hashes(hashes) });
         }
         link.is_ready(now)
     }

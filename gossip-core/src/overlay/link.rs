@@ -140,6 +140,8 @@ pub(super) struct Link<A> {
     offers: Vec<Offer>,
     offers_due: Option<Instant>,
     pub(super) wants: Vec<u64>,
+    /// The neighbour is to send bodies from now on, whether or not anything is wanted.
+    pub(super) graft: bool,
     pub(super) prune: bool,
     /// Time at which an intent for this link was put into the outbox.
     pub(super) scheduled: Option<Instant>,
@@ -181,6 +183,7 @@ impl<A> Link<A> {
             offers: Vec::new(),
             offers_due: None,
             wants: Vec::new(),
+            graft: false,
             prune: false,
             scheduled: None,
             duplicates: 0,
@@ -403,7 +406,7 @@ impl<A> Link<A> {
     /// Returns whether anything is to be sent now.
     pub(super) fn is_ready(&self, now: Instant) -> bool {
         let due = [self.bodies_due, self.offers_due, self.confirm_due].into_iter().flatten().any(|due| due <= now);
-        due || self.prune || !self.wants.is_empty() || !self.repeats.is_empty()
+        due || self.prune || self.graft || !self.wants.is_empty() || !self.repeats.is_empty()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Items that were seen in the last seconds: which neighbours have them, and which are being spread.
+//! Items that were seen in the last seconds: which neighbours have them, over which way they came, and which are being spread.
 
 use alloc::collections::VecDeque;
 use core::hash::BuildHasherDefault;
@@ -24,6 +24,8 @@ struct Recent {
     known: u16,
     /// The slot of the link over which it came first.
     first: Option<u8>,
+    /// The links over which it came; the most of all if that is not known.
+    hops: u8,
 }
 
 /// See the [module](self).
@@ -58,6 +60,11 @@ impl Recents {
         self.items.get(&item)?.first
     }
 
+    /// The links over which an item came; none if it is not remembered.
+    pub(super) fn hops(&self, item: u64) -> u8 {
+        self.items.get(&item).map_or(u8::MAX, |recent| recent.hops)
+    }
+
     /// Returns whether an item need not be sent to the neighbour with this bit: it has it, or nobody needs it any more.
     pub(super) fn is_settled(&self, item: u64, bit: u16) -> bool {
         self.items.get(&item).is_none_or(|recent| recent.key.is_none() || recent.known & bit != 0)
@@ -70,20 +77,26 @@ impl Recents {
         }
     }
 
-    /// An item came over the link in `slot`; returns whether it was remembered before.
-    pub(super) fn receive(&mut self, now: Instant, item: u64, slot: u8) -> bool {
+    /// An item came over the link in `slot`, the last of so many; returns whether it was remembered before.
+    pub(super) fn receive(&mut self, now: Instant, item: u64, slot: u8, hops: u8) -> bool {
         let before = self.contains(item);
-        let recent = self.entry(now, item);
-        recent.known |= 1 << slot;
+        self.entry(now, item, u8::MAX).known |= 1 << slot;
         if !before {
-            recent.first = Some(slot);
+            self.note_way(item, slot, hops);
         }
         before
     }
 
-    /// An item is being spread; returns the mask of neighbours that have it.
-    pub(super) fn spread(&mut self, now: Instant, item: u64, key: HotKey) -> u16 {
-        let recent = self.entry(now, item);
+    /// An item came over this way, or would have come over it next time.
+    pub(super) fn note_way(&mut self, item: u64, slot: u8, hops: u8) {
+        if let Some(recent) = self.items.get_mut(&item) {
+            (recent.first, recent.hops) = (Some(slot), hops);
+        }
+    }
+
+    /// An item is being spread; returns the mask of neighbours that have it. `hops`: unless it came over a link.
+    pub(super) fn spread(&mut self, now: Instant, item: u64, key: HotKey, hops: u8) -> u16 {
+        let recent = self.entry(now, item, hops);
         recent.key = Some(key);
         recent.known
     }
@@ -95,7 +108,7 @@ impl Recents {
         }
     }
 
-    fn entry(&mut self, now: Instant, item: u64) -> &mut Recent {
+    fn entry(&mut self, now: Instant, item: u64, hops: u8) -> &mut Recent {
         if !self.items.contains_key(&item) {
             if self.items.len() >= self.limit
                 && let Some((_, oldest)) = self.order.pop_front()
@@ -104,7 +117,7 @@ impl Recents {
             }
             self.order.push_back((now, item));
         }
-        self.items.entry(item).or_insert(Recent { key: None, known: 0, first: None })
+        self.items.entry(item).or_insert(Recent { key: None, known: 0, first: None, hops })
     }
 
     /// The latest items that are being spread, at most `most`.

@@ -126,7 +126,7 @@ fn a_duplicate_makes_a_link_lazy_unless_it_is_the_last_eager_one_or_brought_the_
     let mut bench = Bench::new(3);
     assert_eq!(bench.eager(), [1, 2, 3], "a link begins eager");
     let body = |bench: &mut Bench, now, from: u32, n| {
-        if bench.overlay.on_body(now, &from, n) {
+        if bench.overlay.on_body(now, &from, n, 0) {
             bench.overlay.on_duplicate(now, &from, n);
         } else {
             bench.news(now, n);
@@ -158,14 +158,14 @@ fn a_duplicate_makes_a_link_lazy_unless_it_is_the_last_eager_one_or_brought_the_
 fn what_is_offered_is_asked_for_after_a_while_and_at_once_if_its_body_was_lost() {
     let mut bench = Bench::new(3);
     [2, 3].iter().for_each(|peer| assert!(bench.overlay.on_prune(peer)));
-    bench.overlay.on_offer(NOW, &3, 9, true, false);
+    bench.overlay.on_offer(NOW, &3, 9, true, Some(0));
     assert!(bench.sent(NOW + 4 * MS).is_empty(), "the body is perhaps on its way");
     let graft = |to, n| (to, Said::Graft { hashes: Hashes([n].into()) });
     assert_eq!(bench.sent(NOW + 5 * MS), [graft(3, 9)]);
     assert!(bench.eager().contains(&3));
-    bench.overlay.on_offer(NOW + 7 * MS, &2, 10, true, true);
+    bench.overlay.on_offer(NOW + 7 * MS, &2, 10, true, None);
     assert_eq!(bench.sent(NOW + 7 * MS), [graft(2, 10)]);
-    bench.overlay.on_offer(NOW + 7 * MS, &2, 11, true, false);
+    bench.overlay.on_offer(NOW + 7 * MS, &2, 11, true, Some(0));
     bench.overlay.got(11);
     bench.overlay.got(9);
     bench.overlay.got(10);
@@ -173,6 +173,40 @@ fn what_is_offered_is_asked_for_after_a_while_and_at_once_if_its_body_was_lost()
     // The other side.
     assert!(bench.overlay.on_graft(NOW + 60 * MS, &3, &[12]));
     assert_eq!(bodies(&bench.sent(NOW + 60 * MS)), [3]);
+}
+
+#[test]
+fn a_neighbour_that_had_it_over_a_much_shorter_way_takes_the_place_of_the_one_that_brought_it() {
+    let mut bench = Bench::new(3);
+    [2, 3].iter().for_each(|peer| assert!(bench.overlay.on_prune(peer)));
+    assert!(!bench.overlay.on_body(NOW, &1, 9, 7));
+    bench.news(NOW, 9);
+    let offer = |bench: &mut Bench, now, from: u32, n, hops| bench.overlay.on_offer(now, &from, n, false, hops);
+    offer(&mut bench, NOW, 2, 9, Some(4));
+    offer(&mut bench, NOW, 2, 9, None);
+    offer(&mut bench, NOW, 1, 9, Some(0));
+    assert_eq!(bench.eager(), [1], "three hops less are not worth it, nor is the link that brought it");
+    offer(&mut bench, NOW, 2, 9, Some(3));
+    assert_eq!(bench.eager(), [2]);
+    let sent = bench.sent(NOW);
+    assert!(sent.contains(&(1, Said::Prune)) && sent.contains(&(2, Said::Graft { hashes: Hashes([].into()) })), "{sent:?}");
+    // Its way is the shorter one now, and this node offers by that.
+    let offered = (0..20).flat_map(|at| bench.sent(NOW + at * MS)).find_map(|(_, said)| match said {
+        Said::Offers { hops, .. } => Some(hops),
+        _ => None,
+    });
+    assert_eq!(offered, Some(4));
+    offer(&mut bench, NOW, 3, 9, Some(0));
+    assert_eq!(bench.eager(), [2]);
+    // News of two writers just then: the branches of the first stay.
+    assert!(!bench.overlay.on_body(NOW + MS, &2, 10, 9));
+    bench.news(NOW + MS, 10);
+    offer(&mut bench, NOW + MS, 3, 10, Some(0));
+    assert_eq!(bench.eager(), [2]);
+    offer(&mut bench, NOW + 300 * MS, 3, 10, Some(0));
+    assert_eq!(bench.eager(), [3]);
+    assert!(bench.overlay.on_graft(NOW, &1, &[]), "the other side");
+    assert_eq!(bench.eager(), [1, 3]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! Flood, Again ──▶ Confirm           a body; an offer that repeats an unconfirmed body
 //! Offers, Again ──▶ Graft ──▶ Flood  what the receiver lacks
 //! Flood ──▶ Prune                    the receiver had it from another neighbour
+//! Offers ──▶ Graft, Prune            the sender had it over a much shorter way: its link takes another's place
 //! Part ──▶ Unlink                    both have more links than they need
 //! ```
 //! Whatever arrives over a link that the receiver does not have is answered with `Unlink`.
@@ -37,15 +38,15 @@ pub(crate) enum Overlay<A> {
     Part,
     /// Tells that the sender has a link with the receiver; rides on probes.
     Neighbour,
-    /// Bodies, numbered: to be confirmed.
-    Flood { number: u16, items: Vec<Item<A>> },
-    /// Items that the sender holds, by their hashes.
-    Offers { hashes: Hashes },
+    /// Bodies, numbered: to be confirmed. `hops`: the links over which they came to the sender, the most of any of them.
+    Flood { number: u16, hops: u8, items: Vec<Item<A>> },
+    /// Items that the sender holds, by their hashes; `hops` as of bodies.
+    Offers { hops: u8, hashes: Hashes },
     /// Items whose bodies were sent and not confirmed, by their hashes; numbered. Empty: confirm only that you are there.
     Again { number: u16, hashes: Hashes },
     /// Received: `newest`, and of the 32 numbers before it all but those in `missing` (bit *i*: `newest - 1 - i`).
     Confirm { newest: u16, missing: u32 },
-    /// Wanted: send these, and from now on bodies.
+    /// Wanted: send these, and from now on bodies. None: only that.
     Graft { hashes: Hashes },
     /// From now on send offers only.
     Prune,
@@ -89,7 +90,7 @@ impl<A> Overlay<A> {
     pub(super) fn work(&self) -> usize {
         match self {
             Self::Flood { items, .. } => items.len(),
-            Self::Offers { hashes } | Self::Again { hashes, .. } | Self::Graft { hashes } => hashes.0.len(),
+            Self::Offers { hashes, .. } | Self::Again { hashes, .. } | Self::Graft { hashes } => hashes.0.len(),
             Self::Full { others } => others.len(),
             _ => 0,
         }
