@@ -36,6 +36,11 @@ impl Distances {
         self.known.retain(|(known, _)| *known != id);
     }
 
+    /// The latest round trip to a member, if it is among the shortest.
+    pub(super) fn trip(&self, id: NodeId) -> Option<Duration> {
+        self.known.iter().find(|(known, _)| *known == id).map(|(_, trip)| *trip)
+    }
+
     /// Returns whether a round trip is that of a near member. All are, until something else is known.
     pub(super) fn is_near(&self, trip: Duration) -> bool {
         self.shortest.is_none_or(|shortest| trip <= TIMES_SHORTEST * shortest + MORE)
@@ -62,6 +67,7 @@ mod tests {
             distances.note(NodeId::new(id), ms(trip));
         }
         assert_eq!(distances.near().map(NodeId::get).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!([1, 9].map(|id| distances.trip(NodeId::new(id))), [Some(ms(61)), None]);
         assert!(distances.is_near(ms(4)) && !distances.is_near(ms(5)));
         (10..100).for_each(|id| distances.note(NodeId::new(id), ms(4)));
         assert_eq!(distances.known.len(), REMEMBERED);

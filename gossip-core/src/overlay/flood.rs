@@ -48,12 +48,15 @@ impl<A: Address> Overlay<A> {
         let (near, distances) = (self.settings.near > 0, &self.distances);
         for link in self.links.iter_mut().filter(|link| known & link.bit() == 0) {
             // The body may be on its way to a far neighbour by another link, and from there an offer.
-            let far = link.trip.smoothed().filter(|trip| near && !distances.is_near(*trip));
+            let far = link.shortest.filter(|trip| near && !distances.is_near(*trip));
             let queued = if link.eager && haste != Haste::Offered {
                 queue_body(link, item, false, now.max(link.last_body + gather))
             } else if let Some(trip) = far {
-                let due = now + trip + Duration::from_micros(rng.random_range(0..=micros(times.offer_far)));
-                link.offer(item, (now + trip, due), true)
+                // The two ends need not both offer: the second, as both agree, sees the offer of the first before.
+                let second = (link.ours < link.theirs) == (item & 1 == 0);
+                let from = now + if second { 3 * trip } else { trip };
+                let due = from + Duration::from_micros(rng.random_range(0..=micros(times.offer_far)));
+                link.offer(item, (from, due), false)
             } else if lossy {
                 link.offer(item, (now + times.offer_lossy / 2, now + times.offer_lossy), true)
             } else {
@@ -182,7 +185,7 @@ impl<A: Address> Overlay<A> {
         if let Some(accepted) = link.accepted.take()
             && newest == link.ours.wrapping_sub(1)
         {
-            link.trip.note(now.since(accepted));
+            link.note_trip(now.since(accepted));
         }
         let (items, first_tries) = link.confirm(Window { newest, missing }, now);
         let bit = link.bit();

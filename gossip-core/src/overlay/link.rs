@@ -131,6 +131,8 @@ pub(super) struct Link<A> {
     confirm_due: Option<Instant>,
     /// Round trip of datagrams that are confirmed after up to `gather`.
     pub(super) trip: RoundTrip,
+    /// The shortest measured, which tells near from far: a confirmation that waited for company does not.
+    pub(super) shortest: Option<Duration>,
     /// Time at which `Linked` was sent, until it is confirmed.
     pub(super) accepted: Option<Instant>,
     /// Items, and whether the neighbour asked for them.
@@ -176,6 +178,7 @@ impl<A> Link<A> {
             strays: 0,
             confirm_due: None,
             trip: RoundTrip::default(),
+            shortest: None,
             accepted: None,
             bodies: VecDeque::new(),
             bodies_due: None,
@@ -197,6 +200,12 @@ impl<A> Link<A> {
 
     pub(super) const fn bit(&self) -> u16 {
         1 << self.slot
+    }
+
+    /// Takes a measured round trip in.
+    pub(super) fn note_trip(&mut self, trip: Duration) {
+        self.trip.note(trip);
+        self.shortest = Some(self.shortest.map_or(trip, |shortest| shortest.min(trip)));
     }
 
     /// Time after which an unconfirmed datagram is repeated.
@@ -289,19 +298,19 @@ impl<A> Link<A> {
 
     /// Takes a confirmation in: the confirmed items, and how many first tries it answers.
     pub(super) fn confirm(&mut self, window: Window, now: Instant) -> (Vec<u64>, u32) {
-        let (mut items, mut first_tries) = (Vec::new(), 0);
-        let trip = &mut self.trip;
+        let (mut items, mut first_tries, mut trip) = (Vec::new(), 0, None);
         self.unconfirmed.retain_mut(|sent| {
             let previous = sent.previous.filter(|(number, _)| window.confirms(*number));
             let confirmed = if window.confirms(sent.number) { Some((sent.number, sent.at)) } else { previous };
             let Some((number, at)) = confirmed else { return true };
             if number == window.newest {
-                trip.note(now.since(at));
+                trip = Some(now.since(at));
             }
             first_tries += u32::from(sent.tries == 0);
             items.append(&mut sent.items);
             false
         });
+        trip.into_iter().for_each(|trip| self.note_trip(trip));
         self.repeats.retain_mut(|repeat| {
             let confirmed = repeat.previous.is_some_and(|(number, _)| window.confirms(number));
             if confirmed {

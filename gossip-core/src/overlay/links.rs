@@ -319,14 +319,17 @@ impl<A: Address> Overlay<A> {
         let trip = (asked.tries == 1).then(|| now.since(asked.at));
         if let Some(link) = self.establish(now, (id, from), (asked.first, theirs)) {
             link.random = asked.random;
-            trip.into_iter().for_each(|trip| link.trip.note(trip));
+            trip.into_iter().for_each(|trip| link.note_trip(trip));
             // The neighbour measures its round trip by this.
             let confirm = Said::Confirm { newest: theirs.wrapping_sub(1), missing: 0 };
             outbox.message(TrafficClass::Rumor, from.clone(), Message::Overlay(confirm));
             if let Some(trip) = trip {
                 self.note_trip(id, trip);
             }
-            self.found_near();
+            // If it is far after all, the next is asked later: where distances vary by chance, links would come and go for ever.
+            if self.position(from).is_some_and(|at| !self.is_far(&self.links[at])) {
+                self.found_near();
+            }
         }
     }
 
@@ -415,6 +418,7 @@ impl<A: Address> Overlay<A> {
         let slot = self.free_slot()?;
         // The first duplicate makes it lazy: of several ways the shortest stays.
         let mut link = Link::new(from.clone(), id, slot, numbers, true);
+        link.shortest = self.distances.trip(id);
         for (item, _) in self.recents.latest(INTRODUCED) {
             link.offer(item, (now, now), false);
         }

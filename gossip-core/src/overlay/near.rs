@@ -41,11 +41,11 @@ impl<A: Address> Overlay<A> {
     }
 
     pub(super) fn is_far(&self, link: &Link<A>) -> bool {
-        self.settings.near > 0 && link.trip.smoothed().is_some_and(|trip| !self.distances.is_near(trip))
+        self.settings.near > 0 && link.shortest.is_some_and(|trip| !self.distances.is_near(trip))
     }
 
     fn count_near(&self) -> usize {
-        let near = |link: &&Link<A>| link.trip.smoothed().is_some_and(|trip| self.distances.is_near(trip));
+        let near = |link: &&Link<A>| link.shortest.is_some_and(|trip| self.distances.is_near(trip));
         self.links.iter().filter(|link| !link.doubted).filter(near).count()
     }
 
