@@ -44,6 +44,10 @@ impl<A: Address> Node<A> {
         match (source, key.member()) {
             // Most have it by now.
             (Source::Repair | Source::CatchUp, _) => Haste::Offered,
+            // A refutation overtakes the suspicion, which is gathered.
+            (_, Some(id)) if self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Suspect) => {
+                Haste::Prompt
+            }
             (_, Some(id)) => self.haste_about(id),
             _ => Haste::Prompt,
         }
