@@ -13,6 +13,7 @@ use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
+use crate::update::{Features, Formats};
 
 /// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     Unreadable(Unreadable, A),
+    Incompatible(NodeId, Formats),
+    Features(Features),
     Left,
 }
 
@@ -59,6 +62,9 @@ pub(super) struct Events<A> {
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
+    /// At most one for each member.
+    incompatible: BTreeMap<NodeId, Formats>,
+    features: Option<Features>,
     left: bool,
 }
 
@@ -79,6 +85,8 @@ impl<A> Events<A> {
             clock_wrong: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
+            incompatible: BTreeMap::new(),
+            features: None,
             left: false,
         }
     }
@@ -153,6 +161,14 @@ impl<A> Events<A> {
         self.unreadable.push((what, address));
     }
 
+    pub(super) fn incompatible(&mut self, id: NodeId, formats: Formats) {
+        self.incompatible.insert(id, formats);
+    }
+
+    pub(super) fn features(&mut self, features: Features) {
+        self.features = Some(features);
+    }
+
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -188,6 +204,12 @@ impl<A> Events<A> {
         }
         if let Some((what, address)) = self.unreadable.pop() {
             return Some(Pending::Unreadable(what, address));
+        }
+        if let Some((id, formats)) = self.incompatible.pop_first() {
+            return Some(Pending::Incompatible(id, formats));
+        }
+        if let Some(features) = self.features.take() {
+            return Some(Pending::Features(features));
         }
         while let Some(next) = self.order.pop_front() {
             if self.order.is_empty() {
