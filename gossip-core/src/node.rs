@@ -21,6 +21,7 @@ mod membership;
 #[cfg(feature = "next")]
 mod next;
 mod overlay;
+mod reach;
 mod rumors;
 mod snapshot;
 mod stats;
@@ -62,6 +63,7 @@ use formats::Upgrade;
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
+use reach::Unreached;
 
 pub use changes::Portion;
 #[cfg(feature = "next")]
@@ -175,6 +177,7 @@ pub struct Node<A: Address> {
     contacts: Contacts<A>,
     gate: Gate<A>,
     trust: Trust<A>,
+    unreached: Unreached<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -232,6 +235,7 @@ impl<A: Address> Node<A> {
             contacts: Contacts::default(),
             gate: Gate::default(),
             trust,
+            unreached: Unreached::default(),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -282,6 +286,7 @@ impl<A: Address> Node<A> {
                 }
                 Pending::Incompatible(id, formats) => Event::Incompatible { id, formats },
                 Pending::Features(features) => Event::Features(features),
+                Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
                 Pending::Left => Event::Left,
             });
         }

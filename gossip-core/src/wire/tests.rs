@@ -140,6 +140,8 @@ fn message() -> impl Strategy<Value = Said> {
             address
         }))),
         any::<u32>().prop_map(|seq| Message::Swim(Swim::Nack { seq })),
+        any::<(u16, u16)>()
+            .prop_map(|(advertised, seen)| Message::Swim(Swim::Unreached(Unreached { advertised, seen }))),
         item().prop_map(|item| Message::Rumor(Rumor::Mail(item))),
         (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10)).prop_map(
             |((number, feedback, pull), items)| Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))

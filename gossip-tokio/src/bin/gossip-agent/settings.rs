@@ -82,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "member",
     "reaped",
     "entry",
@@ -91,6 +91,7 @@ const KINDS: [&str; 14] = [
     "isolated",
     "identity-conflict",
     "clock-wrong",
+    "unreachable",
     "full",
     "foreign-cluster",
     "unknown-key",
