@@ -45,7 +45,7 @@ impl<A: Address> Node<A> {
     /// highest that all members read.
     pub fn format_for(&self, address: &A) -> Format {
         let own = self.formats();
-        let member = self.replica.member_at(address).filter(|record| record.standing == Standing::Alive);
+        let member = self.replica.members_at(address).find(|record| record.standing == Standing::Alive);
         member.and_then(|record| own.common(&record.formats())).unwrap_or(self.upgrade.common)
     }
 

@@ -4,6 +4,7 @@
 use super::Node;
 use crate::address::Address;
 use crate::error::WriteError;
+use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{About, Extra, Features, Format, Formats, NEXT_FIELD, NEXT_KIND, Stamp, Standing, Update};
 use crate::wire::{Message, Writer};
@@ -18,9 +19,6 @@ pub enum VersionFault {
     /// A node of format 2.1 uses a feature as soon as most members have it.
     Majority,
 }
-
-/// The one feature of format 2.1: entries of a kind that must be understood.
-const KINDS: Features = Features::of(1);
 
 /// State of a node that speaks format 2.1.
 #[derive(Debug, Default)]
@@ -55,7 +53,7 @@ impl<A: Address> Node<A> {
     pub fn speak_next(&mut self, shade: u8) {
         self.next.shade = Some(shade);
         self.identity.about = About::with(self.identity.about.as_ref(), NEXT_FIELD, &[shade]);
-        self.begin_formats(Formats { highest: Format::NEXT, can: KINDS, ..Formats::FIRST });
+        self.begin_formats(Formats { highest: Format::NEXT, can: Features::KINDS, ..Formats::FIRST });
     }
 
     /// Plants a fault.
@@ -66,7 +64,7 @@ impl<A: Address> Node<A> {
 
     /// Returns whether the members have agreed on the kind of entries that must be understood.
     pub fn writes_kinds(&self) -> bool {
-        self.formats().uses.has(KINDS)
+        self.formats().uses.has(Features::KINDS)
     }
 
     /// Writes a shared entry of that kind.
@@ -81,7 +79,7 @@ impl<A: Address> Node<A> {
     }
 
     /// Returns the shade in the record of a member.
-    pub fn shade_of(&self, id: crate::NodeId) -> Option<u8> {
+    pub fn shade_of(&self, id: NodeId) -> Option<u8> {
         self.replica.member(id)?.about.as_ref()?.unknown(NEXT_FIELD)?.first().copied()
     }
 

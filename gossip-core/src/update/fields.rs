@@ -1,7 +1,7 @@
 //! Fields of a record or an entry, by number: what a later version adds to them.
 //!
 //! A node carries fields that it does not know along, unchanged: they are in the digest of the item as they came, so that nodes of
-//! different versions agree on the hash of what they both hold. Only those from [`MUST`] on may not be carried blindly.
+//! different versions agree on the hash of what they both hold. Only those from [`MUST`](super::formats::MUST) on may not be carried blindly.
 //!
 //! Encoding: number (1 byte), length (varint), content; the numbers ascend.
 
@@ -17,8 +17,6 @@ use super::formats::Format;
 
 /// Longest fields that are carried along unknown, in bytes.
 pub(crate) const MAX_UNKNOWN: usize = 256;
-/// First number of the fields that change the meaning of what they belong to. A node that does not know one refuses the datagram.
-pub(crate) const MUST: u8 = 0x80;
 
 /// Appends a field.
 pub(super) fn push(bytes: &mut Vec<u8>, number: u8, content: &[u8]) {

@@ -7,7 +7,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::MUST;
+/// First number of the fields that change the meaning of what they belong to. A node that does not know one refuses the datagram.
+pub(super) const MUST: u8 = 0x80;
 
 /// Format of the wire: a generation, which is in the first byte of every datagram, and a minor number.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub struct Features(u32);
 impl Features {
     /// No feature.
     pub const NONE: Self = Self(0);
+    /// The one feature of format 2.1: entries of a kind that must be understood.
+    #[cfg(feature = "next")]
+    pub(crate) const KINDS: Self = Self(1);
 
     /// Makes the set of the features whose bits are set.
     pub const fn of(bits: u32) -> Self {
