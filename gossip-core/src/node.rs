@@ -18,6 +18,7 @@ mod learn;
 mod lifecycle;
 mod membership;
 mod overlay;
+mod path;
 mod reach;
 mod rumors;
 mod snapshot;
@@ -46,6 +47,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
+use crate::path_mtu::PathMtu;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
@@ -172,6 +174,7 @@ pub struct Node<A: Address> {
     gate: Gate<A>,
     trust: Trust<A>,
     unreached: Unreached<A>,
+    paths: PathMtu<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -227,6 +230,7 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             trust,
             unreached: Unreached::default(),
+            paths: PathMtu::new(config.max_datagram, config.probe.timeout),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -273,6 +277,7 @@ impl<A: Address> Node<A> {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
                 Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
+                Pending::NarrowPath { address, longest } => Event::NarrowPath { address, longest },
                 Pending::Left => Event::Left,
             });
         }
