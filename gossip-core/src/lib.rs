@@ -100,6 +100,7 @@ mod members;
 mod node;
 mod outbox;
 mod overlay;
+mod path_mtu;
 mod replica;
 mod sketch;
 mod swim;

@@ -21,6 +21,7 @@ mod membership;
 #[cfg(feature = "next")]
 mod next;
 mod overlay;
+mod path;
 mod reach;
 mod rumors;
 mod snapshot;
@@ -49,6 +50,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
+use crate::path_mtu::PathMtu;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
@@ -178,6 +180,7 @@ pub struct Node<A: Address> {
     gate: Gate<A>,
     trust: Trust<A>,
     unreached: Unreached<A>,
+    paths: PathMtu<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -236,6 +239,7 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             trust,
             unreached: Unreached::default(),
+            paths: PathMtu::new(config.max_datagram, config.probe.timeout),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -287,6 +291,7 @@ impl<A: Address> Node<A> {
                 Pending::Incompatible(id, formats) => Event::Incompatible { id, formats },
                 Pending::Features(features) => Event::Features(features),
                 Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
+                Pending::NarrowPath { address, longest } => Event::NarrowPath { address, longest },
                 Pending::Left => Event::Left,
             });
         }

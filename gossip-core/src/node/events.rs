@@ -26,6 +26,7 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     Unreachable { advertised: A, seen: A },
+    NarrowPath { address: A, longest: usize },
     Unreadable(Unreadable, A),
     Incompatible(NodeId, Formats),
     Features(Features),
@@ -61,6 +62,7 @@ pub(super) struct Events<A> {
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
     unreachable: Option<(A, A)>,
+    narrow: Option<(A, usize)>,
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
@@ -86,6 +88,7 @@ impl<A> Events<A> {
             conflict: None,
             clock_wrong: None,
             unreachable: None,
+            narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
             incompatible: BTreeMap::new(),
@@ -159,6 +162,10 @@ impl<A> Events<A> {
         self.unreachable = Some((advertised, seen));
     }
 
+    pub(super) fn narrow_path(&mut self, address: A, longest: usize) {
+        self.narrow = Some((address, longest));
+    }
+
     pub(super) fn full(&mut self, bound: Bound) {
         self.full.insert(bound);
     }
@@ -208,6 +215,9 @@ impl<A> Events<A> {
         }
         if let Some((advertised, seen)) = self.unreachable.take() {
             return Some(Pending::Unreachable { advertised, seen });
+        }
+        if let Some((address, longest)) = self.narrow.take() {
+            return Some(Pending::NarrowPath { address, longest });
         }
         if let Some(bound) = self.full.pop_first() {
             return Some(Pending::Full(bound));

@@ -160,6 +160,7 @@ impl<A: Address> Node<A> {
             Message::Overlay(message) => self.on_overlay(sender, from, message),
             #[cfg(feature = "next")]
             Message::Next => self.on_next(),
+            Message::Path(message) => self.on_path(from, message),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer};
 use super::HEADER;
 use super::anti_entropy::Repair;
 use super::overlay::Overlay;
+use super::path::Path;
 use super::pull::{Page, Pull};
 use super::rumor::Rumor;
 use super::size::encoded_len;
@@ -34,6 +35,7 @@ pub(crate) enum Message<A> {
     /// The message of format 2.1, which no release has.
     #[cfg(feature = "next")]
     Next,
+    Path(Path),
 }
 
 /// Numbers of the families.
@@ -43,6 +45,7 @@ const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
 const OVERLAY: u8 = 5;
+const PATH: u8 = 6;
 /// Tag of [`Swim::Ack`].
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
@@ -89,6 +92,12 @@ impl<A> From<Overlay<A>> for Message<A> {
     }
 }
 
+impl<A> From<Path> for Message<A> {
+    fn from(message: Path) -> Self {
+        Self::Path(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -105,6 +114,7 @@ impl<A: Address> Message<A> {
                 buffer.get_mut(..message.len())?.copy_from_slice(&message);
                 return Some(message.len());
             }
+            Self::Path(message) => (PATH, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -123,6 +133,7 @@ impl<A: Address> Message<A> {
             PULL => variant(kind, rest).map(|(message, rest)| (Self::Pull(message), rest)),
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
             OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
+            PATH => variant(kind, rest).map(|(message, rest)| (Self::Path(message), rest)),
             _ => None,
         }
     }
@@ -138,6 +149,7 @@ impl<A: Address> Message<A> {
             Self::Overlay(message) => encoded_len(message),
             #[cfg(feature = "next")]
             Self::Next => 3,
+            Self::Path(message) => encoded_len(message),
         }
     }
 
@@ -152,6 +164,7 @@ impl<A: Address> Message<A> {
             Self::Overlay(message) => message.is_sound(),
             #[cfg(feature = "next")]
             Self::Next => true,
+            Self::Path(message) => message.is_sound(),
         }
     }
 }
@@ -176,7 +189,7 @@ impl<A> Message<A> {
     /// Cost of looking at the message: one, and one for each update, range or key in it.
     pub(crate) fn work(&self) -> usize {
         1 + match self {
-            Self::Swim(_) | Self::Trust(_) => 0,
+            Self::Swim(_) | Self::Trust(_) | Self::Path(_) => 0,
             Self::Rumor(message) => message.work(),
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
@@ -216,12 +229,23 @@ pub(crate) struct Writer<'a> {
     buffer: &'a mut [u8],
     used: usize,
     reserved: usize,
+    narrow: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Writer over the messages' part of a datagram.
     pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, used: 0, reserved: 0 }
+        Self { buffer, used: 0, reserved: 0, narrow: false }
+    }
+
+    /// Writer for a path that carries less than other paths: what else would fit into one datagram may not fit into this one.
+    pub(crate) fn narrow(buffer: &'a mut [u8]) -> Self {
+        Self { narrow: true, ..Self::new(buffer) }
+    }
+
+    /// Returns the room of the empty datagram if the path is narrow.
+    pub(crate) fn narrow_room(&self) -> Option<usize> {
+        self.narrow.then_some(self.buffer.len() - self.reserved)
     }
 
     /// Appends a message; `false`, and nothing is changed, if it does not fit.

@@ -37,6 +37,9 @@ fn name(message: &Shown) -> &'static str {
         Message::Overlay(message) => overlay(message),
         #[cfg(feature = "next")]
         Message::Next => panic!("no release sends it"),
+        Message::Path(Path::Echo(_)) => "Echo",
+        Message::Path(Path::Echoed(_)) => "Echoed",
+        Message::Path(Path::Narrow { .. }) => "Narrow",
     }
 }
 
@@ -197,6 +200,9 @@ fn messages() -> Vec<Shown> {
         Overlay::Confirm { newest: 301, missing: 0b10 }.into(),
         Overlay::Graft { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
         Overlay::Prune.into(),
+        Path::Echo(Echo { seq: 7, padding: vec![0; 3] }).into(),
+        Path::Echoed(Echo { seq: 7, padding: vec![] }).into(),
+        Path::Narrow { longest: 512 }.into(),
     ]
 }
 
@@ -248,5 +254,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 34, "every kind of message is shown");
+    assert_eq!(shown.len(), 37, "every kind of message is shown");
 }
