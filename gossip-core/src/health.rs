@@ -10,6 +10,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::error::Bound;
+use crate::id::NodeId;
 use crate::time::Instant;
 
 /// Something that is wrong at a node now. Serialized with the fields `kind`, `since`, `text` and `remedy`.
@@ -83,6 +84,16 @@ pub enum Problem<A> {
         /// Address from which its datagrams come to the others.
         seen: A,
     },
+    /// Paths to other members lose all datagrams over a length that is less than
+    /// [`max_datagram`](crate::Config::max_datagram).
+    NarrowPaths {
+        /// Number of them.
+        paths: usize,
+        /// Address of one of these members.
+        address: A,
+        /// Length in bytes up to which datagrams arrive there.
+        longest: usize,
+    },
     /// A bound of [`Limits`](crate::Limits) is reached.
     Full {
         /// Bound that is reached.
@@ -111,6 +122,11 @@ pub enum Problem<A> {
         version: u8,
         /// Source of the latest one that was reported.
         address: A,
+    },
+    /// A member runs a version that this node cannot be in a cluster with.
+    Incompatible {
+        /// Identity of the member; of one, if there are several.
+        id: NodeId,
     },
     /// Datagrams arrive that are longer than this node's [`max_datagram`](crate::Config::max_datagram).
     LargerDatagrams {
@@ -141,11 +157,13 @@ impl<A> Problem<A> {
             Self::CatchingUp { .. } => "catching-up",
             Self::ClockWrong { .. } => "clock-wrong",
             Self::Unreachable { .. } => "unreachable",
+            Self::NarrowPaths { .. } => "narrow-paths",
             Self::Full { .. } => "full",
             Self::IdentityConflict { .. } => "identity-conflict",
             Self::ForeignCluster { .. } => "foreign-cluster",
             Self::UnknownKey { .. } => "unknown-key",
             Self::UnknownVersion { .. } => "unknown-version",
+            Self::Incompatible { .. } => "incompatible",
             Self::LargerDatagrams { .. } => "larger-datagrams",
             Self::RestoredWithLoss { .. } => "restored-with-loss",
             Self::Storage { .. } => "storage",
@@ -161,11 +179,15 @@ impl<A> Problem<A> {
             Self::Unreachable { .. } => {
                 "advertise an address at which the others reach this node, or let the port through"
             }
+            Self::NarrowPaths { .. } => {
+                "let ICMP `packet too big` through, or set `max_datagram` of all nodes to what their paths carry"
+            }
             Self::Full { .. } => "raise the bound, or find out who writes so much",
             Self::IdentityConflict { .. } => "stop one of the two: a copied data file, or a name that is used twice",
             Self::ForeignCluster { .. } => "look for a wrong label or address there or here",
             Self::UnknownKey { .. } => "add the key here, or give that node the keys of this cluster",
             Self::UnknownVersion { .. } => "look for a node of another release, or for other software at this port",
+            Self::Incompatible { .. } => "upgrade that node, or this one: the older of the two",
             Self::LargerDatagrams { .. } => "give all nodes of the cluster the same `max_datagram`",
             Self::RestoredWithLoss { .. } => "nothing, if other members hold it: it is fetched from them",
             Self::Storage { .. } => "make room on the disk, or make the file writable; writing is tried again",
@@ -193,6 +215,9 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             Self::Unreachable { advertised, seen } => {
                 write!(f, "others do not reach this node at {advertised:?}, they see it at {seen:?}")
             }
+            Self::NarrowPaths { paths, address, longest } => {
+                write!(f, "{paths} paths lose long datagrams: over {longest} bytes to {address:?}")
+            }
             Self::Full { bound } => write!(f, "{bound} is reached: new items are refused"),
             Self::IdentityConflict { address } => write!(f, "another node with this node's id runs at {address:?}"),
             Self::ForeignCluster { address } => write!(f, "datagrams of another cluster arrive from {address:?}"),
@@ -203,6 +228,7 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             Self::UnknownVersion { version, address } => {
                 write!(f, "datagrams of wire version {version} that are not understood arrive from {address:?}")
             }
+            Self::Incompatible { id } => write!(f, "member {id} runs a version that does not go with this one"),
             Self::LargerDatagrams { length, longest, address } => {
                 write!(
                     f,

@@ -7,6 +7,7 @@ mod commands;
 mod contacts;
 mod events;
 mod exchange;
+mod formats;
 mod gate;
 mod handle;
 mod health;
@@ -17,7 +18,10 @@ mod large;
 mod learn;
 mod lifecycle;
 mod membership;
+#[cfg(feature = "next")]
+mod next;
 mod overlay;
+mod path;
 mod reach;
 mod rumors;
 mod snapshot;
@@ -46,6 +50,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
+use crate::path_mtu::PathMtu;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
@@ -56,12 +61,15 @@ use bounds::Met;
 use changes::Changes;
 use contacts::Contacts;
 use events::{Events, Pending};
+use formats::Upgrade;
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
 use reach::Unreached;
 
 pub use changes::Portion;
+#[cfg(feature = "next")]
+pub use next::VersionFault;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
@@ -172,9 +180,13 @@ pub struct Node<A: Address> {
     gate: Gate<A>,
     trust: Trust<A>,
     unreached: Unreached<A>,
+    paths: PathMtu<A>,
     met: Met,
     health: Health,
     changes: Changes,
+    upgrade: Upgrade,
+    #[cfg(feature = "next")]
+    next: next::Next,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -227,9 +239,13 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             trust,
             unreached: Unreached::default(),
+            paths: PathMtu::new(config.max_datagram, config.probe.timeout),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
+            upgrade: Upgrade::default(),
+            #[cfg(feature = "next")]
+            next: next::Next::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -272,7 +288,10 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Size(length), address) => {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
+                Pending::Incompatible(id, formats) => Event::Incompatible { id, formats },
+                Pending::Features(features) => Event::Features(features),
                 Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
+                Pending::NarrowPath { address, longest } => Event::NarrowPath { address, longest },
                 Pending::Left => Event::Left,
             });
         }

@@ -234,9 +234,11 @@ fn log<A: Address>(event: &Event<A>) {
         | Event::ClockWrong { .. }
         | Event::Full { .. }
         | Event::Unreachable { .. }
+        | Event::NarrowPath { .. }
         | Event::ForeignCluster { .. }
         | Event::UnknownKey { .. }
         | Event::UnknownVersion { .. }
+        | Event::Incompatible { .. }
         | Event::LargerDatagrams { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),

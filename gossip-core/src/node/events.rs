@@ -13,6 +13,7 @@ use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
+use crate::update::{Features, Formats};
 
 /// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,10 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     Unreachable { advertised: A, seen: A },
+    NarrowPath { address: A, longest: usize },
     Unreadable(Unreadable, A),
+    Incompatible(NodeId, Formats),
+    Features(Features),
     Left,
 }
 
@@ -58,9 +62,13 @@ pub(super) struct Events<A> {
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
     unreachable: Option<(A, A)>,
+    narrow: Option<(A, usize)>,
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
+    /// At most one for each member.
+    incompatible: BTreeMap<NodeId, Formats>,
+    features: Option<Features>,
     left: bool,
 }
 
@@ -80,8 +88,11 @@ impl<A> Events<A> {
             conflict: None,
             clock_wrong: None,
             unreachable: None,
+            narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
+            incompatible: BTreeMap::new(),
+            features: None,
             left: false,
         }
     }
@@ -151,6 +162,10 @@ impl<A> Events<A> {
         self.unreachable = Some((advertised, seen));
     }
 
+    pub(super) fn narrow_path(&mut self, address: A, longest: usize) {
+        self.narrow = Some((address, longest));
+    }
+
     pub(super) fn full(&mut self, bound: Bound) {
         self.full.insert(bound);
     }
@@ -158,6 +173,14 @@ impl<A> Events<A> {
     pub(super) fn unreadable(&mut self, what: Unreadable, address: A) {
         self.unreadable.retain(|(other, _)| !other.is_like(what));
         self.unreadable.push((what, address));
+    }
+
+    pub(super) fn incompatible(&mut self, id: NodeId, formats: Formats) {
+        self.incompatible.insert(id, formats);
+    }
+
+    pub(super) fn features(&mut self, features: Features) {
+        self.features = Some(features);
     }
 
     pub(super) fn left(&mut self) {
@@ -193,11 +216,20 @@ impl<A> Events<A> {
         if let Some((advertised, seen)) = self.unreachable.take() {
             return Some(Pending::Unreachable { advertised, seen });
         }
+        if let Some((address, longest)) = self.narrow.take() {
+            return Some(Pending::NarrowPath { address, longest });
+        }
         if let Some(bound) = self.full.pop_first() {
             return Some(Pending::Full(bound));
         }
         if let Some((what, address)) = self.unreadable.pop() {
             return Some(Pending::Unreadable(what, address));
+        }
+        if let Some((id, formats)) = self.incompatible.pop_first() {
+            return Some(Pending::Incompatible(id, formats));
+        }
+        if let Some(features) = self.features.take() {
+            return Some(Pending::Features(features));
         }
         while let Some(next) = self.order.pop_front() {
             if self.order.is_empty() {

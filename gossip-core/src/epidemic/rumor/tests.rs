@@ -55,6 +55,7 @@ impl Site {
             stamp: Stamp { time: self.now, counter: 0, node: NodeId::new(1) },
             ends: None,
             value: Some(vec![7; size].into()),
+            extra: None,
         });
         let key = self.replica.hasher.key(&update);
         let len = encoded_len(&update) + 1;
@@ -91,7 +92,7 @@ impl Site {
                 let (message, at) = self.rumors.compose(
                     &to,
                     (&*keys, next, bodies, pull),
-                    ROOM,
+                    (ROOM, None),
                     (&self.replica, self.max_sends),
                     &mut self.rng,
                 );

@@ -80,6 +80,9 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         Event::Unreachable { advertised, seen } => {
             told(warn, json!({ "event": "unreachable", "advertised": advertised, "seen": seen }))
         }
+        Event::NarrowPath { address, longest } => {
+            told(warn, json!({ "event": "narrow-path", "address": address, "longest": longest }))
+        }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
         Event::UnknownKey { key, address } => {
@@ -88,6 +91,14 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         Event::UnknownVersion { version, address } => {
             told(warn, json!({ "event": "unknown-version", "version": version, "address": address }))
         }
+        Event::Incompatible { id, formats } => {
+            let (lowest, highest) = (formats.lowest.to_string(), formats.highest.to_string());
+            told(
+                warn,
+                json!({ "event": "incompatible", "id": id, "name": who(*id), "lowest": lowest, "highest": highest }),
+            )
+        }
+        Event::Features(features) => told(info, json!({ "event": "features", "features": features })),
         Event::LargerDatagrams { length, longest, address } => {
             told(warn, json!({ "event": "larger-datagrams", "length": length, "longest": longest, "address": address }))
         }
@@ -133,6 +144,9 @@ pub(crate) fn line(object: &Value) -> String {
         }
         "unreachable" => {
             format!("others do not reach this node at {}, they see it at {}", text("advertised"), text("seen"))
+        }
+        "narrow-path" => {
+            format!("datagrams over {} bytes do not arrive at {}", object["longest"], text("address"))
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),

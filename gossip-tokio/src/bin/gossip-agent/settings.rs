@@ -82,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "member",
     "reaped",
     "entry",
@@ -92,6 +92,7 @@ const KINDS: [&str; 15] = [
     "identity-conflict",
     "clock-wrong",
     "unreachable",
+    "narrow-path",
     "full",
     "foreign-cluster",
     "unknown-key",
