@@ -189,7 +189,10 @@ fn a_neighbour_that_had_it_over_a_much_shorter_way_takes_the_place_of_the_one_th
     offer(&mut bench, NOW, 2, 9, Some(3));
     assert_eq!(bench.eager(), [2]);
     let sent = bench.sent(NOW);
-    assert!(sent.contains(&(1, Said::Prune)) && sent.contains(&(2, Said::Graft { hashes: Hashes([].into()) })), "{sent:?}");
+    assert!(
+        sent.contains(&(1, Said::Prune)) && sent.contains(&(2, Said::Graft { hashes: Hashes([].into()) })),
+        "{sent:?}"
+    );
     // Its way is the shorter one now, and this node offers by that.
     let offered = (0..20).flat_map(|at| bench.sent(NOW + at * MS)).find_map(|(_, said)| match said {
         Said::Offers { hops, .. } => Some(hops),
