@@ -126,13 +126,15 @@ pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
 pub use outbox::TrafficClass;
 pub use smol_str::SmolStr;
 pub use time::Instant;
-pub use update::{MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Stamp, Tags};
+pub use update::{Features, Format, Formats, MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Stamp, Tags};
 pub use value::Typed;
 
 /// Types behind [`Node::updates`] and [`Node::reconciled`], for tests and tools that compare replicas. Applications do not
 /// need them.
 pub mod inspect {
     pub use crate::node::Reconciled;
+    #[cfg(feature = "next")]
+    pub use crate::node::VersionFault;
     pub use crate::update::{Broadcast, Certificate, End, Entry, Owner, Record, Standing, Until, Update};
 }
 

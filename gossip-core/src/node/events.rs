@@ -13,6 +13,7 @@ use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
+use crate::update::{Features, Formats};
 
 /// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Pending<A> {
     Unreachable { advertised: A, seen: A },
     NarrowPath { address: A, longest: usize },
     Unreadable(Unreadable, A),
+    Incompatible(NodeId, Formats),
+    Features(Features),
     Left,
 }
 
@@ -63,6 +66,9 @@ pub(super) struct Events<A> {
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
+    /// At most one for each member.
+    incompatible: BTreeMap<NodeId, Formats>,
+    features: Option<Features>,
     left: bool,
 }
 
@@ -85,6 +91,8 @@ impl<A> Events<A> {
             narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
+            incompatible: BTreeMap::new(),
+            features: None,
             left: false,
         }
     }
@@ -167,6 +175,14 @@ impl<A> Events<A> {
         self.unreadable.push((what, address));
     }
 
+    pub(super) fn incompatible(&mut self, id: NodeId, formats: Formats) {
+        self.incompatible.insert(id, formats);
+    }
+
+    pub(super) fn features(&mut self, features: Features) {
+        self.features = Some(features);
+    }
+
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -208,6 +224,12 @@ impl<A> Events<A> {
         }
         if let Some((what, address)) = self.unreadable.pop() {
             return Some(Pending::Unreadable(what, address));
+        }
+        if let Some((id, formats)) = self.incompatible.pop_first() {
+            return Some(Pending::Incompatible(id, formats));
+        }
+        if let Some(features) = self.features.take() {
+            return Some(Pending::Features(features));
         }
         while let Some(next) = self.order.pop_front() {
             if self.order.is_empty() {
