@@ -6,7 +6,9 @@
 mod about;
 mod descriptor;
 mod end;
+mod filter;
 mod hash;
+mod payload;
 mod stamp;
 
 use alloc::sync::Arc;
@@ -25,7 +27,10 @@ pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
 pub use end::End;
 pub(crate) use end::{FURTHEST_END, LONGEST_LIFE};
+pub use filter::Filter;
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
+pub use payload::Payload;
+pub(crate) use payload::{Shown, text};
 pub use stamp::Stamp;
 
 /// Latest instant that a stamp, an incarnation or the start of a life may have: the beginning of the year 2500. The same
@@ -206,6 +211,8 @@ pub struct Broadcast {
     pub stamp: Stamp,
     /// End of its window.
     pub until: Until,
+    /// Members that are asked to answer, if it is a query.
+    pub asks: Option<Arc<Filter>>,
     /// Content.
     #[serde(with = "bytes")]
     pub payload: Arc<[u8]>,

@@ -20,6 +20,8 @@ enum Timer {
     AntiEntropy,
     /// The next retry of a value that is being fetched in parts.
     Transfers,
+    /// The next message to a member that is repeated or given up, the next reminder or the end of a query.
+    Messages,
     /// The next contact with a seed or a dead member.
     Contacts,
     /// The next update that is past its time.
@@ -27,13 +29,14 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Leaving,
         Self::Detector,
         Self::Rumors,
         Self::Overlay,
         Self::AntiEntropy,
         Self::Transfers,
+        Self::Messages,
         Self::Contacts,
         Self::Expiry,
     ];
@@ -51,6 +54,7 @@ impl<A: Address> Node<A> {
             Timer::Overlay => self.overlay_due(),
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),
+            Timer::Messages => self.messages_due(),
             Timer::Contacts => self.contacts.due(),
             Timer::Expiry => self.expiry_due(),
         }
@@ -85,6 +89,7 @@ impl<A: Address> Node<A> {
         self.tick_overlay();
         self.tick_anti_entropy();
         self.tick_transfers();
+        self.tick_messages();
         self.tick_bounds();
         self.tick_gate();
         self.tick_leaving();

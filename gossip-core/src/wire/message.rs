@@ -18,6 +18,7 @@ use super::rumor::Rumor;
 use super::size::encoded_len;
 use super::swim::Swim;
 use super::trust::Trust;
+use super::unicast::Unicast;
 use crate::address::Address;
 use crate::error::DatagramError;
 
@@ -30,6 +31,7 @@ pub(crate) enum Message<A> {
     Pull(Pull<A>),
     Trust(Trust),
     Overlay(Overlay<A>),
+    Unicast(Unicast),
 }
 
 /// Numbers of the families.
@@ -39,6 +41,7 @@ const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
 const OVERLAY: u8 = 5;
+const UNICAST: u8 = 6;
 /// Tag of [`Swim::Ack`].
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
@@ -82,6 +85,12 @@ impl<A> From<Overlay<A>> for Message<A> {
     }
 }
 
+impl<A> From<Unicast> for Message<A> {
+    fn from(message: Unicast) -> Self {
+        Self::Unicast(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -92,6 +101,7 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => (PULL, postcard::to_slice(message, buffer)),
             Self::Trust(message) => (TRUST, postcard::to_slice(message, buffer)),
             Self::Overlay(message) => (OVERLAY, postcard::to_slice(message, buffer)),
+            Self::Unicast(message) => (UNICAST, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -110,6 +120,7 @@ impl<A: Address> Message<A> {
             PULL => variant(kind, rest).map(|(message, rest)| (Self::Pull(message), rest)),
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
             OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
+            UNICAST => variant(kind, rest).map(|(message, rest)| (Self::Unicast(message), rest)),
             _ => None,
         }
     }
@@ -123,6 +134,7 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => encoded_len(message),
             Self::Trust(message) => encoded_len(message),
             Self::Overlay(message) => encoded_len(message),
+            Self::Unicast(message) => encoded_len(message),
         }
     }
 
@@ -133,7 +145,7 @@ impl<A: Address> Message<A> {
             Self::Rumor(message) => message.is_sound(),
             Self::Repair(message) => message.is_sound(),
             Self::Pull(message) => message.is_sound(),
-            Self::Trust(_) => true,
+            Self::Trust(_) | Self::Unicast(_) => true,
             Self::Overlay(message) => message.is_sound(),
         }
     }
@@ -148,6 +160,7 @@ impl<A> Message<A> {
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
             Self::Overlay(message) => message.work(),
+            Self::Unicast(message) => message.work(),
         }
     }
 }

@@ -1,6 +1,7 @@
 mod documented;
 
 use std::string::String;
+use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
@@ -15,7 +16,8 @@ use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
-    Broadcast, Certificate, Descriptor, End, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
+    Broadcast, Certificate, Descriptor, End, Entry, Filter, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until,
+    Update,
 };
 
 type Said = Message<u16>;
@@ -99,6 +101,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
             stamp,
             until: Until::at(Instant::from_micros(until)),
+            asks: until.is_multiple_of(2).then(|| Arc::new(Filter::ALL.ids([NodeId::new(until)]).tag("a", "b"))),
             payload: value.into(),
         })),
     ]
@@ -189,6 +192,33 @@ fn message() -> impl Strategy<Value = Said> {
             |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
         ),
         any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
+        unicast().prop_map(Message::Unicast),
+    ]
+}
+
+fn unicast() -> impl Strategy<Value = Unicast> {
+    let payload = || proptest::collection::vec(any::<u8>(), 0..99).prop_map(Arc::<[u8]>::from);
+    let stamp = || {
+        any::<(u64, u32, u64)>().prop_map(|(time, counter, node)| Stamp {
+            time: Instant::from_micros(time),
+            counter,
+            node: NodeId::new(node),
+        })
+    };
+    let content = prop_oneof![
+        payload().prop_map(Content::Payload),
+        stamp().prop_map(Content::Received),
+        (stamp(), payload()).prop_map(|(stamp, payload)| Content::Response(stamp, payload)),
+        stamp().prop_map(Content::Declined),
+    ];
+    prop_oneof![
+        payload().prop_map(|payload| Unicast::Note { payload }),
+        (any::<(u32, u32)>(), content).prop_map(|((session, number), content)| Unicast::Post(Post {
+            session,
+            number,
+            content
+        })),
+        any::<(u32, u32)>().prop_map(|(session, number)| Unicast::Receipt { session, number }),
     ]
 }
 
@@ -498,7 +528,7 @@ fn what_no_node_says_is_malformed() {
         refused(&certificate(hasher.broadcast(&stamp), Some(ten)))
             && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), Some(ten)))
     );
-    let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
+    let broadcast = Broadcast { stamp, until: Until::NEVER, asks: None, payload: [1].into() };
     assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));
     let rumor = |items| {
         Said::Rumor(Rumor::Round(Round {

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
-use crate::update::{About, Tags};
+use crate::update::{About, Filter, Tags};
 
 type Shown = Message<SocketAddr>;
 
@@ -34,6 +34,12 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
         Message::Overlay(message) => overlay(message),
+        Message::Unicast(Unicast::Note { .. }) => "Note",
+        Message::Unicast(Unicast::Post(Post { content: Content::Payload(_), .. })) => "Post",
+        Message::Unicast(Unicast::Post(Post { content: Content::Received(_), .. })) => "Post, received",
+        Message::Unicast(Unicast::Post(Post { content: Content::Response(..), .. })) => "Post, response",
+        Message::Unicast(Unicast::Post(Post { content: Content::Declined(_), .. })) => "Post, declined",
+        Message::Unicast(Unicast::Receipt { .. }) => "Receipt",
     }
 }
 
@@ -95,7 +101,17 @@ fn certificate() -> Update<SocketAddr> {
 }
 
 fn broadcast() -> Update<SocketAddr> {
-    Update::Broadcast(Broadcast { stamp: stamp(), until: Until::at(TIME), payload: (*b"hello").into() })
+    Update::Broadcast(Broadcast { stamp: stamp(), until: Until::at(TIME), asks: None, payload: (*b"hello").into() })
+}
+
+fn query() -> Update<SocketAddr> {
+    let Update::Broadcast(broadcast) = broadcast() else { panic!() };
+    let filter = Filter::ALL.ids([NodeId::new(2)]).names(["b"]).tag("role", "db");
+    Update::Broadcast(Broadcast { asks: Some(filter.into()), ..broadcast })
+}
+
+fn post(content: Content) -> Shown {
+    Unicast::Post(Post { session: 0x1234_5678, number: 300, content }).into()
 }
 
 fn messages() -> Vec<Shown> {
@@ -172,6 +188,12 @@ fn messages() -> Vec<Shown> {
         Overlay::Confirm { newest: 301, missing: 0b10 }.into(),
         Overlay::Graft { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
         Overlay::Prune.into(),
+        Unicast::Note { payload: (*b"hello").into() }.into(),
+        post(Content::Payload((*b"hello").into())),
+        post(Content::Received(stamp())),
+        post(Content::Response(stamp(), (*b"hello").into())),
+        post(Content::Declined(stamp())),
+        Unicast::Receipt { session: 0x1234_5678, number: 300 }.into(),
     ]
 }
 
@@ -195,6 +217,7 @@ fn the_manual_shows_the_bytes_that_are_sent() {
         ("Entry, deleted", entry(None)),
         ("Certificate", certificate()),
         ("Broadcast", broadcast()),
+        ("Broadcast that asks", query()),
     ] {
         examples.push((name, postcard::to_allocvec(&update).unwrap()));
     }
@@ -221,5 +244,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 33, "every kind of message is shown");
+    assert_eq!(shown.len(), 39, "every kind of message is shown");
 }
