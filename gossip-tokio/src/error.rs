@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gossip_core::{AboutError, ConfigError};
+use gossip_core::{AboutError, ConfigError, NodeId, SendError};
 
 /// A failed start: no node was started, and nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,24 @@ pub enum WaitError {
     /// The node's task has ended before.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// A message to one member without a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The receiver died or left, or no receipt has come in time. The message may have arrived all the same.
+    #[error("{to} has not acknowledged the message")]
+    NoReceipt {
+        /// Receiver.
+        to: NodeId,
+    },
+    /// The node's task has ended before.
+    #[error("the node has stopped")]
+    Stopped,
 }
 
 /// A leave of which the other members may not know.
