@@ -196,6 +196,9 @@ pub enum SendError {
     /// The query was answered before, is over, or was never asked here.
     #[error("the query waits for no answer of this node")]
     NotOpen,
+    /// The node was made without a keyring.
+    #[error("this node has no keyring")]
+    NoKeyring,
     /// The query was refused as a write.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -126,8 +126,10 @@ pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
 pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
-pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
+pub use keyring::{Key, KeyBytes, KeyError, Keyring, ParseKeyError, Plain};
 pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
+#[cfg(feature = "encryption")]
+pub use node::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use outbox::TrafficClass;
 pub use query::{Answer, Progress, QueryId, Reply};
 pub use smol_str::SmolStr;
@@ -140,7 +142,7 @@ pub use value::Typed;
 /// need them.
 pub mod inspect {
     pub use crate::node::Reconciled;
-    pub use crate::update::{Broadcast, Certificate, End, Entry, Owner, Record, Standing, Until, Update};
+    pub use crate::update::{Asks, Broadcast, Certificate, End, Entry, Owner, Record, Standing, Topic, Until, Update};
 }
 
 /// Loss of interest in a rumor (Demers et al., section 1.4), for measuring it alone.

@@ -19,6 +19,8 @@ mod lifecycle;
 mod membership;
 mod overlay;
 mod query;
+#[cfg(feature = "encryption")]
+mod rotation;
 mod rumors;
 mod snapshot;
 mod stats;
@@ -64,6 +66,8 @@ use health::Health;
 use identity::{Identity, Phase};
 
 pub use changes::Portion;
+#[cfg(feature = "encryption")]
+pub use rotation::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 

@@ -27,7 +27,7 @@ pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
 pub use end::End;
 pub(crate) use end::{FURTHEST_END, LONGEST_LIFE};
-pub use filter::Filter;
+pub use filter::{Asks, Filter, Topic};
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub use payload::Payload;
 pub(crate) use payload::{Shown, text};
@@ -211,8 +211,8 @@ pub struct Broadcast {
     pub stamp: Stamp,
     /// End of its window.
     pub until: Until,
-    /// Members that are asked to answer, if it is a query.
-    pub asks: Option<Arc<Filter>>,
+    /// Who is to answer, if it is a query.
+    pub asks: Option<Arc<Asks>>,
     /// Content.
     #[serde(with = "bytes")]
     pub payload: Arc<[u8]>,

@@ -136,6 +136,29 @@ pub enum DeliveryError {
     Stopped,
 }
 
+/// A change of the cluster's key that is not done.
+#[cfg(feature = "encryption")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotationError {
+    /// Not all members have confirmed a step in time.
+    #[error("{} members have not confirmed the step {step:?}, {} of them have refused it", .missing.len(), .refused.len())]
+    Unconfirmed {
+        /// The step.
+        step: gossip_core::RotationStep,
+        /// Members that have not confirmed it.
+        missing: Vec<NodeId>,
+        /// Those of them that have refused it, with their reasons.
+        refused: Vec<(NodeId, String)>,
+    },
+    /// This node was made without a key.
+    #[error("this node has no keyring")]
+    NoKeyring,
+    /// The node's task has ended before.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
 /// A leave of which the other members may not know.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -76,7 +76,7 @@ impl<A: Address + Send + Sync + 'static> Query<'_, A> {
     pub fn ask(self) -> Result<Answers<A>, SendError> {
         let Self { gossip, payload, filter, timeout } = self;
         let id = gossip.shared.command(|state, now| state.node.query(now, &payload, &filter, timeout))?;
-        Ok(Answers::new(Arc::new(Asked { shared: Arc::clone(&gossip.shared), id })))
+        Ok(Answers::of(gossip, id))
     }
 
     /// Asks, and waits for all answers.
@@ -132,7 +132,9 @@ pub struct Answers<A: Address> {
 }
 
 impl<A: Address + Send + Sync + 'static> Answers<A> {
-    fn new(asked: Arc<Asked<A>>) -> Self {
+    /// Answers to a query that has begun.
+    pub(crate) fn of(gossip: &Gossip<A>, id: QueryId) -> Self {
+        let asked = Arc::new(Asked { shared: Arc::clone(&gossip.shared), id });
         let next = async |asked: Arc<Asked<A>>| {
             let next = asked.shared.until(|| {
                 let mut state = asked.shared.lock();

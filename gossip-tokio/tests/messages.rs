@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::gossip::gossip_core::{Config, Event, Filter, NodeId, Reply, SendError};
+use common::gossip::gossip_core::{Config, Event, Filter, NodeId, Relay, Reply, SendError};
 use common::gossip::{DeliveryError, Gossip, Network, bind, over};
 use common::{millis, node, pair, run, run_for, runtime, within};
 use futures_util::StreamExt;
@@ -76,7 +76,7 @@ fn a_query_gathers_answers_and_names_who_has_none() {
         assert!(within(millis(50), answers.next()).await.is_none(), "it takes its time");
         assert_eq!(answers.progress().missing, [nodes[3].id()]);
         drop(slow);
-        assert_eq!(answers.next().await.unwrap().response, Reply::Declined, "nobody listens any more");
+        assert_eq!(answers.next().await.unwrap().reply, Reply::Declined, "nobody listens any more");
         assert!(answers.next().await.is_none() && answers.progress().ended);
 
         let mut unheard = nodes[3].questions();
@@ -95,7 +95,7 @@ fn a_query_gathers_answers_and_names_who_has_none() {
 fn a_hundred_on_the_loopback_answer_within_50_ms_at_the_median() {
     run_for(Duration::from_secs(300), || async {
         let mut config = Config::local();
-        config.rumor.relay = common::gossip::gossip_core::Relay::Tree;
+        config.rumor.relay = Relay::Tree;
         let first = bind("127.0.0.1:0").config(config.clone()).spawn().await.unwrap();
         let seed = first.address();
         let mut nodes = vec![first];

@@ -13,8 +13,8 @@ use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{
-    About, Broadcast, End, Entry, Filter, KeyHash, LATEST, LONGEST_LIFE, MAX_NAME, Owner, Record, Stamp, Standing,
-    Tags, Until, Update, check_member_name,
+    About, Asks, Broadcast, End, Entry, KeyHash, LATEST, LONGEST_LIFE, MAX_NAME, Owner, Record, Stamp, Standing, Tags,
+    Until, Update, check_member_name,
 };
 use crate::wire::{OVERHEAD, encoded_len};
 
@@ -177,7 +177,7 @@ impl<A: Address> Node<A> {
         &mut self,
         now: Instant,
         payload: &[u8],
-        asks: Option<Arc<Filter>>,
+        asks: Option<Arc<Asks>>,
     ) -> Result<Stamp, WriteError> {
         self.may_write(now)?;
         let stamp = self.clocks.stamp(self.now, self.identity.id, None);

@@ -134,7 +134,7 @@ impl<A: Address> Node<A> {
         {
             match asks {
                 None => self.events.message(Delivered::Broadcast(BroadcastId(stamp), payload)),
-                Some(filter) => self.on_question(QueryId(stamp), &filter, payload),
+                Some(asks) => self.on_question(QueryId(stamp), &asks, payload),
             }
         }
         self.rumors.got(hash);

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::query::{Answer, Due, Progress, Queries, QueryId, Reply};
 use crate::time::Instant;
-use crate::update::{Filter, Payload, Stamp};
+use crate::update::{Asks, Filter, Payload, Stamp, Topic};
 use crate::wire::Content;
 
 /// Time within which an answer reaches the asker, or is given up.
@@ -34,10 +34,23 @@ impl<A: Address> Node<A> {
         filter: &Filter,
         timeout: Duration,
     ) -> Result<QueryId, SendError> {
+        self.ask(now, payload, Asks { filter: filter.clone(), topic: Topic::Application }, timeout)
+    }
+
+    /// Asks the application or the node of those that are chosen.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        asks: Asks,
+        timeout: Duration,
+    ) -> Result<QueryId, SendError> {
         if !self.queries.has_room() {
             return Err(SendError::Busy { held: Queries::limit(), limit: Queries::limit() });
         }
-        let stamp = self.spread_message(now, payload, Some(Arc::new(filter.clone())))?;
+        let asks = Arc::new(asks);
+        let stamp = self.spread_message(now, payload, Some(Arc::clone(&asks)))?;
+        let filter = &asks.filter;
         let id = QueryId(stamp);
         let lives = |id: &NodeId| self.correspondent(*id).is_some();
         let members = self.detector.members().iter().map(|seen| seen.id).filter(lives);
@@ -54,7 +67,7 @@ impl<A: Address> Node<A> {
             self.events.answers(id);
         }
         if own {
-            self.on_question(id, filter, Payload(payload.into()));
+            self.on_question(id, &asks, Payload(payload.into()));
         }
         Ok(id)
     }
@@ -101,10 +114,23 @@ impl<A: Address> Node<A> {
     }
 
     /// A question has arrived.
-    pub(super) fn on_question(&mut self, id: QueryId, filter: &Filter, payload: Payload) {
-        if filter.chooses(self.identity.id, self.identity.about.as_ref()) {
-            self.queries.open(self.now, id, self.now + self.config.lifetimes.broadcast);
-            self.events.message(Delivered::Query(id, payload));
+    pub(super) fn on_question(&mut self, id: QueryId, asks: &Asks, payload: Payload) {
+        if !asks.filter.chooses(self.identity.id, self.identity.about.as_ref()) {
+            return;
+        }
+        self.queries.open(self.now, id, self.now + self.config.lifetimes.broadcast);
+        match asks.topic {
+            Topic::Application => self.events.message(Delivered::Query(id, payload)),
+            Topic::Keys => {
+                #[cfg(feature = "encryption")]
+                let answer = self.answer_about_keys(&payload);
+                #[cfg(not(feature = "encryption"))]
+                let answer: Option<alloc::vec::Vec<u8>> = None;
+                if self.answer(self.now, id, answer.as_deref()).is_err() {
+                    // Its asker is not known here yet: it asks again.
+                    self.queries.close(id);
+                }
+            }
         }
     }
 

@@ -48,6 +48,25 @@ impl Filter {
     }
 }
 
+/// Demand of a broadcast that asks for answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asks {
+    /// Members that are to answer.
+    pub filter: Filter,
+    /// Part of a member that answers.
+    pub topic: Topic,
+}
+
+/// Part of a member that answers a query.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Topic {
+    /// The application.
+    #[default]
+    Application,
+    /// The node itself, about its keys.
+    Keys,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -162,9 +162,9 @@ impl ItemHasher {
             Update::Broadcast(Broadcast { asks, payload, .. }) => match asks {
                 None => self.wide(7, &[payload]),
                 // It fits a datagram, as the broadcast does.
-                Some(filter) => {
-                    let filter = postcard::to_allocvec(&**filter).unwrap_or_default();
-                    self.wide(10, &[&(filter.len() as u64).to_le_bytes(), &filter, payload])
+                Some(asks) => {
+                    let asks = postcard::to_allocvec(&**asks).unwrap_or_default();
+                    self.wide(10, &[&(asks.len() as u64).to_le_bytes(), &asks, payload])
                 }
             },
         }

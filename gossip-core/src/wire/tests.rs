@@ -16,8 +16,8 @@ use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
-    Broadcast, Certificate, Descriptor, End, Entry, Filter, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until,
-    Update,
+    Asks, Broadcast, Certificate, Descriptor, End, Entry, Filter, ItemHasher, MAX_NAME, Record, Stamp, Standing, Topic,
+    Until, Update,
 };
 
 type Said = Message<u16>;
@@ -101,7 +101,10 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
             stamp,
             until: Until::at(Instant::from_micros(until)),
-            asks: until.is_multiple_of(2).then(|| Arc::new(Filter::ALL.ids([NodeId::new(until)]).tag("a", "b"))),
+            asks: until.is_multiple_of(2).then(|| {
+                let filter = Filter::ALL.ids([NodeId::new(until)]).tag("a", "b");
+                Arc::new(Asks { filter, topic: Topic::Keys })
+            }),
             payload: value.into(),
         })),
     ]

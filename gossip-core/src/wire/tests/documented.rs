@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
-use crate::update::{About, Filter, Tags};
+use crate::update::{About, Tags};
 
 type Shown = Message<SocketAddr>;
 
@@ -107,7 +107,7 @@ fn broadcast() -> Update<SocketAddr> {
 fn query() -> Update<SocketAddr> {
     let Update::Broadcast(broadcast) = broadcast() else { panic!() };
     let filter = Filter::ALL.ids([NodeId::new(2)]).names(["b"]).tag("role", "db");
-    Update::Broadcast(Broadcast { asks: Some(filter.into()), ..broadcast })
+    Update::Broadcast(Broadcast { asks: Some(Asks { filter, topic: Topic::Application }.into()), ..broadcast })
 }
 
 fn post(content: Content) -> Shown {

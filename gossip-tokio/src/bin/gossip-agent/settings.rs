@@ -82,11 +82,14 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 17] = [
     "member",
     "reaped",
     "entry",
     "broadcast",
+    "unicast",
+    "delivered",
+    "query",
     "catch-up",
     "isolated",
     "identity-conflict",
