@@ -227,6 +227,14 @@ pub enum Event<A> {
         /// This node's wall clock.
         own: Instant,
     },
+    /// Other members do not reach this node at the address that it advertises: they hold it suspect or dead. Said once, until
+    /// they reach it again.
+    Unreachable {
+        /// Address that this node advertises.
+        advertised: A,
+        /// Address from which its datagrams come to the others.
+        seen: A,
+    },
     /// This node refuses new items because it has reached a bound. Reported once, until there is room again;
     /// [`Stats`](crate::Stats) counts what was refused.
     Full {

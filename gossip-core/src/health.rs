@@ -76,6 +76,13 @@ pub enum Problem<A> {
         /// This node's wall clock.
         own: Instant,
     },
+    /// Other members do not reach this node at the address that it advertises.
+    Unreachable {
+        /// Address that this node advertises.
+        advertised: A,
+        /// Address from which its datagrams come to the others.
+        seen: A,
+    },
     /// A bound of [`Limits`](crate::Limits) is reached.
     Full {
         /// Bound that is reached.
@@ -133,6 +140,7 @@ impl<A> Problem<A> {
             Self::Isolated => "isolated",
             Self::CatchingUp { .. } => "catching-up",
             Self::ClockWrong { .. } => "clock-wrong",
+            Self::Unreachable { .. } => "unreachable",
             Self::Full { .. } => "full",
             Self::IdentityConflict { .. } => "identity-conflict",
             Self::ForeignCluster { .. } => "foreign-cluster",
@@ -150,6 +158,9 @@ impl<A> Problem<A> {
             Self::Isolated => "check the network, the port, the firewall, the label, the keys and the seeds",
             Self::CatchingUp { .. } => "wait until it is done before you conclude that a name has no value",
             Self::ClockWrong { .. } => "set the clock; keep NTP running",
+            Self::Unreachable { .. } => {
+                "advertise an address at which the others reach this node, or let the port through"
+            }
             Self::Full { .. } => "raise the bound, or find out who writes so much",
             Self::IdentityConflict { .. } => "stop one of the two: a copied data file, or a name that is used twice",
             Self::ForeignCluster { .. } => "look for a wrong label or address there or here",
@@ -178,6 +189,9 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             Self::ClockWrong { peers, own } => {
                 let way = if peers > own { "behind" } else { "ahead of" };
                 write!(f, "this machine's clock is {:?} {way} the others'", peers.abs_diff(*own))
+            }
+            Self::Unreachable { advertised, seen } => {
+                write!(f, "others do not reach this node at {advertised:?}, they see it at {seen:?}")
             }
             Self::Full { bound } => write!(f, "{bound} is reached: new items are refused"),
             Self::IdentityConflict { address } => write!(f, "another node with this node's id runs at {address:?}"),

@@ -23,6 +23,35 @@ pub(crate) struct Seen {
     place: u32,
     /// Smoothed round trip in microseconds; 0 is unknown.
     trip: u32,
+    /// Refutations since it answered a probe here.
+    refuted: u8,
+    /// Probes from here in vain since it answered one.
+    missed: u8,
+    /// Probes from here in vain since anything was heard from it.
+    unheard: u8,
+}
+
+/// Refutations without an answer to a probe in between, from which on a member is held as suspect.
+const REFUTED: u8 = 3;
+/// Probes of such a member in vain, with nothing heard from it in between, after which it is accused all the same. Each speaks
+/// to each other about once in a round of probes.
+const DEAF: u8 = 4;
+
+impl Seen {
+    /// Returns true if it denies being dead and answers no probe: it is held as suspect until it answers one.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.refuted >= REFUTED
+    }
+
+    /// Returns true if nothing was heard from it for so many probes that it is probably gone.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.unheard >= DEAF
+    }
+
+    /// Returns true if it has never answered a probe from here, or not the last one.
+    pub(crate) const fn is_unreached(&self) -> bool {
+        self.trip == 0 || self.missed > 0
+    }
 }
 
 /// See the [module](self). Contains every known member except this node.
@@ -80,12 +109,41 @@ impl Members {
         self.seen.find(self.hasher.hash(id), |seen| seen.id == id)
     }
 
+    fn update(&mut self, id: NodeId, update: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = self.row(id).and_then(|row| self.seen.get_mut(row)) {
+            update(seen);
+        }
+    }
+
+    /// Records that a member has denied being suspect or dead.
+    pub(crate) fn note_refuted(&mut self, id: NodeId) {
+        self.update(id, |seen| seen.refuted = seen.refuted.saturating_add(1));
+    }
+
+    /// Records that a member did not answer a probe from here.
+    pub(crate) fn note_missed(&mut self, id: NodeId) {
+        self.update(id, |seen| {
+            seen.missed = seen.missed.saturating_add(1);
+            seen.unheard = seen.unheard.saturating_add(1);
+        });
+    }
+
+    /// Records that a member has sent something.
+    pub(crate) fn note_heard(&mut self, id: NodeId) {
+        self.update(id, |seen| seen.unheard = 0);
+    }
+
+    /// Records that a member has answered at its address.
+    pub(crate) fn note_reached(&mut self, id: NodeId) {
+        self.update(id, |seen| (seen.refuted, seen.missed, seen.unheard) = (0, 0, 0));
+    }
+
     /// Takes a round trip in: it changes the estimate by an eighth (RFC 6298, section 2).
     pub(crate) fn note_trip(&mut self, id: NodeId, trip: Duration) {
-        if let Some(seen) = self.row(id).and_then(|row| self.seen.get_mut(row)) {
+        self.update(id, |seen| {
             let trip = u32::try_from(micros(trip)).unwrap_or(u32::MAX).max(1);
             seen.trip = if seen.trip == 0 { trip } else { seen.trip - seen.trip / 8 + trip / 8 }.max(1);
-        }
+        });
     }
 
     /// Returns the smoothed round trip of a member that has answered here.
@@ -138,7 +196,7 @@ impl Members {
             Some((row, _)) => row,
             None => {
                 self.left += usize::from(status == Status::Left);
-                let seen = Seen { id, incarnation, status, place: 0, trip: 0 };
+                let seen = Seen { id, incarnation, status, place: 0, trip: 0, refuted: 0, missed: 0, unheard: 0 };
                 let hasher = self.hasher;
                 self.seen.insert(hasher.hash(id), seen, |seen| hasher.hash(seen.id))
             }

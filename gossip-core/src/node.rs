@@ -19,6 +19,7 @@ mod lifecycle;
 mod membership;
 mod overlay;
 mod query;
+mod reach;
 #[cfg(feature = "encryption")]
 mod rotation;
 mod rumors;
@@ -64,6 +65,7 @@ use events::{Events, Pending};
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
+use reach::Unreached;
 
 pub use changes::Portion;
 #[cfg(feature = "encryption")]
@@ -179,6 +181,7 @@ pub struct Node<A: Address> {
     contacts: Contacts<A>,
     gate: Gate<A>,
     trust: Trust<A>,
+    unreached: Unreached<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -235,6 +238,7 @@ impl<A: Address> Node<A> {
             contacts: Contacts::default(),
             gate: Gate::default(),
             trust,
+            unreached: Unreached::default(),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -286,6 +290,7 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Size(length), address) => {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
+                Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
                 Pending::Left => Event::Left,
             });
         }

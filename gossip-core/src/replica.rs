@@ -404,8 +404,8 @@ impl<A: Address> Replica<A> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
-    /// Returns the record of the member at this address: of one that is alive, if there are several.
-    pub(crate) fn member_at(&self, address: &A) -> Option<&Record<A>> {
+    /// Lists the records of members with this address: mostly one.
+    pub(crate) fn members_at(&self, address: &A) -> impl Iterator<Item = &Record<A>> {
         self.items.at_address(address)
     }
 

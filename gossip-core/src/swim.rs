@@ -8,6 +8,7 @@ mod first_sight;
 mod health;
 mod paths;
 mod probe;
+mod reach;
 mod suspicion;
 
 pub(crate) use detector::{Context, Counted, Detector, Finding};
@@ -15,3 +16,4 @@ use first_sight::FirstSight;
 use health::Health;
 use paths::Paths;
 use probe::Prober;
+use reach::{Reach, Step};

@@ -49,7 +49,7 @@ pub(crate) use overlay::{Hashes, OTHERS, Overlay};
 pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
 pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
 pub(crate) use size::encoded_len;
-pub(crate) use swim::{PingReq, Swim};
+pub(crate) use swim::{PingReq, Swim, Unreached};
 pub(crate) use trust::Trust;
 pub(crate) use unicast::{Content, Post, Unicast};
 

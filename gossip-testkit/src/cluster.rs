@@ -245,6 +245,12 @@ impl<M: Machine> Cluster<M> {
         self.simulator.set_seeds(seeds.into_iter().map(Addr).collect());
     }
 
+    /// What is sent to this address, at which there is no node, arrives at a node from now on: it receives at another address
+    /// than it sends from.
+    pub fn forward(&mut self, address: u32, node: u32) {
+        self.simulator.forward(Addr(address), Addr(node));
+    }
+
     // What goes wrong.
 
     /// A process dies.

@@ -12,7 +12,7 @@ mod schedule;
 mod story;
 mod trace;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -122,6 +122,8 @@ pub(crate) struct Simulator<M: Machine> {
     /// Nodes whose processes have, or had, the id of another.
     twins: Vec<Addr>,
     seeds: Vec<Addr>,
+    /// Addresses at which others receive.
+    forwards: BTreeMap<Addr, Addr>,
     network: Network,
     flights: Vec<Flight>,
     free: Vec<u32>,
@@ -150,6 +152,7 @@ impl<M: Machine> Simulator<M> {
             present,
             twins: Vec::new(),
             seeds,
+            forwards: BTreeMap::new(),
             network: Network::new(settings.seed, settings.latency, settings.keyed),
             flights: Vec::new(),
             free: Vec::new(),
@@ -205,6 +208,11 @@ impl<M: Machine> Simulator<M> {
     /// Every node that there ever was, in order.
     pub(crate) fn present(&self) -> &[Addr] {
         &self.present
+    }
+
+    /// What is sent to `address` arrives at `node`.
+    pub(crate) fn forward(&mut self, address: Addr, node: Addr) {
+        self.forwards.insert(address, node);
     }
 
     pub(crate) fn set_seeds(&mut self, seeds: Vec<Addr>) {
@@ -439,6 +447,7 @@ impl<M: Machine> Simulator<M> {
 
     fn send(&mut self, from: Addr, to: Addr, len: usize, label: &'static str, watch: &mut impl Watch<M>) {
         let at = self.now;
+        let to = self.forwards.get(&to).copied().unwrap_or(to);
         let datagram = Datagram { at: at.since(Instant::ORIGIN), from, to, payload: &self.buffer[..len], label };
         watch.sent(&datagram);
         self.counters.datagrams += 1;

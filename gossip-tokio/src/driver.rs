@@ -234,6 +234,7 @@ fn log<A: Address>(event: &Event<A>) {
         Event::IdentityConflict { .. }
         | Event::ClockWrong { .. }
         | Event::Full { .. }
+        | Event::Unreachable { .. }
         | Event::ForeignCluster { .. }
         | Event::UnknownKey { .. }
         | Event::UnknownVersion { .. }

@@ -126,6 +126,7 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_probes_failed_total", "Probes that nobody answered, directly or through others.", |state| state.stats.node.probes_failed as f64;
     Counter "gossip_suspicions_total", "Members suspected here.", |state| state.stats.node.suspicions as f64;
     Counter "gossip_deaths_total", "Members declared dead here.", |state| state.stats.node.deaths as f64;
+    Counter "gossip_members_unreached_total", "Checks of members that did not answer at the addresses in their records.", |state| state.stats.node.members_unreached as f64;
     Counter "gossip_refutations_total", "Times that this node refuted being suspected or dead.", |state| state.stats.node.refutations as f64;
     Counter "gossip_datagrams_unasked_total", "Acks alone that answer no ping that is still waited for: mostly late ones.", |state| state.stats.node.datagrams_unasked as f64;
     Counter "gossip_links_ended_total", "Links in the overlay that ended because the neighbour was silent.", |state| state.stats.node.links_ended as f64;

@@ -36,6 +36,7 @@ pub(super) enum Pending<A> {
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
+    Unreachable { advertised: A, seen: A },
     Unreadable(Unreadable, A),
     Left,
 }
@@ -70,6 +71,7 @@ pub(super) struct Events<A> {
     isolated: Option<bool>,
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
+    unreachable: Option<(A, A)>,
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
@@ -92,6 +94,7 @@ impl<A> Events<A> {
             isolated: None,
             conflict: None,
             clock_wrong: None,
+            unreachable: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
             left: false,
@@ -168,6 +171,10 @@ impl<A> Events<A> {
         self.clock_wrong = Some((peers, own));
     }
 
+    pub(super) fn unreachable(&mut self, advertised: A, seen: A) {
+        self.unreachable = Some((advertised, seen));
+    }
+
     pub(super) fn full(&mut self, bound: Bound) {
         self.full.insert(bound);
     }
@@ -206,6 +213,9 @@ impl<A> Events<A> {
         }
         if let Some((peers, own)) = self.clock_wrong.take() {
             return Some(Pending::ClockWrong { peers, own });
+        }
+        if let Some((advertised, seen)) = self.unreachable.take() {
+            return Some(Pending::Unreachable { advertised, seen });
         }
         if let Some(bound) = self.full.pop_first() {
             return Some(Pending::Full(bound));

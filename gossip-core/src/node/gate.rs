@@ -242,7 +242,12 @@ impl<A: Address> Node<A> {
 
     /// Returns the pass by which this address is spoken to; none if it is spoken to as a stranger's.
     pub(super) fn pass_of(&self, address: &A) -> Option<u64> {
-        let record = self.replica.member_at(address).filter(|_| !self.trust.is_outdated(address))?;
+        let elsewhere = || self.detector.seen_at(address).and_then(|id| self.replica.member(id));
+        // Of several at one address the latest, but not before one that answers: another may advertise it by mistake.
+        let answers = |id| self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Alive);
+        let rank = |record: &&Record<A>| (record.standing == Standing::Alive, answers(record.id), record.incarnation);
+        let record = self.replica.members_at(address).max_by_key(rank).or_else(elsewhere);
+        let record = record.filter(|_| !self.trust.is_outdated(address))?;
         let here = match record.standing {
             Standing::Alive => record.id != self.identity.id,
             // Not believed yet: it is to hear of it.

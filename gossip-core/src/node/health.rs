@@ -63,6 +63,9 @@ impl<A: Address> Node<A> {
         if let Some(Wrong { peers, own }) = self.clocks.wrong(now) {
             problems.push(Problem::ClockWrong { peers, own });
         }
+        if let Some((advertised, seen)) = self.unreached_at(now) {
+            problems.push(Problem::Unreachable { advertised: advertised.clone(), seen: seen.clone() });
+        }
         problems.extend(self.met.bounds().map(|bound| Problem::Full { bound }));
         if let Some(address) = self.identity.twin(now) {
             problems.push(Problem::IdentityConflict { address: address.clone() });

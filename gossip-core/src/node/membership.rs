@@ -208,6 +208,9 @@ impl<A: Address> Node<A> {
             self.outbox.message(TrafficClass::Ack, from.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
         }
         let Some(record) = self.replica.member(sender) else { return };
+        if header.keyed && record.address != *from {
+            self.detector.hear_elsewhere(self.now, sender, from);
+        }
         if !header.agrees(record.incarnation, record.standing) {
             let key = self.replica.hasher.member(sender);
             self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));

@@ -115,6 +115,9 @@ pub struct Stats {
     pub suspicions: u64,
     /// Members declared dead here.
     pub deaths: u64,
+    /// Checks of members that did not answer at the addresses in their records, while their datagrams came from elsewhere or
+    /// they denied being dead.
+    pub members_unreached: u64,
     /// Times that this node refuted what was said of it.
     pub refutations: u64,
 }
@@ -123,7 +126,7 @@ impl<A: Address> Node<A> {
     /// Returns the counters as they are now.
     pub fn stats(&self) -> Stats {
         let (transfers, links) = (self.transfers.counted(), self.overlay.counted());
-        let swim::Counted { probes_failed, suspicions, deaths } = self.detector.counted();
+        let swim::Counted { probes_failed, suspicions, deaths, unreached } = self.detector.counted();
         Stats {
             transfers_begun: transfers.begun,
             transfers_completed: transfers.completed,
@@ -136,6 +139,7 @@ impl<A: Address> Node<A> {
             probes_failed,
             suspicions,
             deaths,
+            members_unreached: unreached,
             outbox_dropped: self.outbox.dropped(),
             links_ended: links.ended,
             links_repeated: links.repeated,

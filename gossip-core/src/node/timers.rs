@@ -95,6 +95,7 @@ impl<A: Address> Node<A> {
         self.tick_leaving();
         self.note_isolation();
         self.tick_contacts();
+        self.tick_unreached();
         self.tick_health();
     }
 

@@ -12,7 +12,7 @@ use super::cut::{Cut, NEVER};
 use crate::address::Address;
 use crate::table::Table;
 use crate::time::Instant;
-use crate::update::{ItemHasher, KeyHash, Record, Standing, Until, Update};
+use crate::update::{ItemHasher, KeyHash, Record, Until, Update};
 
 /// Position of an item: the row in its table, and in the lowest bit the table.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,13 +189,11 @@ impl<A: Address> Store<A> {
         self.members.get(slot.at()).filter(|_| slot.is_member()).map(|known| &known.record)
     }
 
-    /// Returns the record of the member at this address. If there are several: that of one alive, and the latest.
-    pub(super) fn at_address(&self, address: &A) -> Option<&Record<A>> {
+    /// Lists the records with this address: mostly one.
+    pub(super) fn at_address(&self, address: &A) -> impl Iterator<Item = &Record<A>> {
         let rows = self.addresses.iter_hash(hash(address)).take(ALIKE);
         let records = rows.filter_map(|at| self.members.get(*at)).map(|known| &known.record);
-        records
-            .filter(|record| record.address == *address)
-            .max_by_key(|record| (record.standing == Standing::Alive, record.incarnation))
+        records.filter(move |record| record.address == *address)
     }
 
     pub(super) fn other(&self, slot: Slot) -> Option<&Stored<A>> {

@@ -9,7 +9,7 @@ use core::time::Duration;
 use rand::Rng;
 
 use super::suspicion::{Due, Suspicions, Verdict};
-use super::{FirstSight, Health, Prober, probe};
+use super::{FirstSight, Health, Prober, Reach, Step, probe};
 use crate::address::Address;
 use crate::config::Probe;
 use crate::event::Status;
@@ -19,7 +19,7 @@ use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::update::{KeyHash, Record, Standing};
-use crate::wire::{Item, PingReq, Rumor, Suspicion};
+use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim, Unreached};
 
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
@@ -60,6 +60,7 @@ pub(crate) struct Counted {
     pub(crate) probes_failed: u64,
     pub(crate) suspicions: u64,
     pub(crate) deaths: u64,
+    pub(crate) unreached: u64,
 }
 
 /// See the [module](self).
@@ -74,6 +75,7 @@ pub(crate) struct Detector<A> {
     prober: Prober<A>,
     suspicions: Suspicions,
     first_sight: FirstSight<A>,
+    reach: Reach<A>,
     health: Health,
     findings: VecDeque<Finding<A>>,
     counted: Counted,
@@ -90,6 +92,7 @@ impl<A: Address> Detector<A> {
             members: Members::new(rng),
             suspicions: Suspicions::new(own, settings.clone()),
             first_sight: FirstSight::new(settings.period),
+            reach: Reach::new(settings.timeout),
             health: Health::new(settings.max_health),
             prober: Prober::new(settings, rng),
             findings: VecDeque::new(),
@@ -141,7 +144,7 @@ impl<A: Address> Detector<A> {
 
     /// The next time at which [`tick`](Self::tick) has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = || self.prober.due().into_iter().chain(self.suspicions.due()).min();
+        let due = || self.prober.due().into_iter().chain(self.suspicions.due()).chain(self.reach.due()).min();
         self.probes.then(due).flatten()
     }
 
@@ -157,6 +160,7 @@ impl<A: Address> Detector<A> {
             self.counted.probes_failed += 1;
             self.suspect(silent, context);
         }
+        self.tick_reach(context);
         while let Some(due) = self.suspicions.pop_due(context.now) {
             match due {
                 Due::Warning(id) => self.warn(id, context),
@@ -177,7 +181,7 @@ impl<A: Address> Detector<A> {
 
     /// Members of which an ack with this number is waited for.
     pub(crate) fn awaited(&self, seq: u32) -> impl Iterator<Item = NodeId> + '_ {
-        self.prober.awaited(seq).chain(self.first_sight.awaited(seq))
+        self.prober.awaited(seq).chain(self.first_sight.awaited(seq)).chain(self.reach.awaited(seq))
     }
 
     /// Returns whether the ping of the current probe that has this number was sent as between strangers.
@@ -186,21 +190,72 @@ impl<A: Address> Detector<A> {
     }
 
     /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
-    pub(crate) fn on_ack(
+    pub(crate) fn on_ack<R: Rng>(
         &mut self,
-        now: Instant,
         sender: NodeId,
         seq: u32,
-        outbox: &mut Outbox<A>,
+        context: &mut Context<'_, A, R>,
     ) -> Option<Duration> {
         if let Some(record) = self.first_sight.answered(sender, seq) {
             self.findings.push_back(Finding::Answered(record));
         }
-        let trip = self.prober.on_ack(now, sender, seq, &mut self.health, outbox);
+        if self.reach.awaited(seq).any(|id| id == sender) {
+            self.note_reached(sender, context.rng);
+        }
+        let trip = self.prober.on_ack(context.now, sender, seq, &mut self.health, context.outbox);
+        if let Some(target) = self.prober.answered() {
+            self.note_reached(target, context.rng);
+        }
         if let Some((late, trip)) = self.prober.take_late() {
-            self.suspicions.defer(now, late, trip);
+            self.suspicions.defer(context.now, late, trip);
+            self.note_reached(late, context.rng);
         }
         trip
+    }
+
+    /// Takes note that a member has answered at its address: it is held no longer.
+    fn note_reached(&mut self, id: NodeId, rng: &mut impl Rng) {
+        let Some(seen) = self.members.get(id) else { return };
+        self.members.note_reached(id);
+        self.reach.reached(id);
+        if seen.is_held() && seen.status == Status::Suspect && !self.suspicions.holds(id) {
+            self.see(id, Status::Alive, seen.incarnation, false, rng);
+        }
+    }
+
+    /// Takes note of a datagram of a member that did not come from the address in its record: some send from another one than
+    /// they receive at, others are reached nowhere.
+    pub(crate) fn hear_elsewhere(&mut self, now: Instant, id: NodeId, from: &A) {
+        let is_doubtful = |seen: Seen| seen.is_unreached() && matches!(seen.status, Status::Alive | Status::Suspect);
+        if self.probes && self.members.get(id).is_some_and(is_doubtful) {
+            self.reach.check(now, id, Some(from));
+        }
+    }
+
+    /// Returns the member whose datagrams come from this address, which is not that in its record.
+    pub(crate) fn seen_at(&self, address: &A) -> Option<NodeId> {
+        self.reach.seen_at(address)
+    }
+
+    /// Pings members at the addresses in their records, and tells those that are silent there.
+    fn tick_reach<R>(&mut self, context: &mut Context<'_, A, R>) {
+        while let Some(step) = self.reach.step(context.now) {
+            match step {
+                Step::Ping(id) => {
+                    if let Some(record) = context.replica.member(id) {
+                        let seq = self.prober.ping_at(&record.address, context.outbox);
+                        self.reach.pinged(id, seq);
+                    }
+                }
+                Step::Unreached(id, seen) => {
+                    self.counted.unreached += 1;
+                    if let (Some(record), Some(seen)) = (context.replica.member(id), seen) {
+                        let report = Unreached { advertised: record.address.clone(), seen: seen.clone() };
+                        context.outbox.message(TrafficClass::Ack, seen, Swim::Unreached(report));
+                    }
+                }
+            }
+        }
     }
 
     /// Asks a member whether it is there. Its record follows as a [`Finding`] if it answers. Returns false if it is not asked:
@@ -241,13 +296,28 @@ impl<A: Address> Detector<A> {
         match (*standing, seen.map(|seen| seen.status)) {
             (Standing::Alive, was) => {
                 let refuted = seen.is_none_or(|seen| seen.incarnation < incarnation);
-                let status = if refuted { Status::Alive } else { was.unwrap_or(Status::Alive) };
                 if refuted {
                     self.settle(id);
+                    match was {
+                        Some(Status::Suspect | Status::Dead) => self.members.note_refuted(id),
+                        Some(Status::Left) => self.members.note_reached(id),
+                        Some(Status::Alive) | None => {}
+                    }
                 }
+                let held = refuted && self.members.get(id).is_some_and(|seen| seen.is_held());
+                let status = match was {
+                    _ if held => Status::Suspect,
+                    Some(was) if !refuted => was,
+                    _ => Status::Alive,
+                };
                 // A suspicion may be of an incarnation whose record is still to come.
-                self.see(id, status, incarnation.max(seen.map_or(0, |seen| seen.incarnation)), true, context.rng);
-                if was == Some(Status::Dead) && status == Status::Alive {
+                let incarnation = incarnation.max(seen.map_or(0, |seen| seen.incarnation));
+                self.see(id, status, incarnation, !held, context.rng);
+                if held {
+                    // It answers nobody, and denies being dead: that would go on for ever.
+                    self.reach.check_again(context.now, id);
+                }
+                if was == Some(Status::Dead) && status != Status::Dead {
                     let here = (from == Some(address)).then(|| address.clone());
                     self.findings.push_back(Finding::Revived { here });
                 }
@@ -307,6 +377,7 @@ impl<A: Address> Detector<A> {
     pub(crate) fn forget(&mut self, id: NodeId) {
         if let Some(seen) = self.members.forget(id) {
             self.suspicions.end(id);
+            self.reach.forget(id);
             self.findings.push_back(Finding::Seen { id, was: Some(seen.status), moved: false });
         }
     }
@@ -369,7 +440,12 @@ impl<A: Address> Detector<A> {
     /// A member did not answer. It hears so at once: if it is there after all, the suspicion is mostly refuted before
     /// many have heard of it.
     fn suspect<R: Rng>(&mut self, id: NodeId, context: &mut Context<'_, A, R>) {
+        self.members.note_missed(id);
         let Some(seen) = self.members.get(id) else { return };
+        if seen.is_held() && !seen.is_silent() {
+            // It would deny that, and answer no more than before.
+            return;
+        }
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.own };
             let raised = self.on_suspicion(suspicion, context);
@@ -410,15 +486,19 @@ impl<A: Address> Detector<A> {
     /// suspicion is a rumor still, which gets there by itself: repeated at every datagram, a cluster with losses would
     /// speak of little else.
     pub(crate) fn accusation(
-        &self,
+        &mut self,
         sender: NodeId,
         says: impl Fn(u64) -> bool,
         spreads: impl Fn(Suspicion) -> bool,
     ) -> Option<Suspicion> {
         let Seen { incarnation, status, .. } = self.members.get(sender)?;
+        if status != Status::Suspect {
+            return None;
+        }
+        self.members.note_heard(sender);
         let suspicion = |accuser| Suspicion { about: sender, incarnation, accuser };
         let due = self.buddy
-            && status == Status::Suspect
+            && self.suspicions.holds(sender)
             && says(incarnation)
             && !self.suspicions.accusers(sender).iter().any(|accuser| spreads(suspicion(*accuser)));
         due.then(|| suspicion(self.own))

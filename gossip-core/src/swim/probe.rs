@@ -73,6 +73,8 @@ struct Probe<A> {
     /// Helpers that reported a try.
     nacks: Vec<NodeId>,
     acked: bool,
+    /// True if no answer is expected: the target is held as suspect, since it answers nobody.
+    quiet: bool,
 }
 
 impl<A> Probe<A> {
@@ -278,6 +280,9 @@ impl<A: Address> Prober<A> {
             self.unanswered.pop_front();
         }
         self.unanswered.push_back(Unanswered { target: probe.target, seq: probe.seq, began: probe.began });
+        if probe.quiet {
+            return Some(probe.target);
+        }
         // Helpers that did not even report a try: perhaps this node receives nothing. If all of them reported one, it
         // is not this node's fault. Otherwise, when other members stand still, all would doubt themselves and detect
         // nothing in time.
@@ -295,8 +300,10 @@ impl<A: Address> Prober<A> {
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout).max(self.patience(target));
+        // Of one that answers nobody, a single ping finds out whether it does again.
+        let quiet = context.members.get(target).is_some_and(|seen| seen.is_held());
         let mut backoff = self.backoff();
-        let again = backoff.next().map(|pause| context.now + pause);
+        let again = backoff.next().filter(|_| !quiet).map(|pause| context.now + pause);
         self.probe = Some(Probe {
             target,
             address,
@@ -306,9 +313,10 @@ impl<A: Address> Prober<A> {
             again,
             backoff,
             timeout,
-            asked: None,
+            asked: quiet.then(Vec::new),
             nacks: Vec::new(),
             acked: false,
+            quiet,
         });
     }
 
@@ -343,6 +351,7 @@ impl<A: Address> Prober<A> {
         if self.settings.buddy
             && let Some(seen) = context.members.get(target)
             && seen.status == Status::Suspect
+            && !seen.is_held()
         {
             let suspicion = Suspicion { about: target, incarnation: seen.incarnation, accuser: context.own };
             context.outbox.message(TrafficClass::Probe, address.clone(), Rumor::Mail(Item::Suspicion(suspicion)));
@@ -374,12 +383,18 @@ impl<A: Address> Prober<A> {
 
     /// Pings a member out of turn: a report about it may be wrong.
     pub(crate) fn ping_now(&mut self, target: NodeId, address: &A, outbox: &mut Outbox<A>) {
-        let seq = self.next_seq();
+        let seq = self.ping_at(address, outbox);
         if self.extra.len() == EXTRA {
             self.extra.pop_front();
         }
         self.extra.push_back((seq, target));
+    }
+
+    /// Pings a member at an address, so that the ack with the returned number shows that it is reached there.
+    pub(crate) fn ping_at(&mut self, address: &A, outbox: &mut Outbox<A>) -> u32 {
+        let seq = self.next_seq();
         outbox.message(TrafficClass::Probe, address.clone(), Swim::Ping { seq });
+        seq
     }
 
     /// Pings an address that belongs to no member. Returns the number of the ping.
@@ -387,6 +402,11 @@ impl<A: Address> Prober<A> {
         let seq = self.next_seq();
         outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Swim::Ping { seq }.into()].into()));
         seq
+    }
+
+    /// Member that was probed in this period and has answered, itself or through a helper.
+    pub(crate) fn answered(&self) -> Option<NodeId> {
+        self.probe.as_ref().filter(|probe| probe.acked).map(|probe| probe.target)
     }
 
     /// Address that was pinged in this period.

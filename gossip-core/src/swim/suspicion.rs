@@ -186,6 +186,11 @@ impl Suspicions {
         true
     }
 
+    /// Returns whether a member is suspected of anything.
+    pub(crate) fn holds(&self, about: NodeId) -> bool {
+        self.suspected.contains_key(&about)
+    }
+
     /// Returns the members that raised or confirmed the suspicion.
     pub(crate) fn accusers(&self, about: NodeId) -> &[NodeId] {
         self.suspected.get(&about).map_or(&[], |held| &held.accusers)

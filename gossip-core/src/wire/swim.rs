@@ -4,6 +4,9 @@
 //! prober ── Ping ──▶ target                  prober ── PingReq ──▶ helper ── Ping ──▶ target
 //! prober ◀── Ack ─── target                  prober ◀──── Ack ──── helper ◀── Ack ─── target
 //!                                            prober ◀──── Nack ─── helper             (no ack by 80 % of the timeout)
+//!
+//! member ── anything, from an address that is not in its record ──▶ peer ── Ping ──▶ the address in the record (silence)
+//! member ◀── Unreached ── peer
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,18 @@ pub(crate) enum Swim<A> {
         #[serde(with = "postcard::fixint::le")]
         seq: u32,
     },
+    /// Tells the receiver that it does not answer at the address in its record.
+    Unreached(Unreached<A>),
+}
+
+/// Report on the address of its receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+pub(crate) struct Unreached<A> {
+    /// Address in the receiver's record, at which it does not answer the sender.
+    pub(crate) advertised: A,
+    /// Address from which the sender gets the receiver's datagrams.
+    pub(crate) seen: A,
 }
 
 /// Request to ping `target` on behalf of the sender.
@@ -51,6 +66,9 @@ impl<A: Address> Swim<A> {
     pub(super) fn is_sound(&self) -> bool {
         match self {
             Self::PingReq(PingReq { address, .. }) => encoded_len(address) <= MAX_ADDRESS,
+            Self::Unreached(Unreached { advertised, seen }) => {
+                encoded_len(advertised) <= MAX_ADDRESS && encoded_len(seen) <= MAX_ADDRESS
+            }
             Self::Ping { .. } | Self::Ack { .. } | Self::Nack { .. } => true,
         }
     }

@@ -1,4 +1,5 @@
 mod documented;
+mod messages;
 
 use std::string::String;
 use std::sync::Arc;
@@ -145,6 +146,8 @@ fn message() -> impl Strategy<Value = Said> {
             address
         }))),
         any::<u32>().prop_map(|seq| Message::Swim(Swim::Nack { seq })),
+        any::<(u16, u16)>()
+            .prop_map(|(advertised, seen)| Message::Swim(Swim::Unreached(Unreached { advertised, seen }))),
         item().prop_map(|item| Message::Rumor(Rumor::Mail(item))),
         (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10)).prop_map(
             |((number, feedback, pull), items)| Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))
@@ -195,33 +198,7 @@ fn message() -> impl Strategy<Value = Said> {
             |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
         ),
         any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
-        unicast().prop_map(Message::Unicast),
-    ]
-}
-
-fn unicast() -> impl Strategy<Value = Unicast> {
-    let payload = || proptest::collection::vec(any::<u8>(), 0..99).prop_map(Arc::<[u8]>::from);
-    let stamp = || {
-        any::<(u64, u32, u64)>().prop_map(|(time, counter, node)| Stamp {
-            time: Instant::from_micros(time),
-            counter,
-            node: NodeId::new(node),
-        })
-    };
-    let content = prop_oneof![
-        payload().prop_map(Content::Payload),
-        stamp().prop_map(Content::Received),
-        (stamp(), payload()).prop_map(|(stamp, payload)| Content::Response(stamp, payload)),
-        stamp().prop_map(Content::Declined),
-    ];
-    prop_oneof![
-        payload().prop_map(|payload| Unicast::Note { payload }),
-        (any::<(u32, u32)>(), content).prop_map(|((session, number), content)| Unicast::Post(Post {
-            session,
-            number,
-            content
-        })),
-        any::<(u32, u32)>().prop_map(|(session, number)| Unicast::Receipt { session, number }),
+        messages::unicast().prop_map(Message::Unicast),
     ]
 }
 

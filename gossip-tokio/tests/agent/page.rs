@@ -191,7 +191,9 @@ fn the_page_shows_the_living_cluster() {
     gone.end();
     browser.wait("document.querySelector('#members tr[data-name=\"db-2\"]').dataset.status === 'dead'");
     browser.wait("document.getElementById('counts').textContent.includes('1 dead')");
-    browser.wait("[...document.querySelectorAll('#views li')].some((row) => row.textContent.includes('does not see db-2'))");
+    browser.wait(
+        "[...document.querySelectorAll('#views li')].some((row) => row.textContent.includes('does not see db-2'))",
+    );
     browser.wait("document.querySelectorAll('#graph line.blind').length === 4");
     browser.size(400, "dark");
     browser.picture("page-narrow");

@@ -16,6 +16,7 @@ fn name(message: &Shown) -> &'static str {
         Message::Swim(Swim::Ack { .. }) => "Ack",
         Message::Swim(Swim::PingReq(PingReq { .. })) => "PingReq",
         Message::Swim(Swim::Nack { .. }) => "Nack",
+        Message::Swim(Swim::Unreached(_)) => "Unreached",
         Message::Rumor(Rumor::Mail(_)) => "Mail",
         Message::Rumor(Rumor::Round(Round { .. })) => "Rumor",
         Message::Rumor(Rumor::Feedback(Feedback { .. })) => "Feedback",
@@ -126,6 +127,7 @@ fn messages() -> Vec<Shown> {
         Message::Swim(Swim::Ack { seq: 7 }),
         Message::Swim(Swim::PingReq(PingReq { seq: 7, target: node, address })),
         Message::Swim(Swim::Nack { seq: 7 }),
+        Message::Swim(Swim::Unreached(Unreached { advertised: address, seen: address })),
         Message::Rumor(Rumor::Mail(Item::Update(entry(Some(b"b"))))),
         Message::Rumor(Rumor::Round(Round {
             number: 300,
@@ -244,5 +246,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 39, "every kind of message is shown");
+    assert_eq!(shown.len(), 40, "every kind of message is shown");
 }

@@ -96,6 +96,9 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             });
             told(warn, object)
         }
+        Event::Unreachable { advertised, seen } => {
+            told(warn, json!({ "event": "unreachable", "advertised": advertised, "seen": seen }))
+        }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
         Event::UnknownKey { key, address } => {
@@ -151,6 +154,9 @@ pub(crate) fn line(object: &Value) -> String {
         "clock-wrong" => {
             let way = if object["behind"] == true { "behind" } else { "ahead of" };
             format!("this machine's clock is {} s {way} the others'", object["off_seconds"])
+        }
+        "unreachable" => {
+            format!("others do not reach this node at {}, they see it at {}", text("advertised"), text("seen"))
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),

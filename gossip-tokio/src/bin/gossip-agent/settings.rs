@@ -82,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "member",
     "reaped",
     "entry",
@@ -94,6 +94,7 @@ const KINDS: [&str; 17] = [
     "isolated",
     "identity-conflict",
     "clock-wrong",
+    "unreachable",
     "full",
     "foreign-cluster",
     "unknown-key",
