@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::settled;
-use gossip_core::{Event, Filter, NodeId, QueryId, Reply, Status};
+use gossip_core::{Event, Filter, NodeId, QueryId, Reply, SendError, Status};
 use gossip_testkit::{Addr, Cluster, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -134,9 +134,14 @@ fn messages_to_one_member_arrive_once_whatever_the_network_does() {
                 cluster.clear(cut);
             }
             let to = id_of(Addr(3));
-            cluster
-                .with(1, |node, now| node.send_acknowledged(now, to, &number.to_le_bytes(), 60 * SECOND))
-                .expect("it lives");
+            let send = |cluster: &mut Cluster| {
+                cluster.with(1, |node, now| node.send_acknowledged(now, to, &number.to_le_bytes(), 60 * SECOND))
+            };
+            // No more than 64 may be under way.
+            while let Err(error) = send(&mut cluster) {
+                assert!(matches!(error, SendError::Busy { limit: 64, .. }), "{error}");
+                cluster.run_for(STEP);
+            }
             cluster.run_for(5 * STEP);
         }
         cluster.run_for(60 * SECOND);

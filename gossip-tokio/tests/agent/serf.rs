@@ -5,6 +5,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use gossip_tokio::gossip_core::Key;
+
 use crate::harness::{AGENT, Place, text, until};
 
 /// Name in serf, the words here, and a part of the answer.
@@ -51,7 +53,7 @@ fn every_command_of_serf_has_its_own_here() {
          [[handlers]]\non = [\"query\"]\nname = \"load\"\nrun = [\"sh\", \"-c\", \"echo $GOSSIP_TOPIC $GOSSIP_VALUE\"]\n"
     );
     let [new, next] = ["0b", "0c"].map(|byte| place.key(byte, &byte.repeat(32)));
-    let number = |byte: u8| gossip_tokio::gossip_core::Key::new([byte; 32]).id().to_string();
+    let number = |byte: u8| Key::new([byte; 32]).id().to_string();
     let (old_id, new_id) = (number(0x0a), number(0x0b));
     let said = |word: &'static str| match word {
         "NEW" => new.clone(),

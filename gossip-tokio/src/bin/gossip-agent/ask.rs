@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Answer, Filter, KeyBytes, KeyChange, NodeId, Reply};
+use gossip_tokio::gossip_core::{Answer, Filter, KeyBytes, KeyChange, NodeId, Payload, Reply};
 use gossip_tokio::{DeliveryError, RotationError};
 use serde_json::{Value, json};
 
@@ -96,8 +96,10 @@ async fn agents(
     let payload = topic::join(name, payload.as_bytes()).map_err(|error| Code::Invalid.says(error))?;
     let gathered = agent.gossip.query(payload).filter(filter).timeout(PATIENCE).gather().await?;
     let read = |(id, payload): &(NodeId, _)| {
-        let payload: &gossip_tokio::gossip_core::Payload = payload;
-        Some((*id, serde_json::from_slice(payload).ok()?))
+        let payload: &Payload = payload;
+        let answer: Value = serde_json::from_slice(payload).ok()?;
+        // What another one says may be anything.
+        answer.is_object().then_some((*id, answer))
     };
     Ok((gathered.responses.iter().filter_map(read).collect(), [gathered.missing, gathered.declined].concat()))
 }

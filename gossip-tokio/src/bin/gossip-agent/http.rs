@@ -223,7 +223,7 @@ async fn delete_tag(State(agent): Shared, Path(key): Path<String>) -> Response {
 }
 
 async fn rtt(State(agent): Shared, Path(member): Path<String>) -> Response {
-    one(&agent, Request::Rtt { member }).await
+    one(&agent, Request::Rtt { member, to: None }).await
 }
 
 async fn forget(State(agent): Shared, Path(member): Path<String>) -> Response {
