@@ -235,6 +235,14 @@ pub enum Event<A> {
         /// Address from which its datagrams come to the others.
         seen: A,
     },
+    /// A path to a member loses all datagrams that are longer than this; both send each other shorter ones from now on. Several
+    /// that are found before this is polled make one event.
+    NarrowPath {
+        /// Address of the member.
+        address: A,
+        /// Length in bytes up to which datagrams arrive.
+        longest: usize,
+    },
     /// This node refuses new items because it has reached a bound. Reported once, until there is room again;
     /// [`Stats`](crate::Stats) counts what was refused.
     Full {

@@ -83,6 +83,16 @@ pub enum Problem<A> {
         /// Address from which its datagrams come to the others.
         seen: A,
     },
+    /// Paths to other members lose all datagrams over a length that is less than
+    /// [`max_datagram`](crate::Config::max_datagram).
+    NarrowPaths {
+        /// Number of them.
+        paths: usize,
+        /// Address of one of these members.
+        address: A,
+        /// Length in bytes up to which datagrams arrive there.
+        longest: usize,
+    },
     /// A bound of [`Limits`](crate::Limits) is reached.
     Full {
         /// Bound that is reached.
@@ -141,6 +151,7 @@ impl<A> Problem<A> {
             Self::CatchingUp { .. } => "catching-up",
             Self::ClockWrong { .. } => "clock-wrong",
             Self::Unreachable { .. } => "unreachable",
+            Self::NarrowPaths { .. } => "narrow-paths",
             Self::Full { .. } => "full",
             Self::IdentityConflict { .. } => "identity-conflict",
             Self::ForeignCluster { .. } => "foreign-cluster",
@@ -160,6 +171,9 @@ impl<A> Problem<A> {
             Self::ClockWrong { .. } => "set the clock; keep NTP running",
             Self::Unreachable { .. } => {
                 "advertise an address at which the others reach this node, or let the port through"
+            }
+            Self::NarrowPaths { .. } => {
+                "let ICMP `packet too big` through, or set `max_datagram` of all nodes to what their paths carry"
             }
             Self::Full { .. } => "raise the bound, or find out who writes so much",
             Self::IdentityConflict { .. } => "stop one of the two: a copied data file, or a name that is used twice",
@@ -192,6 +206,9 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             }
             Self::Unreachable { advertised, seen } => {
                 write!(f, "others do not reach this node at {advertised:?}, they see it at {seen:?}")
+            }
+            Self::NarrowPaths { paths, address, longest } => {
+                write!(f, "{paths} paths lose long datagrams: over {longest} bytes to {address:?}")
             }
             Self::Full { bound } => write!(f, "{bound} is reached: new items are refused"),
             Self::IdentityConflict { address } => write!(f, "another node with this node's id runs at {address:?}"),

@@ -102,6 +102,7 @@ mod members;
 mod node;
 mod outbox;
 mod overlay;
+mod path_mtu;
 mod query;
 mod replica;
 mod sketch;

@@ -18,6 +18,7 @@ mod learn;
 mod lifecycle;
 mod membership;
 mod overlay;
+mod path;
 mod query;
 mod reach;
 #[cfg(feature = "encryption")]
@@ -50,6 +51,7 @@ use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
+use crate::path_mtu::PathMtu;
 use crate::query::Queries;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
@@ -182,6 +184,7 @@ pub struct Node<A: Address> {
     gate: Gate<A>,
     trust: Trust<A>,
     unreached: Unreached<A>,
+    paths: PathMtu<A>,
     met: Met,
     health: Health,
     changes: Changes,
@@ -239,6 +242,7 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             trust,
             unreached: Unreached::default(),
+            paths: PathMtu::new(config.max_datagram, config.probe.timeout),
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
@@ -291,6 +295,7 @@ impl<A: Address> Node<A> {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
                 Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
+                Pending::NarrowPath { address, longest } => Event::NarrowPath { address, longest },
                 Pending::Left => Event::Left,
             });
         }

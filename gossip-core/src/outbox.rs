@@ -74,6 +74,10 @@ pub(crate) enum Intent<A> {
     /// Messages in a datagram of their own with nothing else, as between strangers: for an address that is not proved, or
     /// may have another pass than its record says.
     Bare(Vec<Message<A>>),
+    /// A message that shares its datagram with nothing, of whatever length.
+    Alone(Message<A>),
+    /// An echo that makes its datagram as long as this.
+    Echo { seq: u32, length: usize },
     /// The token that a peer gave, and this node's record: an answer to its challenge.
     Introduction { cookie: u32 },
     /// The replica's update of a key at the time of sending, whether it is hot or not.

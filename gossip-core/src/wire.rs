@@ -20,6 +20,7 @@
 mod anti_entropy;
 mod message;
 mod overlay;
+mod path;
 mod pull;
 mod rumor;
 mod size;
@@ -46,6 +47,7 @@ pub(crate) use anti_entropy::{
 };
 pub(crate) use message::{Message, Writer, read};
 pub(crate) use overlay::{Hashes, OTHERS, Overlay};
+pub(crate) use path::{Echo, Path};
 pub(crate) use pull::{Chunk, FetchRequest, Page, Pull, PullRequest, Span};
 pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
 pub(crate) use size::encoded_len;

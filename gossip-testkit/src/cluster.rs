@@ -332,6 +332,11 @@ impl<M: Machine> Cluster<M> {
         self.fault(Fault::Loss { on: Links::ALL, during: ALWAYS, chance: chance.into() })
     }
 
+    /// What is longer than `longest` bytes is lost between all.
+    pub fn narrow(&mut self, longest: u16) -> Handle {
+        self.fault(Fault::Narrow { on: Links::ALL, during: ALWAYS, longest })
+    }
+
     /// Nothing gets from one side to the other, nor back.
     pub fn partition(&mut self, one: impl Into<Nodes>, other: impl Into<Nodes>) -> Handle {
         self.cut(Links::new(one, other), true)

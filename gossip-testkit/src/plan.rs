@@ -229,6 +229,15 @@ pub enum Fault {
         /// Its probability.
         chance: Chance,
     },
+    /// What is longer than the path carries is lost: a tunnel behind which nobody hears of it.
+    Narrow {
+        /// Its links.
+        on: Links,
+        /// Its time.
+        during: Window,
+        /// Length in bytes up to which datagrams get through.
+        longest: u16,
+    },
     /// Nothing gets through: a partition.
     Cut {
         /// Its links: from these to those.
@@ -301,6 +310,7 @@ impl Fault {
             Self::Duplicate { .. } => "duplicate",
             Self::Delay { .. } => "delay",
             Self::Corrupt { .. } => "corrupt",
+            Self::Narrow { .. } => "narrow",
             Self::Cut { .. } => "cut",
             Self::Crash { .. } => "crash",
             Self::Pause { .. } => "pause",
@@ -317,6 +327,7 @@ impl Fault {
             | Self::Duplicate { during, .. }
             | Self::Delay { during, .. }
             | Self::Corrupt { during, .. }
+            | Self::Narrow { during, .. }
             | Self::Cut { during, .. }
             | Self::Pause { during, .. }
             | Self::Twin { during, .. }
@@ -386,6 +397,7 @@ impl Fault {
             | Self::Duplicate { on, .. }
             | Self::Delay { on, .. }
             | Self::Corrupt { on, .. }
+            | Self::Narrow { on, .. }
             | Self::Cut { on, .. } => {
                 for nodes in [&mut on.from, &mut on.to] {
                     if let Nodes::These(these) = nodes {
@@ -409,6 +421,7 @@ impl Fault {
             | Self::Duplicate { on, .. }
             | Self::Delay { on, .. }
             | Self::Corrupt { on, .. }
+            | Self::Narrow { on, .. }
             | Self::Cut { on, .. } => *on = on.without(gone)?,
             Self::Crash { node, .. } | Self::Pause { node, .. } | Self::Skew { node, .. } => {
                 if *node == gone {
@@ -467,6 +480,11 @@ impl FaultPlan {
     /// Everybody's datagrams are damaged with this probability.
     pub fn corrupt(self, chance: impl Into<Chance>, during: Window) -> Self {
         self.fault(Fault::Corrupt { on: Links::ALL, during, chance: chance.into() })
+    }
+
+    /// What is longer than this is lost between all.
+    pub fn narrow(self, longest: u16, during: Window) -> Self {
+        self.fault(Fault::Narrow { on: Links::ALL, during, longest })
     }
 
     /// Nothing gets from one side to the other, nor back.

@@ -144,6 +144,7 @@ impl<C> Scenario<C> {
             | Fault::Duplicate { on, .. }
             | Fault::Delay { on, .. }
             | Fault::Corrupt { on, .. }
+            | Fault::Narrow { on, .. }
             | Fault::Cut { on, .. } => {
                 for nodes in [&on.from, &on.to] {
                     if let Nodes::These(these) = nodes {

@@ -473,6 +473,7 @@ impl<M: Machine> Simulator<M> {
                 Some(Cause::Loss) => write!(line, ": LOST"),
                 Some(Cause::Burst) => write!(line, ": LOST in a burst"),
                 Some(Cause::Cut) => write!(line, ": LOST, cut"),
+                Some(Cause::Narrow) => write!(line, ": LOST, too long for the path"),
                 Some(Cause::Exact) => write!(line, ": LOST, as told"),
                 Some(Cause::Rule) => write!(line, ": LOST by a rule"),
                 None if fate.flip.is_some() => write!(line, ": DAMAGED"),
@@ -489,6 +490,7 @@ impl<M: Machine> Simulator<M> {
             Some(Cause::Loss) => self.counters.lost += 1,
             Some(Cause::Burst) => self.counters.lost_in_burst += 1,
             Some(Cause::Cut) => self.counters.blocked += 1,
+            Some(Cause::Narrow) => self.counters.lost_by_length += 1,
             Some(Cause::Rule) => self.counters.lost_by_rule += 1,
             Some(Cause::Exact) => {
                 self.counters.lost_exactly += 1;

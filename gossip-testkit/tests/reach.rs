@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::settled;
-use gossip_core::{Event, Node, Problem, Status};
+use common::{settled, settled_with};
+use gossip_core::{Config, Event, Node, Problem, Relay, Status};
 use gossip_testkit::{Addr, Cluster, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -151,6 +151,69 @@ fn an_address_that_changes_under_a_member_is_told_to_it() {
     let told = cluster.run_until(5 * MINUTE, SECOND / 10, advised);
     println!("told after {told:?}");
     assert!(told.is_some_and(|time| time <= MINUTE), "{told:?}");
+}
+
+/// Runs until every node has the entry; how long that took.
+fn until_all_have(cluster: &mut Cluster, name: &str) -> Option<Duration> {
+    cluster.run_until(5 * MINUTE, SECOND / 10, |cluster| cluster.live().all(|(_, node)| node.get(name).is_some()))
+}
+
+fn narrow_alerts(cluster: &Cluster) -> usize {
+    let alerts = |(at, node): (Addr, &Node<Addr>)| node.health(cluster.reading(at.0));
+    let narrow = cluster.live().flat_map(alerts).filter(|alert| matches!(alert.problem, Problem::NarrowPaths { .. }));
+    narrow.count()
+}
+
+// All alive, no counter moved, nothing long ever arrived, and exchanges went on for ever at 4 to 18 times the traffic.
+#[test]
+fn a_path_that_swallows_what_is_long_carries_it_in_short_datagrams() {
+    for relay in [Relay::Random, Relay::Tree] {
+        for nodes in [2, 10] {
+            let mut config = Config::lan();
+            config.rumor.relay = relay;
+            let mut cluster = settled_with(nodes, config, 6);
+            let usual = cluster.measure(2 * MINUTE);
+            let narrow = cluster.narrow(1_000);
+            cluster.with(0, |node, now| node.put(now, "filling", &[7; 1_090]).map(drop)).expect("it can write");
+            let filling = until_all_have(&mut cluster, "filling");
+            cluster.with(1, |node, now| node.put(now, "large", &[7; 100_000]).map(drop)).expect("it can write");
+            let large = until_all_have(&mut cluster, "large");
+            let compared: u64 = cluster.live().map(|(_, node)| node.stats().paths_compared).sum();
+            let found: u64 = cluster.live().map(|(_, node)| node.stats().paths_narrowed).sum();
+            println!("{relay:?}, {nodes} nodes: {filling:?} and {large:?}, {compared} compared, {found} narrow");
+            assert!(filling.is_some() && large.is_some());
+            assert!(found > 0 && narrow_alerts(&cluster) > 0);
+            cluster.run_for(MINUTE);
+            let costs = cluster.measure(10 * MINUTE);
+            let ratio = costs.bytes_per_node_second() / usual.bytes_per_node_second();
+            println!("at rest {ratio:.2} times");
+            assert!(ratio <= 1.2, "{ratio}");
+            // The path is mended.
+            cluster.clear(narrow);
+            cluster.run_for(20 * MINUTE);
+            assert_eq!(narrow_alerts(&cluster), 0);
+        }
+    }
+}
+
+#[test]
+fn loss_of_all_lengths_alike_makes_no_path_narrow() {
+    for percent in [10, 30] {
+        let mut cluster = settled(20, 7);
+        cluster.lose(f64::from(percent) / 100.0);
+        for round in 0..20_u32 {
+            for node in 0..20 {
+                let name = format!("{node}-{}", round % 4);
+                let value = vec![round as u8; if node % 5 == 0 { 20_000 } else { 900 }];
+                cluster.with(node, |node, now| node.put(now, &name, &value).map(drop)).expect("it can write");
+            }
+            cluster.run_for(30 * SECOND);
+        }
+        let compared: u64 = cluster.live().map(|(_, node)| node.stats().paths_compared).sum();
+        let found: u64 = cluster.live().map(|(_, node)| node.stats().paths_narrowed).sum();
+        println!("{percent} % loss: {compared} compared, {found} narrow");
+        assert!(compared > 0 && found == 0, "{compared} {found}");
+    }
 }
 
 // A member that sends from another address than it receives at, behind two interfaces, is like any other.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use gossip_testkit::invariant::Invariant;
 use gossip_testkit::{Addr, Checker, Failure, Fault, Framed, Machine, Scenario, Swarm, Workload};
-use mini::around::{NoCopies, ShortLength};
+use mini::around::{NoCopies, Padded, ShortLength};
 use mini::swim::{self, Nothing, Swim};
 use mini::tree::{self, Say, Tree};
 use mini::{Bug, Command, Config, Mini};
@@ -297,6 +297,14 @@ fn a_length_of_one_byte_is_a_write_that_does_not_fit() {
     let planted = Planted { bug: (), within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 0 };
     let (failure, _) = planted.find_around::<Framed<Mini, ShortLength>>();
     kept(&failure, include_str!("mini/failures/length.txt"));
+}
+
+#[test]
+fn a_frame_that_is_always_long_is_one_write_and_a_path_that_is_narrow_for_ever() {
+    let planted = Planted { bug: (), within: 10, invariant: "convergence", nodes: 2, writes: 1, faults: 1 };
+    let swarm = Swarm { classes: vec!["narrow"], ..Swarm::default() };
+    let (_, minimal) = planted.find_with::<Framed<Mini, Padded>, Mini>(Config::default(), Config::default(), &swarm);
+    assert!(matches!(minimal.plan.faults[0], Fault::Narrow { during, .. } if during.to.is_none()), "{minimal:?}");
 }
 
 #[test]

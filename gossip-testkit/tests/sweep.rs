@@ -27,9 +27,9 @@ fn seen(counters: Counters) {
 /// A sweep in which an event never happened has shown nothing about it.
 #[track_caller]
 fn assert_everything_happened(counters: &Counters) {
-    // A sweep draws no rules and no twins, nobody leaves in it, and it loses nothing by name; that a socket buffer overflows
-    // is rare.
-    let not_asked = ["lost_exactly", "lost_by_rule", "overflowed", "twins", "leaves"];
+    // A sweep draws no rules, no narrow links and no twins, nobody leaves in it, and it loses nothing by name; that a socket
+    // buffer overflows is rare.
+    let not_asked = ["lost_exactly", "lost_by_rule", "lost_by_length", "overflowed", "twins", "leaves"];
     for (name, count) in counters.iter().filter(|(name, _)| !not_asked.contains(name)) {
         assert!(count > 0, "not one of: {name}\n{counters}");
     }
@@ -282,6 +282,16 @@ fn without_seeds() -> Swarm {
     swarm.classes.retain(|class| !["crash", "corrupt"].contains(class));
     swarm.classes.extend(["flap", "deploy", "seedless"]);
     swarm
+}
+
+#[test]
+fn links_that_lose_what_is_long_keep_nothing_back() {
+    let swarm = Swarm { classes: vec!["loss", "crash", "pause", "narrow"], ..Swarm::default() };
+    for config in [Config::default(), along_links()] {
+        let sweep = Checker::<Sim>::new(config).sweep(&swarm, 0..150).unwrap();
+        println!("{sweep}");
+        assert!(sweep.counters.lost_by_length > 1_000 && sweep.counters.large_values > 0);
+    }
 }
 
 #[test]

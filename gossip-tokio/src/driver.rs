@@ -235,6 +235,7 @@ fn log<A: Address>(event: &Event<A>) {
         | Event::ClockWrong { .. }
         | Event::Full { .. }
         | Event::Unreachable { .. }
+        | Event::NarrowPath { .. }
         | Event::ForeignCluster { .. }
         | Event::UnknownKey { .. }
         | Event::UnknownVersion { .. }

@@ -127,6 +127,8 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_suspicions_total", "Members suspected here.", |state| state.stats.node.suspicions as f64;
     Counter "gossip_deaths_total", "Members declared dead here.", |state| state.stats.node.deaths as f64;
     Counter "gossip_members_unreached_total", "Checks of members that did not answer at the addresses in their records.", |state| state.stats.node.members_unreached as f64;
+    Counter "gossip_paths_compared_total", "Comparisons of short and long datagrams on a path.", |state| state.stats.node.paths_compared as f64;
+    Counter "gossip_paths_narrowed_total", "Paths found to lose all long datagrams.", |state| state.stats.node.paths_narrowed as f64;
     Counter "gossip_refutations_total", "Times that this node refuted being suspected or dead.", |state| state.stats.node.refutations as f64;
     Counter "gossip_datagrams_unasked_total", "Acks alone that answer no ping that is still waited for: mostly late ones.", |state| state.stats.node.datagrams_unasked as f64;
     Counter "gossip_links_ended_total", "Links in the overlay that ended because the neighbour was silent.", |state| state.stats.node.links_ended as f64;

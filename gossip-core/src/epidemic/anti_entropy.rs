@@ -20,10 +20,11 @@ use core::time::Duration;
 use rand::Rng;
 
 use super::pull::Patience;
-use super::transfer::wire_len;
+use super::transfer::{descriptor_within, wire_len};
 use crate::address::Address;
 use crate::config;
 use crate::outbox::{Intent, Outbox, TrafficClass};
+use crate::path_mtu::PathMtu;
 use crate::replica::{CELLS, Cut, NEVER, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
@@ -55,6 +56,7 @@ pub(crate) struct Context<'a, A> {
     pub(crate) replica: &'a Replica<A>,
     pub(crate) outbox: &'a mut Outbox<A>,
     pub(crate) trust: &'a mut Trust<A>,
+    pub(crate) paths: &'a mut PathMtu<A>,
 }
 
 /// Outcome of a page.
@@ -170,6 +172,9 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn retry(&mut self, context: &mut Context<'_, A>) {
         let patience = self.patience.get();
         if let Some(exchange) = &mut self.exchange {
+            if exchange.is_stuck(context.now, patience) {
+                context.paths.doubt(context.now, &exchange.peer);
+            }
             let fair = is_fair(exchange.cut, context.clock);
             match exchange.retry(context.now, patience) {
                 Retry::Again(parts) if fair => {
@@ -265,7 +270,8 @@ impl<A: Address> AntiEntropy<A> {
                     difference.estimate(apart(mine, theirs.count))
                 });
                 let peer = from.clone();
-                self.exchange = Some(Exchange::new(peer, cut, between, self.most_cells, estimate, context.now));
+                let cells = most_cells(self.room - context.paths.shorter_by(from)).min(self.most_cells);
+                self.exchange = Some(Exchange::new(peer, cut, between, cells, estimate, context.now));
                 self.pump(context);
             }
         }
@@ -292,7 +298,7 @@ impl<A: Address> AntiEntropy<A> {
     }
 
     fn send_sketch(&self, Part { range, expected, .. }: Part, context: &mut Context<'_, A>) {
-        let Some(Exchange { peer, cut, .. }) = &self.exchange else { return };
+        let Some(Exchange { peer, cut, most_cells, .. }) = &self.exchange else { return };
         let message = Repair::Sketch(Symbols {
             cut: *cut,
             range,
@@ -302,7 +308,7 @@ impl<A: Address> AntiEntropy<A> {
                 mine: context.trust.token(peer, context.now),
                 yours: context.trust.shown_to(peer).unwrap_or_default(),
             },
-            sketch: context.replica.sketch(range, cells_for(expected, self.most_cells), *cut),
+            sketch: context.replica.sketch(range, cells_for(expected, *most_cells), *cut),
         });
         context.outbox.message(TrafficClass::AntiEntropy, peer.clone(), message);
     }
@@ -488,13 +494,19 @@ impl<A: Address> AntiEntropy<A> {
         hashes.sort_unstable();
         hashes.dedup();
         let Context { now, trust, .. } = context;
+        let mut bytes = 0;
         hashes.retain(|hash| {
             let Some(update) = context.replica.by_hash(*hash) else { return false };
             let young = context.clock.abs_diff(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
-            sent && trust.affords(to, wire_len(context.replica, &update), *now)
+            let len = wire_len(context.replica, &update);
+            let sent = sent && trust.affords(to, len, *now);
+            bytes += if sent { len } else { 0 };
+            sent
         });
-        if !hashes.is_empty() {
+        if let Some(first) = hashes.first() {
+            // Sent to the same peer before: it was lost, and perhaps because it was long.
+            context.paths.note_sent(*now, to, *first, bytes);
             context.outbox.push(TrafficClass::Bulk, to.clone(), Intent::Items { hashes, mail: false, next: 0 });
         }
     }

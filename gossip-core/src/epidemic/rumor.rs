@@ -300,13 +300,13 @@ impl<A: Address> Rumors<A> {
 
     // Packing.
 
-    /// Composes a rumor message of at most `room` bytes with the rumors from `next` on. Returns also where the next
+    /// Composes a rumor message of at most `room` bytes (`narrow`: the room of the empty datagram, if the path is narrow) with the rumors from `next` on. Returns also where the next
     /// message continues.
     pub(crate) fn compose(
         &mut self,
         to: &A,
         (rumors, next, bodies, pull): (&[HotSlot], usize, bool, bool),
-        room: usize,
+        (room, narrow): (usize, Option<usize>),
         (replica, max_sends): (&Replica<A>, u32),
         rng: &mut impl Rng,
     ) -> (Option<Message<A>>, usize) {
@@ -324,7 +324,11 @@ impl<A: Address> Rumors<A> {
                 at += 1;
                 continue;
             };
-            let offered = !bodies && hot.len > offer_above && matches!(hot.key, HotKey::Fact(_));
+            // Over a narrow path also what does not fit: it is asked for, and then fetched in parts.
+            let most =
+                if bodies { narrow.map_or(usize::MAX, |room| room.saturating_sub(HEAD + 1)) } else { offer_above };
+            let long = hot.len > most;
+            let offered = long && matches!(hot.key, HotKey::Fact(_));
             let len = if offered { OFFER } else { hot.len } + 1;
             if len > left {
                 break;

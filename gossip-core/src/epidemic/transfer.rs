@@ -225,16 +225,23 @@ impl<A: Address> Transfers<A> {
         }
     }
 
+    /// Returns the bytes of a value that a datagram to the holder of a transfer holds.
+    fn chunk(&self, at: usize, context: &Context<'_, A>) -> usize {
+        self.chunk - self.running[at].holder().map_or(0, |holder| context.paths.shorter_by(holder))
+    }
+
     fn ask(&mut self, at: usize, context: &mut Context<'_, A>) {
+        let chunk = self.chunk(at, context);
         let (fetch, trust) = (&mut self.running[at], &*context.trust);
-        if let Some((to, message)) = fetch.ask(self.chunk, context.now, |peer| trust.shown_to(peer)) {
+        if let Some((to, message)) = fetch.ask(chunk, context.now, |peer| trust.shown_to(peer)) {
             context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
 
     fn ask_on(&mut self, at: usize, context: &mut Context<'_, A>) {
+        let chunk = self.chunk(at, context);
         let (fetch, trust) = (&mut self.running[at], &*context.trust);
-        if let Some((to, message)) = fetch.ask_on(self.chunk, context.now, |peer| trust.shown_to(peer)) {
+        if let Some((to, message)) = fetch.ask_on(chunk, context.now, |peer| trust.shown_to(peer)) {
             context.outbox.message(TrafficClass::AntiEntropy, to, message);
         }
     }
@@ -259,6 +266,12 @@ impl<A: Address> Transfers<A> {
             if self.running[at].is_orphaned() {
                 self.fail(at);
             } else {
+                if self.running[at].is_unanswered()
+                    && self.running[at].tries() >= 2
+                    && let Some(holder) = self.running[at].holder()
+                {
+                    context.paths.doubt(context.now, holder);
+                }
                 self.running[at].note_silence(context.now);
                 self.failed_lately |= self.running[at].is_orphaned();
                 self.ask(at, context);
@@ -457,6 +470,28 @@ pub(crate) fn compose_chunk<A: Address>(
 /// Returns the form in which an update of the replica is sent: itself, or its descriptor.
 pub(crate) fn carried<A: Address>(replica: &Replica<A>, update: Update<A>) -> Item<A> {
     replica.descriptor(&update).map_or_else(|| Item::Update(update), Item::Large)
+}
+
+/// Returns the form in which an update is sent over a path: its descriptor also if it fits into a datagram elsewhere, but not into
+/// `narrow` bytes of messages.
+pub(crate) fn carried_within<A: Address>(replica: &Replica<A>, update: Update<A>, narrow: Option<usize>) -> Item<A> {
+    // Tags and counts around it, at their longest.
+    let narrow = narrow.map(|room| room.saturating_sub(CHUNK_HEAD));
+    descriptor_within(replica, &update, narrow).map_or_else(|| Item::Update(update), Item::Large)
+}
+
+/// Returns the descriptor of an update that is too large to be sent whole, anywhere or in `narrow` bytes.
+pub(crate) fn descriptor_within<A: Address>(
+    replica: &Replica<A>,
+    update: &Update<A>,
+    narrow: Option<usize>,
+) -> Option<Descriptor> {
+    replica.descriptor(update).or_else(|| match update {
+        Update::Entry(entry) if narrow.is_some_and(|room| encoded_len(update) > room) => {
+            Descriptor::of(entry, replica.hasher.digest(update)).filter(|descriptor| descriptor.size > 0)
+        }
+        _ => None,
+    })
 }
 
 /// Returns the length of that form in bytes.

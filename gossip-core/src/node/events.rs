@@ -37,6 +37,7 @@ pub(super) enum Pending<A> {
     ClockWrong { peers: Instant, own: Instant },
     Full(Bound),
     Unreachable { advertised: A, seen: A },
+    NarrowPath { address: A, longest: usize },
     Unreadable(Unreadable, A),
     Left,
 }
@@ -72,6 +73,7 @@ pub(super) struct Events<A> {
     conflict: Option<A>,
     clock_wrong: Option<(Instant, Instant)>,
     unreachable: Option<(A, A)>,
+    narrow: Option<(A, usize)>,
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
@@ -95,6 +97,7 @@ impl<A> Events<A> {
             conflict: None,
             clock_wrong: None,
             unreachable: None,
+            narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
             left: false,
@@ -175,6 +178,10 @@ impl<A> Events<A> {
         self.unreachable = Some((advertised, seen));
     }
 
+    pub(super) fn narrow_path(&mut self, address: A, longest: usize) {
+        self.narrow = Some((address, longest));
+    }
+
     pub(super) fn full(&mut self, bound: Bound) {
         self.full.insert(bound);
     }
@@ -216,6 +223,9 @@ impl<A> Events<A> {
         }
         if let Some((advertised, seen)) = self.unreachable.take() {
             return Some(Pending::Unreachable { advertised, seen });
+        }
+        if let Some((address, longest)) = self.narrow.take() {
+            return Some(Pending::NarrowPath { address, longest });
         }
         if let Some(bound) = self.full.pop_first() {
             return Some(Pending::Full(bound));

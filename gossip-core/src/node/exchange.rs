@@ -3,7 +3,6 @@
 use rand::RngExt;
 
 use super::Node;
-use super::learn::REHEATS;
 use crate::address::Address;
 use crate::config::Membership;
 use crate::epidemic::anti_entropy::{AntiEntropy, Context};
@@ -15,8 +14,8 @@ const GIVEN_AS_STRANGERS: u32 = 8;
 impl<A: Address> Node<A> {
     /// Anti-entropy, and what it works with.
     pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, anti_entropy, trust, .. } = self;
-        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust })
+        let Self { now, clocks, replica, outbox, anti_entropy, trust, paths, .. } = self;
+        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust, paths })
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {
@@ -42,12 +41,5 @@ impl<A: Address> Node<A> {
         {
             self.begin_exchange(&pinged);
         }
-    }
-
-    pub(super) fn begin_exchange(&mut self, with: &A) {
-        self.stats.exchanges += 1;
-        self.reheats = REHEATS;
-        let (anti_entropy, mut context) = self.anti_entropy();
-        anti_entropy.begin(with, &mut context);
     }
 }

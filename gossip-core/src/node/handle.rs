@@ -157,6 +157,7 @@ impl<A: Address> Node<A> {
             Message::Pull(message) => self.on_pull(from, message),
             Message::Trust(message) => self.on_trust(sender, from, message),
             Message::Overlay(message) => self.on_overlay(sender, from, message),
+            Message::Path(message) => self.on_path(from, message),
             Message::Unicast(message) => self.on_unicast(sender, message),
         }
     }

@@ -66,6 +66,10 @@ impl<A: Address> Node<A> {
         if let Some((advertised, seen)) = self.unreached_at(now) {
             problems.push(Problem::Unreachable { advertised: advertised.clone(), seen: seen.clone() });
         }
+        if let Some((address, longest)) = self.paths.found().next() {
+            let paths = self.paths.found().count();
+            problems.push(Problem::NarrowPaths { paths, address: address.clone(), longest });
+        }
         problems.extend(self.met.bounds().map(|bound| Problem::Full { bound }));
         if let Some(address) = self.identity.twin(now) {
             problems.push(Problem::IdentityConflict { address: address.clone() });

@@ -101,7 +101,7 @@ impl<A: Address> Node<A> {
 
     /// Returns the transfers, and the state that they work with.
     pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, transfers, trust, .. } = self;
-        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust })
+        let Self { now, clocks, replica, outbox, transfers, trust, paths, .. } = self;
+        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust, paths })
     }
 }

@@ -9,7 +9,7 @@ use super::transmit::Packed;
 use crate::address::Address;
 use crate::config::{Membership, Relay};
 use crate::epidemic::rumor::Subject;
-use crate::epidemic::transfer::{carried, wire_len};
+use crate::epidemic::transfer::{carried_within, wire_len};
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::Seen;
@@ -90,10 +90,11 @@ impl<A: Address> Node<A> {
 
     pub(super) fn pack_link(&mut self, to: &A, writer: &mut Writer<'_>) -> Packed<A> {
         let Self { replica, overlay, now, .. } = self;
+        let narrow = writer.narrow_room();
         let body = |hash, key: Option<HotKey>| match key {
             Some(HotKey::Opinion(suspicion)) => Some(Item::Suspicion(suspicion)),
-            Some(HotKey::Fact(key)) => replica.get_if(key, hash).map(|update| carried(replica, update)),
-            None => replica.by_hash(hash).map(|update| carried(replica, update)),
+            Some(HotKey::Fact(key)) => replica.get_if(key, hash).map(|update| carried_within(replica, update, narrow)),
+            None => replica.by_hash(hash).map(|update| carried_within(replica, update, narrow)),
         };
         if overlay.compose(to, *now, body, writer) { Packed::Rest(Intent::Link) } else { Packed::Whole }
     }

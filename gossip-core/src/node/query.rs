@@ -94,8 +94,9 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// [`SendError`]: the query is not open here, or the answer does not fit a datagram, which leaves it open.
     pub fn answer(&mut self, now: Instant, query: QueryId, payload: Option<&[u8]>) -> Result<(), SendError> {
-        self.check_size(payload.map_or(0, <[u8]>::len))?;
         self.advance(now);
+        let asker = self.correspondent(query.0.node);
+        self.check_size(payload.map_or(0, <[u8]>::len), asker.as_ref())?;
         if !self.queries.is_open(query) {
             return Err(SendError::NotOpen);
         }

@@ -118,6 +118,10 @@ pub struct Stats {
     /// Checks of members that did not answer at the addresses in their records, while their datagrams came from elsewhere or
     /// they denied being dead.
     pub members_unreached: u64,
+    /// Comparisons of short and long datagrams, begun because something long did not seem to arrive.
+    pub paths_compared: u64,
+    /// Narrow paths found by these.
+    pub paths_narrowed: u64,
     /// Times that this node refuted what was said of it.
     pub refutations: u64,
 }
@@ -126,6 +130,7 @@ impl<A: Address> Node<A> {
     /// Returns the counters as they are now.
     pub fn stats(&self) -> Stats {
         let (transfers, links) = (self.transfers.counted(), self.overlay.counted());
+        let (paths_compared, paths_narrowed) = self.paths.counted();
         let swim::Counted { probes_failed, suspicions, deaths, unreached } = self.detector.counted();
         Stats {
             transfers_begun: transfers.begun,
@@ -140,6 +145,8 @@ impl<A: Address> Node<A> {
             suspicions,
             deaths,
             members_unreached: unreached,
+            paths_compared,
+            paths_narrowed,
             outbox_dropped: self.outbox.dropped(),
             links_ended: links.ended,
             links_repeated: links.repeated,

@@ -20,6 +20,8 @@ enum Timer {
     AntiEntropy,
     /// The next retry of a value that is being fetched in parts.
     Transfers,
+    /// The next step of a comparison of lengths.
+    Paths,
     /// The next message to a member that is repeated or given up, the next reminder or the end of a query.
     Messages,
     /// The next contact with a seed or a dead member.
@@ -29,13 +31,14 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Leaving,
         Self::Detector,
         Self::Rumors,
         Self::Overlay,
         Self::AntiEntropy,
         Self::Transfers,
+        Self::Paths,
         Self::Messages,
         Self::Contacts,
         Self::Expiry,
@@ -54,6 +57,7 @@ impl<A: Address> Node<A> {
             Timer::Overlay => self.overlay_due(),
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),
+            Timer::Paths => self.paths.due(),
             Timer::Messages => self.messages_due(),
             Timer::Contacts => self.contacts.due(),
             Timer::Expiry => self.expiry_due(),
@@ -89,6 +93,7 @@ impl<A: Address> Node<A> {
         self.tick_overlay();
         self.tick_anti_entropy();
         self.tick_transfers();
+        self.tick_paths();
         self.tick_messages();
         self.tick_bounds();
         self.tick_gate();

@@ -4,10 +4,10 @@ use super::identity::Phase;
 use super::{Node, Transmit};
 use crate::address::Address;
 use crate::epidemic::anti_entropy::compose_page;
-use crate::epidemic::transfer::{carried, compose_chunk};
+use crate::epidemic::transfer::{carried_within, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
-use crate::wire::{Item, Message, PREAMBLE, Repair, Rumor, Trust, Writer, encoded_len};
+use crate::wire::{Echo, Item, Message, PREAMBLE, Path, Repair, Rumor, Trust, Writer, encoded_len};
 
 /// Outcome of packing an intent.
 pub(super) enum Packed<A> {
@@ -29,16 +29,32 @@ impl<A: Address> Node<A> {
         }
         loop {
             let (class, to, intent) = self.outbox.pop()?;
-            let mut writer = Writer::new(&mut buffer[self.envelope.body()]);
+            let body = self.envelope.body();
+            let shorter = self.paths.shorter_by(&to);
             let bare = matches!(intent, Intent::Bare(_));
+            let alone = bare || matches!(intent, Intent::Alone(_) | Intent::Echo { .. });
+            let mut writer = if shorter > 0 && !alone {
+                Writer::narrow(&mut buffer[body.start..body.end - shorter])
+            } else {
+                Writer::new(&mut buffer[body.clone()])
+            };
             let answers = matches!(intent, Intent::Introduction { .. });
             let pass = if bare { None } else { self.pass_of(&to) };
             let introduces = pass.is_none() && !bare;
             if introduces {
                 writer.reserve(PREAMBLE);
             }
-            match self.pack(&to, intent, &mut writer) {
-                Packed::Whole if bare => {}
+            let packed = match self.pack(&to, intent, &mut writer) {
+                Packed::Rest(rest) if writer.used() == 0 && writer.narrow_room().is_some() => {
+                    // What has no parts goes out all the same: perhaps the path has changed.
+                    writer = Writer::new(&mut buffer[body]);
+                    writer.reserve(if introduces { PREAMBLE } else { 0 });
+                    self.pack(&to, rest, &mut writer)
+                }
+                packed => packed,
+            };
+            match packed {
+                Packed::Whole if alone => {}
                 Packed::Whole => self.fill(&to, &mut writer),
                 Packed::Rest(_) if writer.used() == 0 => {
                     // No admitted update is too large for a datagram of its own.
@@ -48,7 +64,7 @@ impl<A: Address> Node<A> {
                 Packed::Rest(rest) => self.outbox.put_back(class, to.clone(), rest),
             }
             // Not on an ack, which is the shortest datagram there is when it is alone.
-            if !bare && class == TrafficClass::Probe {
+            if !alone && class == TrafficClass::Probe {
                 self.note_link(&to, &mut writer);
             }
             if writer.used() == 0 {
@@ -56,7 +72,7 @@ impl<A: Address> Node<A> {
                 continue;
             }
             // Not on rumor messages: their rounds and answers would carry the hot list a second time.
-            if !bare && !matches!(class, TrafficClass::Rumor | TrafficClass::Bulk) {
+            if !alone && !matches!(class, TrafficClass::Rumor | TrafficClass::Bulk) {
                 self.ride_along(&mut writer);
             }
             if introduces && !answers {
@@ -74,7 +90,7 @@ impl<A: Address> Node<A> {
     /// Adds other intents for the same peer while there is room.
     fn fill(&mut self, to: &A, writer: &mut Writer<'_>) {
         while let Some((class, intent)) = self.outbox.pop_for(to) {
-            if matches!(intent, Intent::Bare(_)) {
+            if matches!(intent, Intent::Bare(_) | Intent::Alone(_) | Intent::Echo { .. }) {
                 self.outbox.put_back(class, to.clone(), intent);
                 return;
             }
@@ -109,6 +125,18 @@ impl<A: Address> Node<A> {
                     Packed::Rest(Intent::Message(message))
                 }
             }
+            Intent::Alone(message) => {
+                if writer.push(&message) {
+                    Packed::Whole
+                } else {
+                    Packed::Rest(Intent::Alone(message))
+                }
+            }
+            Intent::Echo { seq, length } => {
+                let room = writer.room().saturating_sub(self.config.max_datagram - length);
+                writer.push::<A>(&Path::Echo(Echo::filling(seq, room)).into());
+                Packed::Whole
+            }
             Intent::Bare(messages) => {
                 // A few of the smallest messages.
                 for message in &messages {
@@ -126,7 +154,8 @@ impl<A: Address> Node<A> {
                 let max_sends = self.max_sends();
                 let what = (&*rumors, next, bodies, pull);
                 let from = (&self.replica, max_sends);
-                let (message, next) = self.rumors.compose(to, what, writer.room(), from, &mut self.rng);
+                let room = (writer.room(), writer.narrow_room());
+                let (message, next) = self.rumors.compose(to, what, room, from, &mut self.rng);
                 let done = next >= rumors.len();
                 if let Some(message) = message
                     && !writer.push(&message)
@@ -151,7 +180,8 @@ impl<A: Address> Node<A> {
                 }
             }
             Intent::Pages { cut, mut ranges, mut window } => {
-                match compose_page(&self.replica, cut, &mut ranges, &mut window, writer.room()) {
+                let room = (writer.room(), writer.narrow_room());
+                match compose_page(&self.replica, cut, &mut ranges, &mut window, room) {
                     Some(page) if writer.push(&page) => {}
                     _ => return Packed::Rest(Intent::Pages { cut, ranges, window }),
                 }
@@ -165,7 +195,11 @@ impl<A: Address> Node<A> {
     }
 
     fn pack_fact(&self, key: KeyHash, writer: &mut Writer<'_>) -> Packed<A> {
-        let message = self.replica.get(key).map(|update| Message::Rumor(Rumor::Mail(carried(&self.replica, update))));
+        let narrow = writer.narrow_room();
+        let message = self
+            .replica
+            .get(key)
+            .map(|update| Message::Rumor(Rumor::Mail(carried_within(&self.replica, update, narrow))));
         if message.is_none_or(|message| writer.push(&message)) {
             Packed::Whole
         } else {
@@ -183,15 +217,16 @@ impl<A: Address> Node<A> {
     ) -> Packed<A> {
         // Tag and count, of the one and of the other.
         let mut room = writer.room().saturating_sub(2 * 3);
+        let narrow = writer.narrow_room();
         let (mut updates, mut large) = (alloc::vec::Vec::new(), alloc::vec::Vec::new());
         while let Some(hash) = hashes.get(next) {
             if let Some(update) = self.replica.by_hash(*hash) {
                 if mail {
-                    if !writer.push(&Message::Rumor(Rumor::Mail(carried(&self.replica, update)))) {
+                    if !writer.push(&Message::Rumor(Rumor::Mail(carried_within(&self.replica, update, narrow)))) {
                         break;
                     }
                 } else {
-                    let item = carried(&self.replica, update);
+                    let item = carried_within(&self.replica, update, narrow);
                     // A tag less.
                     let len = encoded_len(&item) - 1;
                     if len > room {

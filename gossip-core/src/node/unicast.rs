@@ -77,22 +77,25 @@ impl<A: Address> Node<A> {
         self.config.max_datagram - OVERHEAD - HEAD
     }
 
-    pub(super) const fn check_size(&self, size: usize) -> Result<(), SendError> {
-        let largest = self.largest_message();
+    /// Checks the size of a message to a member at this address, to which the path may be narrow.
+    pub(super) fn check_size(&self, size: usize, to: Option<&A>) -> Result<(), SendError> {
+        let shorter = to.map_or(0, |to| self.paths.shorter_by(to));
+        let largest = self.largest_message().saturating_sub(shorter);
         if size > largest { Err(SendError::TooLarge { size, largest }) } else { Ok(()) }
     }
 
     /// Returns the address of a receiver; none if it is this node.
     fn may_send(&mut self, now: Instant, to: NodeId, payload: &[u8]) -> Result<Option<A>, SendError> {
-        self.check_size(payload.len())?;
         self.advance(now);
         if !self.identity.is_running() {
             return Err(SendError::Left);
         }
         if to == self.identity.id {
-            return Ok(None);
+            return self.check_size(payload.len(), None).map(|()| None);
         }
-        self.correspondent(to).map(Some).ok_or(SendError::NoMember { id: to })
+        let address = self.correspondent(to).ok_or(SendError::NoMember { id: to })?;
+        self.check_size(payload.len(), Some(&address))?;
+        Ok(Some(address))
     }
 
     /// Returns the address of a living member.

@@ -13,6 +13,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer};
 use super::HEADER;
 use super::anti_entropy::Repair;
 use super::overlay::Overlay;
+use super::path::Path;
 use super::pull::Pull;
 use super::rumor::Rumor;
 use super::size::encoded_len;
@@ -31,6 +32,7 @@ pub(crate) enum Message<A> {
     Pull(Pull<A>),
     Trust(Trust),
     Overlay(Overlay<A>),
+    Path(Path),
     Unicast(Unicast),
 }
 
@@ -41,7 +43,8 @@ const REPAIR: u8 = 2;
 const PULL: u8 = 3;
 const TRUST: u8 = 4;
 const OVERLAY: u8 = 5;
-const UNICAST: u8 = 6;
+const PATH: u8 = 6;
+const UNICAST: u8 = 7;
 /// Tag of [`Swim::Ack`].
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
@@ -85,6 +88,12 @@ impl<A> From<Overlay<A>> for Message<A> {
     }
 }
 
+impl<A> From<Path> for Message<A> {
+    fn from(message: Path) -> Self {
+        Self::Path(message)
+    }
+}
+
 impl<A> From<Unicast> for Message<A> {
     fn from(message: Unicast) -> Self {
         Self::Unicast(message)
@@ -101,6 +110,7 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => (PULL, postcard::to_slice(message, buffer)),
             Self::Trust(message) => (TRUST, postcard::to_slice(message, buffer)),
             Self::Overlay(message) => (OVERLAY, postcard::to_slice(message, buffer)),
+            Self::Path(message) => (PATH, postcard::to_slice(message, buffer)),
             Self::Unicast(message) => (UNICAST, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
@@ -120,6 +130,7 @@ impl<A: Address> Message<A> {
             PULL => variant(kind, rest).map(|(message, rest)| (Self::Pull(message), rest)),
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
             OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
+            PATH => variant(kind, rest).map(|(message, rest)| (Self::Path(message), rest)),
             UNICAST => variant(kind, rest).map(|(message, rest)| (Self::Unicast(message), rest)),
             _ => None,
         }
@@ -134,6 +145,7 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => encoded_len(message),
             Self::Trust(message) => encoded_len(message),
             Self::Overlay(message) => encoded_len(message),
+            Self::Path(message) => encoded_len(message),
             Self::Unicast(message) => encoded_len(message),
         }
     }
@@ -147,6 +159,7 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => message.is_sound(),
             Self::Trust(_) | Self::Unicast(_) => true,
             Self::Overlay(message) => message.is_sound(),
+            Self::Path(message) => message.is_sound(),
         }
     }
 }
@@ -155,7 +168,7 @@ impl<A> Message<A> {
     /// Cost of looking at the message: one, and one for each update, range or key in it.
     pub(crate) fn work(&self) -> usize {
         1 + match self {
-            Self::Swim(_) | Self::Trust(_) => 0,
+            Self::Swim(_) | Self::Trust(_) | Self::Path(_) => 0,
             Self::Rumor(message) => message.work(),
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
@@ -194,12 +207,23 @@ pub(crate) struct Writer<'a> {
     buffer: &'a mut [u8],
     used: usize,
     reserved: usize,
+    narrow: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Writer over the messages' part of a datagram.
     pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, used: 0, reserved: 0 }
+        Self { buffer, used: 0, reserved: 0, narrow: false }
+    }
+
+    /// Writer for a path that carries less than other paths: what else would fit into one datagram may not fit into this one.
+    pub(crate) fn narrow(buffer: &'a mut [u8]) -> Self {
+        Self { narrow: true, ..Self::new(buffer) }
+    }
+
+    /// Returns the room of the empty datagram if the path is narrow.
+    pub(crate) fn narrow_room(&self) -> Option<usize> {
+        self.narrow.then_some(self.buffer.len() - self.reserved)
     }
 
     /// Appends a message; `false`, and nothing is changed, if it does not fit.

@@ -146,6 +146,9 @@ fn message() -> impl Strategy<Value = Said> {
             address
         }))),
         any::<u32>().prop_map(|seq| Message::Swim(Swim::Nack { seq })),
+        (any::<u32>(), 0..40_usize)
+            .prop_map(|(seq, length)| Message::Path(Path::Echo(Echo { seq, padding: vec![0; length] }))),
+        (512..=u16::MAX).prop_map(|longest| Message::Path(Path::Narrow { longest })),
         any::<(u16, u16)>()
             .prop_map(|(advertised, seen)| Message::Swim(Swim::Unreached(Unreached { advertised, seen }))),
         item().prop_map(|item| Message::Rumor(Rumor::Mail(item))),

@@ -103,7 +103,8 @@ pub struct Swarm {
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
     /// Faults that may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
-    /// Not among the defaults: `twin`, for machines that know ids; `clock` and `absence`, for machines that no clock and no absence
+    /// Not among the defaults: `twin`, for machines that know ids; `narrow`, for machines that find out how long datagrams may be:
+    /// links lose those over 600 to 1,150 bytes, half of the time for ever; `clock` and `absence`, for machines that no clock and no absence
     /// harms. Of these, wall clocks are wrong by seconds to weeks, step, and drift by up to 2 %, at one node, at some or at all; and
     /// all nodes stand still together for up to 30 days, or a few for up to two minutes.
     /// Nor are these. `flap` cuts links one way again and
@@ -126,7 +127,7 @@ impl Default for Swarm {
 
 impl Swarm {
     /// The names of all classes.
-    pub(super) const CLASSES: [&str; 15] = [
+    pub(super) const CLASSES: [&str; 16] = [
         "loss",
         "burst",
         "duplicate",
@@ -137,6 +138,7 @@ impl Swarm {
         "pause",
         "skew",
         "twin",
+        "narrow",
         "clock",
         "absence",
         "flap",
@@ -368,6 +370,10 @@ impl Draw {
                 by: self.dice.millis(1..=3_000),
             },
             "corrupt" => Fault::Corrupt { on: self.links(), during, chance: self.percent(1..=20) },
+            "narrow" => {
+                let during = if self.dice.half() { Window::since(during.from) } else { during };
+                Fault::Narrow { on: self.links(), during, longest: self.dice.within(600..=1_150) as u16 }
+            }
             // One node alone is cut off from nobody.
             "cut" if self.nodes < 2 => return None,
             "cut" => {

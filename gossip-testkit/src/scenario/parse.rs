@@ -215,6 +215,10 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             let (chance, on) = (cursor.chance()?, cursor.links()?);
             Fault::Corrupt { on, during: cursor.window()?, chance }
         }
+        "narrow" => {
+            let longest = cursor.number("a length in bytes up to 65535")?;
+            Fault::Narrow { longest, on: cursor.links()?, during: cursor.window()? }
+        }
         "cut" => {
             let from = cursor.nodes()?;
             let both_ways = cursor.value("`->` or `<->`", |word| match word {

@@ -66,6 +66,7 @@ impl Display for Fault {
                 write!(f, "delay {chance} by {} on {on} {during}", Seconds(*by))
             }
             Self::Corrupt { on, during, chance } => write!(f, "corrupt {chance} on {on} {during}"),
+            Self::Narrow { on, during, longest } => write!(f, "narrow {longest} on {on} {during}"),
             Self::Cut { on, both_ways, during } => {
                 write!(f, "cut {} {} {} {during}", on.from, if *both_ways { "<->" } else { "->" }, on.to)
             }

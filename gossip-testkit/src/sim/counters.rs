@@ -42,6 +42,8 @@ counters! {
     lost_exactly,
     /// Lost by a rule of the user's own.
     lost_by_rule,
+    /// Longer than their path carries.
+    lost_by_length,
     /// Lost in a partition.
     blocked,
     /// Arrived at a process that was not there.

@@ -65,6 +65,7 @@ pub(crate) enum Cause {
     Loss,
     Burst,
     Cut,
+    Narrow,
     Exact,
     Rule,
 }
@@ -223,6 +224,9 @@ impl Network {
                     if weather.bad && chance.comes_up(coin(LOSS)) {
                         fate.lost = fate.lost.or(Some(Cause::Burst));
                     }
+                }
+                Fault::Narrow { on, longest, .. } if on.contains(from, to) && payload.len() > usize::from(*longest) => {
+                    fate.lost = fate.lost.or(Some(Cause::Narrow));
                 }
                 Fault::Cut { on, both_ways, .. } if cuts(on, *both_ways, from, to) => fate.lost = Some(Cause::Cut),
                 Fault::Duplicate { on, chance, .. } if on.contains(from, to) && chance.comes_up(coin(DUPLICATE)) => {

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{AntiEntropy, Brought, Context, Progress};
+use super::{AntiEntropy, Brought, Context, Progress, descriptor_within};
 use crate::address::Address;
 use crate::epidemic::pull::{Question, RangeSet};
 use crate::outbox::TrafficClass;
@@ -99,6 +99,9 @@ impl<A: Address> CatchUp<A> {
     pub(super) fn ask_again(&mut self, context: &mut Context<'_, A>) -> bool {
         if self.orphaned {
             return false;
+        }
+        if self.question.tries() >= 2 {
+            context.paths.doubt(context.now, &self.peer);
         }
         if self.question.tries() < TRIES {
             self.ask(context);
@@ -238,13 +241,14 @@ fn boundary(last: u64, next: u64) -> u64 {
     ((next >> differing) << differing).saturating_sub(1)
 }
 
-/// Composes the next page of a pull, in at most `room` bytes. None if not even one update fits.
+/// Composes the next page of a pull, in at most `room` bytes; `narrow`: the room of the empty datagram, if the path is narrow. None
+/// if not even one update fits.
 pub(crate) fn compose_page<A: Address>(
     replica: &Replica<A>,
     cut: Cut,
     ranges: &mut VecDeque<Range>,
     window: &mut u8,
-    room: usize,
+    (room, narrow): (usize, Option<usize>),
 ) -> Option<Message<A>> {
     // Tag, range, flag and two counts, at their longest.
     const HEAD: usize = 1 + 20 + 1 + 4;
@@ -254,7 +258,7 @@ pub(crate) fn compose_page<A: Address>(
     let mut covered = range;
     let mut previous = None;
     for (hash, update) in replica.in_range(range, cut) {
-        let descriptor = replica.descriptor(&update);
+        let descriptor = descriptor_within(replica, &update, narrow.map(|room| room.saturating_sub(HEAD)));
         let len = descriptor.as_ref().map_or_else(|| encoded_len(&update), encoded_len);
         if len > left {
             // The range is not exhausted: the rest begins between the last update that fits and this one.

@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::config::MIN_DATAGRAM;
 use crate::epidemic::pull::Question;
 use crate::replica::{CELLS, Cut, Range};
 use crate::sketch::Cell;
@@ -78,8 +79,8 @@ pub(super) struct Exchange<A> {
     pub(super) cut: Cut,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
-    /// Number of cells that a datagram holds.
-    most_cells: usize,
+    /// Number of cells that a datagram to the peer holds.
+    pub(super) most_cells: usize,
     /// The part of the hash space that is not cut into ranges yet; its expectation is that of the first estimate.
     rest: Option<Part>,
     /// Ranges that are cut and not sketched yet.
@@ -204,6 +205,13 @@ impl<A> Exchange<A> {
     /// Gives up a range although it differs.
     pub(super) const fn leave_out(&mut self) {
         self.complete = false;
+    }
+
+    /// Returns true if a sketch is to be sent a third time that is no short one.
+    pub(super) fn is_stuck(&self, now: Instant, patience: Duration) -> bool {
+        let is_long = |part: &Part| cells_for(part.expected, self.most_cells) * Cell::LEN > MIN_DATAGRAM / 2;
+        let lost = |waiting: &Waiting| waiting.question.tries() >= 2 && now >= waiting.question.due(patience);
+        self.waiting.iter().any(|waiting| lost(waiting) && is_long(&waiting.part))
     }
 
     /// Returns the time of the next retry.

@@ -21,6 +21,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     trust: Trust<u16>,
+    paths: PathMtu<u16>,
     now: Instant,
     /// True if it merges what it receives.
     admits: bool,
@@ -50,6 +51,7 @@ impl Site {
             replica: Replica::new("", Duration::from_secs(3_600), 0),
             outbox: Outbox::new(100_000),
             trust: Trust::new(&mut rng),
+            paths: PathMtu::new(1_200, Duration::from_millis(500)),
             now: NOW,
             admits: true,
         };
@@ -60,8 +62,8 @@ impl Site {
     }
 
     fn parts(&mut self) -> (&mut AntiEntropy<u16>, Context<'_, u16>) {
-        let Self { anti_entropy, replica, outbox, trust, now, .. } = self;
-        (anti_entropy, Context { now: *now, clock: *now, replica, outbox, trust })
+        let Self { anti_entropy, replica, outbox, trust, paths, now, .. } = self;
+        (anti_entropy, Context { now: *now, clock: *now, replica, outbox, trust, paths })
     }
 
     fn begin(&mut self, to: u16) {
@@ -124,7 +126,7 @@ impl Site {
                 }
                 Intent::Pages { cut, mut ranges, mut window } => {
                     while window > 0 && !ranges.is_empty() {
-                        said.push(compose_page(&self.replica, cut, &mut ranges, &mut window, ROOM).unwrap());
+                        said.push(compose_page(&self.replica, cut, &mut ranges, &mut window, (ROOM, None)).unwrap());
                     }
                 }
                 other => panic!("{other:?}"),
@@ -581,7 +583,7 @@ proptest! {
         let mut next = Some(0);
         let mut hashes = Vec::new();
         while window > 0 && !ranges.is_empty() {
-            let page = compose_page(&site.replica, NOW.into(), &mut ranges, &mut window, room).unwrap();
+            let page = compose_page(&site.replica, NOW.into(), &mut ranges, &mut window, (room, None)).unwrap();
             prop_assert!(page.encoded_len() <= room);
             let Message::Pull(Pull::Page(Page { range, last, updates, .. })) = page else { panic!() };
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");

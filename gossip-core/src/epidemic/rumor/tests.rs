@@ -91,7 +91,7 @@ impl Site {
                 let (message, at) = self.rumors.compose(
                     &to,
                     (&*keys, next, bodies, pull),
-                    ROOM,
+                    (ROOM, None),
                     (&self.replica, self.max_sends),
                     &mut self.rng,
                 );

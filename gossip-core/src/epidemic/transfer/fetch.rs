@@ -58,7 +58,7 @@ impl<A: Address> Fetch<A> {
         self.wanted.holders.front().map(|holder| &holder.peer)
     }
 
-    fn tries(&self) -> u32 {
+    pub(super) fn tries(&self) -> u32 {
         self.wanted.holders.front().map_or(0, |holder| holder.tries)
     }
 

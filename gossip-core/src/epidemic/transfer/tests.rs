@@ -22,6 +22,7 @@ struct Site {
     replica: Replica<u16>,
     outbox: Outbox<u16>,
     trust: crate::trust::Trust<u16>,
+    paths: crate::path_mtu::PathMtu<u16>,
     now: Instant,
     /// Updates that arrived whole.
     whole: Vec<Update<u16>>,
@@ -41,6 +42,7 @@ impl Site {
             replica: Replica::new("", SECOND, 0).whole_up_to(ROOM),
             outbox: Outbox::new(4_096),
             trust: crate::trust::Trust::new(&mut rng),
+            paths: crate::path_mtu::PathMtu::new(1_200, SECOND / 2),
             now: NOW,
             whole: Vec::new(),
             liar: false,
@@ -54,8 +56,8 @@ impl Site {
     }
 
     fn parts(&mut self) -> (&mut Transfers<u16>, Context<'_, u16>) {
-        let Self { transfers, replica, outbox, trust, now, .. } = self;
-        (transfers, Context { now: *now, clock: *now, replica, outbox, trust })
+        let Self { transfers, replica, outbox, trust, paths, now, .. } = self;
+        (transfers, Context { now: *now, clock: *now, replica, outbox, trust, paths })
     }
 
     fn offered(&mut self, update: &Update<u16>, from: u16) -> Offered {

@@ -1,4 +1,4 @@
-//! Messages of anti-entropy.
+//! Messages of anti-entropy, the first of an exchange among them.
 
 use super::Node;
 use crate::address::Address;
@@ -8,6 +8,13 @@ use crate::time::Instant;
 use crate::wire::{Repair, Symbols};
 
 impl<A: Address> Node<A> {
+    pub(in crate::node) fn begin_exchange(&mut self, with: &A) {
+        self.stats.exchanges += 1;
+        self.reheats = REHEATS;
+        let (anti_entropy, mut context) = self.anti_entropy();
+        anti_entropy.begin(with, &mut context);
+    }
+
     /// `clock`: the sender's wall clock.
     pub(super) fn on_repair(&mut self, (sender, clock): (NodeId, Instant), from: &A, message: Repair<A>) {
         match message {

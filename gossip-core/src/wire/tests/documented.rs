@@ -35,6 +35,9 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
         Message::Overlay(message) => overlay(message),
+        Message::Path(Path::Echo(_)) => "Echo",
+        Message::Path(Path::Echoed(_)) => "Echoed",
+        Message::Path(Path::Narrow { .. }) => "Narrow",
         Message::Unicast(Unicast::Note { .. }) => "Note",
         Message::Unicast(Unicast::Post(Post { content: Content::Payload(_), .. })) => "Post",
         Message::Unicast(Unicast::Post(Post { content: Content::Received(_), .. })) => "Post, received",
@@ -190,6 +193,9 @@ fn messages() -> Vec<Shown> {
         Overlay::Confirm { newest: 301, missing: 0b10 }.into(),
         Overlay::Graft { hashes: Hashes(vec![0x0123_4567_89ab_cdef]) }.into(),
         Overlay::Prune.into(),
+        Path::Echo(Echo { seq: 7, padding: vec![0; 3] }).into(),
+        Path::Echoed(Echo { seq: 7, padding: vec![] }).into(),
+        Path::Narrow { longest: 512 }.into(),
         Unicast::Note { payload: (*b"hello").into() }.into(),
         post(Content::Payload((*b"hello").into())),
         post(Content::Received(stamp())),
@@ -246,5 +252,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 40, "every kind of message is shown");
+    assert_eq!(shown.len(), 43, "every kind of message is shown");
 }

@@ -99,6 +99,9 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         Event::Unreachable { advertised, seen } => {
             told(warn, json!({ "event": "unreachable", "advertised": advertised, "seen": seen }))
         }
+        Event::NarrowPath { address, longest } => {
+            told(warn, json!({ "event": "narrow-path", "address": address, "longest": longest }))
+        }
         Event::Full { bound } => told(warn, json!({ "event": "full", "bound": bound.to_string() })),
         Event::ForeignCluster { address } => told(warn, json!({ "event": "foreign-cluster", "address": address })),
         Event::UnknownKey { key, address } => {
@@ -157,6 +160,9 @@ pub(crate) fn line(object: &Value) -> String {
         }
         "unreachable" => {
             format!("others do not reach this node at {}, they see it at {}", text("advertised"), text("seen"))
+        }
+        "narrow-path" => {
+            format!("datagrams over {} bytes do not arrive at {}", object["longest"], text("address"))
         }
         "full" => format!("{} is reached: what is new is refused", text("bound")),
         "foreign-cluster" => format!("datagrams of another cluster arrive from {}", text("address")),

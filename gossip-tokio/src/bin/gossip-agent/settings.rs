@@ -82,7 +82,7 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "member",
     "reaped",
     "entry",
@@ -95,6 +95,7 @@ const KINDS: [&str; 18] = [
     "identity-conflict",
     "clock-wrong",
     "unreachable",
+    "narrow-path",
     "full",
     "foreign-cluster",
     "unknown-key",
