@@ -3,11 +3,12 @@
 mod common;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{settled, settled_with};
-use gossip_core::{Config, Event, Membership, Node, NodeId, Status, Tags};
+use gossip_core::{Config, Event, Instant, Membership, Node, NodeId, Status, Tags};
 use gossip_testkit::{Addr, Cluster, Command, id_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -384,4 +385,71 @@ fn tags_that_change_under_loss_are_seen_by_all_and_end_nothing() {
     assert_eq!(cluster.node(7).member(id_of(Addr(5))).expect("a member").boot, boot);
     assert_eq!(told(&log, 7, id_of(Addr(5)), Status::Dead), 0);
     cluster.run_until(60 * SECOND, SECOND, Cluster::agrees).expect("they agree");
+}
+
+/// Mean time until all that live see a crash, of several crashes, and the longest time for which a live member was seen dead
+/// by another than the last node.
+fn crashes(cluster: &mut Cluster, nodes: u32) -> (Duration, Duration) {
+    type Dead = BTreeMap<(Addr, Addr), Instant>;
+    let dead: Rc<RefCell<(Dead, Duration)>> = Rc::default();
+    let seen = dead.clone();
+    cluster.on_event(move |at, observer, event| {
+        let Event::Member { member, .. } = event else { return };
+        let (dead, longest) = &mut *seen.borrow_mut();
+        let pair = (observer, member.address);
+        if observer.0 < nodes && member.status == Status::Dead {
+            dead.entry(pair).or_insert(at);
+        } else if let Some(since) = dead.remove(&pair) {
+            *longest = (*longest).max(at.since(since));
+        }
+    });
+    let victims = [3, 7, 11];
+    let mut all = Duration::ZERO;
+    for victim in victims {
+        cluster.run_for(4 * SECOND);
+        cluster.crash(victim);
+        let found = |cluster: &Cluster| {
+            let sees = |node: &Node<Addr>| node.member(id_of(Addr(victim))).is_some_and(|m| m.status == Status::Dead);
+            cluster.live().filter(|(at, _)| at.0 < nodes).all(|(_, node)| sees(node))
+        };
+        all += cluster.run_until(2 * MINUTE, SECOND / 20, found).expect("it is found dead");
+    }
+    cluster.run_for(8 * SECOND);
+    let (dead, longest) = dead.take();
+    let still = dead.iter().filter(|((_, of), _)| cluster.get(of.0).is_some());
+    let longest = still.map(|(_, since)| cluster.now().since(*since)).max().unwrap_or_default().max(longest);
+    (all / victims.len() as u32, longest)
+}
+
+// One that probes every two milliseconds and waits for one: nobody ever answers in time, so it accuses everybody, and
+// declares them dead, for ever.
+#[test]
+fn a_member_that_accuses_everybody_delays_no_crash_and_buries_nobody() {
+    const NODES: u32 = 30;
+    let (mut alone, mut beside, mut longest) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    for seed in 1..=2 {
+        alone += crashes(&mut settled(NODES, seed), NODES).0;
+        let mut cluster = settled(NODES, seed);
+        let mut config = Config::lan();
+        let probe = &mut config.probe;
+        (probe.period, probe.timeout) = (Duration::from_millis(2), Duration::from_millis(1));
+        (probe.repeat, probe.indirect, probe.max_health) = (0, 0, 0);
+        let mute = cluster.partition(NODES, ..);
+        let accuser = cluster.add();
+        cluster.with(accuser.0, |node, now| {
+            *node = Node::new(id_of(accuser), accuser, config, seed).expect("it can work");
+            node.join(now, [Addr(0)]);
+        });
+        cluster.clear(mute);
+        cluster.run_for(4 * SECOND);
+        let (mean, dead) = crashes(&mut cluster, NODES);
+        let stats = cluster.node(accuser.0).stats();
+        println!("seed {seed}: {mean:?}, dead for {dead:?}, {} suspicions, {} deaths", stats.suspicions, stats.deaths);
+        assert!(stats.suspicions > 1_000, "it accuses: {}", stats.suspicions);
+        beside += mean;
+        longest = longest.max(dead);
+    }
+    println!("alone {:?}, beside the accuser {:?}", alone / 2, beside / 2);
+    assert!(longest <= 5 * SECOND, "a live member was seen dead for {longest:?}");
+    assert!(beside <= alone * 6 / 5, "{:?} against {:?}", beside / 2, alone / 2);
 }
