@@ -12,7 +12,7 @@ use crate::id::NodeId;
 use crate::query::QueryId;
 use crate::time::Instant;
 use crate::unicast::DeliveryId;
-use crate::update::{About, Payload, Shown, Stamp, Tags, text};
+use crate::update::{About, Features, Formats, Payload, Shown, Stamp, Tags, text};
 
 /// A member's status, as this node sees it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -281,6 +281,16 @@ pub enum Event<A> {
         /// Source of the latest datagram.
         address: A,
     },
+    /// A member runs a version that this node cannot be in a cluster with: the two read no common format of the wire, or one lacks a
+    /// feature that the other uses. Reported once for each such member; it is told the same.
+    Incompatible {
+        /// Identity of the member.
+        id: NodeId,
+        /// Formats that it reads, and its features.
+        formats: Formats,
+    },
+    /// All members have these features, and this node uses them from now on, for ever: the last node was upgraded.
+    Features(Features),
     /// This node's [`leave`](crate::Node::leave) is done.
     Left,
 }

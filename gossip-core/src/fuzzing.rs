@@ -18,7 +18,7 @@ const LONGEST: usize = 1_200;
 /// Messages that are read and written again are read as the same messages.
 pub fn decoder(bytes: &[u8]) {
     let mut messages: Vec<Message<u32>> = Vec::new();
-    if read(bytes, &mut messages).is_err() {
+    if read(bytes, &mut messages, crate::update::Format::FIRST).is_err() {
         assert!(messages.is_empty(), "all messages or none");
         return;
     }
@@ -28,7 +28,7 @@ pub fn decoder(bytes: &[u8]) {
     assert!(messages.iter().all(|message| writer.push(message)), "as long as it says");
     assert_eq!(writer.room(), 0);
     let mut read_again = Vec::new();
-    read(&again, &mut read_again).expect("what is sound stays sound");
+    read(&again, &mut read_again, crate::update::Format::FIRST).expect("what is sound stays sound");
     assert_eq!(messages, read_again);
 }
 
@@ -199,7 +199,7 @@ fn feed(mut node: Node<u32>, envelope: &mut Envelope, mut now: Instant, mut byte
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             assert!(transmit.len <= LONGEST);
             if let Some(messages) = envelope.overheard(&buffer[..transmit.len]) {
-                read::<u32>(messages, &mut Vec::new()).expect("what is sent is sound");
+                read::<u32>(messages, &mut Vec::new(), crate::update::Format::FIRST).expect("what is sent is sound");
             }
         }
         while node.poll_event().is_some() {}

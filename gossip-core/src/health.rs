@@ -10,6 +10,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::error::Bound;
+use crate::id::NodeId;
 use crate::time::Instant;
 
 /// Something that is wrong at a node now. Serialized with the fields `kind`, `since`, `text` and `remedy`.
@@ -122,6 +123,11 @@ pub enum Problem<A> {
         /// Source of the latest one that was reported.
         address: A,
     },
+    /// A member runs a version that this node cannot be in a cluster with.
+    Incompatible {
+        /// Identity of the member; of one, if there are several.
+        id: NodeId,
+    },
     /// Datagrams arrive that are longer than this node's [`max_datagram`](crate::Config::max_datagram).
     LargerDatagrams {
         /// Length of the latest one that was reported, in bytes, as far as it was received.
@@ -157,6 +163,7 @@ impl<A> Problem<A> {
             Self::ForeignCluster { .. } => "foreign-cluster",
             Self::UnknownKey { .. } => "unknown-key",
             Self::UnknownVersion { .. } => "unknown-version",
+            Self::Incompatible { .. } => "incompatible",
             Self::LargerDatagrams { .. } => "larger-datagrams",
             Self::RestoredWithLoss { .. } => "restored-with-loss",
             Self::Storage { .. } => "storage",
@@ -180,6 +187,7 @@ impl<A> Problem<A> {
             Self::ForeignCluster { .. } => "look for a wrong label or address there or here",
             Self::UnknownKey { .. } => "add the key here, or give that node the keys of this cluster",
             Self::UnknownVersion { .. } => "look for a node of another release, or for other software at this port",
+            Self::Incompatible { .. } => "upgrade that node, or this one: the older of the two",
             Self::LargerDatagrams { .. } => "give all nodes of the cluster the same `max_datagram`",
             Self::RestoredWithLoss { .. } => "nothing, if other members hold it: it is fetched from them",
             Self::Storage { .. } => "make room on the disk, or make the file writable; writing is tried again",
@@ -220,6 +228,7 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             Self::UnknownVersion { version, address } => {
                 write!(f, "datagrams of wire version {version} that are not understood arrive from {address:?}")
             }
+            Self::Incompatible { id } => write!(f, "member {id} runs a version that does not go with this one"),
             Self::LargerDatagrams { length, longest, address } => {
                 write!(
                     f,

@@ -136,13 +136,15 @@ pub use query::{Answer, Progress, QueryId, Reply};
 pub use smol_str::SmolStr;
 pub use time::Instant;
 pub use unicast::DeliveryId;
-pub use update::{Filter, MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Payload, Stamp, Tags};
+pub use update::{Features, Filter, Format, Formats, MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Payload, Stamp, Tags};
 pub use value::Typed;
 
 /// Types behind [`Node::updates`] and [`Node::reconciled`], for tests and tools that compare replicas. Applications do not
 /// need them.
 pub mod inspect {
     pub use crate::node::Reconciled;
+    #[cfg(feature = "next")]
+    pub use crate::node::VersionFault;
     pub use crate::update::{Asks, Broadcast, Certificate, End, Entry, Owner, Record, Standing, Topic, Until, Update};
 }
 

@@ -7,6 +7,7 @@ mod commands;
 mod contacts;
 mod events;
 mod exchange;
+mod formats;
 mod gate;
 mod handle;
 mod health;
@@ -17,6 +18,8 @@ mod large;
 mod learn;
 mod lifecycle;
 mod membership;
+#[cfg(feature = "next")]
+mod next;
 mod overlay;
 mod path;
 mod query;
@@ -64,12 +67,15 @@ use bounds::Met;
 use changes::Changes;
 use contacts::Contacts;
 use events::{Events, Pending};
+use formats::Upgrade;
 use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
 use reach::Unreached;
 
 pub use changes::Portion;
+#[cfg(feature = "next")]
+pub use next::VersionFault;
 #[cfg(feature = "encryption")]
 pub use rotation::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use snapshot::Snapshot;
@@ -188,6 +194,9 @@ pub struct Node<A: Address> {
     met: Met,
     health: Health,
     changes: Changes,
+    upgrade: Upgrade,
+    #[cfg(feature = "next")]
+    next: next::Next,
     outbox: Outbox<A>,
     events: Events<A>,
     envelope: Envelope,
@@ -246,6 +255,9 @@ impl<A: Address> Node<A> {
             met: Met::default(),
             health: Health::default(),
             changes: Changes::default(),
+            upgrade: Upgrade::default(),
+            #[cfg(feature = "next")]
+            next: next::Next::default(),
             envelope,
             stats: Stats::default(),
             reheats: 0,
@@ -294,6 +306,8 @@ impl<A: Address> Node<A> {
                 Pending::Unreadable(Unreadable::Size(length), address) => {
                     Event::LargerDatagrams { length, longest: self.config.max_datagram, address }
                 }
+                Pending::Incompatible(id, formats) => Event::Incompatible { id, formats },
+                Pending::Features(features) => Event::Features(features),
                 Pending::Unreachable { advertised, seen } => Event::Unreachable { advertised, seen },
                 Pending::NarrowPath { address, longest } => Event::NarrowPath { address, longest },
                 Pending::Left => Event::Left,

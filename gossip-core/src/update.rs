@@ -6,7 +6,9 @@
 mod about;
 mod descriptor;
 mod end;
+mod fields;
 mod filter;
+mod formats;
 mod hash;
 mod payload;
 mod stamp;
@@ -15,6 +17,7 @@ use alloc::sync::Arc;
 use core::cmp::{Ordering, Reverse};
 use core::fmt;
 
+use serde::ser::SerializeTupleVariant as _;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -27,7 +30,11 @@ pub use about::{MAX_MEMBER_NAME, MAX_TAGS, Tags};
 pub(crate) use descriptor::Descriptor;
 pub use end::End;
 pub(crate) use end::{FURTHEST_END, LONGEST_LIFE};
+pub(crate) use fields::Extra;
 pub use filter::{Asks, Filter, Topic};
+pub use formats::{Features, Format, Formats};
+#[cfg(feature = "next")]
+pub(crate) use formats::{NEXT_FIELD, NEXT_KIND};
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
 pub use payload::Payload;
 pub(crate) use payload::{Shown, text};
@@ -115,7 +122,7 @@ pub struct Record<A> {
     pub until: Until,
     /// Address of the member.
     pub address: A,
-    /// Name and tags, if it has any.
+    /// Name, tags, formats and fields of later versions, if it has any.
     pub(crate) about: Option<About>,
 }
 
@@ -129,12 +136,17 @@ impl<A> Record<A> {
     pub fn tags(&self) -> &Tags {
         About::tags_of(self.about.as_ref())
     }
+
+    /// Returns the formats of the wire that the member reads and writes, and its features.
+    pub fn formats(&self) -> Formats {
+        About::formats_of(self.about.as_ref())
+    }
 }
 
 /// Encoding of a record. The start is told as its distance from the incarnation, which mostly is small.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Record")]
-struct Encoded<A, B> {
+struct Encoded<A> {
     id: NodeId,
     incarnation: u64,
     since_boot: u64,
@@ -143,13 +155,14 @@ struct Encoded<A, B> {
     standing: Standing,
     until: Until,
     address: A,
-    about: B,
+    #[serde(with = "about::encoded")]
+    about: Option<About>,
 }
 
 impl<A: Serialize> Serialize for Record<A> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let &Self { id, incarnation, boot, pass, standing, until, ref address, ref about } = self;
-        let since_boot = incarnation.wrapping_sub(boot.as_micros());
+        let (since_boot, about) = (incarnation.wrapping_sub(boot.as_micros()), about.clone());
         Encoded { id, incarnation, since_boot, pass, standing, until, address, about }.serialize(serializer)
     }
 }
@@ -157,7 +170,7 @@ impl<A: Serialize> Serialize for Record<A> {
 impl<'de, A: Deserialize<'de>> Deserialize<'de> for Record<A> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Encoded { id, incarnation, since_boot, pass, standing, until, address, about } =
-            Encoded::<A, Option<About>>::deserialize(deserializer)?;
+            Encoded::<A>::deserialize(deserializer)?;
         let boot = Instant::from_micros(incarnation.wrapping_sub(since_boot));
         Ok(Self { id, incarnation, boot, pass, standing, until, address, about })
     }
@@ -186,6 +199,9 @@ pub struct Entry {
     /// Value; none in a death certificate (a tombstone).
     #[serde(with = "bytes::option")]
     pub value: Option<Arc<[u8]>>,
+    /// Fields of later versions, if there are any: the update is of another kind on the wire then.
+    #[serde(skip)]
+    pub(crate) extra: Option<Extra>,
 }
 
 /// Rest of an entry that was deleted or has expired: its death certificate, shrunk to hashes.
@@ -211,7 +227,8 @@ pub struct Broadcast {
     pub stamp: Stamp,
     /// End of its window.
     pub until: Until,
-    /// Who is to answer, if it is a query.
+    /// Who is to answer, if it is a query: the update is of another kind on the wire then.
+    #[serde(skip)]
     pub asks: Option<Arc<Asks>>,
     /// Content.
     #[serde(with = "bytes")]
@@ -219,8 +236,8 @@ pub struct Broadcast {
 }
 
 /// An update: a fact about a member, a named value, a message to all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(bound(serialize = "A: Serialize", deserialize = "A: Deserialize<'de>"))]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Kind<A>", bound(deserialize = "A: Deserialize<'de>"))]
 pub enum Update<A> {
     /// Record of a member.
     Member(Record<A>),
@@ -230,6 +247,61 @@ pub enum Update<A> {
     Certificate(Certificate),
     /// A message to all.
     Broadcast(Broadcast),
+}
+
+/// Kinds of updates on the wire: an entry with fields has one of its own, and so has a broadcast that asks, so that the others pay nothing
+/// for them.
+#[derive(Deserialize)]
+#[serde(rename = "Update", bound(deserialize = "A: Deserialize<'de>"))]
+enum Kind<A> {
+    Member(Record<A>),
+    Entry(Entry),
+    Certificate(Certificate),
+    Broadcast(Broadcast),
+    Extended(Entry, Extra),
+    Asking(Broadcast, Asks),
+}
+
+impl<A> From<Kind<A>> for Update<A> {
+    fn from(kind: Kind<A>) -> Self {
+        match kind {
+            Kind::Member(record) => Self::Member(record),
+            Kind::Entry(entry) => Self::Entry(entry),
+            Kind::Certificate(certificate) => Self::Certificate(certificate),
+            Kind::Broadcast(broadcast) => Self::Broadcast(broadcast),
+            Kind::Extended(entry, extra) => Self::Entry(Entry { extra: Some(extra), ..entry }),
+            Kind::Asking(broadcast, asks) => Self::Broadcast(Broadcast { asks: Some(Arc::new(asks)), ..broadcast }),
+        }
+    }
+}
+
+/// Written as [`Kind`] is read.
+impl<A: Serialize> Serialize for Update<A> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const NAME: &str = "Update";
+        match self {
+            Self::Member(record) => serializer.serialize_newtype_variant(NAME, 0, "Member", record),
+            Self::Entry(entry) => match &entry.extra {
+                None => serializer.serialize_newtype_variant(NAME, 1, "Entry", entry),
+                Some(extra) => {
+                    let mut both = serializer.serialize_tuple_variant(NAME, 4, "Extended", 2)?;
+                    both.serialize_field(entry)?;
+                    both.serialize_field(extra)?;
+                    both.end()
+                }
+            },
+            Self::Certificate(certificate) => serializer.serialize_newtype_variant(NAME, 2, "Certificate", certificate),
+            Self::Broadcast(broadcast) => match &broadcast.asks {
+                None => serializer.serialize_newtype_variant(NAME, 3, "Broadcast", broadcast),
+                Some(asks) => {
+                    let mut both = serializer.serialize_tuple_variant(NAME, 5, "Asking", 2)?;
+                    both.serialize_field(broadcast)?;
+                    both.serialize_field(&**asks)?;
+                    both.end()
+                }
+            },
+        }
+    }
 }
 
 /// Version of an update; the larger wins for one key. Incarnation and standing of a record; boot and stamp of an entry.
@@ -253,6 +325,15 @@ impl<A> Update<A> {
     /// Returns true if this is a death certificate, shrunk or not.
     pub(crate) const fn is_certificate(&self) -> bool {
         matches!(self, Self::Certificate(_) | Self::Entry(Entry { value: None, .. }))
+    }
+
+    /// Returns the first field in it that whoever reads this format has to know and does not.
+    pub(crate) fn beyond(&self, reads: Format) -> Option<u8> {
+        match self {
+            Self::Member(record) => record.about.as_ref()?.beyond(reads),
+            Self::Entry(entry) => entry.extra.as_ref()?.beyond(reads),
+            Self::Certificate(_) | Self::Broadcast(_) => None,
+        }
     }
 
     /// Returns the owner, or the last author. Records have none.

@@ -239,6 +239,7 @@ fn log<A: Address>(event: &Event<A>) {
         | Event::ForeignCluster { .. }
         | Event::UnknownKey { .. }
         | Event::UnknownVersion { .. }
+        | Event::Incompatible { .. }
         | Event::LargerDatagrams { .. } => tracing::warn!(?event),
         Event::Left => tracing::info!("left the cluster"),
         event => tracing::debug!(?event),

@@ -58,6 +58,28 @@ fn flip(path: &Path, at: u64) {
     file.write_all(b"\xa5").unwrap();
 }
 
+/// `GOSSIP_GOLDEN=1` writes it anew: only before a format is released.
+#[test]
+fn a_journal_of_an_earlier_format_is_read() {
+    run(|| async {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/journal-1");
+        let (network, place) = (Network::default(), Place::new("golden"));
+        if std::env::var_os("GOSSIP_GOLDEN").is_some() {
+            let first = start(&network, &place.data()).await.unwrap();
+            first.put("kept", b"value").unwrap();
+            first.put("gone", b"value").unwrap();
+            first.delete("gone").unwrap();
+            ended(first).await;
+            fs::copy(place.data(), &golden).unwrap();
+        }
+        fs::copy(&golden, place.data()).unwrap();
+        let again = start(&network, &place.data()).await.unwrap();
+        assert_eq!((again.get("kept").as_deref(), again.get("gone")), (Some(&b"value"[..]), None));
+        assert!(again.health().is_empty() && place.set_aside().is_empty());
+        ended(again).await;
+    });
+}
+
 #[test]
 fn what_a_node_knew_is_there_again_and_its_stamps_go_on() {
     run(|| async {

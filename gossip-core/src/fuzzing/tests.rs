@@ -121,7 +121,7 @@ fn seeds_are_what_nodes_say() {
                 let payload = &buffer[..transmit.len];
                 let body = envelope.overheard(payload).unwrap().to_vec();
                 let mut messages: Vec<Message<u32>> = Vec::new();
-                read(&body, &mut messages).unwrap();
+                read(&body, &mut messages, crate::update::Format::FIRST).unwrap();
                 let seen: Vec<u8> = messages
                     .iter()
                     .map(|said| {

@@ -73,8 +73,7 @@ impl<A: Address> Node<A> {
     /// [`AboutError`]: too long, or a control character in it; nothing was changed then.
     pub fn set_name(&mut self, now: Instant, name: &str) -> Result<(), AboutError> {
         check_member_name(name)?;
-        let tags = About::tags_of(self.identity.about.as_ref()).clone();
-        self.set_about(now, About::of(name.into(), tags))
+        self.set_about(now, About::named(self.identity.about.as_ref(), name))
     }
 
     /// Sets the tags that others see of this member, in place of all before. They travel with the member's record, and may
@@ -83,8 +82,7 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// [`AboutError::TooLarge`]: `max_datagram` has no room for them; nothing was changed then.
     pub fn set_tags(&mut self, now: Instant, tags: Tags) -> Result<(), AboutError> {
-        let name = self.identity.about.as_ref().and_then(About::name).unwrap_or_default();
-        self.set_about(now, About::of(name.into(), tags))
+        self.set_about(now, About::tagged(self.identity.about.as_ref(), tags))
     }
 
     fn set_about(&mut self, now: Instant, about: Option<About>) -> Result<(), AboutError> {
@@ -231,7 +229,7 @@ impl<A: Address> Node<A> {
         if matches!(self.identity.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         now: Instant,
         own: bool,
@@ -263,7 +261,11 @@ impl<A: Address> Node<A> {
         });
         let value = value.map(Arc::from);
         // What it replaces here is covered by the merge.
-        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, ends, value }), stamp)?;
+        #[cfg(not(feature = "next"))]
+        let extra = None;
+        #[cfg(feature = "next")]
+        let extra = self.next.extra();
+        self.publish(Update::Entry(Entry { owner, name: name.into(), stamp, ends, value, extra }), stamp)?;
         Ok(stamp)
     }
 

@@ -14,7 +14,7 @@ use crate::id::NodeId;
 use crate::query::QueryId;
 use crate::time::Instant;
 use crate::unicast::DeliveryId;
-use crate::update::Payload;
+use crate::update::{Features, Formats, Payload};
 
 /// Message for the application, which has it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) enum Pending<A> {
     Unreachable { advertised: A, seen: A },
     NarrowPath { address: A, longest: usize },
     Unreadable(Unreadable, A),
+    Incompatible(NodeId, Formats),
+    Features(Features),
     Left,
 }
 
@@ -77,6 +79,9 @@ pub(super) struct Events<A> {
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
+    /// At most one for each member.
+    incompatible: BTreeMap<NodeId, Formats>,
+    features: Option<Features>,
     left: bool,
 }
 
@@ -100,6 +105,8 @@ impl<A> Events<A> {
             narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
+            incompatible: BTreeMap::new(),
+            features: None,
             left: false,
         }
     }
@@ -191,6 +198,14 @@ impl<A> Events<A> {
         self.unreadable.push((what, address));
     }
 
+    pub(super) fn incompatible(&mut self, id: NodeId, formats: Formats) {
+        self.incompatible.insert(id, formats);
+    }
+
+    pub(super) fn features(&mut self, features: Features) {
+        self.features = Some(features);
+    }
+
     pub(super) fn left(&mut self) {
         self.left = true;
     }
@@ -232,6 +247,12 @@ impl<A> Events<A> {
         }
         if let Some((what, address)) = self.unreadable.pop() {
             return Some(Pending::Unreadable(what, address));
+        }
+        if let Some((id, formats)) = self.incompatible.pop_first() {
+            return Some(Pending::Incompatible(id, formats));
+        }
+        if let Some(features) = self.features.take() {
+            return Some(Pending::Features(features));
         }
         if let Some(query) = self.answers.pop_first() {
             return Some(Pending::Answers(query));

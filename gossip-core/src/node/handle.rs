@@ -8,6 +8,7 @@ mod trust;
 
 use core::mem;
 
+use super::formats::reads;
 use super::{Input, Node, Phase};
 use crate::address::Address;
 use crate::error::DatagramError;
@@ -79,7 +80,7 @@ impl<A: Address> Node<A> {
             return Err(DatagramError::Left);
         }
         let (header, body) = self.envelope.open(payload)?;
-        wire::read(body, &mut self.messages)?;
+        wire::read(body, &mut self.messages, reads(&self.identity))?;
         if let Some(sender) = header.sender {
             return Ok((sender, header));
         }
@@ -157,6 +158,8 @@ impl<A: Address> Node<A> {
             Message::Pull(message) => self.on_pull(from, message),
             Message::Trust(message) => self.on_trust(sender, from, message),
             Message::Overlay(message) => self.on_overlay(sender, from, message),
+            #[cfg(feature = "next")]
+            Message::Next => self.on_next(),
             Message::Path(message) => self.on_path(from, message),
             Message::Unicast(message) => self.on_unicast(sender, message),
         }

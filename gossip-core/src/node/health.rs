@@ -85,6 +85,7 @@ impl<A: Address> Node<A> {
                 Unreadable::Version(version) => Problem::UnknownVersion { version: *version, address },
             }
         }));
+        problems.extend(self.incompatible().next().map(|id| Problem::Incompatible { id }));
         if let Some((lost, at)) = self.health.lost
             && now < at + LOSS_LASTS
         {

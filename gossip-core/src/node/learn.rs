@@ -55,6 +55,8 @@ pub(super) fn subject<A>(update: &Update<A>) -> Subject {
 impl<A: Address> Node<A> {
     /// Merges an update. Returns its key if it was new.
     pub(super) fn learn(&mut self, update: Update<A>, source: Source, from: Option<&A>) -> Option<KeyHash> {
+        #[cfg(feature = "next")]
+        let update = self.spoiled(update);
         let key = self.replica.hasher.key(&update);
         if self.replica.holds(key, &update) {
             // The common case in a storm of rumors: it has to be cheap.

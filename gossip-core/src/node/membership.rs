@@ -71,6 +71,7 @@ impl<A: Address> Node<A> {
     /// The record of a member has changed: so does, perhaps, how it is seen.
     pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
         self.note_pass(key);
+        self.note_formats(key);
         let (detector, mut context) = self.detector();
         if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
             detector.see_record(key, record, from, &mut context);
@@ -118,7 +119,10 @@ impl<A: Address> Node<A> {
 
     /// Forgets members whose records have ended.
     pub(super) fn forget_members(&mut self, ids: impl IntoIterator<Item = NodeId>) {
-        ids.into_iter().for_each(|id| self.detector.forget(id));
+        for id in ids {
+            self.detector.forget(id);
+            self.forget_formats(id);
+        }
         self.apply_findings(None);
     }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Node;
+use super::formats::reads;
 use super::identity::Phase;
 use super::learn::Source;
 use crate::address::Address;
@@ -141,18 +142,20 @@ impl<A: Address> Node<A> {
         let own = self.identity.id;
         let (records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
-        let refused = self.refusals();
+        let (refused, mut beyond) = (self.refusals(), 0);
         // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
             match &update {
                 Update::Member(record) if !members => self.contacts.remember(record),
                 update if is_of(own, update) => {}
+                // Written before this node went back to an older version.
+                update if update.beyond(reads(&self.identity)).is_some() => beyond += 1,
                 _ => {
                     self.learn(update, Source::Restored, None);
                 }
             }
         }
-        let lost = self.refusals() - refused;
+        let lost = self.refusals() - refused + beyond;
         self.note_loss(now, lost);
         self.note_isolation();
         Ok(())

@@ -5,6 +5,8 @@ mod absence;
 mod bounds;
 mod contracts;
 mod entries;
+#[cfg(feature = "next")]
+mod formats;
 mod gate;
 mod health;
 mod hostile;
@@ -183,7 +185,7 @@ pub(super) fn transmits(node: &mut Node<u32>) -> Vec<(u32, TrafficClass, Vec<u8>
 
 pub(super) fn entry(name: &str, value: &[u8]) -> Update<u32> {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
-    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(value.into()) })
+    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(value.into()), extra: None })
 }
 
 pub(super) fn record(id: u64, standing: Standing) -> Record<u32> {

@@ -97,6 +97,7 @@ impl<A: Address> Node<A> {
         self.tick_messages();
         self.tick_bounds();
         self.tick_gate();
+        self.tick_formats();
         self.tick_leaving();
         self.note_isolation();
         self.tick_contacts();

@@ -66,6 +66,8 @@ impl<A: Address> Node<A> {
             // Not on an ack, which is the shortest datagram there is when it is alone.
             if !alone && class == TrafficClass::Probe {
                 self.note_link(&to, &mut writer);
+                #[cfg(feature = "next")]
+                self.note_next(&to, &mut writer);
             }
             if writer.used() == 0 {
                 // Its subject is gone.

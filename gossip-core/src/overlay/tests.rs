@@ -68,7 +68,7 @@ impl Bench {
                 other => panic!("{other:?}"),
             }
             let (used, mut messages) = (writer.used(), Vec::new());
-            read::<u32>(&buffer[..used], &mut messages).unwrap();
+            read::<u32>(&buffer[..used], &mut messages, crate::update::Format::FIRST).unwrap();
             sent.extend(messages.into_iter().map(|message| match message {
                 Message::Overlay(said) => (to, said),
                 other => panic!("{other:?}"),

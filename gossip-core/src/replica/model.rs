@@ -141,7 +141,7 @@ impl World {
             Deletion => end(clock, if held.is_none() { Until::NEVER } else { End::NOTHING }),
         };
         let value = (kind != Deletion).then(|| [stamp.counter as u8].into());
-        replica.merge(Update::Entry(Entry { owner: None, name: name.into(), stamp, ends, value }));
+        replica.merge(Update::Entry(Entry { owner: None, name: name.into(), stamp, ends, value, extra: None }));
         self.written.push(Written { name, kind, stamp, replaced });
     }
 

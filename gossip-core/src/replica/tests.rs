@@ -303,7 +303,7 @@ fn entry(id: u64, boot: u64, at: u64, value: Option<&[u8]>) -> Sample {
     let owner = (boot > 0).then(|| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) });
     let stamp = Stamp { time: secs(at), counter: 0, node: NodeId::new(id) };
     let ends = value.is_none().then_some(End { at: secs(at), keep: 100, covers: Until::NEVER });
-    Update::Entry(Entry { owner, name: "n".into(), stamp, ends, value: value.map(Into::into) })
+    Update::Entry(Entry { owner, name: "n".into(), stamp, ends, value: value.map(Into::into), extra: None })
 }
 
 fn value(replica: &Replica<u16>, owner: Option<u64>, clock: u64) -> Option<Vec<u8>> {
@@ -501,7 +501,7 @@ fn certificates_from_the_far_future_are_bounded_like_all_others() {
         let stamp = Stamp { time: secs(4_102_444_800 + n * 12_400_000), counter: 0, node: NodeId::new(1) };
         let ends = Some(End { at: secs(10), keep: 100, covers: Until::NEVER });
         let name = std::format!("{n}").as_str().into();
-        replica.merge(Update::Entry(Entry { owner: None, name, stamp, ends, value: None }));
+        replica.merge(Update::Entry(Entry { owner: None, name, stamp, ends, value: None, extra: None }));
         assert!(replica.certificates.len() <= 100, "{n}");
         assert!(replica.certificates.kept < Instant::from_secs(u64::from(NEVER)), "a cut can name the bound");
     }

@@ -1,8 +1,9 @@
-//! Name and tags of a member, which travel with its record.
+//! Name, tags and formats of a member, which travel with its record as fields.
 //!
-//! Both are small texts without control characters: whoever shows them to a terminal need not fear them.
+//! Name and tags are small texts without control characters: whoever shows them to a terminal need not fear them.
 
 use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,6 +12,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
+use super::fields::{self, MAX_UNKNOWN, NoFields};
+use super::formats::{Format, Formats};
 use crate::error::AboutError;
 
 /// Longest name of a member, in bytes.
@@ -139,21 +142,91 @@ impl<'de> Deserialize<'de> for Tags {
     }
 }
 
-/// Name and tags of a member that has one or the other. Clones share them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct About(Arc<Told>);
+/// Numbers of the fields of a record.
+const NAME: u8 = 1;
+const TAGS: u8 = 2;
+const FORMATS: u8 = 3;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+/// Fields of a record: all but those that every record has. Clones share them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About(Arc<Said>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
     /// Empty if there is none.
     name: SmolStr,
     tags: Tags,
+    formats: Formats,
+    /// Fields of later versions: numbers and contents.
+    unknown: Vec<(u8, Box<[u8]>)>,
 }
 
 impl About {
     /// Joins a name, empty if there is none, and tags; none if there are neither.
+    #[cfg(test)]
     pub(crate) fn of(name: SmolStr, tags: Tags) -> Option<Self> {
-        (!name.is_empty() || !tags.is_empty()).then(|| Self(Arc::new(Told { name, tags })))
+        Self::some(Said { name, tags, formats: Formats::FIRST, unknown: Vec::new() })
+    }
+
+    fn some(said: Said) -> Option<Self> {
+        let Said { name, tags, formats, unknown } = &said;
+        let plain = name.is_empty() && tags.is_empty() && *formats == Formats::FIRST && unknown.is_empty();
+        (!plain).then(|| Self(Arc::new(said)))
+    }
+
+    /// Reads fields. Only what [`bytes`](Self::bytes) would write is read, so that the hash of a record does not depend on which of its
+    /// fields a version knows.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (mut name, mut tags, mut formats) = (SmolStr::default(), Tags::EMPTY, Formats::FIRST);
+        let mut unknown = Vec::new();
+        for field in fields::read(bytes) {
+            match field.ok()? {
+                (NAME, content) => name = core::str::from_utf8(content).ok()?.into(),
+                (TAGS, content) => tags = postcard::from_bytes(content).ok()?,
+                (FORMATS, content) => formats = postcard::from_bytes(content).ok()?,
+                (number, content) => unknown.push((number, content.into())),
+            }
+        }
+        Self::some(Said { name, tags, formats, unknown }).filter(|about| about.bytes() == bytes)
+    }
+
+    /// Returns these fields with something changed; none if none are left.
+    fn changed(about: Option<&Self>, change: impl FnOnce(&mut Said)) -> Option<Self> {
+        let plain = Said { name: SmolStr::default(), tags: Tags::EMPTY, formats: Formats::FIRST, unknown: Vec::new() };
+        let mut said = about.map_or(plain, |about| (*about.0).clone());
+        change(&mut said);
+        Self::some(said)
+    }
+
+    /// Returns these fields with another name, empty if there is none.
+    pub(crate) fn named(about: Option<&Self>, name: &str) -> Option<Self> {
+        Self::changed(about, |said| said.name = name.into())
+    }
+
+    /// Returns these fields with other tags.
+    pub(crate) fn tagged(about: Option<&Self>, tags: Tags) -> Option<Self> {
+        Self::changed(about, |said| said.tags = tags)
+    }
+
+    /// Returns these fields with other formats.
+    pub(crate) fn formatted(about: Option<&Self>, formats: Formats) -> Option<Self> {
+        Self::changed(about, |said| said.formats = formats)
+    }
+
+    /// Returns these fields without those of later versions.
+    #[cfg(feature = "next")]
+    pub(crate) fn without_unknown(about: Option<&Self>) -> Option<Self> {
+        Self::changed(about, |said| said.unknown = Vec::new())
+    }
+
+    /// Returns these fields with one of a later version.
+    #[cfg(any(test, feature = "next"))]
+    pub(crate) fn with(about: Option<&Self>, number: u8, content: &[u8]) -> Option<Self> {
+        Self::changed(about, |said| {
+            said.unknown.retain(|(held, _)| *held != number);
+            said.unknown.push((number, content.into()));
+            said.unknown.sort_unstable();
+        })
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -169,23 +242,64 @@ impl About {
         about.map_or(&NO_TAGS, Self::tags)
     }
 
-    /// Returns whether a correct node can have written this. The tags were checked when they were read.
-    pub(crate) fn is_sound(&self) -> bool {
-        let Told { name, tags } = &*self.0;
-        check_member_name(name).is_ok() && (!name.is_empty() || !tags.is_empty())
+    /// Returns the formats of a member that may say nothing of them.
+    pub(crate) fn formats_of(about: Option<&Self>) -> Formats {
+        about.map_or(Formats::FIRST, |about| about.0.formats)
     }
 
-    /// Returns bytes that are equal for equal names and tags only.
+    /// Returns the content of a field of a later version.
+    #[cfg(any(test, feature = "next"))]
+    pub(crate) fn unknown(&self, number: u8) -> Option<&[u8]> {
+        self.0.unknown.iter().find(|(held, _)| *held == number).map(|(_, content)| &**content)
+    }
+
+    /// Returns the first field that whoever reads this format has to know and does not.
+    pub(super) fn beyond(&self, reads: Format) -> Option<u8> {
+        self.0.unknown.iter().map(|(number, _)| *number).find(|number| !reads.may_carry(*number))
+    }
+
+    /// Returns whether a correct node can have written this. The tags were checked when they were read.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Said { name, formats, unknown, .. } = &*self.0;
+        let carried: usize = unknown.iter().map(|(_, content)| content.len() + 2).sum();
+        check_member_name(name).is_ok() && formats.is_sound() && carried <= MAX_UNKNOWN
+    }
+
+    /// Returns the encoded fields: equal for equal fields only.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let Told { name, tags } = &*self.0;
-        let mut bytes = Vec::with_capacity(2 + name.len() + tags.size() + 4 * tags.len());
-        let texts = [&**name].into_iter().chain(tags.iter().flat_map(|(key, value)| [key, value]));
-        for text in texts {
-            // No text is longer than `MAX_TAGS`.
-            bytes.extend((text.len() as u16).to_le_bytes());
-            bytes.extend(text.as_bytes());
+        let Said { name, tags, formats, unknown } = &*self.0;
+        let mut bytes = Vec::with_capacity(16 + name.len() + tags.size() + 4 * tags.len());
+        if !name.is_empty() {
+            fields::push(&mut bytes, NAME, name.as_bytes());
+        }
+        // Nothing of these fails to be written.
+        if !tags.is_empty() {
+            fields::push(&mut bytes, TAGS, &postcard::to_allocvec(tags).unwrap_or_default());
+        }
+        if *formats != Formats::FIRST {
+            fields::push(&mut bytes, FORMATS, &postcard::to_allocvec(formats).unwrap_or_default());
+        }
+        for (number, content) in unknown {
+            fields::push(&mut bytes, *number, content);
         }
         bytes
+    }
+}
+
+/// Encodes the fields of a record as one byte string, empty if there are none.
+pub(super) mod encoded {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(about: &Option<About>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&about.as_ref().map(About::bytes).unwrap_or_default())
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<About>, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        About::read(&bytes).map(Some).ok_or_else(|| D::Error::custom(NoFields))
     }
 }
 
@@ -210,7 +324,6 @@ fn check_text(text: &str) -> Result<(), AboutError> {
 #[cfg(test)]
 mod tests {
     use std::format;
-    use std::string::String;
 
     use super::*;
 
@@ -255,17 +368,32 @@ mod tests {
         for bad in [&[("a", "1"), ("a", "2")][..], &[("", "1")], &[("a", "\r")], &[("a", &long)]] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
-        let nothing: About = postcard::from_bytes(&[0, 0]).unwrap();
-        let loud: About = postcard::from_bytes(&[1, 7, 0]).unwrap();
-        assert!(!nothing.is_sound() && !loud.is_sound() && About::of("".into(), Tags::EMPTY).is_none());
-        assert!(About::of("a".into(), Tags::EMPTY).is_some_and(|about| about.is_sound()));
+    }
+
+    fn about(name: &str, tags: &[(&str, &str)]) -> About {
+        About::of(name.into(), Tags::of(tags.iter().copied()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_what_would_be_written_is_read() {
+        let whole = about("a", &[("b", "c")]);
+        assert_eq!(About::read(&whole.bytes()), Some(whole.clone()));
+        let later = About::with(Some(&whole), 9, b"x").unwrap();
+        assert_eq!(About::read(&later.bytes()), Some(later.clone()), "it is carried along");
+        assert!(later.is_sound() && later.unknown(9) == Some(b"x") && later.beyond(Format::FIRST).is_none());
+        assert_eq!(About::with(None, 0x80, b"").unwrap().beyond(Format::FIRST), Some(0x80));
+        assert!(!About::with(None, 9, &[0; MAX_UNKNOWN]).unwrap().is_sound());
+        // Fields that say what every record says without them, tags out of order, what is no text.
+        for bad in [&[NAME, 0][..], &[TAGS, 1, 0], &[TAGS, 9, 2, 1, b'b', 1, b'1', 1, b'a', 1, b'2'], &[NAME, 1, 0xff]]
+        {
+            assert_eq!(About::read(bad), None, "{bad:?}");
+        }
+        assert!(About::read(&[NAME, 1, 7]).is_some_and(|loud| !loud.is_sound()));
+        assert_eq!(About::of("".into(), Tags::EMPTY), None);
     }
 
     #[test]
     fn the_bytes_for_the_hash_are_those_of_no_other() {
-        let about = |name: &str, tags: &[(&str, &str)]| {
-            About::of(name.into(), Tags::of(tags.iter().copied()).unwrap()).unwrap().bytes()
-        };
         let all = [
             about("ab", &[]),
             about("a", &[("b", "")]),
@@ -274,8 +402,7 @@ mod tests {
             about("a", &[("b", "c"), ("d", "e")]),
             about("a", &[("b", "cd"), ("e", "")]),
         ];
-        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        let distinct: std::collections::BTreeSet<_> = all.iter().map(About::bytes).collect();
         assert_eq!(distinct.len(), all.len());
-        let _: String = format!("{about:?}", about = About::of("a".into(), Tags::EMPTY));
     }
 }

@@ -85,6 +85,9 @@ impl fmt::Debug for KeyHash {
 #[derive(Debug, Clone)]
 pub(crate) struct ItemHasher {
     keys: (u64, u64),
+    /// A planted fault: the fields of later versions are left out.
+    #[cfg(feature = "next")]
+    pub(crate) hides_fields: bool,
 }
 
 impl ItemHasher {
@@ -92,7 +95,11 @@ impl ItemHasher {
         let mut hasher = SipHasher24::new_with_keys(0x6974_656d, 0x6b65_7973);
         hasher.write(label.as_bytes());
         let hash = hasher.finish128();
-        Self { keys: (hash.h1, hash.h2) }
+        Self {
+            keys: (hash.h1, hash.h2),
+            #[cfg(feature = "next")]
+            hides_fields: false,
+        }
     }
 
     fn wide(&self, kind: u8, parts: &[&[u8]]) -> u128 {
@@ -150,12 +157,20 @@ impl ItemHasher {
                     }
                 }
             }
-            Update::Entry(Entry { value, ends, .. }) => {
+            Update::Entry(Entry { value, ends, extra, .. }) => {
                 let (at, keep) = ends.map_or((Instant::MAX, 0), |End { at, keep, .. }| (at, keep));
                 let ends: [&[u8]; 2] = [&at.as_micros().to_le_bytes(), &keep.to_le_bytes()];
-                match value {
-                    Some(value) => self.wide(5, &[ends[0], ends[1], value]),
-                    None => self.wide(6, &ends),
+                #[cfg(feature = "next")]
+                let extra = &extra.clone().filter(|_| !self.hides_fields);
+                match (value, extra) {
+                    (Some(value), None) => self.wide(5, &[ends[0], ends[1], value]),
+                    (None, None) => self.wide(6, &ends),
+                    // As they came, whoever knows them.
+                    (value, Some(extra)) => {
+                        let extra = self.wide(10, &[extra.bytes()]).to_le_bytes();
+                        let kind = [if value.is_some() { 5 } else { 6 }];
+                        self.wide(11, &[&kind, &extra, ends[0], ends[1], value.as_deref().unwrap_or_default()])
+                    }
                 }
             }
             Update::Certificate(Certificate { digest, .. }) => *digest,

@@ -72,7 +72,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Sample> {
             let (kind, value, expires, deleted) = body;
             let value: Option<Arc<[u8]>> = (kind < 2).then(|| Arc::from([value]));
             let ends = [None, Some(expires), Some(deleted)][usize::from(kind)];
-            let entry = Update::Entry(Entry { owner, name: name.into(), stamp, ends, value });
+            let entry = Update::Entry(Entry { owner, name: name.into(), stamp, ends, value, extra: None });
             if shrunk && kind > 0 { shrink(&entry) } else { entry }
         },
     )

@@ -92,7 +92,14 @@ proptest! {
 
 fn entry(at: u64, ends: Option<End>, value: Option<u8>) -> Sample {
     let stamp = Stamp { time: Instant::from_secs(at), counter: 0, node: NodeId::new(1) };
-    Update::Entry(Entry { owner: None, name: "n".into(), stamp, ends, value: value.map(|value| [value].into()) })
+    Update::Entry(Entry {
+        owner: None,
+        name: "n".into(),
+        stamp,
+        ends,
+        value: value.map(|value| [value].into()),
+        extra: None,
+    })
 }
 
 #[test]
@@ -178,6 +185,7 @@ fn people_can_read_every_kind() {
         stamp: Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) },
         ends: Some(End { at: Instant::from_secs(2), keep: 7, covers: Until::NEVER }),
         value: None,
+        extra: None,
     });
     assert!(text(&entry).contains("\"limit\" deleted"), "{entry}");
     assert!(text(&shrink(&entry)).contains("ends 2.000000 kept until 9.000000"), "{}", shrink(&entry));

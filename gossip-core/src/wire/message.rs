@@ -14,7 +14,7 @@ use super::HEADER;
 use super::anti_entropy::Repair;
 use super::overlay::Overlay;
 use super::path::Path;
-use super::pull::Pull;
+use super::pull::{Page, Pull};
 use super::rumor::Rumor;
 use super::size::encoded_len;
 use super::swim::Swim;
@@ -22,6 +22,7 @@ use super::trust::Trust;
 use super::unicast::Unicast;
 use crate::address::Address;
 use crate::error::DatagramError;
+use crate::update::Format;
 
 /// A message from one node to another. None refers to an earlier message of its datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub(crate) enum Message<A> {
     Pull(Pull<A>),
     Trust(Trust),
     Overlay(Overlay<A>),
+    /// The message of format 2.1, which no release has.
+    #[cfg(feature = "next")]
+    Next,
     Path(Path),
     Unicast(Unicast),
 }
@@ -49,6 +53,9 @@ const UNICAST: u8 = 7;
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
 const LATER: u8 = 0x80;
+/// Tag of [`Message::Next`].
+#[cfg(feature = "next")]
+const NEXT_TAG: u8 = 0x81;
 /// Of these, those that a node must understand: it refuses the datagram if it does not. The others it skips.
 const MUST: u8 = 0x40;
 
@@ -110,6 +117,12 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => (PULL, postcard::to_slice(message, buffer)),
             Self::Trust(message) => (TRUST, postcard::to_slice(message, buffer)),
             Self::Overlay(message) => (OVERLAY, postcard::to_slice(message, buffer)),
+            #[cfg(feature = "next")]
+            Self::Next => {
+                let message = [NEXT_TAG, 1, 7];
+                buffer.get_mut(..message.len())?.copy_from_slice(&message);
+                return Some(message.len());
+            }
             Self::Path(message) => (PATH, postcard::to_slice(message, buffer)),
             Self::Unicast(message) => (UNICAST, postcard::to_slice(message, buffer)),
         };
@@ -145,6 +158,8 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => encoded_len(message),
             Self::Trust(message) => encoded_len(message),
             Self::Overlay(message) => encoded_len(message),
+            #[cfg(feature = "next")]
+            Self::Next => 3,
             Self::Path(message) => encoded_len(message),
             Self::Unicast(message) => encoded_len(message),
         }
@@ -159,12 +174,30 @@ impl<A: Address> Message<A> {
             Self::Pull(message) => message.is_sound(),
             Self::Trust(_) | Self::Unicast(_) => true,
             Self::Overlay(message) => message.is_sound(),
+            #[cfg(feature = "next")]
+            Self::Next => true,
             Self::Path(message) => message.is_sound(),
         }
     }
 }
 
 impl<A> Message<A> {
+    /// Returns the first field of an update in it that whoever reads this format has to know and does not.
+    fn beyond(&self, reads: Format) -> Option<u8> {
+        match self {
+            Self::Rumor(Rumor::Mail(item)) => item.beyond(reads),
+            Self::Rumor(Rumor::Round(round)) => round.items.iter().find_map(|(_, item)| item.beyond(reads)),
+            Self::Overlay(Overlay::Flood { items, .. }) => items.iter().find_map(|item| item.beyond(reads)),
+            Self::Repair(Repair::Updates(updates)) => updates.iter().find_map(|update| update.beyond(reads)),
+            Self::Repair(Repair::Large(large)) => large.iter().find_map(|large| large.beyond(reads)),
+            Self::Pull(Pull::Page(Page { updates, large, .. })) => {
+                let updates = updates.iter().find_map(|update| update.beyond(reads));
+                updates.or_else(|| large.iter().find_map(|large| large.beyond(reads)))
+            }
+            _ => None,
+        }
+    }
+
     /// Cost of looking at the message: one, and one for each update, range or key in it.
     pub(crate) fn work(&self) -> usize {
         1 + match self {
@@ -173,6 +206,8 @@ impl<A> Message<A> {
             Self::Repair(message) => message.work(),
             Self::Pull(message) => message.work(),
             Self::Overlay(message) => message.work(),
+            #[cfg(feature = "next")]
+            Self::Next => 0,
             Self::Unicast(message) => message.work(),
         }
     }
@@ -248,18 +283,28 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Reads all messages of a datagram into `messages`, or none.
+/// Reads all messages of a datagram into `messages`, or none. `reads`: the highest format that is read here.
 ///
 /// # Errors
 /// [`Malformed`](DatagramError::Malformed) at what does not parse, and
-/// [`NotUnderstood`](DatagramError::NotUnderstood) at a message of a later version that must be understood.
-pub(crate) fn read<A: Address>(body: &[u8], messages: &mut Vec<Message<A>>) -> Result<(), DatagramError> {
+/// [`NotUnderstood`](DatagramError::NotUnderstood) at a message or a field of a later version that must be understood.
+pub(crate) fn read<A: Address>(
+    body: &[u8],
+    messages: &mut Vec<Message<A>>,
+    reads: Format,
+) -> Result<(), DatagramError> {
     messages.clear();
     let mut rest = body;
     while let Some(tag) = rest.first() {
         let offset = HEADER + body.len() - rest.len();
         let refused = if *tag >= LATER {
             match skip(&rest[1..]) {
+                #[cfg(feature = "next")]
+                Some(after) if *tag == NEXT_TAG && reads >= Format::NEXT => {
+                    messages.push(Message::Next);
+                    rest = after;
+                    continue;
+                }
                 Some(after) if tag & MUST == 0 => {
                     rest = after;
                     continue;
@@ -269,11 +314,14 @@ pub(crate) fn read<A: Address>(body: &[u8], messages: &mut Vec<Message<A>>) -> R
             }
         } else {
             match Message::decode(rest) {
-                Some((message, after)) if message.is_sound() => {
-                    messages.push(message);
-                    rest = after;
-                    continue;
-                }
+                Some((message, after)) if message.is_sound() => match message.beyond(reads) {
+                    None => {
+                        messages.push(message);
+                        rest = after;
+                        continue;
+                    }
+                    Some(field) => DatagramError::NotUnderstood { tag: field },
+                },
                 _ => DatagramError::Malformed { offset },
             }
         };

@@ -16,7 +16,7 @@ use siphasher::sip::SipHasher13;
 use super::sound::is_sound;
 use crate::address::Address;
 use crate::id::NodeId;
-use crate::update::{Descriptor, Update};
+use crate::update::{Descriptor, Format, Update};
 
 /// The family's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,17 @@ impl<A: Address> Item<A> {
             Self::Update(update) => is_sound(update),
             Self::Suspicion(_) | Self::Offer(_) => true,
             Self::Large(descriptor) => descriptor.is_sound(),
+        }
+    }
+}
+
+impl<A> Item<A> {
+    /// Returns the first field in it that whoever reads this format has to know and does not.
+    pub(super) fn beyond(&self, reads: Format) -> Option<u8> {
+        match self {
+            Self::Update(update) => update.beyond(reads),
+            Self::Large(descriptor) => descriptor.beyond(reads),
+            Self::Suspicion(_) | Self::Offer(_) => None,
         }
     }
 }

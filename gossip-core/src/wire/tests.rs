@@ -98,6 +98,7 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
             stamp,
             ends: None,
             value: Some(value.into()),
+            extra: None,
         })),
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
             stamp,
@@ -250,7 +251,7 @@ fn opened_from(bytes: &[u8], sender: Option<NodeId>) -> Result<(Header, Vec<Said
         return Err(DatagramError::Integrity);
     }
     let mut messages = Vec::new();
-    read(body, &mut messages)?;
+    read(body, &mut messages, crate::update::Format::FIRST)?;
     Ok((header, messages))
 }
 
@@ -393,7 +394,7 @@ fn no_nonce_comes_twice_even_if_the_keys_are_set_anew() {
 fn whatever_can_change_something_has_eight_bytes_of_trailer() {
     let suspicion = Suspicion { about: NodeId::new(1), incarnation: 1 << 49, accuser: NodeId::new(2) };
     let stamp = Stamp { time: Instant::from_secs(1_700_000_000), counter: 0, node: NodeId::new(1) };
-    let smallest = Entry { owner: None, name: "".into(), stamp, ends: None, value: Some([].into()) };
+    let smallest = Entry { owner: None, name: "".into(), stamp, ends: None, value: Some([].into()), extra: None };
     for item in [Item::Suspicion(suspicion), Item::Update(Update::Entry(smallest))] {
         let said: Said = Message::Rumor(Rumor::Mail(item));
         assert!(HEADER + said.encoded_len() + SHORT_TRAILER > SHORT, "{said:?}");
@@ -458,7 +459,7 @@ fn one_malformed_message_refuses_all_of_its_datagram() {
 fn what_no_node_says_is_malformed() {
     let refused = |message: &Said| opened(&sealed(&encoded(message))).is_err();
     let stamp = Stamp { time: Instant::from_secs(1), counter: 0, node: NodeId::new(1) };
-    let value = Entry { owner: None, name: "n".into(), stamp, ends: None, value: Some([1].into()) };
+    let value = Entry { owner: None, name: "n".into(), stamp, ends: None, value: Some([1].into()), extra: None };
     let ten = End { at: Instant::from_secs(10), keep: 9, covers: End::NOTHING };
     let mail = |entry: &Entry| Said::Rumor(Rumor::Mail(Item::Update(Update::Entry(entry.clone()))));
     assert!(!refused(&mail(&value)));
@@ -531,7 +532,7 @@ fn an_address_over_128_bytes_is_malformed() {
     };
     let read_back = |length| {
         let mut messages: Vec<Message<String>> = Vec::new();
-        read(&encoded(&ask(length)), &mut messages)
+        read(&encoded(&ask(length)), &mut messages, crate::update::Format::FIRST)
     };
     assert!(read_back(100).is_ok(), "its length takes another");
     assert!(read_back(127).is_ok() && read_back(128).is_err() && read_back(200).is_err());

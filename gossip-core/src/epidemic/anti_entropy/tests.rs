@@ -39,6 +39,7 @@ fn written(n: u64, ago: u64) -> Update<u16> {
         stamp: Stamp { time: NOW - Duration::from_secs(ago), counter: 0, node: NodeId::new(1) },
         ends: None,
         value: Some([7; 30].into()),
+        extra: None,
     })
 }
 

@@ -55,6 +55,7 @@ impl Site {
             stamp: Stamp { time: self.now, counter: 0, node: NodeId::new(1) },
             ends: None,
             value: Some(vec![7; size].into()),
+            extra: None,
         });
         let key = self.replica.hasher.key(&update);
         let len = encoded_len(&update) + 1;

@@ -124,7 +124,7 @@ impl Site {
 fn value(name: &str, secs: u64, size: usize) -> Update<u16> {
     let bytes: Vec<u8> = (0..size).map(|at| (at * 31 + size) as u8).collect();
     let stamp = Stamp { time: Instant::from_secs(secs), counter: 0, node: NodeId::new(1) };
-    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(bytes.into()) })
+    Update::Entry(Entry { owner: None, name: name.into(), stamp, ends: None, value: Some(bytes.into()), extra: None })
 }
 
 /// Lets a site (0) and holders (1 and on) talk until nothing is under way, in rounds; how many seconds that took.

@@ -98,6 +98,7 @@ fn what_is_written_after_a_restore_is_later_than_all_before_it_whatever_the_cloc
         stamp: Stamp { time: net.now + 100 * SECOND, ..stamp },
         ends: None,
         value: Some([][..].into()),
+        extra: None,
     });
     net.nodes[3].replica.merge(ahead);
     let (snapshot, boot) = (net.nodes[3].snapshot(), net.nodes[3].identity.boot);

@@ -26,7 +26,7 @@ fn said_to(node: &mut Node<u32>, to: u32) -> Vec<Message<u32>> {
         if address == to {
             let mut some = Vec::new();
             let body = node.envelope.overheard(&payload).unwrap();
-            read(body, &mut some).unwrap();
+            read(body, &mut some, crate::update::Format::FIRST).unwrap();
             messages.extend(some);
         }
     }

@@ -193,7 +193,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
 /// An item that nobody holds.
 fn large(name: &str, size: u32) -> Descriptor {
     let stamp = Stamp { time: START, counter: 0, node: NodeId::new(5) };
-    Descriptor { owner: None, name: name.into(), stamp, ends: None, size, digest: 7 }
+    Descriptor { owner: None, name: name.into(), stamp, ends: None, size, digest: 7, extra: None }
 }
 
 #[test]
@@ -379,7 +379,7 @@ proptest! {
             prop_assert!(answers.len() <= 80, "{} datagrams", answers.len());
             for (_, _, payload) in answers {
                 let body = node.envelope.overheard(&payload).unwrap();
-                wire::read(body, &mut messages).unwrap();
+                wire::read(body, &mut messages, crate::update::Format::FIRST).unwrap();
                 asked.extend(messages.iter().filter_map(|message| match message {
                     Message::Repair(Repair::Sketch(Symbols { range, .. })) => Some(*range),
                     _ => None,

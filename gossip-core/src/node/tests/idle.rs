@@ -46,7 +46,7 @@ fn a_bare_ack_counts_for_the_member_that_was_pinged_and_for_nobody_else() {
         while let Some(transmit) = node.poll_transmit(&mut buffer) {
             let body = node.envelope.overheard(&buffer[..transmit.len]).unwrap();
             let mut messages: Vec<Message<u32>> = Vec::new();
-            crate::wire::read(body, &mut messages).unwrap();
+            crate::wire::read(body, &mut messages, crate::update::Format::FIRST).unwrap();
             let pings = messages.iter().filter_map(|said| match said {
                 Message::Swim(Swim::Ping { seq }) => Some(*seq),
                 _ => None,

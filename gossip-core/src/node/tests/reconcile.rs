@@ -132,7 +132,7 @@ impl Link {
                 }
                 let payload = &buffer[..transmit.len];
                 let body = self.nodes[at].envelope.overheard(payload).unwrap();
-                read(body, &mut messages).unwrap();
+                read(body, &mut messages, crate::update::Format::FIRST).unwrap();
                 self.counted.count(transmit.len, &messages);
                 self.sent += 1;
                 if let Some(fetched) = &mut self.fetched {
@@ -216,7 +216,14 @@ impl Link {
             node: NodeId::new(1_000),
         };
         let name = std::format!("entry-{}", self.names);
-        Update::Entry(Entry { owner: None, name: name.as_str().into(), stamp, ends: None, value: Some(value.into()) })
+        Update::Entry(Entry {
+            owner: None,
+            name: name.as_str().into(),
+            stamp,
+            ends: None,
+            value: Some(value.into()),
+            extra: None,
+        })
     }
 
     fn hold(&mut self, at: usize, update: &Update<u32>) {

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
-use crate::update::{About, Tags};
+use crate::update::{About, Extra, Features, Format, Formats, Tags};
 
 type Shown = Message<SocketAddr>;
 
@@ -35,6 +35,8 @@ fn name(message: &Shown) -> &'static str {
         Message::Pull(Pull::Chunk(Chunk { .. })) => "Chunk",
         Message::Pull(Pull::Gone { .. }) => "Gone",
         Message::Overlay(message) => overlay(message),
+        #[cfg(feature = "next")]
+        Message::Next => panic!("no release sends it"),
         Message::Path(Path::Echo(_)) => "Echo",
         Message::Path(Path::Echoed(_)) => "Echoed",
         Message::Path(Path::Narrow { .. }) => "Narrow",
@@ -83,13 +85,34 @@ fn named() -> Update<SocketAddr> {
     Update::Member(Record { about, ..record })
 }
 
+/// Its formats, and a field of a later version.
+fn extended() -> Update<SocketAddr> {
+    let Update::Member(record) = member() else { panic!() };
+    let (highest, can) = (Format::new(2, 3), Features::of(5));
+    let about = About::formatted(None, Formats { highest, can, ..Formats::FIRST });
+    Update::Member(Record { about: About::with(about.as_ref(), 9, &[7, 8]), ..record })
+}
+
+/// An entry with a field of a later version.
+fn extended_entry() -> Update<SocketAddr> {
+    let Update::Entry(entry) = entry(Some(b"b")) else { panic!() };
+    Update::Entry(Entry { extra: Extra::of(&[9, 2, 7, 8]), ..entry })
+}
+
 fn end() -> End {
     End { at: TIME, keep: 604_800, covers: Until::NEVER }
 }
 
 fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
     let ends = value.is_none().then(end);
-    Update::Entry(Entry { owner: None, name: "a".into(), stamp: stamp(), ends, value: value.map(Into::into) })
+    Update::Entry(Entry {
+        owner: None,
+        name: "a".into(),
+        stamp: stamp(),
+        ends,
+        value: value.map(Into::into),
+        extra: None,
+    })
 }
 
 fn descriptor() -> Descriptor {
@@ -221,7 +244,9 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     for (name, update) in [
         ("Member", member()),
         ("Member, named", named()),
+        ("Member, with formats and an unknown field", extended()),
         ("Entry", entry(Some(b"b"))),
+        ("Entry, with an unknown field", extended_entry()),
         ("Entry, deleted", entry(None)),
         ("Certificate", certificate()),
         ("Broadcast", broadcast()),

@@ -110,6 +110,14 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
         Event::UnknownVersion { version, address } => {
             told(warn, json!({ "event": "unknown-version", "version": version, "address": address }))
         }
+        Event::Incompatible { id, formats } => {
+            let (lowest, highest) = (formats.lowest.to_string(), formats.highest.to_string());
+            told(
+                warn,
+                json!({ "event": "incompatible", "id": id, "name": who(*id), "lowest": lowest, "highest": highest }),
+            )
+        }
+        Event::Features(features) => told(info, json!({ "event": "features", "features": features })),
         Event::LargerDatagrams { length, longest, address } => {
             told(warn, json!({ "event": "larger-datagrams", "length": length, "longest": longest, "address": address }))
         }
