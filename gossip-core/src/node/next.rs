@@ -6,13 +6,13 @@ use crate::address::Address;
 use crate::error::WriteError;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{About, Extra, Features, Format, Formats, NEXT_FIELD, NEXT_KIND, Stamp, Standing, Update};
+use crate::update::{About, Entry, Extra, Features, Format, Formats, NEXT_FIELD, NEXT_KIND, Stamp, Update};
 use crate::wire::{Message, Writer};
 
 /// Fault planted into the way that versions live together.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum VersionFault {
-    /// A node of format 2.0 drops fields that it does not know.
+    /// A node of format 2.0 drops fields of entries that it does not know.
     DropsFields,
     /// A node of format 2.0 leaves fields that it does not know out of the hash of an item.
     HidesFields,
@@ -100,16 +100,12 @@ impl<A: Address> Node<A> {
     }
 
     /// Changes an update that arrives as a planted fault would.
-    pub(super) fn spoiled(&self, mut update: Update<A>) -> Update<A> {
-        if self.next.fault == Some(VersionFault::DropsFields) && self.next.shade.is_none() {
-            match &mut update {
-                Update::Entry(entry) => entry.extra = None,
-                Update::Member(record) if record.standing == Standing::Alive => {
-                    record.about = About::without_unknown(record.about.as_ref());
-                }
-                _ => {}
+    pub(super) fn spoiled(&self, update: Update<A>) -> Update<A> {
+        match update {
+            Update::Entry(entry) if self.next.fault == Some(VersionFault::DropsFields) && self.next.shade.is_none() => {
+                Update::Entry(Entry { extra: None, ..entry })
             }
+            update => update,
         }
-        update
     }
 }

@@ -213,12 +213,6 @@ impl About {
         Self::changed(about, |said| said.formats = formats)
     }
 
-    /// Returns these fields without those of later versions.
-    #[cfg(feature = "next")]
-    pub(crate) fn without_unknown(about: Option<&Self>) -> Option<Self> {
-        Self::changed(about, |said| said.unknown = Vec::new())
-    }
-
     /// Returns these fields with one of a later version.
     #[cfg(any(test, feature = "next"))]
     pub(crate) fn with(about: Option<&Self>, number: u8, content: &[u8]) -> Option<Self> {
