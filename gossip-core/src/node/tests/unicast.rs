@@ -97,7 +97,7 @@ fn nothing_goes_to_an_address_that_is_no_living_members() {
     let now = net.now;
     let node = &mut net.nodes[1];
     let post = Message::from(Unicast::Post(Post { session: 1, number: 1, content: Content::Payload([1].into()) }));
-    let from_nobody = datagram(node, &[post.clone()]);
+    let from_nobody = datagram(node, core::slice::from_ref(&post));
     node.handle(now, Input::Datagram { from: &900, payload: &from_nobody }).unwrap();
     let refused = |node: &Node<u32>| node.stats().unicasts_refused;
     assert!(transmits(node).iter().all(|(to, class, _)| *class != TrafficClass::Unicast && *to != 900));
