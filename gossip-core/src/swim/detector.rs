@@ -144,7 +144,15 @@ impl<A: Address> Detector<A> {
 
     /// The next time at which [`tick`](Self::tick) has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = || self.prober.due().into_iter().chain(self.suspicions.due()).chain(self.reach.due()).min();
+        let due = || {
+            self.prober
+                .due()
+                .into_iter()
+                .chain(self.suspicions.due())
+                .chain(self.reach.due())
+                .chain(self.first_sight.due())
+                .min()
+        };
         self.probes.then(due).flatten()
     }
 
@@ -161,6 +169,9 @@ impl<A: Address> Detector<A> {
             self.suspect(silent, context);
         }
         self.tick_reach(context);
+        while let Some((address, seq)) = self.first_sight.again(context.now) {
+            Prober::ping_stranger(&address, seq, context.outbox);
+        }
         while let Some(due) = self.suspicions.pop_due(context.now) {
             match due {
                 Due::Warning(id) => self.warn(id, context),
@@ -263,8 +274,8 @@ impl<A: Address> Detector<A> {
     pub(crate) fn ask_first<R>(&mut self, record: &Record<A>, context: &mut Context<'_, A, R>) -> bool {
         let asks = self.first_sight.wants(context.now, record.id);
         if asks {
-            let seq = self.prober.ping_stranger(&record.address, context.outbox);
-            self.first_sight.ask(context.now, seq, record);
+            let seq = self.first_sight.ask(context.now, self.prober.next_seq(), record);
+            Prober::ping_stranger(&record.address, seq, context.outbox);
         }
         asks
     }

@@ -208,7 +208,7 @@ impl<A: Address> Prober<A> {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "32 of 64 uniform bits")]
-    fn next_seq(&mut self) -> u32 {
+    pub(crate) fn next_seq(&mut self) -> u32 {
         self.pings += 1;
         let mut hasher = SipHasher24::new_with_keys(self.secret.0, self.secret.1);
         hasher.write(&self.pings.to_le_bytes());
@@ -397,11 +397,9 @@ impl<A: Address> Prober<A> {
         seq
     }
 
-    /// Pings an address that belongs to no member. Returns the number of the ping.
-    pub(crate) fn ping_stranger(&mut self, address: &A, outbox: &mut Outbox<A>) -> u32 {
-        let seq = self.next_seq();
+    /// Pings an address that belongs to no member.
+    pub(crate) fn ping_stranger(address: &A, seq: u32, outbox: &mut Outbox<A>) {
         outbox.push(TrafficClass::Probe, address.clone(), Intent::Bare([Swim::Ping { seq }.into()].into()));
-        seq
     }
 
     /// Member that was probed in this period and has answered, itself or through a helper.
