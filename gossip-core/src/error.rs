@@ -5,6 +5,8 @@ use core::fmt;
 
 use serde::Serialize;
 
+use crate::id::NodeId;
+
 /// A fault in received bytes, by the peer or on the way. The whole datagram was refused; nothing changed but a counter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -160,6 +162,46 @@ pub enum WriteError {
         /// The bound: the beginning of the year 2500.
         latest: crate::time::Instant,
     },
+    /// The node has left the cluster.
+    #[error("this node has left")]
+    Left,
+}
+
+/// A fault of the caller: a message to a member, a query, or an answer to one was not sent. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The receiver is no member that is alive or suspected.
+    #[error("{id} is no living member")]
+    NoMember {
+        /// Receiver that was given.
+        id: NodeId,
+    },
+    /// The message does not fit a datagram.
+    #[error("the message has {size} bytes, a datagram has room for {largest}")]
+    TooLarge {
+        /// Size in bytes.
+        size: usize,
+        /// Room that `max_datagram` leaves.
+        largest: usize,
+    },
+    /// Too many messages without receipt, or too many queries.
+    #[error("{held} are under way, at most {limit} may be")]
+    Busy {
+        /// Number under way.
+        held: usize,
+        /// Bound.
+        limit: usize,
+    },
+    /// The query was answered before, is over, or was never asked here.
+    #[error("the query waits for no answer of this node")]
+    NotOpen,
+    /// The node was made without a keyring.
+    #[error("this node has no keyring")]
+    NoKeyring,
+    /// The query was refused as a write.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The node has left the cluster.
     #[error("this node has left")]
     Left,

@@ -9,8 +9,10 @@ use smol_str::SmolStr;
 
 use crate::error::Bound;
 use crate::id::NodeId;
+use crate::query::QueryId;
 use crate::time::Instant;
-use crate::update::{About, Features, Formats, Stamp, Tags};
+use crate::unicast::DeliveryId;
+use crate::update::{About, Features, Formats, Payload, Shown, Stamp, Tags, text};
 
 /// A member's status, as this node sees it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,23 +138,6 @@ impl fmt::Debug for Change {
     }
 }
 
-/// Bytes as a byte string.
-struct Shown<'a>(&'a [u8]);
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.0.escape_ascii())
-    }
-}
-
-/// Serializes bytes as text where they are text.
-fn text<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => serializer.serialize_str(text),
-        Err(_) => serializer.serialize_bytes(bytes),
-    }
-}
-
 /// A change that the application can observe. Events are states: an application that polls late receives only the
 /// latest state, at most one event per member and per entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -183,9 +168,37 @@ pub enum Event<A> {
     Broadcast {
         /// Identity of the broadcast.
         id: BroadcastId,
-        /// Content. Serialized as text if it is text.
-        #[serde(serialize_with = "text")]
-        payload: Arc<[u8]>,
+        /// Content.
+        payload: Payload,
+    },
+    /// A message of another member, sent to this one alone.
+    Unicast {
+        /// Its sender.
+        from: NodeId,
+        /// Content.
+        payload: Payload,
+    },
+    /// A message that wanted a receipt got one, or was given up: its time was over, or the member died, left or was forgotten. One
+    /// that was given up may have arrived all the same.
+    Delivered {
+        /// Message: see [`Node::send_acknowledged`](crate::Node::send_acknowledged).
+        id: DeliveryId,
+        /// Its receiver.
+        to: NodeId,
+        /// True if there is a receipt.
+        received: bool,
+    },
+    /// A query asks this member: [`Node::answer`](crate::Node::answer) it, or decline.
+    Query {
+        /// Identity of the query.
+        id: QueryId,
+        /// Content.
+        payload: Payload,
+    },
+    /// A query of this node has answers to [fetch](crate::Node::poll_answer), or has ended.
+    Answers {
+        /// Identity of the query.
+        query: QueryId,
     },
     /// Progress of catching up: this node lacks nearly all that a peer holds, and fetches it.
     CatchUp {

@@ -17,7 +17,7 @@ use core::num::NonZeroU8;
 use core::str::FromStr;
 
 use chacha20poly1305::{AeadInOut, KeyInit, Tag, XChaCha20Poly1305, XNonce};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::id::NodeId;
 
@@ -32,6 +32,8 @@ pub(crate) const NONCE: usize = SALT + COUNTER;
 /// The whole nonce: id, salt, counter.
 const WHOLE: usize = 24;
 pub(crate) const TAG: usize = 16;
+/// What a wrapped key is, and no datagram.
+const WRAPPED: &[u8] = b"gossip key";
 
 /// Place of a sealed datagram among those of its sender: no two have the same.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -90,7 +92,27 @@ impl FromStr for Key {
     type Err = ParseKeyError;
 
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        let mut bytes = [0; KEY];
+        let KeyBytes(bytes) = text.parse()?;
+        Ok(Self::new(*bytes))
+    }
+}
+
+/// Bytes of a key that is to be given to other members. They are wiped when they are dropped, and never printed.
+#[derive(Clone)]
+pub struct KeyBytes(pub(crate) Zeroizing<[u8; KEY]>);
+
+impl From<[u8; KEY]> for KeyBytes {
+    fn from(bytes: [u8; KEY]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+/// 64 hexadecimal digits.
+impl FromStr for KeyBytes {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        let mut bytes = Zeroizing::new([0; KEY]);
         let digits = text.as_bytes();
         if digits.len() != 2 * KEY {
             return Err(ParseKeyError);
@@ -99,9 +121,14 @@ impl FromStr for Key {
             let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(ParseKeyError);
             *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
         }
-        let key = Self::new(bytes);
-        bytes.zeroize();
-        Ok(key)
+        Ok(Self(bytes))
+    }
+}
+
+/// Does not show the bytes.
+impl fmt::Debug for KeyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyBytes")
     }
 }
 
@@ -135,6 +162,9 @@ pub enum KeyError {
     /// The node was made without a keyring.
     #[error("this node has no keyring")]
     NoKeyring,
+    /// A key that another member sent is sealed with a key that is not here.
+    #[error("the key is sealed with a key that is not here")]
+    NotOpened,
 }
 
 /// Treatment of datagrams that are not sealed.
@@ -245,6 +275,49 @@ impl Keyring {
     /// Returns the numbers of the keys, that of the sealing one first.
     pub fn ids(&self) -> impl Iterator<Item = NonZeroU8> {
         self.keys.iter().map(Key::id)
+    }
+
+    /// Forgets all keys but this one, which seals from now on.
+    ///
+    /// # Errors
+    /// [`KeyError::Unknown`].
+    pub fn keep_only(&mut self, id: NonZeroU8) -> Result<(), KeyError> {
+        self.use_key(id)?;
+        self.keys.truncate(1);
+        Ok(())
+    }
+
+    /// Seals the bytes of another key for those who hold the key that is in use: number, nonce, bytes, tag. `nonce`: random.
+    pub(crate) fn wrap(&self, key: &[u8; KEY], nonce: [u8; WHOLE]) -> Vec<u8> {
+        let mut bytes = *key;
+        let sealed = self.keys[0].cipher.encrypt_inout_detached(&nonce.into(), WRAPPED, bytes.as_mut_slice().into());
+        let tag = sealed.expect("a key is short");
+        [&[self.primary()][..], &nonce, &bytes, &tag].concat()
+    }
+
+    /// Returns the key that was [wrapped](Self::wrap) by one who holds a key of this keyring.
+    pub(crate) fn unwrap_key(&self, wrapped: &[u8]) -> Option<Key> {
+        let (id, rest) = wrapped.split_first()?;
+        let (nonce, rest) = rest.split_first_chunk::<WHOLE>()?;
+        let (bytes, tag) = rest.split_first_chunk::<KEY>()?;
+        let tag: [u8; TAG] = tag.try_into().ok()?;
+        let with = self.keys.iter().find(|key| key.id.get() == *id)?;
+        let mut bytes = *bytes;
+        let inout = bytes.as_mut_slice().into();
+        with.cipher.decrypt_inout_detached(&XNonce::from(*nonce), WRAPPED, inout, &Tag::from(tag)).ok()?;
+        let key = Key::new(bytes);
+        bytes.zeroize();
+        Some(key)
+    }
+
+    /// Returns whether a key opens what `key` seals: whether both are the same.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        let sample = |key: &Key| {
+            let mut zeros = [0; 16];
+            let _ = key.cipher.encrypt_inout_detached(&XNonce::from([0xfe; WHOLE]), &[], zeros.as_mut_slice().into());
+            zeros
+        };
+        self.keys.iter().any(|held| held.id == key.id && sample(held) == sample(key))
     }
 
     fn at(&self, id: NonZeroU8) -> Result<usize, KeyError> {

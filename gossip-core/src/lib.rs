@@ -67,7 +67,9 @@
 //! - Values have up to [`Limits::max_value`] bytes (1 MiB). One that does not fit a datagram is fetched in parts and seen
 //!   when it is whole; half-fetched ones take at most [`Limits::transfer_bytes`]. Names have up to 255 bytes, broadcasts
 //!   must fit a datagram.
-//! - There is no unicast, no ordering between keys, no compare-and-set.
+//! - Unicast ([`Node::send`], [`Node::send_acknowledged`]) and answers to queries ([`Node::query`]) must fit a datagram. For more, let the
+//!   sender write an entry of its own ([`Node::put_own`]) and name it in the message.
+//! - There is no ordering between keys or messages, no compare-and-set.
 //! - Whoever can send datagrams to a node of your cluster can write to it, unless a keyring seals them (feature
 //!   `encryption`): by themselves datagrams are checked for damage, not for forgery.
 //!
@@ -101,12 +103,14 @@ mod node;
 mod outbox;
 mod overlay;
 mod path_mtu;
+mod query;
 mod replica;
 mod sketch;
 mod swim;
 mod table;
 mod time;
 mod trust;
+mod unicast;
 mod update;
 mod value;
 mod wire;
@@ -116,17 +120,23 @@ pub use config::{
     AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, Links, LossOfInterest, Mail, Membership, Policy, Probe,
     Relay, Response,
 };
-pub use error::{AboutError, Bound, ConfigError, DatagramError, DecodeError, RestoreError, TypedError, WriteError};
+pub use error::{
+    AboutError, Bound, ConfigError, DatagramError, DecodeError, RestoreError, SendError, TypedError, WriteError,
+};
 pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
 pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
-pub use keyring::{Key, KeyError, Keyring, ParseKeyError, Plain};
+pub use keyring::{Key, KeyBytes, KeyError, Keyring, ParseKeyError, Plain};
 pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
+#[cfg(feature = "encryption")]
+pub use node::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use outbox::TrafficClass;
+pub use query::{Answer, Progress, QueryId, Reply};
 pub use smol_str::SmolStr;
 pub use time::Instant;
-pub use update::{Features, Format, Formats, MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Stamp, Tags};
+pub use unicast::DeliveryId;
+pub use update::{Features, Filter, Format, Formats, MAX_MEMBER_NAME, MAX_NAME, MAX_TAGS, Payload, Stamp, Tags};
 pub use value::Typed;
 
 /// Types behind [`Node::updates`] and [`Node::reconciled`], for tests and tools that compare replicas. Applications do not
@@ -135,7 +145,7 @@ pub mod inspect {
     pub use crate::node::Reconciled;
     #[cfg(feature = "next")]
     pub use crate::node::VersionFault;
-    pub use crate::update::{Broadcast, Certificate, End, Entry, Owner, Record, Standing, Until, Update};
+    pub use crate::update::{Asks, Broadcast, Certificate, End, Entry, Owner, Record, Standing, Topic, Until, Update};
 }
 
 /// Loss of interest in a rumor (Demers et al., section 1.4), for measuring it alone.

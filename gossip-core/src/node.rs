@@ -22,12 +22,16 @@ mod membership;
 mod next;
 mod overlay;
 mod path;
+mod query;
 mod reach;
+#[cfg(feature = "encryption")]
+mod rotation;
 mod rumors;
 mod snapshot;
 mod stats;
 mod timers;
 mod transmit;
+mod unicast;
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -51,10 +55,12 @@ use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
 use crate::overlay::Overlay;
 use crate::path_mtu::PathMtu;
+use crate::query::Queries;
 use crate::replica::{Range, Replica, Room};
 use crate::swim::Detector;
 use crate::time::Instant;
 use crate::trust::Trust;
+use crate::unicast::Unicasts;
 use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::Met;
@@ -70,6 +76,8 @@ use reach::Unreached;
 pub use changes::Portion;
 #[cfg(feature = "next")]
 pub use next::VersionFault;
+#[cfg(feature = "encryption")]
+pub use rotation::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 
@@ -156,7 +164,7 @@ pub struct Reconciled {
 /// polled in any order and any number of times: nothing has to be drained before the next input.
 ///
 /// - **Commands**: [`join`](Self::join), [`put`](Self::put), [`delete`](Self::delete),
-///   [`broadcast`](Self::broadcast), [`leave`](Self::leave) and their kin.
+///   [`broadcast`](Self::broadcast), [`send`](Self::send), [`query`](Self::query), [`leave`](Self::leave) and their kin.
 /// - **Input**: [`handle`](Self::handle).
 /// - **Outputs**: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
 ///   [`poll_timeout`](Self::poll_timeout).
@@ -176,6 +184,8 @@ pub struct Node<A: Address> {
     overlay: Overlay<A>,
     anti_entropy: AntiEntropy<A>,
     transfers: Transfers<A>,
+    unicasts: Unicasts,
+    queries: Queries,
     contacts: Contacts<A>,
     gate: Gate<A>,
     trust: Trust<A>,
@@ -235,6 +245,8 @@ impl<A: Address> Node<A> {
             overlay,
             anti_entropy,
             transfers,
+            unicasts: Unicasts::default(),
+            queries: Queries::default(),
             contacts: Contacts::default(),
             gate: Gate::default(),
             trust,
@@ -275,7 +287,13 @@ impl<A: Address> Node<A> {
                     let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
                     Event::Entry { owner, name, change }
                 }
-                Pending::Broadcast(id, payload) => Event::Broadcast { id, payload },
+                Pending::Message(message) => match message {
+                    events::Message::Broadcast(id, payload) => Event::Broadcast { id, payload },
+                    events::Message::Unicast(from, payload) => Event::Unicast { from, payload },
+                    events::Message::Query(id, payload) => Event::Query { id, payload },
+                    events::Message::Delivered { id, to, received } => Event::Delivered { id, to, received },
+                },
+                Pending::Answers(query) => Event::Answers { query },
                 Pending::Isolated(isolated) => Event::Isolated(isolated),
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },

@@ -27,6 +27,8 @@ pub enum TrafficClass {
     Ack,
     /// Probe, for this node or on behalf of another.
     Probe,
+    /// Messages to one member, receipts, and answers to queries.
+    Unicast,
     /// Direct mail, rumors, and answers to them.
     Rumor,
     /// Summaries and sketches.
@@ -40,8 +42,14 @@ const BEFORE_BULK: u32 = 3;
 
 /// Capacity that an empty class keeps, in intents.
 const KEPT: usize = 4;
-const CLASSES: [TrafficClass; 5] =
-    [TrafficClass::Ack, TrafficClass::Probe, TrafficClass::Rumor, TrafficClass::AntiEntropy, TrafficClass::Bulk];
+const CLASSES: [TrafficClass; 6] = [
+    TrafficClass::Ack,
+    TrafficClass::Probe,
+    TrafficClass::Unicast,
+    TrafficClass::Rumor,
+    TrafficClass::AntiEntropy,
+    TrafficClass::Bulk,
+];
 
 /// Subject of a hot rumor: a fact in the replica, or an opinion.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

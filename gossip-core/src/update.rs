@@ -7,8 +7,10 @@ mod about;
 mod descriptor;
 mod end;
 mod fields;
+mod filter;
 mod formats;
 mod hash;
+mod payload;
 mod stamp;
 
 use alloc::sync::Arc;
@@ -29,10 +31,13 @@ pub(crate) use descriptor::Descriptor;
 pub use end::End;
 pub(crate) use end::{FURTHEST_END, LONGEST_LIFE};
 pub(crate) use fields::Extra;
+pub use filter::{Asks, Filter, Topic};
 pub use formats::{Features, Format, Formats};
 #[cfg(feature = "next")]
 pub(crate) use formats::{NEXT_FIELD, NEXT_KIND};
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
+pub use payload::Payload;
+pub(crate) use payload::{Shown, text};
 pub use stamp::Stamp;
 
 /// Latest instant that a stamp, an incarnation or the start of a life may have: the beginning of the year 2500. The same
@@ -222,6 +227,9 @@ pub struct Broadcast {
     pub stamp: Stamp,
     /// End of its window.
     pub until: Until,
+    /// Who is to answer, if it is a query: the update is of another kind on the wire then.
+    #[serde(skip)]
+    pub asks: Option<Arc<Asks>>,
     /// Content.
     #[serde(with = "bytes")]
     pub payload: Arc<[u8]>,
@@ -241,7 +249,8 @@ pub enum Update<A> {
     Broadcast(Broadcast),
 }
 
-/// Kinds of updates on the wire: an entry with fields has one of its own, so that the others pay nothing for them.
+/// Kinds of updates on the wire: an entry with fields has one of its own, and so has a broadcast that asks, so that the others pay nothing
+/// for them.
 #[derive(Deserialize)]
 #[serde(rename = "Update", bound(deserialize = "A: Deserialize<'de>"))]
 enum Kind<A> {
@@ -250,6 +259,7 @@ enum Kind<A> {
     Certificate(Certificate),
     Broadcast(Broadcast),
     Extended(Entry, Extra),
+    Asking(Broadcast, Asks),
 }
 
 impl<A> From<Kind<A>> for Update<A> {
@@ -260,6 +270,7 @@ impl<A> From<Kind<A>> for Update<A> {
             Kind::Certificate(certificate) => Self::Certificate(certificate),
             Kind::Broadcast(broadcast) => Self::Broadcast(broadcast),
             Kind::Extended(entry, extra) => Self::Entry(Entry { extra: Some(extra), ..entry }),
+            Kind::Asking(broadcast, asks) => Self::Broadcast(Broadcast { asks: Some(Arc::new(asks)), ..broadcast }),
         }
     }
 }
@@ -280,7 +291,15 @@ impl<A: Serialize> Serialize for Update<A> {
                 }
             },
             Self::Certificate(certificate) => serializer.serialize_newtype_variant(NAME, 2, "Certificate", certificate),
-            Self::Broadcast(broadcast) => serializer.serialize_newtype_variant(NAME, 3, "Broadcast", broadcast),
+            Self::Broadcast(broadcast) => match &broadcast.asks {
+                None => serializer.serialize_newtype_variant(NAME, 3, "Broadcast", broadcast),
+                Some(asks) => {
+                    let mut both = serializer.serialize_tuple_variant(NAME, 5, "Asking", 2)?;
+                    both.serialize_field(broadcast)?;
+                    both.serialize_field(&**asks)?;
+                    both.end()
+                }
+            },
         }
     }
 }

@@ -27,6 +27,7 @@ mod size;
 mod sound;
 mod swim;
 mod trust;
+mod unicast;
 
 use core::hash::Hasher;
 use core::ops::Range;
@@ -52,6 +53,7 @@ pub(crate) use rumor::{Feedback, Item, Round, Rumor, Suspicion};
 pub(crate) use size::encoded_len;
 pub(crate) use swim::{PingReq, Swim, Unreached};
 pub(crate) use trust::Trust;
+pub(crate) use unicast::{Content, Post, Unicast};
 
 /// The wire format that this node speaks.
 pub(crate) const VERSION: u8 = 2;

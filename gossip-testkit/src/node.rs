@@ -339,6 +339,7 @@ impl Machine for Node<Addr> {
         let label = match transmit.class {
             TrafficClass::Ack => "ack",
             TrafficClass::Probe => "probe",
+            TrafficClass::Unicast => "unicast",
             TrafficClass::Rumor => "rumor",
             TrafficClass::AntiEntropy => "anti-entropy",
             TrafficClass::Bulk => "bulk",

@@ -179,16 +179,15 @@ impl<T: Transport> Driver<'_, T> {
         self.failures.insert((to.clone(), kind))
     }
 
-    /// Returns true if there are more to publish.
+    /// Returns true if there are more to publish, or an answer to send.
     fn publish_all(&self) -> bool {
+        let mut answered = false;
         for _ in 0..BATCH {
             let mut state = self.shared.lock();
             let event = state.node.poll_event();
-            if let Some(Event::Member { .. } | Event::Reaped { .. }) = event {
-                state.member_changes += 1;
-            }
+            answered |= event.as_ref().is_some_and(|event| state.note(event));
             drop(state);
-            let Some(event) = event else { return false };
+            let Some(event) = event else { return answered };
             log(&event);
             // A reader that is too slow loses the oldest event, and its stream reports that.
             if let Ok(Some(_oldest)) = self.events.try_broadcast(event) {
@@ -228,6 +227,8 @@ fn log<A: Address>(event: &Event<A>) {
             tracing::debug!(owner = owner.map(tracing::field::display), %name, "entry is gone");
         }
         Event::Broadcast { payload, .. } => tracing::debug!(bytes = payload.len(), "broadcast arrived"),
+        Event::Unicast { from, payload } => tracing::debug!(%from, bytes = payload.len(), "message arrived"),
+        Event::Query { id, payload } => tracing::debug!(from = %id.0.node, bytes = payload.len(), "query arrived"),
         Event::Isolated(true) => tracing::warn!("nobody answers"),
         Event::Isolated(false) => tracing::info!("somebody answers again"),
         Event::IdentityConflict { .. }

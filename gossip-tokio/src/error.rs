@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gossip_core::{AboutError, ConfigError};
+use gossip_core::{AboutError, ConfigError, NodeId, SendError};
 
 /// A failed start: no node was started, and nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,47 @@ pub enum WaitError {
     /// The node's task has ended before.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// A message to one member without a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The receiver died or left, or no receipt has come in time. The message may have arrived all the same.
+    #[error("{to} has not acknowledged the message")]
+    NoReceipt {
+        /// Receiver.
+        to: NodeId,
+    },
+    /// The node's task has ended before.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// A change of the cluster's key that is not done.
+#[cfg(feature = "encryption")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotationError {
+    /// Not all members have confirmed a step in time.
+    #[error("{} members have not confirmed the step {step:?}, {} of them have refused it", .missing.len(), .refused.len())]
+    Unconfirmed {
+        /// The step.
+        step: gossip_core::RotationStep,
+        /// Members that have not confirmed it.
+        missing: Vec<NodeId>,
+        /// Those of them that have refused it, with their reasons.
+        refused: Vec<(NodeId, String)>,
+    },
+    /// This node was made without a key.
+    #[error("this node has no keyring")]
+    NoKeyring,
+    /// The node's task has ended before.
+    #[error("the node has stopped")]
+    Stopped,
 }
 
 /// A leave of which the other members may not know.

@@ -51,6 +51,11 @@
 //! [`Gossip::watch_members`] always has the newest list of members, [`Gossip::subscribe`] gives the entries under a prefix and
 //! then every change, [`Gossip::within`] waits with a time limit.
 //!
+//! # One member, and all of them
+//!
+//! [`Gossip::send_to`] sends a message to one member, [`Gossip::send_to_acknowledged`] waits until it has it. [`Gossip::query`] asks all members, or
+//! some; each answers what [`Gossip::questions`] gives it. It ends as soon as all that live have answered, and names who has not.
+//!
 //! [`Events`] is also a `Stream`. Every wait is cancel-safe, so all of them may be used in a `select`.
 //!
 //! # A transport of your own
@@ -128,6 +133,9 @@ mod journal;
 mod keeper;
 mod memory;
 pub mod metrics;
+mod query;
+#[cfg(feature = "encryption")]
+mod rotation;
 mod runtime;
 mod seeds;
 mod shared;
@@ -135,15 +143,21 @@ mod stats;
 mod storage;
 mod transport;
 mod udp;
+mod unicast;
 mod watch;
 mod within;
 
 pub use builder::{Bind, Builder, Over, bind, over};
-pub use error::{Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
+#[cfg(feature = "encryption")]
+pub use error::RotationError;
+pub use error::{DeliveryError, Lagged, LeaveError, SpawnError, Stopped, TaskError, WaitError};
 pub use events::Events;
 pub use gossip::Gossip;
 pub use gossip_core;
 pub use memory::{Memory, Network};
+pub use query::{Answers, Gathered, Query, Question, Questions};
+#[cfg(feature = "encryption")]
+pub use rotation::KeyAnswers;
 pub use runtime::Udp;
 pub use stats::{DriverStats, Stats};
 pub use transport::Transport;

@@ -110,7 +110,12 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_members_asked_total", "Members asked whether they are there before they were believed.", |state| state.stats.node.members_asked as f64;
     Counter "gossip_parked_dropped_total", "Owned entries of unknown members dropped: there were too many.", |state| state.stats.node.parked_dropped as f64;
     Counter "gossip_events_dropped_total", "Events on members and entries that were never fetched.", |state| state.stats.node.events_dropped as f64;
-    Counter "gossip_broadcasts_dropped_total", "Broadcasts that were not fetched in time.", |state| state.stats.node.broadcasts_dropped as f64;
+    Counter "gossip_undelivered_dropped_total", "Broadcasts, messages and questions that were not fetched in time.", |state| state.stats.node.undelivered_dropped as f64;
+    Counter "gossip_unicasts_refused_total", "Messages to this member refused: of no living member, too late, or too many.", |state| state.stats.node.unicasts_refused as f64;
+    Counter "gossip_unicasts_repeated_total", "Acknowledged messages and answers sent again.", |state| state.stats.node.unicasts_repeated as f64;
+    Counter "gossip_unicasts_given_up_total", "Acknowledged messages and answers given up without a receipt.", |state| state.stats.node.unicasts_given_up as f64;
+    Counter "gossip_questions_dropped_total", "Questions dropped: too many waited for an answer.", |state| state.stats.node.questions_dropped as f64;
+    Counter "gossip_answers_late_total", "Answers that came twice, or after their query had ended.", |state| state.stats.node.answers_late as f64;
     Counter "gossip_transfers_begun_total", "Transfers of values larger than a datagram that began here.", |state| state.stats.node.transfers_begun as f64;
     Counter "gossip_transfers_completed_total", "Transfers that came whole and were verified.", |state| state.stats.node.transfers_completed as f64;
     Counter "gossip_transfers_failed_total", "Transfers that no holder completed.", |state| state.stats.node.transfers_failed as f64;

@@ -3,10 +3,11 @@
 //! Knows the node, its clock and the waiting tasks; must not know transports. The lock is held for one call of the node
 //! at a time, never across an await and never while sending.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, WeakSender};
-use gossip_core::{Address, Alert, Event, Instant, Node, Problem};
+use gossip_core::{Address, Alert, DeliveryId, Event, Instant, Node, Payload, Problem, QueryId};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
@@ -15,6 +16,8 @@ use crate::storage::Storage;
 
 /// Protocol periods for which seeds may be without an address before that is an alert.
 const UNRESOLVED: u32 = 3;
+/// Questions that wait for one who listens: as many as the node keeps open.
+const QUESTIONS: usize = 256;
 
 pub(crate) struct Shared<A: Address> {
     state: Mutex<State<A>>,
@@ -40,6 +43,11 @@ pub(crate) struct State<A: Address> {
     pub(crate) storage: Storage,
     /// Time at which seeds were given, if any were.
     pub(crate) seeded: Option<Instant>,
+    /// Receipts that are waited for; what became of them.
+    pub(crate) deliveries: HashMap<DeliveryId, Option<bool>>,
+    /// Number of those that listen to questions, and the questions that none of them has taken.
+    pub(crate) listeners: usize,
+    pub(crate) questions: VecDeque<(QueryId, Payload)>,
     pub(crate) end: Option<Result<(), TaskError>>,
 }
 
@@ -54,6 +62,32 @@ impl<A: Address> State<A> {
     /// Returns the time since which a join waits for an answer, if it does.
     pub(crate) fn joining(&self) -> Option<Instant> {
         self.seeded.filter(|_| self.node.live_members() < 2 && !self.node.has_left())
+    }
+
+    /// Takes note of what those who wait for it look for. Returns whether there is something to send.
+    pub(crate) fn note(&mut self, event: &Event<A>) -> bool {
+        match event {
+            Event::Member { .. } | Event::Reaped { .. } => self.member_changes += 1,
+            Event::Delivered { id, received, .. } => {
+                if let Some(end) = self.deliveries.get_mut(id) {
+                    *end = Some(*received);
+                }
+            }
+            Event::Query { id, .. } if self.listeners == 0 => {
+                let now = self.now();
+                // It may be over.
+                return self.node.answer(now, *id, None).is_ok();
+            }
+            Event::Query { id, payload } => {
+                if self.questions.len() == QUESTIONS {
+                    // The node does not wait for its answer any more.
+                    self.questions.pop_front();
+                }
+                self.questions.push_back((*id, payload.clone()));
+            }
+            _ => {}
+        }
+        false
     }
 
     /// Lists what is wrong at `now`.
@@ -89,6 +123,9 @@ impl<A: Address> Shared<A> {
                 reseeds: true,
                 storage: Storage::default(),
                 seeded: None,
+                deliveries: HashMap::new(),
+                listeners: 0,
+                questions: VecDeque::new(),
                 end: None,
             }),
             calls: sender.downgrade(),

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::thread;
 
-use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, PutOptions, Status, Tags, WriteError};
+use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, Payload, PutOptions, Status, Tags, WriteError};
 use common::gossip::{Events, Gossip, Lagged, LeaveError, Network, SpawnError, Stopped, over};
 use common::{millis, node, pair, run, runtime, sees, within};
 use futures_util::future::{join, ready};
@@ -59,7 +59,7 @@ fn a_broadcast_is_delivered_once_and_events_are_a_stream() {
             })
         });
         let id = first.broadcast(b"hello").unwrap();
-        assert_eq!(broadcasts.next().await.unwrap(), (id, Arc::from(&b"hello"[..])));
+        assert_eq!(broadcasts.next().await.unwrap(), (id, Payload(Arc::from(&b"hello"[..]))));
         runtime::sleep(millis(300)).await;
         assert!(broadcasts.next().now_or_never().is_none(), "no second delivery");
     });

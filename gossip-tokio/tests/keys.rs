@@ -6,8 +6,8 @@ mod common;
 use std::num::NonZeroU8;
 
 use common::gossip::Memory;
-use common::gossip::gossip_core::{Config, Key, KeyError, NodeId, Plain, Status};
-use common::gossip::{Builder, Gossip, Network, Over, SpawnError, over};
+use common::gossip::gossip_core::{Config, Filter, Key, KeyChange, KeyError, NodeId, Plain, RotationStep, Status};
+use common::gossip::{Builder, Gossip, Network, Over, RotationError, SpawnError, over};
 use common::{millis, run, sees, within};
 
 fn key(byte: u8) -> Key {
@@ -71,5 +71,44 @@ fn two_keys_of_one_number_are_an_error() {
         let id = NonZeroU8::MIN;
         let builder = builder(&network, 1).key(key(1).with_id(id)).key(key(2).with_id(id));
         assert!(matches!(builder.spawn().await, Err(SpawnError::Key(KeyError::Taken { .. }))));
+    });
+}
+
+#[test]
+fn one_call_exchanges_the_key_of_all() {
+    run(|| async {
+        let network = Network::default();
+        let mut nodes = Vec::new();
+        for address in 1..=4 {
+            nodes.push(builder(&network, address).key(key(1)).spawn().await.unwrap());
+        }
+        for node in &nodes {
+            node.wait_members(4).await.unwrap();
+        }
+        nodes[2].rotate_key([2; 32].into(), millis(30_000)).await.unwrap();
+        for node in &nodes {
+            assert!(node.inspect(|node| node.keyring().unwrap().ids().eq([key(2).id()])));
+        }
+        nodes[0].put("name", b"value").unwrap();
+        nodes[3].wait_for("name").await.unwrap();
+
+        // One that is gone is waited for until it is forgotten, and the others are not changed meanwhile.
+        let gone = nodes.pop().unwrap();
+        let id = gone.id();
+        drop(gone);
+        sees(&nodes[0], id.get(), Status::Dead).await;
+        let error = nodes[0].rotate_key([3; 32].into(), millis(1_000)).await.unwrap_err();
+        let unconfirmed =
+            RotationError::Unconfirmed { step: RotationStep::Add, missing: vec![id], refused: Vec::new() };
+        assert_eq!(error, unconfirmed);
+        let said = nodes[1].change_all_keys(&KeyChange::List, &Filter::ALL, millis(10_000)).await.unwrap();
+        let both = [key(2).id(), key(3).id()];
+        assert!(said.answers.len() == 3 && said.answers.iter().all(|(_, answer)| answer.keys == both), "{said:?}");
+        nodes[0].forget(id);
+        nodes[1].rotate_key([3; 32].into(), millis(30_000)).await.unwrap();
+        assert!(nodes.iter().all(|node| node.inspect(|node| node.keyring().unwrap().ids().eq([key(3).id()]))));
+
+        let plain = over(Network::default().attach(1).unwrap(), 1).spawn().await.unwrap();
+        assert_eq!(plain.rotate_key([3; 32].into(), millis(1)).await, Err(RotationError::NoKeyring));
     });
 }

@@ -13,8 +13,8 @@ use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::{
-    About, Broadcast, End, Entry, KeyHash, LATEST, LONGEST_LIFE, MAX_NAME, Owner, Record, Stamp, Standing, Tags, Until,
-    Update, check_member_name,
+    About, Asks, Broadcast, End, Entry, KeyHash, LATEST, LONGEST_LIFE, MAX_NAME, Owner, Record, Stamp, Standing, Tags,
+    Until, Update, check_member_name,
 };
 use crate::wire::{OVERHEAD, encoded_len};
 
@@ -167,18 +167,28 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// See [`put`](Self::put).
     pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<BroadcastId, WriteError> {
+        self.spread_message(now, payload, None).map(BroadcastId)
+    }
+
+    /// Sends a message to all others. `asks`: those that are to answer it.
+    pub(super) fn spread_message(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        asks: Option<Arc<Asks>>,
+    ) -> Result<Stamp, WriteError> {
         self.may_write(now)?;
         let stamp = self.clocks.stamp(self.now, self.identity.id, None);
         let until = Until::at(stamp.time + self.config.lifetimes.broadcast);
         let size = payload.len();
-        let update = Update::Broadcast(Broadcast { stamp, until, payload: Arc::from(payload) });
+        let update = Update::Broadcast(Broadcast { stamp, until, asks, payload: Arc::from(payload) });
         let (len, room) = (encoded_len(&update), self.largest_update());
         if len > room {
             let frame = len - size - encoded_len(&size);
             return Err(WriteError::TooLarge { size, largest: largest_body(room.saturating_sub(frame)) });
         }
         self.publish(update, stamp)?;
-        Ok(BroadcastId(stamp))
+        Ok(stamp)
     }
 
     /// Leaves the cluster: spreads that, and is silent when it has spread or some time has passed.
@@ -296,6 +306,6 @@ pub(super) const fn largest_update(config: &Config) -> usize {
 }
 
 /// Returns the largest body that fits into `room` bytes together with its length.
-fn largest_body(room: usize) -> usize {
+pub(super) fn largest_body(room: usize) -> usize {
     (room.saturating_sub(3)..=room).rev().find(|size| size + encoded_len(size) <= room).unwrap_or(0)
 }

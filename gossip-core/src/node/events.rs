@@ -1,9 +1,8 @@
-//! Events that wait for the application: at most one per member and per entry, and a bounded number of broadcasts.
+//! Events that wait for the application: at most one per member and per entry, and a bounded number of messages.
 //!
 //! Records that something changed, not how: the state is looked up when the event is polled, so it is never outdated.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use smol_str::SmolStr;
@@ -12,15 +11,27 @@ use super::gate::Unreadable;
 use crate::error::Bound;
 use crate::event::{BroadcastId, Status};
 use crate::id::NodeId;
+use crate::query::QueryId;
 use crate::time::Instant;
-use crate::update::{Features, Formats};
+use crate::unicast::DeliveryId;
+use crate::update::{Features, Formats, Payload};
+
+/// Message for the application, which has it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Message {
+    Broadcast(BroadcastId, Payload),
+    Unicast(NodeId, Payload),
+    Query(QueryId, Payload),
+    Delivered { id: DeliveryId, to: NodeId, received: bool },
+}
 
 /// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pending<A> {
     Member { id: NodeId, was: Option<Status>, moved: bool },
     Entry(Option<NodeId>, SmolStr),
-    Broadcast(BroadcastId, Arc<[u8]>),
+    Message(Message),
+    Answers(QueryId),
     Isolated(bool),
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
@@ -37,8 +48,8 @@ pub(super) enum Pending<A> {
 enum Place {
     Member(NodeId),
     Entry(Option<NodeId>, SmolStr),
-    /// The broadcast with this number.
-    Broadcast(u64),
+    /// The message with this number.
+    Message(u64),
 }
 
 /// Capacity that an empty queue keeps.
@@ -50,11 +61,13 @@ pub(super) struct Events<A> {
     order: VecDeque<Place>,
     members: BTreeMap<NodeId, (Option<Status>, bool)>,
     entries: BTreeSet<(Option<NodeId>, SmolStr)>,
-    broadcasts: VecDeque<(BroadcastId, Arc<[u8]>)>,
+    messages: VecDeque<Message>,
     /// Number of the first of them: those before it were delivered or dropped.
-    first_broadcast: u64,
+    first_message: u64,
     undelivered: usize,
-    broadcasts_dropped: u64,
+    messages_dropped: u64,
+    /// Queries with answers to fetch, or that have ended.
+    answers: BTreeSet<QueryId>,
     /// Bound on members and entries together.
     limit: usize,
     dropped: u64,
@@ -78,10 +91,11 @@ impl<A> Events<A> {
             order: VecDeque::new(),
             members: BTreeMap::new(),
             entries: BTreeSet::new(),
-            broadcasts: VecDeque::new(),
-            first_broadcast: 0,
+            messages: VecDeque::new(),
+            first_message: 0,
             undelivered,
-            broadcasts_dropped: 0,
+            messages_dropped: 0,
+            answers: BTreeSet::new(),
             limit,
             dropped: 0,
             isolated: None,
@@ -103,8 +117,8 @@ impl<A> Events<A> {
             match self.order.pop_front() {
                 Some(Place::Member(id)) => drop(self.members.remove(&id)),
                 Some(Place::Entry(owner, name)) => drop(self.entries.remove(&(owner, name))),
-                // Broadcasts have a bound of their own.
-                Some(Place::Broadcast(number)) => drop(self.take_broadcast(number)),
+                // Messages have a bound of their own.
+                Some(Place::Message(number)) => drop(self.take_message(number)),
                 None => {}
             }
             self.dropped += 1;
@@ -128,21 +142,30 @@ impl<A> Events<A> {
         }
     }
 
-    pub(super) fn broadcast(&mut self, id: BroadcastId, payload: Arc<[u8]>) {
-        if self.broadcasts.len() == self.undelivered {
-            self.broadcasts.pop_front();
-            self.first_broadcast += 1;
-            self.broadcasts_dropped += 1;
+    pub(super) fn message(&mut self, message: Message) {
+        if self.messages.len() == self.undelivered {
+            self.messages.pop_front();
+            self.first_message += 1;
+            self.messages_dropped += 1;
         }
-        self.queue(Place::Broadcast(self.first_broadcast + self.broadcasts.len() as u64));
-        self.broadcasts.push_back((id, payload));
+        self.queue(Place::Message(self.first_message + self.messages.len() as u64));
+        self.messages.push_back(message);
     }
 
-    /// Takes out the broadcast with this number, which is the first that waits, unless it was dropped before.
-    fn take_broadcast(&mut self, number: u64) -> Option<(BroadcastId, Arc<[u8]>)> {
-        let broadcast = (number == self.first_broadcast).then(|| self.broadcasts.pop_front()).flatten()?;
-        self.first_broadcast += 1;
-        Some(broadcast)
+    /// Returns whether another message would push one out.
+    pub(super) fn is_full(&self) -> bool {
+        self.messages.len() >= self.undelivered
+    }
+
+    /// Takes out the message with this number, which is the first that waits, unless it was dropped before.
+    fn take_message(&mut self, number: u64) -> Option<Message> {
+        let message = (number == self.first_message).then(|| self.messages.pop_front()).flatten()?;
+        self.first_message += 1;
+        Some(message)
+    }
+
+    pub(super) fn answers(&mut self, query: QueryId) {
+        self.answers.insert(query);
     }
 
     pub(super) fn isolated(&mut self, isolated: bool) {
@@ -189,7 +212,7 @@ impl<A> Events<A> {
 
     /// Forgets changes of members and entries.
     pub(super) fn discard(&mut self) {
-        self.order.retain(|place| matches!(place, Place::Broadcast(_)));
+        self.order.retain(|place| matches!(place, Place::Message(_)));
         self.members.clear();
         self.entries.clear();
     }
@@ -198,8 +221,8 @@ impl<A> Events<A> {
         self.dropped
     }
 
-    pub(super) const fn broadcasts_dropped(&self) -> u64 {
-        self.broadcasts_dropped
+    pub(super) const fn messages_dropped(&self) -> u64 {
+        self.messages_dropped
     }
 
     /// Takes the next event, in the order of the first change; those about this node come first.
@@ -231,6 +254,9 @@ impl<A> Events<A> {
         if let Some(features) = self.features.take() {
             return Some(Pending::Features(features));
         }
+        if let Some(query) = self.answers.pop_first() {
+            return Some(Pending::Answers(query));
+        }
         while let Some(next) = self.order.pop_front() {
             if self.order.is_empty() {
                 self.order.shrink_to(ORDER_KEPT);
@@ -244,9 +270,9 @@ impl<A> Events<A> {
                     self.entries.remove(&(owner, name.clone()));
                     return Some(Pending::Entry(owner, name));
                 }
-                Place::Broadcast(number) => {
-                    if let Some((id, payload)) = self.take_broadcast(number) {
-                        return Some(Pending::Broadcast(id, payload));
+                Place::Message(number) => {
+                    if let Some(message) = self.take_message(number) {
+                        return Some(Pending::Message(message));
                     }
                 }
             }
@@ -264,14 +290,14 @@ mod tests {
 
     fn broadcast(events: &mut Events<u8>, number: u32) {
         let stamp = Stamp { time: Instant::ORIGIN, counter: number, node: NodeId::new(1) };
-        events.broadcast(BroadcastId(stamp), Arc::from(&b"payload"[..]));
+        events.message(Message::Broadcast(BroadcastId(stamp), Payload((*b"payload").into())));
     }
 
     fn numbers(events: &mut Events<u8>, most: usize) -> Vec<Option<u32>> {
         let pop = core::iter::from_fn(|| events.pop());
         pop.take(most)
             .map(|pending| match pending {
-                Pending::Broadcast(id, _) => Some(id.0.counter),
+                Pending::Message(Message::Broadcast(id, _)) => Some(id.0.counter),
                 _ => None,
             })
             .collect()
@@ -311,7 +337,7 @@ mod tests {
         (0..10).for_each(|number| broadcast(&mut events, number));
         events.entry(None, "last".into());
         assert_eq!(numbers(&mut events, 10), [Some(7), Some(8), Some(9), None]);
-        assert_eq!(events.broadcasts_dropped(), 7);
+        assert_eq!(events.messages_dropped(), 7);
         broadcast(&mut events, 10);
         assert_eq!(numbers(&mut events, 10), [Some(10)]);
     }

@@ -161,6 +161,7 @@ impl<A: Address> Node<A> {
             #[cfg(feature = "next")]
             Message::Next => self.on_next(),
             Message::Path(message) => self.on_path(from, message),
+            Message::Unicast(message) => self.on_unicast(sender, message),
         }
     }
 }

@@ -3,15 +3,17 @@
 use core::time::Duration;
 
 use super::Node;
+use super::events::Message as Delivered;
 use crate::address::Address;
 use crate::epidemic::rumor::Subject;
 use crate::epidemic::transfer::wire_len;
 use crate::event::BroadcastId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::overlay::Haste;
+use crate::query::QueryId;
 use crate::replica::Merged;
 use crate::time::Instant;
-use crate::update::{Certificate, Entry, FURTHEST_END, KeyHash, LATEST, Until, Update};
+use crate::update::{Certificate, Entry, FURTHEST_END, KeyHash, LATEST, Payload, Until, Update};
 use crate::wire::encoded_len;
 
 /// Repaired updates that become hot again in one exchange, at most.
@@ -95,7 +97,7 @@ impl<A: Address> Node<A> {
         }
         let written = update.written();
         let delivered = if let Update::Broadcast(broadcast) = &update {
-            Some((BroadcastId(broadcast.stamp), broadcast.payload.clone()))
+            Some((broadcast.stamp, broadcast.asks.clone(), Payload(broadcast.payload.clone())))
         } else {
             None
         };
@@ -128,11 +130,14 @@ impl<A: Address> Node<A> {
             }
         };
         self.stats.updates_new += 1;
-        if let Some((id, payload)) = delivered
+        if let Some((stamp, asks, payload)) = delivered
             && old.is_none()
             && !matches!(source, Source::Own | Source::Restored)
         {
-            self.events.broadcast(id, payload);
+            match asks {
+                None => self.events.message(Delivered::Broadcast(BroadcastId(stamp), payload)),
+                Some(asks) => self.on_question(QueryId(stamp), &asks, payload),
+            }
         }
         self.rumors.got(hash);
         self.note_merged(hash, replaced);

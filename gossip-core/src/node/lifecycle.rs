@@ -88,6 +88,7 @@ impl<A: Address> Node<A> {
             self.identity.phase = Phase::Left;
             self.outbox.clear();
             self.transfers.clear();
+            self.end_messages();
             self.events.left();
         }
     }

@@ -41,6 +41,7 @@ impl<A: Address> Node<A> {
             match finding {
                 Finding::Seen { id, was, moved } => {
                     self.note_status(id, was);
+                    self.note_correspondent(id);
                     self.events.member(id, was, moved);
                 }
                 Finding::Suspect(suspicion) => self.spread_suspicion(suspicion),

@@ -78,8 +78,19 @@ pub struct Stats {
     pub parked_dropped: u64,
     /// Events on members and entries that the application did not fetch before there were too many.
     pub events_dropped: u64,
-    /// Broadcasts the application did not fetch in time.
-    pub broadcasts_dropped: u64,
+    /// Broadcasts, unicast messages and questions that the application did not fetch in time.
+    pub undelivered_dropped: u64,
+    /// Messages to this member that were refused: of no living member, too late to tell whether they came before, or the
+    /// application had too many to fetch. An acknowledged one comes again.
+    pub unicasts_refused: u64,
+    /// Acknowledged messages and answers sent again, since no receipt had come.
+    pub unicasts_repeated: u64,
+    /// Acknowledged messages and answers given up without a receipt.
+    pub unicasts_given_up: u64,
+    /// Questions dropped because too many waited for this application's answer.
+    pub questions_dropped: u64,
+    /// Answers that came twice, or after their query had ended.
+    pub answers_late: u64,
     /// Values too large for a datagram that this node set out to fetch.
     pub transfers_begun: u64,
     /// Those that came whole, and were what they should be.
@@ -144,7 +155,10 @@ impl<A: Address> Node<A> {
             certificates_pushed_out: self.replica.pushed_out(),
             parked_dropped: self.replica.parked_dropped(),
             events_dropped: self.events.dropped(),
-            broadcasts_dropped: self.events.broadcasts_dropped(),
+            undelivered_dropped: self.events.messages_dropped(),
+            unicasts_repeated: self.unicasts.repeated(),
+            questions_dropped: self.queries.dropped(),
+            answers_late: self.queries.late(),
             ..self.stats.clone()
         }
     }

@@ -18,6 +18,7 @@ mod lifetimes;
 mod membership;
 mod reconcile;
 mod stories;
+mod unicast;
 
 use std::string::String;
 use std::vec;

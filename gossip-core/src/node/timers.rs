@@ -22,6 +22,8 @@ enum Timer {
     Transfers,
     /// The next step of a comparison of lengths.
     Paths,
+    /// The next message to a member that is repeated or given up, the next reminder or the end of a query.
+    Messages,
     /// The next contact with a seed or a dead member.
     Contacts,
     /// The next update that is past its time.
@@ -29,7 +31,7 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Leaving,
         Self::Detector,
         Self::Rumors,
@@ -37,6 +39,7 @@ impl Timer {
         Self::AntiEntropy,
         Self::Transfers,
         Self::Paths,
+        Self::Messages,
         Self::Contacts,
         Self::Expiry,
     ];
@@ -55,6 +58,7 @@ impl<A: Address> Node<A> {
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),
             Timer::Paths => self.paths.due(),
+            Timer::Messages => self.messages_due(),
             Timer::Contacts => self.contacts.due(),
             Timer::Expiry => self.expiry_due(),
         }
@@ -90,6 +94,7 @@ impl<A: Address> Node<A> {
         self.tick_anti_entropy();
         self.tick_transfers();
         self.tick_paths();
+        self.tick_messages();
         self.tick_bounds();
         self.tick_gate();
         self.tick_formats();

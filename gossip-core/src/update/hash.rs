@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Certificate, End, Entry, Stamp, Update};
+use super::{Broadcast, Certificate, End, Entry, Stamp, Update};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::id::NodeId;
 use crate::time::Instant;
@@ -174,7 +174,14 @@ impl ItemHasher {
                 }
             }
             Update::Certificate(Certificate { digest, .. }) => *digest,
-            Update::Broadcast(broadcast) => self.wide(7, &[&broadcast.payload]),
+            Update::Broadcast(Broadcast { asks, payload, .. }) => match asks {
+                None => self.wide(7, &[payload]),
+                // It fits a datagram, as the broadcast does.
+                Some(asks) => {
+                    let asks = postcard::to_allocvec(&**asks).unwrap_or_default();
+                    self.wide(10, &[&(asks.len() as u64).to_le_bytes(), &asks, payload])
+                }
+            },
         }
     }
 

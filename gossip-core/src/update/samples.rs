@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use proptest::prelude::*;
 
 use super::{
-    About, Broadcast, Certificate, End, Entry, ItemHasher, Owner, Record, Stamp, Standing, Tags, Until, Update,
+    About, Asks, Broadcast, Certificate, End, Entry, Filter, ItemHasher, Owner, Record, Stamp, Standing, Tags, Topic,
+    Until, Update,
 };
 use crate::id::NodeId;
 use crate::time::Instant;
@@ -78,8 +79,9 @@ pub(crate) fn entry() -> impl Strategy<Value = Sample> {
 }
 
 pub(crate) fn broadcast() -> impl Strategy<Value = Sample> {
-    (stamp(), end(), 0_u8..2).prop_map(|(stamp, until, payload)| {
-        Update::Broadcast(Broadcast { stamp, until, payload: Arc::from([payload]) })
+    (stamp(), end(), 0_u8..2, any::<bool>()).prop_map(|(stamp, until, payload, asks)| {
+        let asks = asks.then(|| Arc::new(Asks { filter: Filter::ALL.names(["a"]), topic: Topic::Application }));
+        Update::Broadcast(Broadcast { stamp, until, asks, payload: Arc::from([payload]) })
     })
 }
 

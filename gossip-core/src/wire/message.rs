@@ -19,6 +19,7 @@ use super::rumor::Rumor;
 use super::size::encoded_len;
 use super::swim::Swim;
 use super::trust::Trust;
+use super::unicast::Unicast;
 use crate::address::Address;
 use crate::error::DatagramError;
 use crate::update::Format;
@@ -36,6 +37,7 @@ pub(crate) enum Message<A> {
     #[cfg(feature = "next")]
     Next,
     Path(Path),
+    Unicast(Unicast),
 }
 
 /// Numbers of the families.
@@ -46,6 +48,7 @@ const PULL: u8 = 3;
 const TRUST: u8 = 4;
 const OVERLAY: u8 = 5;
 const PATH: u8 = 6;
+const UNICAST: u8 = 7;
 /// Tag of [`Swim::Ack`].
 pub(super) const ACK_TAG: u8 = SWIM << 4 | 1;
 /// Tags from here on are followed by the length of the message, a varint: those of a later version.
@@ -98,6 +101,12 @@ impl<A> From<Path> for Message<A> {
     }
 }
 
+impl<A> From<Unicast> for Message<A> {
+    fn from(message: Unicast) -> Self {
+        Self::Unicast(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -115,6 +124,7 @@ impl<A: Address> Message<A> {
                 return Some(message.len());
             }
             Self::Path(message) => (PATH, postcard::to_slice(message, buffer)),
+            Self::Unicast(message) => (UNICAST, postcard::to_slice(message, buffer)),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -134,6 +144,7 @@ impl<A: Address> Message<A> {
             TRUST => variant(kind, rest).map(|(message, rest)| (Self::Trust(message), rest)),
             OVERLAY => variant(kind, rest).map(|(message, rest)| (Self::Overlay(message), rest)),
             PATH => variant(kind, rest).map(|(message, rest)| (Self::Path(message), rest)),
+            UNICAST => variant(kind, rest).map(|(message, rest)| (Self::Unicast(message), rest)),
             _ => None,
         }
     }
@@ -150,6 +161,7 @@ impl<A: Address> Message<A> {
             #[cfg(feature = "next")]
             Self::Next => 3,
             Self::Path(message) => encoded_len(message),
+            Self::Unicast(message) => encoded_len(message),
         }
     }
 
@@ -160,7 +172,7 @@ impl<A: Address> Message<A> {
             Self::Rumor(message) => message.is_sound(),
             Self::Repair(message) => message.is_sound(),
             Self::Pull(message) => message.is_sound(),
-            Self::Trust(_) => true,
+            Self::Trust(_) | Self::Unicast(_) => true,
             Self::Overlay(message) => message.is_sound(),
             #[cfg(feature = "next")]
             Self::Next => true,
@@ -196,6 +208,7 @@ impl<A> Message<A> {
             Self::Overlay(message) => message.work(),
             #[cfg(feature = "next")]
             Self::Next => 0,
+            Self::Unicast(message) => message.work(),
         }
     }
 }

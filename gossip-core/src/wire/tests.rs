@@ -1,6 +1,8 @@
 mod documented;
+mod messages;
 
 use std::string::String;
+use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
@@ -15,7 +17,8 @@ use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
-    Broadcast, Certificate, Descriptor, End, Entry, ItemHasher, MAX_NAME, Record, Stamp, Standing, Until, Update,
+    Asks, Broadcast, Certificate, Descriptor, End, Entry, Filter, ItemHasher, MAX_NAME, Record, Stamp, Standing, Topic,
+    Until, Update,
 };
 
 type Said = Message<u16>;
@@ -100,6 +103,10 @@ fn wide() -> impl Strategy<Value = Update<u16>> {
         (stamp, 0..u64::MAX, value).prop_map(|(stamp, until, value)| Update::Broadcast(Broadcast {
             stamp,
             until: Until::at(Instant::from_micros(until)),
+            asks: until.is_multiple_of(2).then(|| {
+                let filter = Filter::ALL.ids([NodeId::new(until)]).tag("a", "b");
+                Arc::new(Asks { filter, topic: Topic::Keys })
+            }),
             payload: value.into(),
         })),
     ]
@@ -195,6 +202,7 @@ fn message() -> impl Strategy<Value = Said> {
             |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
         ),
         any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
+        messages::unicast().prop_map(Message::Unicast),
     ]
 }
 
@@ -504,7 +512,7 @@ fn what_no_node_says_is_malformed() {
         refused(&certificate(hasher.broadcast(&stamp), Some(ten)))
             && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), Some(ten)))
     );
-    let broadcast = Broadcast { stamp, until: Until::NEVER, payload: [1].into() };
+    let broadcast = Broadcast { stamp, until: Until::NEVER, asks: None, payload: [1].into() };
     assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));
     let rumor = |items| {
         Said::Rumor(Rumor::Round(Round {

@@ -6,8 +6,10 @@ use crate::sources::{Tree, production};
 
 const PAGE: &str = "gossip-core/docs/constants.md";
 /// Modules whose constants decide what a node does.
-const ROOMS: [&str; 11] =
-    ["swim", "overlay", "epidemic", "node", "clock", "replica", "outbox", "trust", "absence", "members", "path_mtu"];
+const ROOMS: [&str; 13] = [
+    "swim", "overlay", "epidemic", "node", "clock", "replica", "outbox", "trust", "absence", "members", "path_mtu",
+    "unicast", "query",
+];
 /// Lengths on the wire, marks and capacities: nothing is decided by them.
 const LAYOUT: [&str; 17] = [
     "BEFORE_BODY",

@@ -180,6 +180,8 @@ fn the_page_shows_the_living_cluster() {
     browser.wait("[...document.querySelectorAll('#events li')].some((item) => item.textContent.includes('<i>10</i>'))");
     thread::sleep(Duration::from_secs(5));
     browser.wait("document.querySelectorAll('#traffic path[d^=M]').length >= 5");
+    browser.wait("document.querySelectorAll('#graph circle.alive').length === 5");
+    browser.wait("document.querySelector('#views li').textContent.startsWith('5 of 5 hold')");
     browser.picture("page-light");
     browser.size(1_400, "dark");
     browser.picture("page-dark");
@@ -189,6 +191,10 @@ fn the_page_shows_the_living_cluster() {
     gone.end();
     browser.wait("document.querySelector('#members tr[data-name=\"db-2\"]').dataset.status === 'dead'");
     browser.wait("document.getElementById('counts').textContent.includes('1 dead')");
+    browser.wait(
+        "[...document.querySelectorAll('#views li')].some((row) => row.textContent.includes('does not see db-2'))",
+    );
+    browser.wait("document.querySelectorAll('#graph line.blind').length === 4");
     browser.size(400, "dark");
     browser.picture("page-narrow");
 

@@ -13,6 +13,10 @@ pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(task));
+}
+
 /// A runtime whose tasks run even while no thread waits for one.
 pub struct Runtime(tokio::runtime::Runtime);
 

@@ -19,13 +19,14 @@ use crate::{Bound, ConfigError, DatagramError, Membership, Status, WriteError};
 fn one_refused_update_does_not_cost_the_rest_of_its_datagram() {
     let ahead = Stamp { time: crate::update::LATEST + SECOND, counter: 0, node: NodeId::new(5) };
     let Update::Entry(sound) = entry("ahead", b"x") else { unreachable!() };
-    let expired = Broadcast { stamp: sound.stamp, until: Until::at(START - SECOND), payload: [1].into() };
+    let expired = Broadcast { stamp: sound.stamp, until: Until::at(START - SECOND), asks: None, payload: [1].into() };
     let bad = [
         Update::Entry(Entry { stamp: ahead, ..sound.clone() }),
         Update::Broadcast(expired),
         Update::Broadcast(Broadcast {
             stamp: sound.stamp,
             until: Until::at(START + 60 * SECOND),
+            asks: None,
             payload: vec![0; 1_110].into(),
         }),
         Update::Entry(Entry { owner: Some(Owner { id: NodeId::new(77), boot: START }), ..sound }),
@@ -448,7 +449,7 @@ fn one_who_never_polls_events_costs_one_per_member_and_entry_and_counted_broadca
         net.lose = if round % 20 < 10 { |from, to| from == 2 || to == 2 } else { |_, _| false };
         net.run(5 * SECOND);
     }
-    let dropped = net.nodes[0].stats().broadcasts_dropped;
+    let dropped = net.nodes[0].stats().undelivered_dropped;
     let events = net.events(0);
     let count = |what: fn(&Event<u32>) -> bool| events.iter().filter(|event| what(event)).count();
     assert_eq!(count(|event| matches!(event, Event::Entry { .. })), 1);

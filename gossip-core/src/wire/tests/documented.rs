@@ -40,6 +40,12 @@ fn name(message: &Shown) -> &'static str {
         Message::Path(Path::Echo(_)) => "Echo",
         Message::Path(Path::Echoed(_)) => "Echoed",
         Message::Path(Path::Narrow { .. }) => "Narrow",
+        Message::Unicast(Unicast::Note { .. }) => "Note",
+        Message::Unicast(Unicast::Post(Post { content: Content::Payload(_), .. })) => "Post",
+        Message::Unicast(Unicast::Post(Post { content: Content::Received(_), .. })) => "Post, received",
+        Message::Unicast(Unicast::Post(Post { content: Content::Response(..), .. })) => "Post, response",
+        Message::Unicast(Unicast::Post(Post { content: Content::Declined(_), .. })) => "Post, declined",
+        Message::Unicast(Unicast::Receipt { .. }) => "Receipt",
     }
 }
 
@@ -122,7 +128,17 @@ fn certificate() -> Update<SocketAddr> {
 }
 
 fn broadcast() -> Update<SocketAddr> {
-    Update::Broadcast(Broadcast { stamp: stamp(), until: Until::at(TIME), payload: (*b"hello").into() })
+    Update::Broadcast(Broadcast { stamp: stamp(), until: Until::at(TIME), asks: None, payload: (*b"hello").into() })
+}
+
+fn query() -> Update<SocketAddr> {
+    let Update::Broadcast(broadcast) = broadcast() else { panic!() };
+    let filter = Filter::ALL.ids([NodeId::new(2)]).names(["b"]).tag("role", "db");
+    Update::Broadcast(Broadcast { asks: Some(Asks { filter, topic: Topic::Application }.into()), ..broadcast })
+}
+
+fn post(content: Content) -> Shown {
+    Unicast::Post(Post { session: 0x1234_5678, number: 300, content }).into()
 }
 
 fn messages() -> Vec<Shown> {
@@ -203,6 +219,12 @@ fn messages() -> Vec<Shown> {
         Path::Echo(Echo { seq: 7, padding: vec![0; 3] }).into(),
         Path::Echoed(Echo { seq: 7, padding: vec![] }).into(),
         Path::Narrow { longest: 512 }.into(),
+        Unicast::Note { payload: (*b"hello").into() }.into(),
+        post(Content::Payload((*b"hello").into())),
+        post(Content::Received(stamp())),
+        post(Content::Response(stamp(), (*b"hello").into())),
+        post(Content::Declined(stamp())),
+        Unicast::Receipt { session: 0x1234_5678, number: 300 }.into(),
     ]
 }
 
@@ -228,6 +250,7 @@ fn the_manual_shows_the_bytes_that_are_sent() {
         ("Entry, deleted", entry(None)),
         ("Certificate", certificate()),
         ("Broadcast", broadcast()),
+        ("Broadcast that asks", query()),
     ] {
         examples.push((name, postcard::to_allocvec(&update).unwrap()));
     }
@@ -254,5 +277,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 37, "every kind of message is shown");
+    assert_eq!(shown.len(), 43, "every kind of message is shown");
 }

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_channel::{Receiver, bounded};
+use gossip_tokio::gossip_core::Event;
 use gossip_tokio::{Events, Lagged, SpawnError, bind};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::answers;
 use crate::arguments::Start;
 use crate::commands::{LEAVING, SAVING};
 use crate::console;
@@ -98,12 +100,14 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
         None => None,
     };
     let (agent, events, quit) = spawn(&settings, &log).await?;
+    let questions = agent.gossip.questions();
     if settings.protocol.label.is_empty() && !agent.gossip.address().ip().is_loopback() {
         tracing::warn!(
             "this cluster has no label: one whose node gets an address of this one becomes a part of it; set `label` everywhere"
         );
     }
     tokio::spawn(observe(Arc::clone(&agent), events));
+    tokio::spawn(answers::serve(Arc::clone(&agent), questions));
     let server = Server::default();
     let page = http.as_ref().and_then(|listener| listener.local_addr().ok());
     greet(&agent, &settings, listening.as_deref(), page, form, printer).await;
@@ -180,7 +184,12 @@ async fn observe(agent: Arc<Agent>, mut events: Events<SocketAddr>) {
                     None => {}
                 }
                 agent.handlers.take(&told.object);
-                agent.remember(told.object);
+                // What is only for programs here is not for the page.
+                if !matches!(event, Event::Answers { .. })
+                    && (told.level.is_some() || !matches!(event, Event::Query { .. }))
+                {
+                    agent.remember(told.object);
+                }
             }
             Err(Lagged { missed }) => tracing::warn!("{missed} events were missed"),
         }

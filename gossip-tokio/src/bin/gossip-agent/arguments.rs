@@ -188,11 +188,17 @@ pub(crate) enum Command {
         detailed: bool,
     },
     /// Show whom this node does not reach: its members that are suspect or dead. Fails if there is one
-    Reachability,
-    /// Show the round trip from this node to a member, as its pings have measured it
+    Reachability {
+        /// Ask all agents, each for whom it does not reach
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show the round trip between this node, or another one, and a member, as its pings have measured it
     Rtt {
         /// Its name or id, as `members` shows it
         member: String,
+        /// The member to which the first one has measured it [default: this node has]
+        to: Option<String>,
     },
     /// Show the value of an entry
     Get {
@@ -248,6 +254,31 @@ pub(crate) enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         message: Vec<OsString>,
     },
+    /// Ask all agents, or some. Each answers with what its handler for the query prints. Fails if one does not answer
+    Query {
+        /// Only these members, by name or id; may be repeated
+        #[arg(long, value_name = "MEMBER")]
+        to: Vec<String>,
+        /// Only those with this tag; may be repeated, and all must be there
+        #[arg(long, value_name = "KEY=VALUE")]
+        tag: Vec<String>,
+        /// Time to wait for answers [default: ten protocol periods]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        timeout: Option<Duration>,
+        /// The name by which handlers choose it
+        name: String,
+        /// What is asked; words are joined by spaces
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        message: Vec<OsString>,
+    },
+    /// Send a message to one member, and wait until it has it
+    Send {
+        /// Its name or id, as `members` shows it
+        member: String,
+        /// The message; words are joined by spaces
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        message: Vec<OsString>,
+    },
     /// Join through other members; those of the configuration are not tried any more
     Join {
         /// Addresses of the seeds
@@ -276,8 +307,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "LEVEL", default_value = "info")]
         log_level: LevelFilter,
     },
-    /// Change the keys of this node while it runs
+    /// Change the keys of this node, or of all, while they run
     Keys {
+        /// Of all agents, with a table of who did; fails if one did not
+        #[arg(long, global = true)]
+        all: bool,
         #[command(subcommand)]
         action: Keys,
     },
@@ -304,7 +338,7 @@ pub(crate) enum TagsAction {
     },
 }
 
-/// Commands on the keys of one node. A key is named by a number, the same everywhere.
+/// Commands on keys. A key is named by a number, the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Keys {
     /// Show the keys' numbers; the first one seals
@@ -324,6 +358,16 @@ pub(crate) enum Keys {
     Remove {
         /// Its number
         id: std::num::NonZeroU8,
+    },
+    /// Give all agents a new key: add it everywhere, use it everywhere, then remove all others. Goes on where it was interrupted; waits
+    /// for members that are dead until they are back or forgotten
+    Rotate {
+        /// The file that holds the key, 64 hex digits; - is standard input
+        #[arg(long)]
+        file: PathBuf,
+        /// Time to wait for all members
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1m")]
+        timeout: Duration,
     },
 }
 

@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Event, KeyError, Member, NodeId, PutOptions, SmolStr, Status, Tags, WriteError};
+use gossip_tokio::gossip_core::{Event, KeyChange, KeyError, Member, NodeId, PutOptions, SmolStr, Status, Tags};
 use gossip_tokio::{Events, Gossip, Lagged};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 use wildmatch::WildMatch;
 
+use crate::answers::check_question;
+use crate::ask;
 use crate::events::{entry_is, member_is, tell};
 use crate::failure::chain;
 use crate::output::{data, shown};
+pub(crate) use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::settings::{check_name, pair};
 use crate::state::Agent;
@@ -26,49 +28,6 @@ pub(crate) const LEAVING: Duration = Duration::from_secs(20);
 pub(crate) const SAVING: Duration = Duration::from_secs(5);
 /// Interval at which health is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{error}")]
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
-    pub(crate) error: String,
-}
-
-/// The kind of a refusal.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Code {
-    /// The named thing is not there.
-    NotFound,
-    /// The request is not valid.
-    Invalid,
-    /// It cannot be now.
-    Failed,
-}
-
-impl Code {
-    pub(crate) fn says(self, error: impl ToString) -> Refusal {
-        Refusal { code: self, error: error.to_string() }
-    }
-}
-
-impl From<WriteError> for Refusal {
-    fn from(error: WriteError) -> Self {
-        let code = match error {
-            WriteError::Full { .. } | WriteError::Left => Code::Failed,
-            _ => Code::Invalid,
-        };
-        code.says(chain(&error))
-    }
-}
-
-impl From<KeyError> for Refusal {
-    fn from(error: KeyError) -> Self {
-        let code = if matches!(error, KeyError::Unknown { .. }) { Code::NotFound } else { Code::Invalid };
-        code.says(chain(&error))
-    }
-}
 
 /// Does what is asked, and sends the answer's objects. Dropping the future takes nothing back.
 ///
@@ -92,12 +51,25 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             }
         }
         Request::Tags { set, delete } => say(change_tags(agent, &set, &delete)?).await,
-        Request::Rtt { member } => say(rtt(agent, &member)?).await,
-        Request::Reachability => reachability(agent, items).await?,
+        Request::Rtt { member, to: None } => say(rtt(agent, &member)?).await,
+        Request::Rtt { member, to: Some(to) } => say(ask::rtt(agent, &member, &to).await?).await,
+        Request::Reachability { all: false } => reachability(agent, items).await?,
+        Request::Reachability { all: true } => ask::reachability(agent, items).await?,
+        Request::Query { name, payload, to, tags, timeout } => {
+            let payload = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
+            check_name("the query's name", &name).map_err(|error| Code::Invalid.says(error))?;
+            check_question(&name).map_err(|error| Code::Invalid.says(error))?;
+            let filter = ask::filter(agent, &to, &tags)?;
+            ask::query(agent, &name, &payload, filter, timeout.map(Duration::from_millis), items).await?;
+        }
+        Request::Send { member, payload } => {
+            let payload = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
+            say(ask::send(agent, &member, &payload).await?).await;
+        }
         Request::Get { name, of } => {
             let value = match &of {
                 None => gossip.get(&name),
-                Some(of) => gossip.get_own(find(agent, of)?, &name),
+                Some(of) => gossip.get_own(agent.find(of)?, &name),
             };
             say(entry(&name, None, &value.ok_or_else(|| no_entry(&name))?)).await;
         }
@@ -139,23 +111,35 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             say(json!({ "joining": found })).await;
         }
         Request::Forget { member } => {
-            let id = find(agent, &member)?;
+            let id = agent.find(&member)?;
             gossip.forget(id);
             say(json!({ "forgotten": id })).await;
         }
         Request::Watch { prefix } => watch(agent, gossip.events(), prefix.as_deref(), items).await,
-        Request::KeysList => say(keys(gossip)?).await,
-        Request::KeysAdd { key } => {
+        Request::KeysList { all: true } => ask::keys(agent, &KeyChange::List, items).await?,
+        Request::KeysList { all: false } => say(keys(gossip)?).await,
+        Request::KeysAdd { key, all: true } => {
+            let key = key.parse().map_err(|error| Code::Invalid.says(error))?;
+            ask::keys(agent, &KeyChange::Add(key), items).await?;
+        }
+        Request::KeysAdd { key, all: false } => {
             let key = key.parse().map_err(|error| Code::Invalid.says(error))?;
             gossip.change_keys(|ring| ring.add(key))?;
             say(keys(gossip)?).await;
         }
-        Request::KeysUse { id } => {
+        Request::KeysUse { id, all: true } => ask::keys(agent, &KeyChange::Use(id), items).await?,
+        Request::KeysUse { id, all: false } => {
             gossip.change_keys(|ring| ring.use_key(id))?;
             say(keys(gossip)?).await;
         }
-        Request::KeysRemove { id } => {
+        Request::KeysRemove { id, all: true } => ask::keys(agent, &KeyChange::Remove(id), items).await?,
+        Request::KeysRemove { id, all: false } => {
             gossip.change_keys(|ring| ring.remove(id))?;
+            say(keys(gossip)?).await;
+        }
+        Request::KeysRotate { key, timeout } => {
+            let key = key.parse().map_err(|error| Code::Invalid.says(error))?;
+            ask::rotate(agent, key, Duration::from_millis(timeout)).await?;
             say(keys(gossip)?).await;
         }
         Request::Stats => say(json!(gossip.stats())).await,
@@ -195,20 +179,6 @@ async fn saved(agent: &Agent) -> Result<(), Refusal> {
 
 fn no_entry(name: &str) -> Refusal {
     Code::NotFound.says(format!("there is no entry {}", shown(name.as_bytes())))
-}
-
-/// The member that is meant by a name or an id.
-fn find(agent: &Agent, member: &str) -> Result<NodeId, Refusal> {
-    let members = agent.gossip.members();
-    let named = |id| agent.name(id).is_some_and(|name| name == member) || member.parse() == Ok(id);
-    let mut found = members.iter().map(|member| member.id).filter(|id| named(*id));
-    match (found.next(), found.next()) {
-        (Some(id), None) => Ok(id),
-        (None, _) => Err(Code::NotFound.says(format!("there is no member {}", shown(member.as_bytes())))),
-        (Some(_), Some(_)) => {
-            Err(Code::Invalid.says(format!("several members are called {}: use the id", shown(member.as_bytes()))))
-        }
-    }
 }
 
 /// The addresses of seeds, as far as they can be resolved.
@@ -293,7 +263,7 @@ async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusa
 }
 
 fn rtt(agent: &Agent, member: &str) -> Result<Value, Refusal> {
-    let id = find(agent, member)?;
+    let id = agent.find(member)?;
     let trip = agent.gossip.round_trip(id);
     let trip = trip.ok_or_else(|| {
         Code::Failed.says(format!("{} has not answered a ping of this node's yet", shown(member.as_bytes())))
@@ -315,7 +285,7 @@ fn list(agent: &Agent, prefix: &str, of: Option<&str>) -> Result<Vec<Value>, Ref
     let Some(of) = of else {
         return Ok(gossip.entries(prefix).iter().map(|(name, value)| entry(name, None, value)).collect());
     };
-    let only = if of == "*" { None } else { Some(find(agent, of)?) };
+    let only = if of == "*" { None } else { Some(agent.find(of)?) };
     let all = gossip.entries_named(prefix);
     let entries = all.iter().filter(|(owner, _)| only.is_none_or(|only| only == *owner));
     let object = |(owner, value): &(NodeId, std::sync::Arc<[u8]>)| {

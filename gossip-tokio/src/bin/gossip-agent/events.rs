@@ -62,6 +62,25 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             object[key] = value.into();
             told(info, object)
         }
+        Event::Unicast { from, payload } => {
+            let (key, value) = data(payload);
+            let mut object = json!({ "event": "unicast", "from": from, "name": who(*from) });
+            object[key] = value.into();
+            told(info, object)
+        }
+        Event::Delivered { to, received, .. } => {
+            Told { level: None, object: json!({ "event": "delivered", "name": who(*to), "received": received }) }
+        }
+        Event::Query { id, payload } => {
+            let (topic, payload) = topic::split(payload);
+            let (key, value) = data(payload);
+            let mut object = json!({ "event": "query", "from": id.0.node, "name": who(id.0.node), "topic": topic });
+            object[key] = value.into();
+            // Agents ask each other all the time while somebody looks at the page.
+            let level = topic.is_none_or(|topic| !topic.starts_with(topic::OWN)).then_some(info);
+            Told { level, object }
+        }
+        Event::Answers { query } => Told { level: None, object: json!({ "event": "answers", "query": query }) },
         Event::CatchUp { received, expected, done } => {
             told(info, json!({ "event": "catch-up", "received": received, "expected": expected, "done": done }))
         }
@@ -130,6 +149,11 @@ pub(crate) fn line(object: &Value) -> String {
         }
         "broadcast" if object["topic"].is_string() => format!("{} says {}: {}", text("name"), text("topic"), value()),
         "broadcast" => format!("{} says {}", text("name"), value()),
+        "unicast" => format!("{} says to this node: {}", text("name"), value()),
+        "delivered" if object["received"] == true => format!("{} has received the message", text("name")),
+        "delivered" => format!("{} has not acknowledged the message", text("name")),
+        "query" => format!("{} asks {}: {}", text("name"), text("topic"), value()),
+        "answers" => "a query has answers".into(),
         "log" => format!("{}: {}", text("level"), text("text")),
         "catch-up" => {
             let end = if object["done"] == true { ", which is the end of it" } else { "" };

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::ask;
 use crate::commands::{Code, Refusal, execute, members};
 use crate::request::{Payload, Request};
 use crate::state::Agent;
@@ -57,12 +58,15 @@ pub(crate) fn router(agent: Arc<Agent>, largest: usize) -> Router {
         .route("/v1/members/{member}/rtt", get(rtt))
         .route("/v1/tags", get(json(|| Request::Tags { set: Vec::new(), delete: Vec::new() })))
         .route("/v1/tags/{key}", put(set_tag).delete(delete_tag))
-        .route("/v1/reachability", get(json(|| Request::Reachability)))
+        .route("/v1/reachability", get(json(|| Request::Reachability { all: false })))
         .route("/v1/entries", get(list_entries))
         .route("/v1/entries/{*name}", get(read).put(write).delete(remove))
         .route("/v1/broadcast", post(broadcast))
+        .route("/v1/query", post(query))
+        .route("/v1/members/{member}/message", post(send))
+        .route("/v1/views", get(views))
         .route("/v1/join", post(join))
-        .route("/v1/keys", get(json(|| Request::KeysList)).post(add_key))
+        .route("/v1/keys", get(json(|| Request::KeysList { all: false })).post(add_key))
         .route("/v1/keys/{id}", post(use_key).delete(remove_key))
         .route("/v1/leave", post(json(|| Request::Leave)))
         .route("/v1/events", get(events))
@@ -219,7 +223,7 @@ async fn delete_tag(State(agent): Shared, Path(key): Path<String>) -> Response {
 }
 
 async fn rtt(State(agent): Shared, Path(member): Path<String>) -> Response {
-    one(&agent, Request::Rtt { member }).await
+    one(&agent, Request::Rtt { member, to: None }).await
 }
 
 async fn forget(State(agent): Shared, Path(member): Path<String>) -> Response {
@@ -291,6 +295,44 @@ async fn broadcast(State(agent): Shared, Query(Named { name }): Query<Named>, bo
     one(&agent, Request::Broadcast { name, payload: Payload::new(&body) }).await
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+    /// Names or ids, separated by commas.
+    to: Option<String>,
+    /// `KEY=VALUE`; several are separated by commas.
+    tag: Option<String>,
+    timeout: Option<String>,
+}
+
+async fn query(State(agent): Shared, Query(asked): Query<Asked>, body: Bytes) -> Response {
+    let Asked { name, to, tag, timeout } = asked;
+    let words = |text: Option<String>| text.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect();
+    let timeout = match timeout.as_deref().map(humantime::parse_duration).transpose() {
+        Ok(timeout) => timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        Err(error) => return Code::Invalid.says(format!("timeout: {error}")).into_response(),
+    };
+    let (to, tags, payload) = (words(to), words(tag), Payload::new(&body));
+    // Those who have not answered are in the list, too.
+    match all(&agent, Request::Query { name, payload, to, tags, timeout }).await {
+        Err((items, refusal)) if items.is_empty() => refusal.into_response(),
+        Ok(items) | Err((items, _)) => object(StatusCode::OK, &Value::Array(items)),
+    }
+}
+
+async fn send(State(agent): Shared, Path(member): Path<String>, body: Bytes) -> Response {
+    one(&agent, Request::Send { member, payload: Payload::new(&body) }).await
+}
+
+/// What every agent sees: its neighbours, whom it does not reach, the fingerprint of what it holds.
+async fn views(State(agent): Shared) -> Response {
+    match ask::views(&agent).await {
+        Ok((views, missing)) => object(StatusCode::OK, &json!({ "views": views, "missing": missing })),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
 async fn join(State(agent): Shared, body: Bytes) -> Response {
     match serde_json::from_slice(&body) {
         Ok(seeds) => one(&agent, Request::Join { seeds }).await,
@@ -299,15 +341,15 @@ async fn join(State(agent): Shared, body: Bytes) -> Response {
 }
 
 async fn add_key(State(agent): Shared, body: String) -> Response {
-    one(&agent, Request::KeysAdd { key: body.trim().to_owned() }).await
+    one(&agent, Request::KeysAdd { key: body.trim().to_owned(), all: false }).await
 }
 
 async fn use_key(State(agent): Shared, Path(id): Path<std::num::NonZeroU8>) -> Response {
-    one(&agent, Request::KeysUse { id }).await
+    one(&agent, Request::KeysUse { id, all: false }).await
 }
 
 async fn remove_key(State(agent): Shared, Path(id): Path<std::num::NonZeroU8>) -> Response {
-    one(&agent, Request::KeysRemove { id }).await
+    one(&agent, Request::KeysRemove { id, all: false }).await
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
 //! configuration file, [`request`] what a client asks, [`topic`] how a message gets a name. Done: [`agent`] is the life of the node, [`commands`] what can be
-//! asked of it, [`state`] what it remembers, [`handlers`] the programs that it
+//! asked of it, [`ask`] what of all agents at once, [`answers`] what it answers others, [`state`] what it remembers, [`handlers`] the programs that it
 //! runs, [`reload`] what changes while it runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
 //! [`present`], [`output`], [`printer`] and [`monitor`]. [`extras`] is what needs
 //! no agent at all. The binary decides nothing about gossip.
@@ -10,7 +10,11 @@
 #[cfg(unix)]
 mod agent;
 #[cfg(unix)]
+mod answers;
+#[cfg(unix)]
 mod arguments;
+#[cfg(unix)]
+mod ask;
 #[cfg(unix)]
 mod client;
 #[cfg(unix)]
@@ -37,6 +41,8 @@ mod output;
 mod present;
 #[cfg(unix)]
 mod printer;
+#[cfg(unix)]
+mod refusal;
 #[cfg(unix)]
 mod reload;
 #[cfg(unix)]

@@ -33,7 +33,10 @@ enum Kind {
     Info,
     Stats,
     Keys,
+    AllKeys,
     Reachability,
+    Views,
+    Answers,
     Event,
     Done,
 }
@@ -47,10 +50,18 @@ impl Presenter {
             Request::Get { .. } => Kind::Entry,
             Request::Info { .. } => Kind::Info,
             Request::Stats => Kind::Stats,
-            Request::KeysList | Request::KeysAdd { .. } | Request::KeysUse { .. } | Request::KeysRemove { .. } => {
-                Kind::Keys
-            }
-            Request::Reachability => Kind::Reachability,
+            Request::KeysList { all: true }
+            | Request::KeysAdd { all: true, .. }
+            | Request::KeysUse { all: true, .. }
+            | Request::KeysRemove { all: true, .. } => Kind::AllKeys,
+            Request::KeysList { .. }
+            | Request::KeysAdd { .. }
+            | Request::KeysUse { .. }
+            | Request::KeysRemove { .. }
+            | Request::KeysRotate { .. } => Kind::Keys,
+            Request::Reachability { all: false } => Kind::Reachability,
+            Request::Reachability { all: true } => Kind::Views,
+            Request::Query { .. } => Kind::Answers,
             Request::Watch { .. } | Request::Monitor { .. } => Kind::Event,
             _ => Kind::Done,
         };
@@ -63,7 +74,7 @@ impl Presenter {
         match self.kind {
             Kind::Entry if self.view.raw => Print::Raw(value(&item)),
             _ if self.form == Form::Json => one(item.to_string()),
-            Kind::Members | Kind::Entries | Kind::Owned => {
+            Kind::Members | Kind::Entries | Kind::Owned | Kind::AllKeys | Kind::Views => {
                 self.rows.push(item);
                 Print::Lines(Vec::new())
             }
@@ -92,6 +103,7 @@ impl Presenter {
                 }
                 Print::Lines(lines)
             }
+            Kind::Answers => one(answer(&item)),
             Kind::Event => one(dated(&item, self.form)),
             Kind::Done => one(done(&item)),
         }
@@ -110,8 +122,43 @@ impl Presenter {
                 let row = |row: &Value| [text(&row["member"]), text(&row["owner"]), shown(&value(row))];
                 self.form.table(["MEMBER", "ID", "VALUE"], &self.rows.iter().map(row).collect::<Vec<_>>(), Cut::Last)
             }
+            Kind::AllKeys => {
+                let number = |ids: &Value| {
+                    let ids: Vec<_> = ids.as_array().into_iter().flatten().map(Value::to_string).collect();
+                    ids.join(" ")
+                };
+                let row = |row: &Value| [text(&row["name"]), number(&row["keys"]), said(row)];
+                self.form.table(
+                    ["MEMBER", "KEYS", "SAYS"],
+                    &self.rows.iter().map(row).collect::<Vec<_>>(),
+                    Cut::Nothing,
+                )
+            }
+            Kind::Views => {
+                let row = |row: &Value| {
+                    let lost = row["lost"].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(" ");
+                    [text(&row["name"]), text(&row["fingerprint"]), if lost.is_empty() { said(row) } else { lost }]
+                };
+                let rows = self.rows.iter().map(row).collect::<Vec<_>>();
+                self.form.table(["MEMBER", "AGREEMENT", "DOES NOT REACH"], &rows, Cut::Nothing)
+            }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Returns what a member says besides: the error, that it has not answered, or nothing.
+fn said(row: &Value) -> String {
+    if row["missing"] == true { "no answer".into() } else { text(&row["error"]) }
+}
+
+fn answer(item: &Value) -> String {
+    let name = text(&item["name"]);
+    match item {
+        _ if item["missing"] == true => format!("{name}: no answer"),
+        _ if item["declined"] == true => format!("{name}: has no answer"),
+        _ if item["received"] == true => format!("{name}: is at work"),
+        _ => format!("{name}: {}", shown(value(item).trim_ascii_end())),
     }
 }
 
@@ -206,12 +253,19 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
 
 fn done(item: &Value) -> String {
     if let Some(trip) = item["rtt_us"].as_u64() {
-        return format!("{} is {} away", text(&item["name"]), trip_time(trip));
+        let from = item["from"].as_str().map_or_else(String::new, |_| format!(" from {}", text(&item["from"])));
+        return format!("{} is {} away{from}", text(&item["name"]), trip_time(trip));
     }
     if let Some(held) = item.get("tags") {
         return format!("tags {}", tags(held));
     }
-    let said = [("written", "written"), ("deleted", "deleted"), ("broadcast", "sent"), ("left", "left")];
+    let said = [
+        ("written", "written"),
+        ("deleted", "deleted"),
+        ("broadcast", "sent"),
+        ("received", "received"),
+        ("left", "left"),
+    ];
     if let Some(joining) = item["joining"].as_array() {
         return format!("joining through {}", joining.iter().map(text).collect::<Vec<_>>().join(", "));
     }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use gossip_tokio::gossip_core::Status;
 use serde::{Deserialize, Serialize};
@@ -65,9 +66,31 @@ pub(crate) enum Request {
         set: Vec<String>,
         delete: Vec<String>,
     },
-    Reachability,
+    Reachability {
+        #[serde(default)]
+        all: bool,
+    },
     Rtt {
         member: String,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    Query {
+        name: String,
+        payload: Payload,
+        /// Names or ids; all members if there is none.
+        #[serde(default)]
+        to: Vec<String>,
+        /// `KEY=VALUE`.
+        #[serde(default)]
+        tags: Vec<String>,
+        /// In milliseconds.
+        #[serde(default)]
+        timeout: Option<u64>,
+    },
+    Send {
+        member: String,
+        payload: Payload,
     },
     Get {
         name: String,
@@ -105,15 +128,29 @@ pub(crate) enum Request {
     Watch {
         prefix: Option<String>,
     },
-    KeysList,
+    KeysList {
+        #[serde(default)]
+        all: bool,
+    },
     KeysAdd {
         key: String,
+        #[serde(default)]
+        all: bool,
     },
     KeysUse {
         id: std::num::NonZeroU8,
+        #[serde(default)]
+        all: bool,
     },
     KeysRemove {
         id: std::num::NonZeroU8,
+        #[serde(default)]
+        all: bool,
+    },
+    KeysRotate {
+        key: String,
+        /// In milliseconds.
+        timeout: u64,
     },
     Stats,
     Leave,
@@ -141,15 +178,23 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
         Command::Tags { action: None } => Request::Tags { set: Vec::new(), delete: Vec::new() },
         Command::Tags { action: Some(TagsAction::Set { tags }) } => Request::Tags { set: tags, delete: Vec::new() },
         Command::Tags { action: Some(TagsAction::Delete { keys }) } => Request::Tags { set: Vec::new(), delete: keys },
-        Command::Reachability => Request::Reachability,
-        Command::Rtt { member } => Request::Rtt { member },
+        Command::Reachability { all } => Request::Reachability { all },
+        Command::Rtt { member, to } => Request::Rtt { member, to },
+        Command::Query { to, tag, timeout, name, message } => Request::Query {
+            name,
+            payload: Payload::new(&joined(&message)),
+            to,
+            tags: tag,
+            timeout: timeout.map(millis),
+        },
+        Command::Send { member, message } => Request::Send { member, payload: Payload::new(&joined(&message)) },
         Command::Get { name, of, raw } => {
             view.raw = raw;
             Request::Get { name, of }
         }
         Command::Put { own, ttl, file, name, value } => {
             let bytes = file.map_or_else(|| Ok(joined(&value)), |file| read(&file))?;
-            let ttl = ttl.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let ttl = ttl.map(millis);
             Request::Put { name, payload: Payload::new(&bytes), own, ttl }
         }
         Command::Delete { own, name } => Request::Delete { name, own },
@@ -159,18 +204,27 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
         Command::Join { seeds } => Request::Join { seeds },
         Command::Forget { member } => Request::Forget { member },
         Command::Watch { prefix } => Request::Watch { prefix },
-        Command::Keys { action: Keys::List } => Request::KeysList,
-        Command::Keys { action: Keys::Add { file } } => {
-            let text = String::from_utf8(read(&file)?);
-            let text = text.map_err(|_| Failure::Usage(format!("{}: it is no text", file.display())))?;
-            Request::KeysAdd { key: text.trim().to_owned() }
-        }
-        Command::Keys { action: Keys::Use { id } } => Request::KeysUse { id },
-        Command::Keys { action: Keys::Remove { id } } => Request::KeysRemove { id },
+        Command::Keys { all, action } => match action {
+            Keys::List => Request::KeysList { all },
+            Keys::Add { file } => Request::KeysAdd { key: key(&file)?, all },
+            Keys::Use { id } => Request::KeysUse { id, all },
+            Keys::Remove { id } => Request::KeysRemove { id, all },
+            Keys::Rotate { file, timeout } => Request::KeysRotate { key: key(&file)?, timeout: millis(timeout) },
+        },
         Command::Stats => Request::Stats,
         Command::Leave => Request::Leave,
     };
     Ok((request, view))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn key(file: &Path) -> Result<String, Failure> {
+    let text = String::from_utf8(read(file)?);
+    let text = text.map_err(|_| Failure::Usage(format!("{}: it is no text", file.display())))?;
+    Ok(text.trim().to_owned())
 }
 
 fn joined(words: &[OsString]) -> Vec<u8> {

@@ -82,11 +82,14 @@ mod text_duration {
 }
 
 /// The kinds of events that a handler may name.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 19] = [
     "member",
     "reaped",
     "entry",
     "broadcast",
+    "unicast",
+    "delivered",
+    "query",
     "catch-up",
     "isolated",
     "identity-conflict",

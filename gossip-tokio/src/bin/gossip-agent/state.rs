@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use crate::events::line;
 use crate::handlers::Handlers;
 use crate::monitor::Monitors;
+use crate::output::shown;
+use crate::refusal::{Code, Refusal};
 use crate::settings::Settings;
 
 /// Events that are kept for whoever opens the page.
@@ -70,6 +72,28 @@ impl Agent {
         self.name(id).unwrap_or_else(|| id.to_string())
     }
 
+    /// Returns the member that is meant by a name or an id.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub(crate) fn find(&self, member: &str) -> Result<NodeId, Refusal> {
+        let members = self.gossip.members();
+        let named = |found: &&Member<SocketAddr>| found.name() == Some(member) || member.parse() == Ok(found.id);
+        let mut found = members.iter().filter(named).map(|found| found.id);
+        let what = shown(member.as_bytes());
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err(Code::NotFound.says(format!("there is no member {what}"))),
+            (Some(_), Some(_)) => Err(Code::Invalid.says(format!("several members are called {what}: use the id"))),
+        }
+    }
+
+    /// Returns the time at which the reconciled sets of all can be compared: all of it has spread.
+    pub(crate) fn cut(&self) -> Time {
+        let settled = self.gossip.now().as_micros().saturating_sub(SETTLED.as_micros() as u64);
+        Time::from_micros(settled).floor_to(Duration::from_secs(10))
+    }
+
     /// Everything that is wrong now.
     pub(crate) fn alerts(&self) -> Vec<Alert<SocketAddr>> {
         self.gossip.health()
@@ -96,12 +120,9 @@ impl Agent {
         }
         let own = gossip.member(gossip.id());
         let now = gossip.now();
-        let (cut, agreed, hot, transfers) = gossip.inspect(|node| {
-            let settled = SETTLED.as_micros() as u64;
-            let cut = Time::from_micros(now.as_micros().saturating_sub(settled));
-            let cut = cut.floor_to(Duration::from_secs(10));
-            (cut, node.reconciled(cut), node.hot_rumors(), node.transfers())
-        });
+        let cut = self.cut();
+        let (agreed, hot, transfers) =
+            gossip.inspect(|node| (node.reconciled(cut), node.hot_rumors(), node.transfers()));
         json!({
             "version": env!("CARGO_PKG_VERSION"), "id": gossip.id(), "name": self.name, "label": self.label,
             "address": gossip.address(), "boot": own.as_ref().map(|own| own.boot),

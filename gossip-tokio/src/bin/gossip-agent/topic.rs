@@ -2,6 +2,8 @@
 
 /// Beginning of a payload with a name. It is no text, so no message that a person writes begins so.
 const MARK: [u8; 2] = [0, b'n'];
+/// Beginning of the names of questions that agents answer by themselves.
+pub(crate) const OWN: &str = "gossip/";
 /// Longest name, in bytes.
 const LONGEST: usize = 255;
 

@@ -124,6 +124,88 @@ function drawInfo(info) {
   at("agreement").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+const shape = (tag, attributes, name) => {
+  const made = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (name) made.setAttribute("class", name);
+  return made;
+};
+// Since when a member holds something else than most, or has not answered.
+const odd = new Map();
+
+function drawViews({ views, missing }) {
+  const names = new Map(known.members.map((member) => [member.id, member.name || member.id]));
+  const shown = known.members.filter((member) => member.status !== "left");
+  const place = new Map(shown.map((member, i) => {
+    const angle = (2 * Math.PI * i) / Math.max(1, shown.length);
+    return [member.id, [200 + 150 * Math.sin(angle), 200 - 150 * Math.cos(angle), angle]];
+  }));
+  const lines = [];
+  const drawn = new Set();
+  const line = (from, to, kind) => {
+    const [a, b] = [place.get(from), place.get(to)];
+    const key = [from, to].sort().join() + (kind === "blind" ? "!" : "");
+    if (!a || !b || (drawn.has(key) && kind !== "strong")) return;
+    drawn.add(key);
+    lines.push(shape("line", { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, kind));
+  };
+  for (const view of views) for (const [to, eager] of view.links) if (eager) line(view.id, to, "strong");
+  for (const view of views) for (const [to] of view.links) line(view.id, to, "weak");
+  for (const view of views) for (const to of view.lost) line(view.id, to, "blind");
+  const svg = shape("svg", { viewBox: "0 0 400 400", role: "img" });
+  svg.append(...lines);
+  for (const member of shown) {
+    const [x, y, angle] = place.get(member.id);
+    const dot = shape("circle", { cx: x, cy: y, r: shown.length > 100 ? 2 : 5 }, member.status);
+    const title = shape("title", {});
+    title.textContent = `${names.get(member.id)} ${member.status}`;
+    dot.append(title);
+    svg.append(dot);
+    if (shown.length <= 24) {
+      const label = shape("text", { x: 200 + 165 * Math.sin(angle), y: 204 - 165 * Math.cos(angle) });
+      label.setAttribute("text-anchor", Math.abs(Math.sin(angle)) < 0.2 ? "middle" : Math.sin(angle) > 0 ? "start" : "end");
+      label.textContent = names.get(member.id).slice(0, 12);
+      svg.append(label);
+    }
+  }
+  at("graph").replaceChildren(svg);
+
+  const held = new Map();
+  for (const view of views) held.set(view.fingerprint, (held.get(view.fingerprint) || 0) + 1);
+  const [most, agree] = [...held].sort((a, b) => b[1] - a[1])[0] || ["", 0];
+  const now = Date.now();
+  const strange = [
+    ...views.filter((view) => view.fingerprint !== most).map((view) => [view.id, `holds ${view.fingerprint}`]),
+    ...missing.map((id) => [id, "does not answer"]),
+  ];
+  for (const id of [...odd.keys()]) if (!strange.some(([other]) => other === id)) odd.delete(id);
+  const rows = strange.map(([id, what]) => {
+    if (!odd.has(id)) odd.set(id, now);
+    return element("li", `${names.get(id) || id} ${what}, for ${span((now - odd.get(id)) / 1000)}`, "suspect");
+  });
+  rows.unshift(element("li", `${count(agree)} of ${count(views.length + missing.length)} hold ${most}`));
+  for (const view of views.filter((view) => view.lost_count > 0)) {
+    const lost = view.lost.map((id) => names.get(id) || id).join(", ");
+    rows.push(element("li", `${view.name} does not see ${lost}`, "dead"));
+  }
+  at("views").replaceChildren(...rows.slice(0, ROWS));
+}
+
+// A question to all agents: not as often as this one is asked.
+async function look() {
+  for (;;) {
+    if (!document.hidden && document.body.dataset.state === "live") {
+      try {
+        const answer = await fetch("v1/views", { headers: token ? { Authorization: `Bearer ${token}` } : {} });
+        if (answer.ok) drawViews(await answer.json());
+      } catch { /* the other loop says so */ }
+    }
+    const pause = known.members.length > 200 ? 60 : 5;
+    await new Promise((done) => setTimeout(done, document.body.dataset.state === "live" ? pause * PERIOD : PERIOD));
+  }
+}
+
 function drawEvents(events) {
   for (const event of events) {
     known.event = Math.max(known.event, event.number);
@@ -179,3 +261,4 @@ at("login").addEventListener("submit", (event) => {
   refresh().catch(() => {});
 });
 run();
+look();

@@ -1,0 +1,1 @@
+../../gossip-tokio/tests/messages.rs
