@@ -168,6 +168,9 @@ pub struct Expectations {
     pub membership: MemberKnowledge,
     /// Items it may hold for each node and each command so far.
     pub held_per_item: usize,
+    /// Age up to which the members in a process's memory are believed after its restart. Of an older memory they are
+    /// addresses to try: all others may have forgotten some of them.
+    pub members_kept: Duration,
 }
 
 impl Expectations {
@@ -175,7 +178,8 @@ impl Expectations {
     /// silent, nothing is known of members, and at most one item is held for each node and each command.
     pub const fn new(max_datagram: usize, period: Duration) -> Self {
         let (max_skew, membership) = (Duration::ZERO, MemberKnowledge::None);
-        Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1 }
+        let members_kept = Duration::MAX;
+        Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1, members_kept }
     }
 }
 
@@ -254,17 +258,26 @@ pub struct ViewItem {
     pub body: Option<Arc<[u8]>>,
     /// True if it may vanish for other reasons than its time, as what a member owns does with the member.
     pub bound: bool,
+    /// True if it says of a member that it is there.
+    pub member: bool,
 }
 
 impl ViewItem {
     /// An item that stays.
     pub fn new(version: impl Into<ItemVersion>, body: impl AsRef<[u8]>) -> Self {
-        Self { version: version.into(), until: None, kept: None, body: Some(Arc::from(body.as_ref())), bound: false }
+        Self {
+            version: version.into(),
+            until: None,
+            kept: None,
+            body: Some(Arc::from(body.as_ref())),
+            bound: false,
+            member: false,
+        }
     }
 
     /// A death certificate.
     pub fn deleted(version: impl Into<ItemVersion>) -> Self {
-        Self { version: version.into(), until: None, kept: None, body: None, bound: false }
+        Self { version: version.into(), until: None, kept: None, body: None, bound: false, member: false }
     }
 
     /// The same, for a time.

@@ -275,6 +275,8 @@ impl Machine for Node<Addr> {
                 gossip_core::Membership::Given => MemberKnowledge::Joined,
             },
             held_per_item: 1,
+            // Deaths are dated by the hour.
+            members_kept: config.lifetimes.reap_after.saturating_sub(Duration::from_secs(3_600)),
         }
     }
 
@@ -462,5 +464,6 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
         }
         Update::Member(_) | Update::Broadcast(_) => until,
     };
-    (key, ViewItem { version: ItemVersion(version), until, kept, body, bound })
+    let member = matches!(update, Update::Member(_));
+    (key, ViewItem { version: ItemVersion(version), until, kept, body, bound, member })
 }

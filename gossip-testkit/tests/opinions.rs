@@ -43,6 +43,7 @@ impl Machine for Parrot {
             idle: None,
             membership: MemberKnowledge::Detected,
             held_per_item: 0,
+            members_kept: Duration::MAX,
         }
     }
 

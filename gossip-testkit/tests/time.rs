@@ -89,7 +89,6 @@ fn one_that_was_alone_for_eight_days_gives_a_newcomer_all_it_has() {
 
 // A member that had left was back in every view, when somebody restored a snapshot after the others had forgotten it.
 #[test]
-#[ignore = "fails: a member that left is back when an old snapshot is restored after the others have forgotten it"]
 fn a_member_that_left_is_not_back_when_an_old_snapshot_is_restored() {
     holds("seed 1; nodes 0-4; crash 4 at 4300s restart at 88400s with memory; at 4310s node 3: leave");
 }

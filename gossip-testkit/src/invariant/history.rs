@@ -14,11 +14,28 @@ use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 pub struct NoStepBack {
     /// Versions of each key that end, whoever held them.
     ending: BTreeMap<String, Vec<ViewItem>>,
+    /// When each node was last called.
+    called: PerNode<Instant>,
+    /// Nodes that restart with memory, until they have changed what they hold: since when they were away.
+    restarting: BTreeMap<Addr, Instant>,
 }
 
 impl<M: Machine> Invariant<M> for NoStepBack {
     fn name(&self) -> &'static str {
         "versions never step back"
+    }
+
+    fn started(&mut self, node: Addr, memory: bool) {
+        let away_since = *self.called.of(node);
+        self.restarting.remove(&node);
+        if memory {
+            self.restarting.insert(node, away_since);
+        }
+    }
+
+    fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
+        *self.called.of(node) = world.now();
+        Ok(())
     }
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
@@ -30,9 +47,12 @@ impl<M: Machine> Invariant<M> for NoStepBack {
             let ended = |end: &ViewItem| end.version > old.version && end.is_long_past(cut);
             self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
         };
+        let away_since = self.restarting.remove(&node);
+        let long_away = away_since.is_some_and(|at| world.now().since(at) > world.expectations().members_kept);
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
                 Some(new) => new.version < old.version,
+                None if long_away && old.member => false,
                 None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after) && !has_ended(key, old),
             };
             if lost {

@@ -395,6 +395,7 @@ impl Machine for Mini {
             idle: Some(Idle { datagrams: 6.5, bytes: 80.0 * f64::from(FANOUT as u32) }),
             membership: MemberKnowledge::None,
             held_per_item: 1,
+            members_kept: Duration::MAX,
         }
     }
 
@@ -502,7 +503,7 @@ impl Machine for Mini {
             let body = held.value.as_deref().map(Into::into);
             (
                 format!("{}{}.{}", key.0 as char, key.1, key.2),
-                ViewItem { version, until, kept: until, body, bound: false },
+                ViewItem { version, until, kept: until, body, bound: false, member: false },
             )
         };
         View { items: self.items.iter().map(item).filter(|(_, item)| !item.is_past(cut)).collect(), ..View::default() }

@@ -234,6 +234,7 @@ impl Machine for Swim {
             idle: Some(Idle { datagrams: 2.5, bytes: 2.5 * BUDGET as f64 }),
             membership: MemberKnowledge::Detected,
             held_per_item: 1,
+            members_kept: Duration::MAX,
         }
     }
 

@@ -187,6 +187,7 @@ impl Machine for Tree {
             idle: Some(Idle { datagrams: 1.5, bytes: 1.5 * BUDGET as f64 }),
             membership: MemberKnowledge::None,
             held_per_item: 1,
+            members_kept: Duration::MAX,
         }
     }
 
