@@ -14,6 +14,19 @@ use crate::time::Instant;
 use crate::unicast::DeliveryId;
 use crate::update::{About, Features, Formats, Payload, Shown, Stamp, Tags, text};
 
+/// A shared value that is set aside: see [`Node::set_aside`](crate::Node::set_aside).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// Name.
+    pub name: SmolStr,
+    /// Value.
+    #[serde(serialize_with = "text")]
+    pub value: Arc<[u8]>,
+    /// Time and author of its write.
+    pub stamp: Stamp,
+}
+
 /// A member's status, as this node sees it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -226,6 +239,12 @@ pub enum Event<A> {
         peers: Instant,
         /// This node's wall clock.
         own: Instant,
+    },
+    /// After an absence of this node, others did not hold so many of its values, and had forgotten deletions of that time: the
+    /// values are [set aside](crate::Node::set_aside).
+    SetAside {
+        /// Number of values.
+        count: u64,
     },
     /// Other members do not reach this node at the address that it advertises: they hold it suspect or dead. Said once, until
     /// they reach it again.

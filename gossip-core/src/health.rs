@@ -99,6 +99,11 @@ pub enum Problem<A> {
         /// Bound that is reached.
         bound: Bound,
     },
+    /// Values are set aside: see [`Node::set_aside`](crate::Node::set_aside).
+    SetAside {
+        /// Number of values.
+        count: usize,
+    },
     /// Another live node has this node's id.
     IdentityConflict {
         /// Address of the other node.
@@ -159,6 +164,7 @@ impl<A> Problem<A> {
             Self::Unreachable { .. } => "unreachable",
             Self::NarrowPaths { .. } => "narrow-paths",
             Self::Full { .. } => "full",
+            Self::SetAside { .. } => "set-aside",
             Self::IdentityConflict { .. } => "identity-conflict",
             Self::ForeignCluster { .. } => "foreign-cluster",
             Self::UnknownKey { .. } => "unknown-key",
@@ -183,6 +189,7 @@ impl<A> Problem<A> {
                 "let ICMP `packet too big` through, or set `max_datagram` of all nodes to what their paths carry"
             }
             Self::Full { .. } => "raise the bound, or find out who writes so much",
+            Self::SetAside { .. } => "look through them: readmit those that are still valid, and discard the rest",
             Self::IdentityConflict { .. } => "stop one of the two: a copied data file, or a name that is used twice",
             Self::ForeignCluster { .. } => "look for a wrong label or address there or here",
             Self::UnknownKey { .. } => "add the key here, or give that node the keys of this cluster",
@@ -219,6 +226,9 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
                 write!(f, "{paths} paths lose long datagrams: over {longest} bytes to {address:?}")
             }
             Self::Full { bound } => write!(f, "{bound} is reached: new items are refused"),
+            Self::SetAside { count } => {
+                write!(f, "{count} values were perhaps deleted while this node was away, and are set aside")
+            }
             Self::IdentityConflict { address } => write!(f, "another node with this node's id runs at {address:?}"),
             Self::ForeignCluster { address } => write!(f, "datagrams of another cluster arrive from {address:?}"),
             Self::UnknownKey { key: 0, address } => write!(f, "datagrams without a key arrive from {address:?}"),

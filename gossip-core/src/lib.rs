@@ -82,6 +82,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod absence;
 mod address;
 mod clock;
 mod config;
@@ -123,7 +124,7 @@ pub use config::{
 pub use error::{
     AboutError, Bound, ConfigError, DatagramError, DecodeError, RestoreError, SendError, TypedError, WriteError,
 };
-pub use event::{BroadcastId, Change, Event, Member, Neighbour, Status};
+pub use event::{BroadcastId, Change, Event, Member, Neighbour, SetAside, Status};
 pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]

@@ -1,5 +1,6 @@
 //! The node: commands and bytes in; bytes, events and one deadline out.
 
+mod absence;
 mod bounds;
 mod changes;
 mod clocks;
@@ -43,6 +44,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
 use smol_str::SmolStr;
 
+use crate::absence::{Absence, Aside};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::clock::{Clocks, Settled};
 use crate::config::{Config, Membership};
@@ -178,6 +180,8 @@ pub struct Node<A: Address> {
     now: Instant,
     clocks: Clocks,
     settled: Settled,
+    absence: Absence,
+    aside: Aside,
     replica: Replica<A>,
     detector: Detector<A>,
     rumors: Rumors<A>,
@@ -222,9 +226,10 @@ impl<A: Address> Node<A> {
         let mut envelope = Envelope::new(&config.label, config.max_datagram);
         #[cfg(feature = "encryption")]
         envelope.remember(config.limits.members);
+        let most = Room { items: config.limits.entries, bytes: config.limits.bytes };
         let replica = Replica::new(&config.label, config.lifetimes.shrink, config.limits.parked)
             .whole_up_to(commands::largest_update(&config))
-            .holds_up_to(Room { items: config.limits.entries, bytes: config.limits.bytes })
+            .holds_up_to(most)
             .certificates_up_to(config.limits.certificates);
         let rumors = Rumors::new(config.rumor.clone(), config.limits.hot, &mut rng);
         let overlay = Overlay::new(config.overlay.clone(), config.rumor.relay_delay, config.limits.hot);
@@ -240,6 +245,8 @@ impl<A: Address> Node<A> {
             now: Instant::ORIGIN,
             clocks: Clocks::new(config.lifetimes.max_ahead),
             settled: Settled::default(),
+            absence: Absence::new(id, config.lifetimes.certificate, config.anti_entropy.interval),
+            aside: Aside::new(most),
             replica,
             rumors,
             overlay,
@@ -297,6 +304,7 @@ impl<A: Address> Node<A> {
                 Pending::Isolated(isolated) => Event::Isolated(isolated),
                 Pending::IdentityConflict(address) => Event::IdentityConflict { address },
                 Pending::ClockWrong { peers, own } => Event::ClockWrong { peers, own },
+                Pending::SetAside(count) => Event::SetAside { count },
                 Pending::Full(bound) => Event::Full { bound },
                 Pending::Unreadable(Unreadable::Label, address) => Event::ForeignCluster { address },
                 Pending::Unreadable(Unreadable::Key(key), address) => Event::UnknownKey { key, address },

@@ -88,8 +88,8 @@ pub(crate) enum Intent<A> {
     Link,
     /// Updates by the hashes of their items. Those before `next` are already sent. `mail`: as rumors that are relayed.
     Items { hashes: Vec<u64>, mail: bool, next: usize },
-    /// At most `window` datagrams of the items in these ranges.
-    Pages { cut: Cut, ranges: VecDeque<Range>, window: u8 },
+    /// At most `window` datagrams of the items in these ranges. `all`: also those in doubt.
+    Pages { cut: Cut, ranges: VecDeque<Range>, window: u8, all: bool },
     /// At most `window` datagrams of these parts of an item's value.
     Chunks { item: u64, missing: VecDeque<Span>, window: u8 },
 }

@@ -335,6 +335,14 @@ impl<A: Address> Replica<A> {
         }
     }
 
+    /// Takes a value out, as if it had never come here.
+    pub(crate) fn take(&mut self, hash: u64) -> Option<(KeyHash, Entry)> {
+        let Stored { key, update, .. } = self.remove(self.hashes.get(hash)?)?;
+        let Update::Entry(entry) = update else { return None };
+        self.touched.push_back((entry.owner.map(|owner| owner.id), entry.name.clone()));
+        Some((key, entry))
+    }
+
     // Look-up.
 
     /// Returns the newest update of a key, whether or not it is in the reconciled set.

@@ -43,7 +43,7 @@ use crate::time::Instant;
 use crate::update::Standing;
 
 pub(crate) use anti_entropy::{
-    Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, Summary, Symbols, Tokens, Want,
+    Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, State, Summary, Symbols, Tokens, Want,
 };
 pub(crate) use message::{Message, Writer, read};
 pub(crate) use overlay::{Hashes, OTHERS, Overlay};

@@ -9,6 +9,8 @@ use std::time::Duration;
 use common::settled;
 use gossip_core::{Config, Event, Node};
 use gossip_testkit::{Addr, Checker, Cluster, Command};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,6 +93,61 @@ fn one_that_was_alone_for_eight_days_gives_a_newcomer_all_it_has() {
 #[test]
 fn a_member_that_left_is_not_back_when_an_old_snapshot_is_restored() {
     holds("seed 1; nodes 0-4; crash 4 at 4300s restart at 88400s with memory; at 4310s node 3: leave");
+}
+
+// A value that was deleted while one that held it was away came back with that one, after the others had forgotten the deletion.
+#[test]
+fn one_that_was_away_for_longer_than_deletions_are_remembered_brings_none_back() {
+    let mut config = Config::default();
+    config.lifetimes.certificate = 60 * MINUTE;
+    config.lifetimes.shrink = 10 * MINUTE;
+    for comes_back in ["crash 3 at 600s restart at 8000s with memory", "pause 3 from 600s to 8000s"] {
+        let text = format!(
+            r#"seed 1; nodes 0-3; at 5s node 0: put "k" "v"; at 5s node 3: put "stays" "v"; at 700s node 1: delete "k"; {comes_back}"#
+        );
+        let report = Checker::<Node<Addr>>::new(config.clone()).run(&text.parse().expect("a scenario"));
+        report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
+    }
+}
+
+// Two stay, and all others are away, each alone, in one way or another.
+#[test]
+fn absences_longer_than_deletions_are_remembered_bring_nothing_back_and_cost_nothing() {
+    let mut config = Config::default();
+    config.lifetimes.certificate = 60 * MINUTE;
+    config.lifetimes.shrink = 10 * MINUTE;
+    // Members are remembered meanwhile, though they have lived for ten minutes only.
+    config.lifetimes.reap_after = 14 * 24 * 60 * MINUTE;
+    for seed in 0..6 {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+        let nodes = rng.random_range(3..=5_u32);
+        let mut text = format!("seed {seed}; nodes 0-{}", nodes - 1);
+        let mut say = |part: String| text.extend(["; ".to_owned(), part]);
+        for _ in 0..6 {
+            let (at, node, key) = (rng.random_range(5..500), rng.random_range(0..nodes), rng.random_range(0..4));
+            say(format!(r#"at {at}s node {node}: put "k{key}" "v{at}""#));
+        }
+        for _ in 0..6 {
+            let (at, node, key) = (rng.random_range(700..1_500), rng.random_range(0..2), rng.random_range(0..4));
+            let put = format!(r#"put "k{key}" "v{at}""#);
+            let what = if rng.random() { put } else { format!(r#"delete "k{key}""#) };
+            say(format!("at {at}s node {node}: {what}"));
+        }
+        for node in 2..nodes {
+            let (from, to) = (rng.random_range(600..650), rng.random_range(8_000..8_060));
+            let others: Vec<String> = (0..nodes).filter(|at| *at != node).map(|at| at.to_string()).collect();
+            match rng.random_range(0..3) {
+                0 => say(format!("crash {node} at {from}s restart at {to}s with memory")),
+                1 => say(format!("pause {node} from {from}s to {to}s")),
+                _ => {
+                    say(format!("cut {node} <-> {} from {from}s to {to}s", others.join(",")));
+                    say(format!(r#"at 3000s node {node}: put "alone" "{node}""#));
+                }
+            }
+        }
+        let report = Checker::<Node<Addr>>::new(config.clone()).run(&text.parse().expect("a scenario"));
+        report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
+    }
 }
 
 // All repair with a node whose clock was 30 s ahead stopped, and every one of its writes was accepted and lost.

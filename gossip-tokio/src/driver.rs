@@ -233,6 +233,7 @@ fn log<A: Address>(event: &Event<A>) {
         Event::Isolated(false) => tracing::info!("somebody answers again"),
         Event::IdentityConflict { .. }
         | Event::ClockWrong { .. }
+        | Event::SetAside { .. }
         | Event::Full { .. }
         | Event::Unreachable { .. }
         | Event::NarrowPath { .. }

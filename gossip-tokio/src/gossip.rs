@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_channel::Sender;
 use gossip_core::{
     AboutError, Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError,
-    SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
+    SetAside, SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -205,6 +205,24 @@ impl<A: Address> Gossip<A> {
     /// As [`put`](Self::put).
     pub fn broadcast(&self, payload: impl AsRef<[u8]>) -> Result<BroadcastId, WriteError> {
         self.shared.command(|state, now| state.node.broadcast(now, payload.as_ref()))
+    }
+
+    /// Lists the values that are set aside after an absence: see [`Node::set_aside`].
+    pub fn set_aside(&self) -> Vec<SetAside> {
+        self.inspect(|node| node.set_aside().collect())
+    }
+
+    /// Writes a shared value anew that is set aside: see [`Node::readmit`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn readmit(&self, name: impl AsRef<str>) -> Result<Option<Stamp>, WriteError> {
+        self.shared.command(|state, now| state.node.readmit(now, name.as_ref()))
+    }
+
+    /// Forgets the values that are set aside: see [`Node::discard_set_aside`].
+    pub fn discard_set_aside(&self) {
+        self.shared.lock().node.discard_set_aside();
     }
 
     /// Returns the value of a shared entry.

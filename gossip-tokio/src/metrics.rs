@@ -97,6 +97,8 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_updates_expired_total", "Updates refused: past their lifetime.", |state| state.stats.node.updates_expired as f64;
     Counter "gossip_updates_too_long_total", "Updates refused: they end more than 400 days ahead.", |state| state.stats.node.updates_too_long as f64;
     Counter "gossip_certificates_pushed_out_total", "Death certificates pushed out: limits.certificates is reached.", |state| state.stats.node.certificates_pushed_out as f64;
+    Counter "gossip_values_set_aside_total", "Values set aside after an absence.", |state| state.stats.node.values_set_aside as f64;
+    Counter "gossip_values_not_set_aside_total", "Values not set aside after an absence, because there was no room.", |state| state.stats.node.values_not_set_aside as f64;
     Counter "gossip_updates_ahead_total", "Updates refused: stamped too far in the future.", |state| state.stats.node.updates_ahead as f64;
     Counter "gossip_updates_full_total", "Updates refused: limits.members or limits.entries is reached.", |state| state.stats.node.updates_full as f64;
     Counter "gossip_updates_full_bytes_total", "Updates refused: limits.bytes is reached.", |state| state.stats.node.updates_full_bytes as f64;

@@ -12,6 +12,7 @@ mod exchange;
 mod fruitless;
 mod pace;
 mod rivals;
+mod summary;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -21,20 +22,23 @@ use rand::Rng;
 
 use super::pull::Patience;
 use super::transfer::{descriptor_within, wire_len};
+use crate::absence::{Absence, Meeting};
 use crate::address::Address;
 use crate::config;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::path_mtu::PathMtu;
-use crate::replica::{CELLS, Cut, NEVER, Range, Replica};
+use crate::replica::{CELLS, Cut, Range, Replica};
 use crate::sketch::Sketch;
 use crate::time::Instant;
 use crate::trust::Trust;
 use crate::update::Update;
-use crate::wire::{Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split, Summary, Symbols, Tokens, Want};
+use crate::wire::{
+    Answer, COUNTS, Decoded, Prefixes, PullRequest, Repair, Split, State, Summary, Symbols, Tokens, Want,
+};
 
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
-use cut::{is_costly, is_fair, later, own};
+use cut::{is_fair, own};
 use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
 use fruitless::Fruitless;
 use pace::Pace;
@@ -53,10 +57,20 @@ pub(crate) struct Context<'a, A> {
     pub(crate) now: Instant,
     /// Agreed time.
     pub(crate) clock: Instant,
+    /// The hybrid clock.
+    pub(crate) mark: Instant,
     pub(crate) replica: &'a Replica<A>,
+    pub(crate) absence: &'a mut Absence,
     pub(crate) outbox: &'a mut Outbox<A>,
     pub(crate) trust: &'a mut Trust<A>,
     pub(crate) paths: &'a mut PathMtu<A>,
+}
+
+impl<A> Context<'_, A> {
+    /// Takes note that a peer, at whose second `peer` of agreed time both compared, holds the same as this node.
+    fn touch(&mut self, peer: u32) {
+        self.absence.touch(self.now, peer, self.clock, self.mark);
+    }
 }
 
 /// Outcome of a page.
@@ -105,6 +119,8 @@ pub(crate) struct AntiEntropy<A> {
     news: Option<Progress>,
     told: u64,
     fruitless: Fruitless,
+    /// Hashes of items in doubt that a witness lacks.
+    doubtful: Vec<u64>,
     /// True if an exchange is due and begins with the next ping.
     waits_for_ping: bool,
     patience: Patience,
@@ -127,6 +143,7 @@ impl<A: Address> AntiEntropy<A> {
             in_vain: None,
             news: None,
             told: 0,
+            doubtful: Vec::new(),
             waits_for_ping: false,
             patience: Patience::new(patience),
         }
@@ -226,11 +243,6 @@ impl<A: Address> AntiEntropy<A> {
         context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
 
-    fn summary(&self, cut: Cut, answer: Answer, context: &Context<'_, A>) -> Repair<A> {
-        let (count, fingerprint) = context.replica.summary(cut);
-        Repair::Summary(Summary { cut, count, fingerprint, partial: self.fruitless.is_partial(context.now), answer })
-    }
-
     /// Continues with a peer that holds something else: finds the difference. Returns the round trip of the question.
     fn proceed(&mut self, from: &A, cut: Cut, theirs: Summary, context: &mut Context<'_, A>) -> Option<Duration> {
         let (token, counts) = match theirs.answer {
@@ -242,12 +254,19 @@ impl<A: Address> AntiEntropy<A> {
         let trip = context.now.since(self.asked.remove(at)?.1);
         context.trust.keep(from, token);
         self.patience.follow(trip);
+        let State { partial, knows } = theirs.state;
+        let meeting = context.absence.meet(knows, context.now);
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return Some(trip);
         }
         let (mine, my_print) = context.replica.summary(cut);
         let between = (my_print, theirs.fingerprint);
-        if my_print == theirs.fingerprint || !self.fruitless.admits(between, theirs.partial, context.now) {
+        if my_print == theirs.fingerprint {
+            context.absence.complete(knows, meeting);
+            context.touch(cut.at);
+            return Some(trip);
+        }
+        if !self.fruitless.admits(between, partial, context.now) {
             return Some(trip);
         }
         self.pace.note_difference(context.now);
@@ -262,6 +281,9 @@ impl<A: Address> AntiEntropy<A> {
                 && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) =>
             {
                 self.catch_up(from, cut, Range::ALL, theirs.count, context);
+                if let Some(catch_up) = &mut self.catch_up {
+                    catch_up.note_source(knows);
+                }
             }
             None => {
                 let estimate = counts.map_or(UNKNOWN, |counts| {
@@ -271,7 +293,8 @@ impl<A: Address> AntiEntropy<A> {
                 });
                 let peer = from.clone();
                 let cells = most_cells(self.room - context.paths.shorter_by(from)).min(self.most_cells);
-                self.exchange = Some(Exchange::new(peer, cut, between, cells, estimate, context.now));
+                let exchange = Exchange::new(peer, cut, between, cells, estimate, context.now);
+                self.exchange = Some(exchange.with(knows, meeting));
                 self.pump(context);
             }
         }
@@ -288,6 +311,8 @@ impl<A: Address> AntiEntropy<A> {
         if exchange.is_done() {
             if exchange.is_complete() {
                 self.fruitless.note_completed(exchange.between, context.now);
+                context.absence.complete(exchange.knows, exchange.meeting);
+                context.touch(exchange.cut.at);
             }
             self.pace.note_completed();
             self.exchange = None;
@@ -304,6 +329,7 @@ impl<A: Address> AntiEntropy<A> {
             range,
             count: context.replica.count(range, *cut),
             exchange: self.settings.exchange,
+            in_doubt: context.absence.is_in_doubt(),
             tokens: Tokens {
                 mine: context.trust.token(peer, context.now),
                 yours: context.trust.shown_to(peer).unwrap_or_default(),
@@ -353,14 +379,17 @@ impl<A: Address> AntiEntropy<A> {
         Decoded { range, found, want, rivals }: &Decoded,
         context: &mut Context<'_, A>,
     ) {
-        if self.answer(from, *range, *found, context.now).is_none() {
-            return;
-        }
+        let Some((exchange, _)) = self.answer(from, *range, *found, context.now) else { return };
+        let meeting = exchange.meeting;
         let mut items = want.ranges().flat_map(|range| context.replica.hashes_in(range).take(ALIKE)).collect();
         let mut newer = rivals::judge(&mut items, rivals, context.replica);
         newer.retain(|rival| context.clock.abs_diff(rival.written()) >= ON_ITS_WAY);
+        if meeting == Meeting::Judged {
+            let doubts = |hash: &u64| context.replica.by_hash(*hash).is_some_and(|item| context.absence.doubts(&item));
+            self.doubtful.extend(items.extract_if(.., |hash| doubts(hash)));
+        }
         if self.settings.exchange.pushes() {
-            self.send_items(from, items, context);
+            self.send_items(from, items, meeting == Meeting::Alike, context);
         }
         if self.settings.exchange.pulls() && !newer.is_empty() {
             self.note_giver(from, context.now);
@@ -371,58 +400,11 @@ impl<A: Address> AntiEntropy<A> {
         self.pump(context);
     }
 
-    // The responder.
-
-    /// Handles a Summary, which begins an exchange or answers one begun here. `known`: the peer's address is proved. Returns
-    /// the round trip of an answer.
-    pub(crate) fn on_summary(
-        &mut self,
-        from: &A,
-        theirs: Summary,
-        known: bool,
-        context: &mut Context<'_, A>,
-    ) -> Option<Duration> {
-        if theirs.answer != Answer::No {
-            // This node's own question, and by now a second may have passed: the cut is the one of the answer.
-            let near = theirs.cut.kept == NEVER || !context.replica.is_far(theirs.cut.kept);
-            let fair = is_fair(theirs.cut, context.clock) && near;
-            return if fair { self.proceed(from, theirs.cut, theirs, context) } else { None };
-        }
-        let cut = later(theirs.cut, context.replica, context.clock);
-        let (count, fingerprint) = context.replica.summary(cut);
-        // Two whose cuts differ may hold the same and summarise it differently, but what differs by that has an end.
-        if (count, fingerprint) == (theirs.count, theirs.fingerprint) || self.is_busy(from, cut, theirs, context) {
-            return None;
-        }
-        let token = context.trust.token(from, context.now);
-        let answer = if known && !is_costly(cut) {
-            let mut counts = [0; COUNTS];
-            let symbols = context.replica.sketch(Range::ALL, COUNTS, cut);
-            counts.iter_mut().zip(symbols.counts()).for_each(|(to, count)| *to = count);
-            Answer::Full { token, counts }
-        } else {
-            Answer::Brief { token }
-        };
-        let summary = self.summary(cut, answer, context);
-        context.outbox.message(TrafficClass::AntiEntropy, from.clone(), summary);
-        None
-    }
-
-    /// Returns true if this node must not answer: one exchange at a time (Demers' connection limit), or the same items
-    /// would be fetched twice.
-    fn is_busy(&self, from: &A, cut: Cut, theirs: Summary, context: &Context<'_, A>) -> bool {
-        let crossing = || {
-            // If both have asked at the same time, only one of the two exchanges continues.
-            let asked = self.asked.iter().find(|(asked, _)| asked == from);
-            asked.is_some_and(|(_, at)| context.now.since(*at) < self.patience())
-                && context.replica.summary(cut).1 < theirs.fingerprint
-        };
-        self.exchange.is_some() || self.catch_up.as_ref().is_some_and(|catch_up| !catch_up.is_orphaned()) || crossing()
-    }
+    // The responder; `on_summary` is in `summary`.
 
     /// Handles a Sketch: coded symbols of the peer's items in a range.
     pub(crate) fn on_sketch(&mut self, from: &A, symbols: &Symbols, context: &mut Context<'_, A>) {
-        let Symbols { cut, range, count, exchange: mode, tokens, ref sketch } = *symbols;
+        let Symbols { cut, range, count, exchange: mode, in_doubt, tokens, ref sketch } = *symbols;
         if !context.trust.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
             // An honest one is the later of two that are not far apart.
@@ -432,6 +414,8 @@ impl<A: Address> AntiEntropy<A> {
             return;
         }
         context.trust.keep(from, tokens.mine);
+        // Asked which of its items this node lacks: it sends none of them.
+        let witness = in_doubt && !context.absence.is_in_doubt();
         let mut difference = context.replica.sketch(range, sketch.len(), cut);
         difference.subtract(sketch);
         if let Ok(mut difference) = difference.decode() {
@@ -439,7 +423,11 @@ impl<A: Address> AntiEntropy<A> {
             // At most what fits into a datagram beside the wanted items. All others are sent both ways.
             let most = self.most_cells / 3;
             let rivals = rivals::set_apart(&mut difference.ours, &difference.theirs, most, context.replica);
-            let want = if mode.pushes() { self.asks_for(from, &difference.theirs, context.now) } else { Vec::new() };
+            let want = match mode.pushes() {
+                _ if witness => difference.theirs.clone(),
+                true => self.asks_for(from, &difference.theirs, context.now),
+                false => Vec::new(),
+            };
             let want = Prefixes::of(&want);
             context.outbox.message(
                 TrafficClass::AntiEntropy,
@@ -447,7 +435,7 @@ impl<A: Address> AntiEntropy<A> {
                 Repair::Decoded(Decoded { range, found, want, rivals }),
             );
             if mode.pulls() {
-                self.send_items(from, difference.ours, context);
+                self.send_items(from, difference.ours, in_doubt, context);
             }
             return;
         }
@@ -455,7 +443,7 @@ impl<A: Address> AntiEntropy<A> {
         let estimate = difference.estimate(apart(mine, count)).min(mine.saturating_add(count));
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
         let in_vain = self.in_vain == Some(context.replica.summary(cut).1);
-        let answer = if mode.pushes() && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
+        let answer = if mode.pushes() && !witness && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
             // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
             self.catch_up(from, cut, range, count, context);
             Repair::Decoded(Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() })
@@ -489,18 +477,19 @@ impl<A: Address> AntiEntropy<A> {
         asked.then_some(&giver.peer)
     }
 
-    /// Sends items that a peer lacks, except those in flight to it by other means, within the peer's budget.
-    fn send_items(&self, to: &A, mut hashes: Vec<u64>, context: &mut Context<'_, A>) {
+    /// Sends items that a peer lacks, except those in flight to it by other means, within the peer's budget. `all`: also
+    /// those in doubt.
+    fn send_items(&self, to: &A, mut hashes: Vec<u64>, all: bool, context: &mut Context<'_, A>) {
         hashes.sort_unstable();
         hashes.dedup();
-        let Context { now, trust, .. } = context;
+        let Context { now, trust, absence, .. } = context;
         let mut bytes = 0;
         hashes.retain(|hash| {
             let Some(update) = context.replica.by_hash(*hash) else { return false };
             let young = context.clock.abs_diff(update.written()) < ON_ITS_WAY;
             let sent = matches!(update, Update::Member(_)) || !young;
             let len = wire_len(context.replica, &update);
-            let sent = sent && trust.affords(to, len, *now);
+            let sent = sent && (all || !absence.doubts(&update)) && trust.affords(to, len, *now);
             bytes += if sent { len } else { 0 };
             sent
         });
@@ -515,7 +504,8 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn on_want(&self, from: &A, Want { token, keys }: &Want, context: &mut Context<'_, A>) {
         if context.trust.proves(from, *token, context.now) {
             let items = keys.iter().filter_map(|key| Some(context.replica.by_short(key.0)?.0)).collect();
-            self.send_items(from, items, context);
+            // They hold an older version: nothing that they have forgotten.
+            self.send_items(from, items, true, context);
         }
     }
 
@@ -523,7 +513,7 @@ impl<A: Address> AntiEntropy<A> {
     pub(crate) fn on_pull(
         &self,
         from: &A,
-        PullRequest { cut, token, window, ranges }: PullRequest,
+        PullRequest { cut, token, window, in_doubt, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is the later of two that are not far apart.
@@ -533,9 +523,14 @@ impl<A: Address> AntiEntropy<A> {
         let window = context.trust.grant(from, window.min(catch_up::WINDOW).into(), self.room, context.now) as u8;
         if window > 0 {
             context.outbox.drop_pages(from);
-            let pages = Intent::Pages { cut, ranges: ranges.into(), window };
+            let pages = Intent::Pages { cut, ranges: ranges.into(), window, all: in_doubt };
             context.outbox.push(TrafficClass::Bulk, from.clone(), pages);
         }
+    }
+
+    /// Takes the hashes of items in doubt that a witness lacks.
+    pub(crate) fn take_doubtful(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.doubtful)
     }
 
     /// Takes the progress that was not reported yet.

@@ -12,6 +12,7 @@ use super::Node;
 use super::snapshot::Snapshot;
 use crate::address::Address;
 use crate::id::NodeId;
+use crate::update::Entry;
 
 /// Bytes of values in a portion: it ends with the item that exceeds them.
 const PORTION_BYTES: usize = 256 << 10;
@@ -49,7 +50,11 @@ impl Changes {
 
 /// Position in everything that a node holds: see [`Node::snapshot_portion`].
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
-pub struct Portion(u64);
+pub struct Portion {
+    /// True among what is set aside, which comes last.
+    aside: bool,
+    from: u64,
+}
 
 impl<A: Address> Node<A> {
     /// Begins to record changes for [`take_changes`](Self::take_changes), from now on.
@@ -61,15 +66,19 @@ impl<A: Address> Node<A> {
     /// each [restored](Self::restore), is as good as a [`snapshot`](Self::snapshot) after the last of them, if it begins with
     /// one. Bounded work: some microseconds for each item, and no value is copied.
     pub fn take_changes(&mut self, most: usize) -> Option<Snapshot<A>> {
-        let (mut updates, mut bytes) = (Vec::new(), 0);
-        while updates.len() < most.max(1) && bytes <= PORTION_BYTES {
+        let (mut updates, mut aside, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while updates.len() + aside.len() < most.max(1) && bytes <= PORTION_BYTES {
             let Some(hash) = self.changes.take() else { break };
-            // Gone: forgotten since, or overwritten by what is recorded, too.
-            let Some(update) = self.replica.by_hash(hash) else { continue };
-            bytes += update.body_len();
-            updates.push(update);
+            if let Some(update) = self.replica.by_hash(hash) {
+                bytes += update.body_len();
+                updates.push(update);
+            } else if let Some(entry) = self.aside.by_hash(hash) {
+                bytes += entry.value.as_ref().map_or(0, |value| value.len());
+                aside.push(entry.clone());
+            }
+            // Otherwise it is gone: forgotten since, or overwritten by what is recorded, too.
         }
-        (!updates.is_empty()).then(|| self.snapshot_of(updates))
+        (updates.len() + aside.len() > 0).then(|| self.snapshot_of(updates, aside))
     }
 
     /// Returns a part of a [`snapshot`](Self::snapshot) of up to `most` items, and where the next begins; none after the
@@ -78,16 +87,23 @@ impl<A: Address> Node<A> {
     pub fn snapshot_portion(&self, from: Portion, most: usize) -> (Snapshot<A>, Option<Portion>) {
         let (mut updates, mut bytes) = (Vec::new(), 0);
         let most = most.max(1);
-        for (rows, (after, update)) in self.replica.stored_from(from.0).enumerate() {
+        if from.aside {
+            let mut aside = self.aside.iter_from(from.from);
+            let part: Vec<Entry> = aside.by_ref().take(most).map(|(_, entry)| entry.clone()).collect();
+            let next = aside.next().map(|(from, _)| Portion { aside: true, from });
+            return (self.snapshot_of([], part), next);
+        }
+        for (rows, (after, update)) in self.replica.stored_from(from.from).enumerate() {
             if let Some(update) = update {
                 bytes += update.body_len();
                 updates.push(update);
             }
             if updates.len() == most || bytes > PORTION_BYTES || rows == ROWS * most {
-                return (self.snapshot_of(updates), Some(Portion(after)));
+                return (self.snapshot_of(updates, []), Some(Portion { aside: false, from: after }));
             }
         }
-        (self.snapshot_of(updates), None)
+        let aside = (self.aside.len() > 0).then_some(Portion { aside: true, from: 0 });
+        (self.snapshot_of(updates, []), aside)
     }
 
     /// Takes note of entries that appeared by other ways than a merge: those that had waited for their owner's record.

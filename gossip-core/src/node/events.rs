@@ -35,6 +35,7 @@ pub(super) enum Pending<A> {
     Isolated(bool),
     IdentityConflict(A),
     ClockWrong { peers: Instant, own: Instant },
+    SetAside(u64),
     Full(Bound),
     Unreachable { advertised: A, seen: A },
     NarrowPath { address: A, longest: usize },
@@ -79,6 +80,8 @@ pub(super) struct Events<A> {
     /// Datagrams that cannot be read: one of each kind.
     unreadable: Vec<(Unreadable, A)>,
     full: BTreeSet<Bound>,
+    /// Number of values that were set aside.
+    set_aside: u64,
     /// At most one for each member.
     incompatible: BTreeMap<NodeId, Formats>,
     features: Option<Features>,
@@ -105,6 +108,7 @@ impl<A> Events<A> {
             narrow: None,
             unreadable: Vec::new(),
             full: BTreeSet::new(),
+            set_aside: 0,
             incompatible: BTreeMap::new(),
             features: None,
             left: false,
@@ -193,6 +197,10 @@ impl<A> Events<A> {
         self.full.insert(bound);
     }
 
+    pub(super) const fn set_aside(&mut self, count: u64) {
+        self.set_aside += count;
+    }
+
     pub(super) fn unreadable(&mut self, what: Unreadable, address: A) {
         self.unreadable.retain(|(other, _)| !other.is_like(what));
         self.unreadable.push((what, address));
@@ -235,6 +243,10 @@ impl<A> Events<A> {
         }
         if let Some((peers, own)) = self.clock_wrong.take() {
             return Some(Pending::ClockWrong { peers, own });
+        }
+        let set_aside = core::mem::take(&mut self.set_aside);
+        if set_aside > 0 {
+            return Some(Pending::SetAside(set_aside));
         }
         if let Some((advertised, seen)) = self.unreachable.take() {
             return Some(Pending::Unreachable { advertised, seen });

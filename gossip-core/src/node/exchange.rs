@@ -14,8 +14,9 @@ const GIVEN_AS_STRANGERS: u32 = 8;
 impl<A: Address> Node<A> {
     /// Anti-entropy, and what it works with.
     pub(super) fn anti_entropy(&mut self) -> (&mut AntiEntropy<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, anti_entropy, trust, paths, .. } = self;
-        (anti_entropy, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust, paths })
+        let Self { now, clocks, replica, absence, outbox, anti_entropy, trust, paths, .. } = self;
+        let (clock, mark) = (clocks.agreed(*now), clocks.hybrid(*now));
+        (anti_entropy, Context { now: *now, clock, mark, replica, absence, outbox, trust, paths })
     }
 
     pub(super) fn tick_anti_entropy(&mut self) {

@@ -113,6 +113,7 @@ impl<A: Address> Node<A> {
                 record || matches!(message, Message::Trust(Trust::Challenge { .. }))
             });
         } else {
+            self.note_intake();
             self.note_sender(sender, from);
             // Not in answer to the same: two who both have a twin would answer each other for ever.
             let of_this = |message: &Message<A>| is_record_of(self.identity.id, message);

@@ -71,6 +71,9 @@ impl<A: Address> Node<A> {
             problems.push(Problem::NarrowPaths { paths, address: address.clone(), longest });
         }
         problems.extend(self.met.bounds().map(|bound| Problem::Full { bound }));
+        if self.aside.len() > 0 {
+            problems.push(Problem::SetAside { count: self.aside.len() });
+        }
         if let Some(address) = self.identity.twin(now) {
             problems.push(Problem::IdentityConflict { address: address.clone() });
         }

@@ -101,7 +101,8 @@ impl<A: Address> Node<A> {
 
     /// Returns the transfers, and the state that they work with.
     pub(super) fn transfers_at_work(&mut self) -> (&mut Transfers<A>, Context<'_, A>) {
-        let Self { now, clocks, replica, outbox, transfers, trust, paths, .. } = self;
-        (transfers, Context { now: *now, clock: clocks.agreed(*now), replica, outbox, trust, paths })
+        let Self { now, clocks, replica, absence, outbox, transfers, trust, paths, .. } = self;
+        let (clock, mark) = (clocks.agreed(*now), clocks.hybrid(*now));
+        (transfers, Context { now: *now, clock, mark, replica, absence, outbox, trust, paths })
     }
 }

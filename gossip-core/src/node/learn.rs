@@ -17,7 +17,7 @@ use crate::update::{Certificate, Entry, FURTHEST_END, KeyHash, LATEST, Payload, 
 use crate::wire::encoded_len;
 
 /// Repaired updates that become hot again in one exchange, at most.
-pub(super) const REHEATS: u32 = 8;
+const REHEATS: u32 = 8;
 /// Age up to which they do: few nodes lack an older update.
 const REHEAT_AGE: Duration = Duration::from_secs(60);
 
@@ -210,6 +210,11 @@ impl<A: Address> Node<A> {
         self.note_refused(source);
     }
 
+    /// An exchange begins: its repairs may become hot again.
+    pub(super) fn renew_reheats(&mut self) {
+        self.reheats = REHEATS;
+    }
+
     /// Returns true if a repaired update is relayed as a rumor: a few that are young are.
     pub(super) fn reheats(&mut self, written: Instant) -> bool {
         let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
@@ -229,6 +234,7 @@ impl<A: Address> Node<A> {
     pub(super) fn note_refused(&mut self, source: Source) {
         if matches!(source, Source::Repair | Source::CatchUp) {
             self.anti_entropy.note_refused(self.now);
+            self.note_incomplete();
         }
     }
 

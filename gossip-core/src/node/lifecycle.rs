@@ -51,6 +51,7 @@ impl<A: Address> Node<A> {
         #[cfg(feature = "encryption")]
         let pass = pass ^ self.envelope.salt();
         self.identity.start(self.agreed().min(LATEST), pass);
+        self.begin_contact();
         self.envelope.set_pass(self.identity.pass);
         self.forget_links();
         self.publish_self(Standing::Alive);

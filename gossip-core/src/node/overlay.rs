@@ -62,6 +62,7 @@ impl<A: Address> Node<A> {
     pub(super) fn note_merged(&mut self, hash: u64, replaced: Option<u64>) {
         self.overlay.got(hash);
         self.changes.note(hash, replaced);
+        self.note_returned(hash);
         if let Some(replaced) = replaced {
             self.overlay.cool(replaced);
         }

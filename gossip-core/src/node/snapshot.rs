@@ -14,11 +14,12 @@ use super::Node;
 use super::formats::reads;
 use super::identity::Phase;
 use super::learn::Source;
+use crate::absence::Contact;
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::Update;
+use crate::update::{Entry, Update};
 
 /// Deaths are dated by the hour.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -49,6 +50,9 @@ struct V1<A> {
     /// The hybrid logical clock.
     clock: Instant,
     updates: Vec<Update<A>>,
+    contact: Contact,
+    /// Values that are set aside.
+    aside: Vec<Update<A>>,
 }
 
 impl<A> Snapshot<A> {
@@ -64,10 +68,11 @@ impl<A> Snapshot<A> {
         this.id
     }
 
-    /// Returns the number of updates in it: entries, death certificates, broadcasts, and records of other members.
+    /// Returns the number of updates in it: entries, death certificates, broadcasts, records of other members, and what is
+    /// set aside.
     pub fn len(&self) -> usize {
         let Format::V1(this) = &self.0;
-        this.updates.len()
+        this.updates.len() + this.aside.len()
     }
 
     /// Returns the label of its node's cluster.
@@ -83,7 +88,8 @@ impl<A> Snapshot<A> {
         let (Format::V1(this), Format::V1(later)) = (self.0, &later.0);
         let (incarnation, boot) = (this.incarnation.max(later.incarnation), this.boot.max(later.boot));
         let (taken, clock) = (this.taken.max(later.taken), this.clock.max(later.clock));
-        Self(Format::V1(V1 { incarnation, boot, taken, clock, ..this }))
+        let contact = this.contact.as_of(later.contact);
+        Self(Format::V1(V1 { incarnation, boot, taken, clock, contact, ..this }))
     }
 
     /// Returns true if it contains no update.
@@ -97,11 +103,15 @@ impl<A: Address> Node<A> {
     /// [`restore`](Self::restore)s it need not fetch everything again. This member's own entries and record are not in
     /// it: they end with its boot.
     pub fn snapshot(&self) -> Snapshot<A> {
-        self.snapshot_of(self.replica.stored())
+        self.snapshot_of(self.replica.stored(), self.entries_set_aside())
     }
 
-    /// Makes a snapshot of these updates, without those of this member itself.
-    pub(super) fn snapshot_of(&self, updates: impl IntoIterator<Item = Update<A>>) -> Snapshot<A> {
+    /// Makes a snapshot of these updates, without those of this member itself, and of values that are set aside.
+    pub(super) fn snapshot_of(
+        &self,
+        updates: impl IntoIterator<Item = Update<A>>,
+        aside: impl IntoIterator<Item = Entry>,
+    ) -> Snapshot<A> {
         let updates = updates.into_iter();
         Snapshot(Format::V1(V1 {
             label: self.config.label.clone(),
@@ -111,6 +121,8 @@ impl<A: Address> Node<A> {
             taken: self.agreed(),
             clock: self.clocks.hybrid(self.now),
             updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
+            contact: self.absence.contact(),
+            aside: aside.into_iter().map(Update::Entry).collect(),
         }))
     }
 
@@ -135,6 +147,7 @@ impl<A: Address> Node<A> {
         if snapshot.id == self.identity.id && snapshot.boot >= self.identity.boot {
             self.outlive(snapshot.boot);
         }
+        self.absence.restore(snapshot.contact);
         // One more, since its counter is not known.
         self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
         // Members that all others have forgotten would be new to them.
@@ -155,7 +168,9 @@ impl<A: Address> Node<A> {
                 }
             }
         }
-        let lost = self.refusals() - refused + beyond;
+        let aside = snapshot.aside.into_iter().filter(|update| !self.restore_aside(update)).count();
+        self.note_touched();
+        let lost = self.refusals() - refused + beyond + aside as u64;
         self.note_loss(now, lost);
         self.note_isolation();
         Ok(())

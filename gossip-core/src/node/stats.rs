@@ -51,6 +51,10 @@ pub struct Stats {
     pub updates_full_share: u64,
     /// Death certificates pushed out by later ones, because the node holds as many as it may.
     pub certificates_pushed_out: u64,
+    /// Values set aside after an absence: others may have deleted them meanwhile, and forgotten that.
+    pub values_set_aside: u64,
+    /// Values not set aside because there was no room: what was deleted may be back.
+    pub values_not_set_aside: u64,
     /// Messages not looked at because there was too much in their datagram.
     pub work_dropped: u64,
     /// Updates refused: records of members that are not admitted.

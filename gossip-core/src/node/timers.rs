@@ -117,7 +117,7 @@ impl<A: Address> Node<A> {
         let agreed = self.agreed();
         let stepped_back = agreed < self.replica.cut();
         if stepped_back || self.expiry_due().is_some_and(|due| due <= self.now) {
-            let past = self.settled.look(self.now, agreed, !self.contacts.is_lonely());
+            let past = self.settled.look(self.now, agreed, self.is_in_touch());
             let forgotten = self.replica.advance(agreed, past);
             forgotten.iter().for_each(|record| self.contacts.keep_forgotten(record, &mut self.rng));
             self.forget_members(forgotten.into_iter().map(|record| record.id));

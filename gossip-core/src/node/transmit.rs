@@ -3,7 +3,6 @@
 use super::identity::Phase;
 use super::{Node, Transmit};
 use crate::address::Address;
-use crate::epidemic::anti_entropy::compose_page;
 use crate::epidemic::transfer::{carried_within, compose_chunk};
 use crate::outbox::{Intent, TrafficClass};
 use crate::update::KeyHash;
@@ -181,16 +180,16 @@ impl<A: Address> Node<A> {
                     Packed::Rest(Intent::Chunks { item, missing, window })
                 }
             }
-            Intent::Pages { cut, mut ranges, mut window } => {
+            Intent::Pages { cut, mut ranges, mut window, all } => {
                 let room = (writer.room(), writer.narrow_room());
-                match compose_page(&self.replica, cut, &mut ranges, &mut window, room) {
+                match self.compose_page(cut, &mut ranges, &mut window, room, all) {
                     Some(page) if writer.push(&page) => {}
-                    _ => return Packed::Rest(Intent::Pages { cut, ranges, window }),
+                    _ => return Packed::Rest(Intent::Pages { cut, ranges, window, all }),
                 }
                 if ranges.is_empty() || window == 0 {
                     Packed::Whole
                 } else {
-                    Packed::Rest(Intent::Pages { cut, ranges, window })
+                    Packed::Rest(Intent::Pages { cut, ranges, window, all })
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::cut::second;
 use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::time::Instant;
-use crate::update::Update;
+use crate::update::{End, Update};
 
 /// Part of the bound that is made free at a time: the bounds of two nodes are mostly equal then.
 const LUMP: usize = 1_024;
@@ -28,15 +28,30 @@ pub(super) struct Certificates {
     pub(super) kept: Instant,
     pub(super) most: usize,
     pushed_out: u64,
+    /// Latest end of what covered something and is forgotten.
+    reach: Instant,
 }
 
 impl Default for Certificates {
     fn default() -> Self {
-        Self { kept_until: BTreeSet::new(), kept: Instant::ORIGIN, most: usize::MAX, pushed_out: 0 }
+        Self {
+            kept_until: BTreeSet::new(),
+            kept: Instant::ORIGIN,
+            most: usize::MAX,
+            pushed_out: 0,
+            reach: Instant::ORIGIN,
+        }
     }
 }
 
 impl Certificates {
+    /// Takes note that this is forgotten.
+    pub(super) fn note_forgotten<A: Address>(&mut self, stored: &Stored<A>) {
+        if let Some(ended) = stored.update.ends().instant().filter(|_| stored.update.covers() != End::NOTHING) {
+            self.reach = self.reach.max(ended);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.kept_until.len()
     }
@@ -73,7 +88,9 @@ impl<A: Address> Replica<A> {
         let out: Vec<Slot> = kept_until.range(..=(kept, Slot::MAX)).map(|(_, slot)| *slot).collect();
         let touched = self.touched.len();
         for slot in out {
-            self.remove(slot);
+            if let Some(stored) = self.remove(slot) {
+                self.certificates.note_forgotten(&stored);
+            }
             self.certificates.pushed_out += 1;
         }
         // Nobody sees a certificate.
@@ -108,6 +125,11 @@ impl<A: Address> Replica<A> {
     pub(crate) fn is_far(&self, kept: u32) -> bool {
         let from = self.cut.max(self.certificates.kept);
         self.ended(from, Instant::from_secs(kept.into())).nth(NEAR).is_some()
+    }
+
+    /// Returns the second after the latest deletion that is forgotten here.
+    pub(crate) fn reach(&self) -> u32 {
+        second(self.certificates.reach + Duration::from_micros(999_999))
     }
 
     /// Returns the number of certificates that were pushed out.

@@ -102,7 +102,9 @@ impl<A: Address> Replica<A> {
         let slots: Vec<Slot> = ended.map(|(_, slot)| *slot).collect();
         let mut forgotten = Vec::new();
         for slot in slots {
-            if let Some(Stored { update: Update::Member(record), .. }) = self.remove(slot) {
+            let Some(stored) = self.remove(slot) else { continue };
+            self.certificates.note_forgotten(&stored);
+            if let Update::Member(record) = stored.update {
                 for slot in self.owned_by(record.id) {
                     self.remove(slot);
                 }

@@ -12,9 +12,11 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::sound::is_sound;
+use crate::absence::Knowledge;
 use crate::address::Address;
 use crate::config::Exchange;
 use crate::replica::{Cut, Range};
@@ -49,9 +51,65 @@ pub(crate) struct Summary {
     pub(crate) count: u64,
     #[serde(with = "postcard::fixint::le")]
     pub(crate) fingerprint: u64,
+    pub(crate) state: State,
+    pub(crate) answer: Answer,
+}
+
+/// State of a replica besides its set: a byte where nothing is wrong and nothing is said of the past.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct State {
     /// True if the sender refused updates lately, so that frequent comparing is useless.
     pub(crate) partial: bool,
-    pub(crate) answer: Answer,
+    pub(crate) knows: Knowledge,
+}
+
+impl State {
+    /// State of a question at rest.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self { partial: false, knows: Knowledge::Unsaid };
+}
+
+/// One if partial, plus two times the kind of knowledge; then its parts.
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let partial = u8::from(self.partial);
+        match self.knows {
+            Knowledge::Unsaid => (partial,).serialize(serializer),
+            Knowledge::Complete { since, reach } => (partial | 2, since, reach).serialize(serializer),
+            Knowledge::InDoubt(doubt) => (partial | 4, doubt).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+
+        impl<'de> Visitor<'de> for Parts {
+            type Value = State;
+
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("a state")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut parts: S) -> Result<State, S::Error> {
+                let short = || S::Error::invalid_length(1, &"a state");
+                let first: u8 = parts.next_element()?.ok_or_else(short)?;
+                let knows = match first >> 1 {
+                    0 => Knowledge::Unsaid,
+                    1 => {
+                        let (since, reach) = parts.next_element()?.ok_or_else(short)?;
+                        Knowledge::Complete { since, reach }
+                    }
+                    2 => Knowledge::InDoubt(parts.next_element()?.ok_or_else(short)?),
+                    _ => return Err(S::Error::invalid_value(Unexpected::Unsigned(first.into()), &"a state")),
+                };
+                Ok(State { partial: first & 1 == 1, knows })
+            }
+        }
+
+        deserializer.deserialize_tuple(2, Parts)
+    }
 }
 
 /// Part of a summary that says whether it answers one. `token`: the receiver shows it when it asks for more than it sent.
@@ -76,6 +134,8 @@ pub(crate) struct Symbols {
     /// Items that the sender holds in the range.
     pub(crate) count: u64,
     pub(crate) exchange: Exchange,
+    /// True if the sender is in doubt about what it holds.
+    pub(crate) in_doubt: bool,
     pub(crate) tokens: Tokens,
     pub(crate) sketch: Sketch,
 }
@@ -156,18 +216,18 @@ impl Prefixes {
 }
 
 impl Serialize for Prefixes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let bytes: Vec<u8> = self.0.iter().flat_map(|prefix| prefix.to_le_bytes()).collect();
         serializer.serialize_bytes(&bytes)
     }
 }
 
 impl<'de> Deserialize<'de> for Prefixes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = <&serde_bytes::Bytes>::deserialize(deserializer)?;
         let (prefixes, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
-            return Err(serde::de::Error::invalid_length(bytes.len(), &"a multiple of four bytes"));
+            return Err(D::Error::invalid_length(bytes.len(), &"a multiple of four bytes"));
         }
         Ok(Self(prefixes.iter().map(|prefix| u32::from_le_bytes(*prefix)).collect()))
     }

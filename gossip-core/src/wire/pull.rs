@@ -43,6 +43,8 @@ pub(crate) struct PullRequest {
     pub(crate) cut: Cut,
     pub(crate) token: u32,
     pub(crate) window: u8,
+    /// True if the sender is in doubt itself: what the receiver is in doubt about is sent to no other.
+    pub(crate) in_doubt: bool,
     pub(crate) ranges: Vec<Range>,
 }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::absence::{Doubt, Knowledge};
 use crate::address::Address;
 use crate::config::Exchange;
 use crate::replica::{Cut, Range};
@@ -54,6 +55,15 @@ fn answer() -> impl Strategy<Value = Answer> {
         any::<u32>().prop_map(|token| Answer::Brief { token }),
         any::<(u32, [u8; COUNTS])>().prop_map(|(token, counts)| Answer::Full { token, counts }),
     ]
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let knows = prop_oneof![
+        Just(Knowledge::Unsaid),
+        any::<(u32, u32)>().prop_map(|(since, reach)| Knowledge::Complete { since, reach }),
+        any::<(u32, u32, u32)>().prop_map(|(since, heard, left)| Knowledge::InDoubt(Doubt { since, heard, left })),
+    ];
+    (any::<bool>(), knows).prop_map(|(partial, knows)| State { partial, knows })
 }
 
 fn rivals() -> impl Strategy<Value = Vec<Rival>> {
@@ -161,12 +171,12 @@ fn message() -> impl Strategy<Value = Said> {
             useful,
             spared
         }))),
-        (cut(), any::<(u64, u64, bool)>(), answer()).prop_map(|(cut, (count, fingerprint, partial), answer)| {
-            Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
+        (cut(), any::<(u64, u64)>(), state(), answer()).prop_map(|(cut, (count, fingerprint), state, answer)| {
+            Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }))
         }),
-        ((cut(), any::<u64>()), range(), exchange(), tokens, sketch()).prop_map(
-            |((cut, count), range, exchange, tokens, sketch)| {
-                Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))
+        ((cut(), any::<u64>(), any::<bool>()), range(), exchange(), tokens, sketch()).prop_map(
+            |((cut, count, in_doubt), range, exchange, tokens, sketch)| {
+                Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, in_doubt, tokens, sketch }))
             }
         ),
         (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Repair(Repair::Split(Split {
@@ -181,8 +191,10 @@ fn message() -> impl Strategy<Value = Said> {
             token,
             keys: keys.into_iter().map(Short).collect()
         }))),
-        (cut(), any::<(u32, u8)>(), proptest::collection::vec(range(), 0..20)).prop_map(
-            |(cut, (token, window), ranges)| Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
+        (cut(), any::<(u32, u8, bool)>(), proptest::collection::vec(range(), 0..20)).prop_map(
+            |(cut, (token, window, in_doubt), ranges)| {
+                Message::Pull(Pull::Pages(PullRequest { cut, token, window, in_doubt, ranges }))
+            }
         ),
         (range(), any::<bool>(), updates(), large())
             .prop_map(|(range, last, updates, large)| Message::Pull(Pull::Page(Page { range, last, updates, large }))),
@@ -561,8 +573,9 @@ fn random_numbers_take_eight_bytes_and_never_takes_one() {
 #[test]
 fn a_summary_fits_64_bytes_but_for_what_peers_are_told_besides() {
     let summary = |answer| -> usize {
-        let (cut, count, fingerprint, partial) = (Cut::LASTING, 1 << 28, u64::MAX, true);
-        let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }));
+        let (cut, count, fingerprint) = (Cut::LASTING, 1 << 28, u64::MAX);
+        let state = State { partial: true, knows: Knowledge::Unsaid };
+        let summary: Said = Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }));
         envelope().length(summary.encoded_len())
     };
     let token = u32::MAX;

@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{AntiEntropy, Brought, Context, Progress, descriptor_within};
+use crate::absence::{Knowledge, Meeting};
 use crate::address::Address;
 use crate::epidemic::pull::{Question, RangeSet};
 use crate::outbox::TrafficClass;
 use crate::replica::{Cut, Range, Replica};
 use crate::time::Instant;
+use crate::update::Update;
 use crate::wire::{Message, Page, Pull, PullRequest, encoded_len};
 
 /// Datagrams that answer one pull, at most.
@@ -33,6 +35,8 @@ const ORPHANED: Duration = Duration::from_secs(60);
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: Cut,
+    /// What the peer says of itself, if it gives everything.
+    knows: Knowledge,
     missing: RangeSet,
     /// The last pull.
     question: Question,
@@ -51,6 +55,7 @@ impl<A: Address> CatchUp<A> {
         let mut this = Self {
             peer,
             cut,
+            knows: Knowledge::Unsaid,
             missing: [range.into()].into_iter().collect(),
             question: Question::repeated(context.now, 0),
             orphaned: false,
@@ -73,9 +78,14 @@ impl<A: Address> CatchUp<A> {
         accepted
     }
 
+    /// Takes note of what the peer says of itself, which gives everything.
+    pub(super) fn note_source(&mut self, knows: Knowledge) {
+        self.knows = knows;
+    }
+
     /// Continues with another peer.
     pub(super) fn resume(&mut self, peer: A, cut: Cut, context: &mut Context<'_, A>) {
-        (self.peer, self.cut) = (peer, cut);
+        (self.peer, self.cut, self.knows) = (peer, cut, Knowledge::Unsaid);
         (self.orphaned, self.stale_pages) = (false, 0);
         self.question = Question::repeated(context.now, 0);
         self.ask(context);
@@ -86,7 +96,8 @@ impl<A: Address> CatchUp<A> {
         let ranges =
             self.missing.iter().take(RANGES).filter_map(|range| Range::new(*range.start(), *range.end())).collect();
         let token = context.trust.shown_to(&self.peer).unwrap_or_default();
-        let pull = Pull::Pages(PullRequest { cut: self.cut, token, window: WINDOW, ranges });
+        let in_doubt = context.absence.is_in_doubt();
+        let pull = Pull::Pages(PullRequest { cut: self.cut, token, window: WINDOW, in_doubt, ranges });
         context.outbox.message(TrafficClass::AntiEntropy, self.peer.clone(), pull);
     }
 
@@ -196,6 +207,9 @@ impl<A: Address> AntiEntropy<A> {
         if let Some(catch_up) = self.catch_up.as_ref().filter(|catch_up| catch_up.is_done()) {
             let print = context.replica.summary(catch_up.cut).1;
             self.in_vain = (catch_up.brought == (false, false)).then_some(print);
+            if catch_up.missing.is_empty() {
+                context.absence.complete(catch_up.knows, Meeting::Plain);
+            }
             let waits = self.end_catch_up();
             // What the peer lacks has not been compared yet. But to ask at once would be to ask all the time if
             // everything missing is in flight and the pages brought nothing else.
@@ -241,14 +255,15 @@ fn boundary(last: u64, next: u64) -> u64 {
     ((next >> differing) << differing).saturating_sub(1)
 }
 
-/// Composes the next page of a pull, in at most `room` bytes; `narrow`: the room of the empty datagram, if the path is narrow. None
-/// if not even one update fits.
+/// Composes the next page of a pull, in at most `room` bytes, without what is withheld; `narrow`: the room of the empty datagram, if
+/// the path is narrow. None if not even one update fits.
 pub(crate) fn compose_page<A: Address>(
     replica: &Replica<A>,
     cut: Cut,
     ranges: &mut VecDeque<Range>,
     window: &mut u8,
     (room, narrow): (usize, Option<usize>),
+    withheld: impl Fn(&Update<A>) -> bool,
 ) -> Option<Message<A>> {
     // Tag, range, flag and two counts, at their longest.
     const HEAD: usize = 1 + 20 + 1 + 4;
@@ -257,7 +272,7 @@ pub(crate) fn compose_page<A: Address>(
     let (mut updates, mut large) = (Vec::new(), Vec::new());
     let mut covered = range;
     let mut previous = None;
-    for (hash, update) in replica.in_range(range, cut) {
+    for (hash, update) in replica.in_range(range, cut).filter(|(_, update)| !withheld(update)) {
         let descriptor = descriptor_within(replica, &update, narrow.map(|room| room.saturating_sub(HEAD)));
         let len = descriptor.as_ref().map_or_else(|| encoded_len(&update), encoded_len);
         if len > left {

@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::absence::{Knowledge, Meeting};
 use crate::config::MIN_DATAGRAM;
 use crate::epidemic::pull::Question;
 use crate::replica::{CELLS, Cut, Range};
@@ -79,6 +80,9 @@ pub(super) struct Exchange<A> {
     pub(super) cut: Cut,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
+    /// What the peer says of itself, and what follows from it.
+    pub(super) knows: Knowledge,
+    pub(super) meeting: Meeting,
     /// Number of cells that a datagram to the peer holds.
     pub(super) most_cells: usize,
     /// The part of the hash space that is not cut into ranges yet; its expectation is that of the first estimate.
@@ -111,6 +115,8 @@ impl<A> Exchange<A> {
             peer,
             cut,
             between,
+            knows: Knowledge::Unsaid,
+            meeting: Meeting::Plain,
             most_cells,
             rest: (!at_once).then_some(Part { expected: estimate, ..all }),
             queue: at_once.then_some(all).into_iter().collect(),
@@ -122,6 +128,11 @@ impl<A> Exchange<A> {
             sketches_left: SKETCHES,
             complete: true,
         }
+    }
+
+    /// Adds what the peer says of itself, and what follows from it.
+    pub(super) fn with(self, knows: Knowledge, meeting: Meeting) -> Self {
+        Self { knows, meeting, ..self }
     }
 
     /// Returns the next range to sketch, if the window of unanswered sketches has room and anything is left.

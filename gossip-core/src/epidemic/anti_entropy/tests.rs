@@ -19,6 +19,7 @@ const BOTH: [u16; 2] = [0, 1];
 struct Site {
     anti_entropy: AntiEntropy<u16>,
     replica: Replica<u16>,
+    absence: Absence,
     outbox: Outbox<u16>,
     trust: Trust<u16>,
     paths: PathMtu<u16>,
@@ -50,6 +51,7 @@ impl Site {
         let mut site = Self {
             anti_entropy: AntiEntropy::new(settings, ROOM, Duration::from_millis(500)),
             replica: Replica::new("", Duration::from_secs(3_600), 0),
+            absence: Absence::new(NodeId::new(1), Duration::from_secs(3_600), Duration::from_secs(5)),
             outbox: Outbox::new(100_000),
             trust: Trust::new(&mut rng),
             paths: PathMtu::new(1_200, Duration::from_millis(500)),
@@ -63,8 +65,8 @@ impl Site {
     }
 
     fn parts(&mut self) -> (&mut AntiEntropy<u16>, Context<'_, u16>) {
-        let Self { anti_entropy, replica, outbox, trust, paths, now, .. } = self;
-        (anti_entropy, Context { now: *now, clock: *now, replica, outbox, trust, paths })
+        let Self { anti_entropy, replica, absence, outbox, trust, paths, now, .. } = self;
+        (anti_entropy, Context { now: *now, clock: *now, mark: *now, replica, absence, outbox, trust, paths })
     }
 
     fn begin(&mut self, to: u16) {
@@ -125,9 +127,10 @@ impl Site {
                     let updates: Vec<_> = hashes.iter().filter_map(|hash| self.replica.by_hash(*hash)).collect();
                     said.extend(updates.chunks(15).map(|some| Message::Repair(Repair::Updates(some.to_vec()))));
                 }
-                Intent::Pages { cut, mut ranges, mut window } => {
+                Intent::Pages { cut, mut ranges, mut window, .. } => {
                     while window > 0 && !ranges.is_empty() {
-                        said.push(compose_page(&self.replica, cut, &mut ranges, &mut window, (ROOM, None)).unwrap());
+                        let room = (ROOM, None);
+                        said.push(compose_page(&self.replica, cut, &mut ranges, &mut window, room, |_| false).unwrap());
                     }
                 }
                 other => panic!("{other:?}"),
@@ -380,15 +383,17 @@ fn one_who_does_not_show_its_token_gets_nothing() {
     let cut = Cut::from(NOW);
     let key = Short(site.replica.hasher.entry(None, "key-7").short());
     let ask = |token| {
+        let in_doubt = false;
         let tokens = Tokens { mine: 0, yours: token };
         vec![
-            Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, ranges: vec![Range::ALL] })),
+            Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, in_doubt, ranges: vec![Range::ALL] })),
             Message::Repair(Repair::Want(Want { token, keys: vec![key] })),
             Message::Repair(Repair::Sketch(Symbols {
                 cut,
                 range: Range::ALL,
                 count: 0,
                 exchange: Mode::PushPull,
+                in_doubt,
                 tokens,
                 sketch: Sketch::new(30),
             })),
@@ -421,16 +426,8 @@ fn answers_that_were_not_asked_for_are_ignored() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let hashes: Vec<u64> = site.replica.in_range(Range::ALL, NOW).map(|(hash, _)| hash).collect();
     let cut = Cut::from(NOW);
-    site.hear(
-        5,
-        Message::Repair(Repair::Summary(Summary {
-            cut,
-            count: 1,
-            fingerprint: 1,
-            partial: false,
-            answer: Answer::Brief { token: 1 },
-        })),
-    );
+    let (state, answer) = (State::PLAIN, Answer::Brief { token: 1 });
+    site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count: 1, fingerprint: 1, state, answer })));
     site.hear(5, Message::Repair(Repair::Split(Split { range: Range::ALL, count: 1_000, estimate: 1_000 })));
     site.hear(
         5,
@@ -448,22 +445,23 @@ fn answers_that_were_not_asked_for_are_ignored() {
 #[test]
 fn an_answer_says_at_which_cut_two_compare() {
     let mut site = Site::new(Mode::PushPull, 0..100);
-    let (count, fingerprint, partial, answer) = (1, 1, false, Answer::No);
+    let (count, fingerprint, state, answer) = (1, 1, State::PLAIN, Answer::No);
     let later = Cut::from(NOW + Duration::from_secs(31));
     for (cut, compared) in [(later, later), (Cut::from(Instant::ORIGIN), Cut::LASTING)] {
-        site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer })));
+        site.hear(5, Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer })));
         let said = site.said();
         assert!(matches!(said[..], [Message::Repair(Repair::Summary(Summary { cut, .. }))] if cut == compared));
     }
 }
 
-/// A site in an exchange with address 1, which has its token.
 /// What a peer answers that holds so many items.
 fn answer(count: u64) -> Message<u16> {
     let answer = Answer::Brief { token: 9 };
-    Message::Repair(Repair::Summary(Summary { cut: Cut::from(NOW), count, fingerprint: 1, partial: false, answer }))
+    let (cut, fingerprint, state) = (Cut::from(NOW), 1, State::PLAIN);
+    Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }))
 }
 
+/// A site in an exchange with address 1, which has its token.
 fn exchanging() -> (Site, u32) {
     let mut site = Site::new(Mode::PushPull, 0..100);
     site.begin(1);
@@ -584,7 +582,8 @@ proptest! {
         let mut next = Some(0);
         let mut hashes = Vec::new();
         while window > 0 && !ranges.is_empty() {
-            let page = compose_page(&site.replica, NOW.into(), &mut ranges, &mut window, (room, None)).unwrap();
+            let room_here = (room, None);
+            let page = compose_page(&site.replica, NOW.into(), &mut ranges, &mut window, room_here, |_| false).unwrap();
             prop_assert!(page.encoded_len() <= room);
             let Message::Pull(Pull::Page(Page { range, last, updates, .. })) = page else { panic!() };
             prop_assert_eq!(Some(range.first()), next, "in order, without gaps");

@@ -6,6 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::absence::Absence;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::outbox::Outbox;
@@ -20,6 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Site {
     transfers: Transfers<u16>,
     replica: Replica<u16>,
+    absence: Absence,
     outbox: Outbox<u16>,
     trust: crate::trust::Trust<u16>,
     paths: crate::path_mtu::PathMtu<u16>,
@@ -40,6 +42,7 @@ impl Site {
         Self {
             transfers: Transfers::new(limits, ROOM, SECOND / 2),
             replica: Replica::new("", SECOND, 0).whole_up_to(ROOM),
+            absence: Absence::new(NodeId::new(1), SECOND, SECOND),
             outbox: Outbox::new(4_096),
             trust: crate::trust::Trust::new(&mut rng),
             paths: crate::path_mtu::PathMtu::new(1_200, SECOND / 2),
@@ -56,8 +59,8 @@ impl Site {
     }
 
     fn parts(&mut self) -> (&mut Transfers<u16>, Context<'_, u16>) {
-        let Self { transfers, replica, outbox, trust, paths, now, .. } = self;
-        (transfers, Context { now: *now, clock: *now, replica, outbox, trust, paths })
+        let Self { transfers, replica, absence, outbox, trust, paths, now, .. } = self;
+        (transfers, Context { now: *now, clock: *now, mark: *now, replica, absence, outbox, trust, paths })
     }
 
     fn offered(&mut self, update: &Update<u16>, from: u16) -> Offered {

@@ -3,14 +3,14 @@
 use super::Node;
 use crate::address::Address;
 use crate::id::NodeId;
-use crate::node::learn::{REHEATS, Source};
+use crate::node::learn::Source;
 use crate::time::Instant;
 use crate::wire::{Repair, Symbols};
 
 impl<A: Address> Node<A> {
     pub(in crate::node) fn begin_exchange(&mut self, with: &A) {
         self.stats.exchanges += 1;
-        self.reheats = REHEATS;
+        self.renew_reheats();
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.begin(with, &mut context);
     }
@@ -44,6 +44,7 @@ impl<A: Address> Node<A> {
             Repair::Decoded(decoded) => {
                 let (anti_entropy, mut context) = self.anti_entropy();
                 anti_entropy.on_decoded(from, &decoded, &mut context);
+                self.set_doubtful_aside();
             }
             Repair::Want(want) => {
                 let (anti_entropy, mut context) = self.anti_entropy();
@@ -55,7 +56,7 @@ impl<A: Address> Node<A> {
     fn on_sketch(&mut self, from: &A, symbols: &Symbols) {
         // Repairs of this exchange are as new here as those of one begun here. It begins with the first range.
         if symbols.range.first() == 0 {
-            self.reheats = REHEATS;
+            self.renew_reheats();
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.on_sketch(from, symbols, &mut context);

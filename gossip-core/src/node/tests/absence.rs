@@ -201,3 +201,81 @@ fn neither_an_absence_of_all_nor_a_wrong_clock_costs_a_value() {
     assert!(net.nodes.iter().all(|node| names(node).len() == 4));
     assert!(net.agree());
 }
+
+/// One is away until the others have forgotten that a value was deleted; it writes something meanwhile.
+fn long_absence(net: &mut Net) {
+    net.run(30 * SECOND);
+    net.lose = |from, to| from == 3 || to == 3;
+    net.run(SECOND);
+    net.nodes[0].delete(net.now, "from 0").unwrap();
+    net.run(2_100 * SECOND);
+    net.nodes[3].put(net.now, "meanwhile", b"alone").unwrap();
+    assert!(net.nodes[..3].iter().all(|node| node.replica.reach() > 0), "the deletion is forgotten");
+}
+
+#[test]
+fn what_was_deleted_and_forgotten_is_set_aside_by_one_that_was_away_and_can_be_readmitted() {
+    for restarts in [false, true] {
+        let mut net = settled();
+        long_absence(&mut net);
+        net.lose = |_, _| false;
+        if restarts {
+            let snapshot = net.nodes[3].snapshot();
+            restart(&mut net, Some(snapshot)).unwrap();
+        }
+        net.events(3);
+        net.run(120 * SECOND);
+        assert!(net.agree());
+        for node in &net.nodes {
+            assert_eq!(names(node), ["from 1", "from 2", "from 3", "meanwhile"]);
+        }
+        let aside: Vec<_> = net.nodes[3].set_aside().collect();
+        assert!(
+            matches!(&aside[..], [crate::SetAside { name, value, .. }] if name == "from 0" && **value == *b"before")
+        );
+        assert!(net.events(3).iter().any(|event| matches!(event, Event::SetAside { count: 1 })));
+        let problems = net.nodes[3].health(net.now);
+        assert!(problems.iter().any(|alert| matches!(alert.problem, crate::Problem::SetAside { count: 1 })));
+        // It is still there after another restart, and in portions.
+        let mut again = node(3, brief());
+        let (mut from, mut portions) = (Some(crate::Portion::default()), 0);
+        while let Some(at) = from {
+            let (portion, next) = net.nodes[3].snapshot_portion(at, 2);
+            again.restore(net.now, portion).unwrap();
+            (from, portions) = (next, portions + 1);
+        }
+        assert!(portions > 2 && again.set_aside().eq(aside.iter().cloned()) && again.get("from 0").is_none());
+
+        let now = net.now;
+        assert_eq!(net.nodes[3].readmit(now, "no such"), Ok(None));
+        assert!(net.nodes[3].readmit(now, "from 0").unwrap().is_some());
+        net.run(20 * SECOND);
+        assert!(net.agree() && net.nodes.iter().all(|node| node.get("from 0").as_deref() == Some(b"before")));
+        assert_eq!((net.nodes[3].set_aside().count(), net.nodes[3].stats().values_set_aside), (0, 1));
+    }
+}
+
+#[test]
+fn without_room_nothing_is_set_aside_and_that_is_counted() {
+    let mut net = settled();
+    long_absence(&mut net);
+    net.nodes[3].aside = crate::absence::Aside::new(crate::replica::Room { items: 0, bytes: 0 });
+    net.lose = |_, _| false;
+    net.run(120 * SECOND);
+    assert!(net.agree());
+    let stats = net.nodes[3].stats();
+    assert!(stats.values_not_set_aside >= 1 && stats.values_set_aside == 0);
+}
+
+#[test]
+fn a_value_that_has_reached_only_one_that_went_away_is_not_set_aside_where_nothing_was_forgotten() {
+    let mut net = settled();
+    net.run(30 * SECOND);
+    net.lose = |from, to| from == 3 || to == 3;
+    net.nodes[3].put(net.now, "last", b"words").unwrap();
+    net.run(1_300 * SECOND);
+    net.lose = |_, _| false;
+    net.run(120 * SECOND);
+    assert!(net.agree() && net.nodes.iter().all(|node| node.get("last").is_some()));
+    assert_eq!(net.nodes[3].set_aside().count(), 0);
+}

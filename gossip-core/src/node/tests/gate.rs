@@ -7,7 +7,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Answer, PingReq, Repair, Rumor, Summary, Swim, Trust, read};
+use crate::wire::{Answer, PingReq, Repair, Rumor, State, Summary, Swim, Trust, read};
 use crate::{DatagramError, Membership};
 
 /// Nobody knows who is here.
@@ -38,7 +38,7 @@ fn joins() -> Vec<Message<u32>> {
         cut: Instant::from_secs(1_700_000_021).into(),
         count: 1,
         fingerprint: 1,
-        partial: false,
+        state: State::PLAIN,
         answer: Answer::No,
     }));
     vec![Message::Rumor(Rumor::Mail(Item::Update(Update::Member(record(900, Standing::Alive))))), summary]

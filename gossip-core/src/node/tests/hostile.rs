@@ -7,14 +7,15 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::absence::{Doubt, Knowledge};
 use crate::outbox::Intent;
 use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::Descriptor;
 use crate::wire::{
     self, Answer, COUNTS, Chunk, Content, Decoded, Feedback, FetchRequest, Page, PingReq, Post, Prefixes, Pull,
-    PullRequest, Repair, Rival, Round, Rumor, Short, Span, Split, Summary, Suspicion, Swim, Symbols, Tokens, Trust,
-    Unicast, Want,
+    PullRequest, Repair, Rival, Round, Rumor, Short, Span, Split, State, Summary, Suspicion, Swim, Symbols, Tokens,
+    Trust, Unicast, Want,
 };
 
 // `handle` never panics on any bytes; on `Err` nothing changed but a counter.
@@ -104,6 +105,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
             range: Range::ALL,
             count,
             exchange,
+            in_doubt: true,
             tokens,
             sketch,
         }))
@@ -114,7 +116,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
             cut,
             count: u64::MAX,
             fingerprint: u64::MAX,
-            partial: false,
+            state: State::PLAIN,
             answer,
         }))
     };
@@ -161,6 +163,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
             cut: Cut::LASTING,
             token: 0,
             window: u8::MAX,
+            in_doubt: false,
             ranges: vec![Range::ALL; 300],
         }))],
         vec![Message::Pull(Pull::Page(Page { range: point, last: true, updates: vec![], large: vec![] })); 50],
@@ -237,7 +240,7 @@ fn token_for(node: &mut Node<u32>, address: u32) -> (Cut, u32) {
         cut: Instant::from_secs(1_700_000_021).into(),
         count: 1,
         fingerprint: 1,
-        partial: false,
+        state: State::PLAIN,
         answer,
     }));
     hear_from(node, address, summary);
@@ -257,8 +260,13 @@ fn a_flood_of_pulls_is_answered_within_bounds() {
         let (cut, token) = token_for(&mut node, address);
         let mut pages = 0;
         for _ in 0..pulls {
-            let pull =
-                Message::Pull(Pull::Pages(PullRequest { cut, token, window: u8::MAX, ranges: vec![Range::ALL; 12] }));
+            let pull = Message::Pull(Pull::Pages(PullRequest {
+                cut,
+                token,
+                window: u8::MAX,
+                in_doubt: false,
+                ranges: vec![Range::ALL; 12],
+            }));
             hear_from(&mut node, address, pull);
             pages += transmits(&mut node).len();
         }
@@ -275,7 +283,7 @@ fn a_flood_of_pulls_is_answered_within_bounds() {
     hear_from(
         &mut node,
         900,
-        Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, ranges: vec![Range::ALL; 12] })),
+        Message::Pull(Pull::Pages(PullRequest { cut, token, window: 9, in_doubt: true, ranges: vec![Range::ALL; 12] })),
     );
     assert_eq!(transmits(&mut node).len(), 9, "a second later there is more");
 }
@@ -318,18 +326,42 @@ impl Crafted {
         Some(match self {
             Self::Summary(count, fingerprint, partial, counts) => {
                 let answer = if partial { Answer::Full { token: 9, counts } } else { Answer::No };
-                Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, partial, answer }))
+                // Bytes that are random as well.
+                let [kind, since, reach, left, ..] = counts.map(u32::from);
+                let knows = match kind % 3 {
+                    0 => Knowledge::Unsaid,
+                    1 => Knowledge::Complete { since, reach: reach << 24 },
+                    _ => Knowledge::InDoubt(Doubt { since, heard: reach << 24, left: left << 24 }),
+                };
+                let state = State { partial, knows };
+                Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }))
             }
             Self::Symbols { count, held: some, items, cells } => {
                 let mut sketch = Sketch::new(cells.min(86));
                 held(some).chain(items).for_each(|item| sketch.add(item));
-                Message::Repair(Repair::Sketch(Symbols { cut, range: Range::ALL, count, exchange, tokens, sketch }))
+                Message::Repair(Repair::Sketch(Symbols {
+                    cut,
+                    range: Range::ALL,
+                    count,
+                    exchange,
+                    in_doubt: count % 2 == 0,
+                    tokens,
+                    sketch,
+                }))
             }
             Self::Junk(count, mut bytes) => {
                 bytes.truncate(bytes.len() / 13 * 13);
                 let encoded = postcard::to_allocvec(serde_bytes::Bytes::new(&bytes)).ok()?;
                 let sketch = postcard::from_bytes(&encoded).ok()?;
-                Message::Repair(Repair::Sketch(Symbols { cut, range: Range::ALL, count, exchange, tokens, sketch }))
+                Message::Repair(Repair::Sketch(Symbols {
+                    cut,
+                    range: Range::ALL,
+                    count,
+                    exchange,
+                    in_doubt: count % 2 == 0,
+                    tokens,
+                    sketch,
+                }))
             }
             Self::Split(at, count, estimate) => {
                 Message::Repair(Repair::Split(Split { range: range(at), count, estimate }))
@@ -349,7 +381,7 @@ impl Crafted {
             }
             Self::Pull(window, ranges) => {
                 let ranges = ranges.into_iter().take(20).map(any_range).chain([Range::ALL]).collect();
-                Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges }))
+                Message::Pull(Pull::Pages(PullRequest { cut, token, window, in_doubt: window % 2 == 0, ranges }))
             }
             Self::Page(a, b, last) => Message::Pull(Pull::Page(Page {
                 range: any_range((a, b)),
@@ -403,7 +435,13 @@ fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
     let (cut, token) = token_for(&mut node, 900);
     let now = node.now;
     for window in [0, 1, 255] {
-        let pull = Message::Pull(Pull::Pages(PullRequest { cut, token, window, ranges: vec![Range::ALL; 300] }));
+        let pull = Message::Pull(Pull::Pages(PullRequest {
+            cut,
+            token,
+            window,
+            in_doubt: true,
+            ranges: vec![Range::ALL; 300],
+        }));
         (0..3).for_each(|_| hear(&mut node, now, core::slice::from_ref(&pull)));
         let pages = transmits(&mut node).iter().filter(|(_, kind, _)| *kind == TrafficClass::Bulk).count();
         assert!(pages <= 32, "one pull at a time: {pages}");
@@ -414,7 +452,15 @@ fn hostile_messages_with_a_proven_address_are_answered_within_bounds() {
         hear(
             &mut node,
             now,
-            &[Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, tokens, sketch }))],
+            &[Message::Repair(Repair::Sketch(Symbols {
+                cut,
+                range,
+                count,
+                exchange,
+                in_doubt: count % 2 == 0,
+                tokens,
+                sketch,
+            }))],
         );
         assert!(transmits(&mut node).len() <= 4);
     }

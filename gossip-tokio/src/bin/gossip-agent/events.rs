@@ -96,6 +96,7 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
             });
             told(warn, object)
         }
+        Event::SetAside { count } => told(warn, json!({ "event": "set-aside", "count": count })),
         Event::Unreachable { advertised, seen } => {
             told(warn, json!({ "event": "unreachable", "advertised": advertised, "seen": seen }))
         }
