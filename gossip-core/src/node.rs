@@ -65,7 +65,7 @@ use crate::trust::Trust;
 use crate::unicast::Unicasts;
 use crate::update::{Record, Update};
 use crate::wire::{Envelope, Message, OVERHEAD};
-use bounds::Met;
+use bounds::ReachedBounds;
 use changes::Changes;
 use contacts::Contacts;
 use events::{Events, Pending};
@@ -195,7 +195,7 @@ pub struct Node<A: Address> {
     trust: Trust<A>,
     unreached: Unreached<A>,
     paths: PathMtu<A>,
-    met: Met,
+    reached_bounds: ReachedBounds,
     health: Health,
     changes: Changes,
     upgrade: Upgrade,
@@ -206,7 +206,7 @@ pub struct Node<A: Address> {
     envelope: Envelope,
     stats: Stats,
     /// Number of updates that this exchange's repairs may still make hot.
-    reheats: u32,
+    relays_left: u32,
     /// Messages of the current datagram; kept for its capacity.
     messages: Vec<Message<A>>,
 }
@@ -259,7 +259,7 @@ impl<A: Address> Node<A> {
             trust,
             unreached: Unreached::default(),
             paths: PathMtu::new(config.max_datagram, config.probe.timeout),
-            met: Met::default(),
+            reached_bounds: ReachedBounds::default(),
             health: Health::default(),
             changes: Changes::default(),
             upgrade: Upgrade::default(),
@@ -267,7 +267,7 @@ impl<A: Address> Node<A> {
             next: next::Next::default(),
             envelope,
             stats: Stats::default(),
-            reheats: 0,
+            relays_left: 0,
             messages: Vec::new(),
             config,
         })

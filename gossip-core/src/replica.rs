@@ -59,16 +59,16 @@ pub(crate) enum Merged<A> {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Total {
     count: u64,
-    print: u64,
+    fingerprint: u64,
 }
 
 impl Total {
     const fn add(&mut self, hash: u64) {
-        (self.count, self.print) = (self.count + 1, self.print.wrapping_add(mark(hash)));
+        (self.count, self.fingerprint) = (self.count + 1, self.fingerprint.wrapping_add(mark(hash)));
     }
 
     const fn remove(&mut self, hash: u64) {
-        (self.count, self.print) = (self.count - 1, self.print.wrapping_sub(mark(hash)));
+        (self.count, self.fingerprint) = (self.count - 1, self.fingerprint.wrapping_sub(mark(hash)));
     }
 }
 
@@ -478,21 +478,21 @@ impl<A: Address> Replica<A> {
     pub(crate) fn summary(&self, cut: impl Into<Cut>) -> (u64, u64) {
         let mut cut = cut.into();
         if cut.at == NEVER {
-            return (self.lasting.count, self.lasting.print);
+            return (self.lasting.count, self.lasting.fingerprint);
         }
-        let mut total = Total { count: self.hashes.len() as u64, print: self.hashes.fingerprint() };
+        let mut total = Total { count: self.hashes.len() as u64, fingerprint: self.hashes.fingerprint() };
         let plain = cut.kept == NEVER;
         if plain {
             // No walk over all that covers something: its total is known.
             total.count -= self.covering.count;
-            total.print = total.print.wrapping_sub(self.covering.print);
+            total.fingerprint = total.fingerprint.wrapping_sub(self.covering.fingerprint);
             cut.kept = 0;
         }
         let covers = |slot| self.items.lives(slot).is_some_and(Lives::covers);
         for (here, hash, _) in self.differing(cut).filter(|(_, _, slot)| !plain || !covers(*slot)) {
             if here { total.remove(hash) } else { total.add(hash) }
         }
-        (total.count, total.print)
+        (total.count, total.fingerprint)
     }
 
     /// Returns the number of items in a range of the set at a cut.

@@ -58,14 +58,14 @@ struct Sending {
 
 /// Posts of one member that came.
 #[derive(Debug)]
-struct Heard {
+struct Received {
     session: u32,
     highest: u32,
     /// Bit *i*: the post that is *i* before the highest has come.
     came: u64,
 }
 
-impl Heard {
+impl Received {
     /// Returns whether the post has not come yet; none if it is too old to tell.
     const fn is_new(&self, number: u32) -> Option<bool> {
         match self.highest.checked_sub(number) {
@@ -111,7 +111,7 @@ pub(crate) struct GivenUp {
 pub(crate) struct Unicasts {
     waiting: Vec<Waiting>,
     sending: BTreeMap<NodeId, Sending>,
-    heard: BTreeMap<NodeId, Heard>,
+    heard: BTreeMap<NodeId, Received>,
     /// Time of the next repetition, or earlier.
     due: Option<Instant>,
     deliveries: u64,
@@ -236,7 +236,7 @@ impl Unicasts {
 
     /// Takes note that a post was taken in.
     pub(crate) fn note(&mut self, from: NodeId, session: u32, number: u32) {
-        let first = || Heard { session, highest: number, came: 1 };
+        let first = || Received { session, highest: number, came: 1 };
         let heard = self.heard.entry(from).or_insert_with(first);
         if heard.session == session {
             heard.note(number);

@@ -39,7 +39,7 @@ use crate::wire::{
 pub(crate) use catch_up::compose_page;
 use catch_up::{CatchUp, is_cheaper_whole};
 use cut::{is_fair, own};
-use exchange::{Exchange, Part, Retry, UNKNOWN, apart, cells_for, most_cells};
+use exchange::{Exchange, Part, Retry, UNKNOWN, cells_for, most_cells, signed_difference};
 use fruitless::Fruitless;
 use pace::Pace;
 use rivals::Wanted;
@@ -75,7 +75,7 @@ impl<A> Context<'_, A> {
 
 /// Outcome of a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Brought {
+pub(crate) struct PageOutcome {
     pub(crate) items: usize,
     /// Number of updates that were new.
     pub(crate) news: usize,
@@ -93,7 +93,7 @@ pub(crate) struct Progress {
 
 /// A peer whose sketches showed items that this node lacks, and that was asked for them.
 #[derive(Debug)]
-struct Giver<A> {
+struct Supplier<A> {
     peer: A,
     first_asked: Instant,
     asked: Instant,
@@ -110,11 +110,11 @@ pub(crate) struct AntiEntropy<A> {
     /// Peers that were sent a summary, with the time.
     asked: VecDeque<(A, Instant)>,
     exchange: Option<Exchange<A>>,
-    giver: Option<Giver<A>>,
+    giver: Option<Supplier<A>>,
     wanted: Option<Wanted<A>>,
     catch_up: Option<CatchUp<A>>,
     /// Fingerprint of this replica if the last pull of everything brought nothing new: only the peers lack items.
-    in_vain: Option<u64>,
+    fruitless_at: Option<u64>,
     /// Progress not reported yet, and the last that was reported.
     news: Option<Progress>,
     told: u64,
@@ -140,7 +140,7 @@ impl<A: Address> AntiEntropy<A> {
             giver: None,
             wanted: None,
             catch_up: None,
-            in_vain: None,
+            fruitless_at: None,
             news: None,
             told: 0,
             doubtful: Vec::new(),
@@ -259,9 +259,9 @@ impl<A: Address> AntiEntropy<A> {
         if self.exchange.is_some() || self.giver_now(context.now).is_some() {
             return Some(trip);
         }
-        let (mine, my_print) = context.replica.summary(cut);
-        let between = (my_print, theirs.fingerprint);
-        if my_print == theirs.fingerprint {
+        let (mine, my_fingerprint) = context.replica.summary(cut);
+        let between = (my_fingerprint, theirs.fingerprint);
+        if my_fingerprint == theirs.fingerprint {
             context.absence.complete(knows, meeting);
             context.touch(cut.at);
             return Some(trip);
@@ -277,7 +277,7 @@ impl<A: Address> AntiEntropy<A> {
             }
             Some(_) => {}
             None if pulls
-                && self.in_vain != Some(my_print)
+                && self.fruitless_at != Some(my_fingerprint)
                 && is_cheaper_whole(mine, theirs.count.saturating_sub(mine)) =>
             {
                 self.catch_up(from, cut, Range::ALL, theirs.count, context);
@@ -289,7 +289,7 @@ impl<A: Address> AntiEntropy<A> {
                 let estimate = counts.map_or(UNKNOWN, |counts| {
                     let mut difference = context.replica.sketch(Range::ALL, COUNTS, cut);
                     difference.subtract(&Sketch::of_counts(&counts));
-                    difference.estimate(apart(mine, theirs.count))
+                    difference.estimate(signed_difference(mine, theirs.count))
                 });
                 let peer = from.clone();
                 let cells = most_cells(self.room - context.paths.shorter_by(from)).min(self.most_cells);
@@ -357,12 +357,12 @@ impl<A: Address> AntiEntropy<A> {
         Split { range, count: theirs, estimate }: Split,
         context: &mut Context<'_, A>,
     ) {
-        let (mode, in_vain) = (self.settings.exchange, self.in_vain);
+        let (mode, fruitless_at) = (self.settings.exchange, self.fruitless_at);
         let Some((exchange, part)) = self.answer(from, range, estimate, context.now) else { return };
-        let (cut, (print, _)) = (exchange.cut, exchange.between);
+        let (cut, (fingerprint, _)) = (exchange.cut, exchange.between);
         let mine = context.replica.count(range, cut);
         let both = theirs.saturating_add(mine).saturating_sub(estimate) / 2;
-        if mode.pulls() && theirs > mine && in_vain != Some(print) && is_cheaper_whole(both, estimate) {
+        if mode.pulls() && theirs > mine && fruitless_at != Some(fingerprint) && is_cheaper_whole(both, estimate) {
             exchange.leave_out();
             self.catch_up(from, cut, range, theirs, context);
         } else if (mode.pulls() && theirs > 0) || (mode.pushes() && mine > 0) {
@@ -440,10 +440,10 @@ impl<A: Address> AntiEntropy<A> {
             return;
         }
         let mine = context.replica.count(range, cut);
-        let estimate = difference.estimate(apart(mine, count)).min(mine.saturating_add(count));
+        let estimate = difference.estimate(signed_difference(mine, count)).min(mine.saturating_add(count));
         let both = mine.saturating_add(count).saturating_sub(estimate) / 2;
-        let in_vain = self.in_vain == Some(context.replica.summary(cut).1);
-        let answer = if mode.pushes() && !witness && count > mine && !in_vain && is_cheaper_whole(both, estimate) {
+        let is_fruitless = self.fruitless_at == Some(context.replica.summary(cut).1);
+        let answer = if mode.pushes() && !witness && count > mine && !is_fruitless && is_cheaper_whole(both, estimate) {
             // This side lacks nearly everything: it pulls that first, and compares the rest afterwards.
             self.catch_up(from, cut, range, count, context);
             Repair::Decoded(Decoded { range, found: estimate, want: Prefixes::default(), rivals: Vec::new() })
@@ -465,7 +465,7 @@ impl<A: Address> AntiEntropy<A> {
     fn note_giver(&mut self, peer: &A, now: Instant) {
         match &mut self.giver {
             Some(giver) if giver.peer == *peer && now.since(giver.asked) < self.settings.interval => giver.asked = now,
-            _ => self.giver = Some(Giver { peer: peer.clone(), first_asked: now, asked: now }),
+            _ => self.giver = Some(Supplier { peer: peer.clone(), first_asked: now, asked: now }),
         }
     }
 

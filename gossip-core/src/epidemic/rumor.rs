@@ -34,8 +34,8 @@ const SECOND_ROUND: Duration = Duration::from_millis(1);
 const MANY_RUMORS: usize = 16;
 /// Bytes of an offer with its tag.
 const OFFER: usize = 9;
-/// Capacity that an empty list of fresh rumors keeps.
-const FRESH_KEPT: usize = 32;
+/// Capacity that an empty list of rumors of the first round keeps.
+const FIRST_KEPT: usize = 32;
 /// Offers that are remembered as asked for.
 const WANTED: usize = 4_096;
 /// Intervals between two reviews of what was asked for. A peer that offers what it never sends causes no more of them.
@@ -73,7 +73,7 @@ pub(crate) struct Rumors<A> {
     limit: usize,
     hot: HotList,
     /// Rumors that have not been in a round; some have cooled since.
-    fresh: Vec<HotSlot>,
+    first: Vec<HotSlot>,
     /// Rumors that have been in one round.
     second: Arc<[HotSlot]>,
     /// Time of the next prompt round: the first two rounds of a rumor do not wait for the interval.
@@ -98,7 +98,7 @@ impl<A: Address> Rumors<A> {
             policy,
             limit,
             hot: HotList::default(),
-            fresh: Vec::new(),
+            first: Vec::new(),
             second: Arc::from([]),
             prompt_round: None,
             next_round: None,
@@ -144,11 +144,11 @@ impl<A: Address> Rumors<A> {
             }
         }
         let place = self.hot.insert(key, subject, hash, len);
-        if self.fresh.len() >= 2 * self.limit {
+        if self.first.len() >= 2 * self.limit {
             // There is no peer to send to, and the same keys are written again and again.
-            self.fresh.retain(|place| self.hot.get(*place).is_some());
+            self.first.retain(|place| self.hot.get(*place).is_some());
         }
-        self.fresh.push(place);
+        self.first.push(place);
         self.prompt_round.get_or_insert(now + self.policy.relay_delay);
         if self.next_round.is_none() {
             // A random phase, so that nodes that learned an update at the same time do not send it at the same time.
@@ -207,7 +207,7 @@ impl<A: Address> Rumors<A> {
         }
         let pushes = self.policy.exchange.pushes();
         let regular = self.next_round.is_some_and(|at| at <= now);
-        // Selected before the fresh rumors are sent, or they would have two rounds at once.
+        // Selected before the rumors of the first round are sent, or they would have two rounds at once.
         let later_rounds = if pushes && regular { self.least_sent() } else { Arc::from([]) };
         let mut contacts = Vec::new();
         if self.prompt_round.is_some_and(|at| at <= now) {
@@ -215,12 +215,12 @@ impl<A: Address> Rumors<A> {
             if pushes && !second.is_empty() {
                 contacts.push((second, false, false));
             }
-            let fresh = self.introduce();
-            if pushes && !fresh.is_empty() {
-                contacts.push((fresh.clone(), true, false));
+            let first = self.introduce();
+            if pushes && !first.is_empty() {
+                contacts.push((first.clone(), true, false));
             }
-            self.second = fresh;
-            let more = !self.fresh.is_empty() || !self.second.is_empty();
+            self.second = first;
+            let more = !self.first.is_empty() || !self.second.is_empty();
             self.prompt_round = more.then(|| now + self.policy.relay_delay.max(SECOND_ROUND));
         }
         if regular {
@@ -240,12 +240,12 @@ impl<A: Address> Rumors<A> {
         }
     }
 
-    /// Selects the fresh rumors for their first round: as many as a contact may carry, but at least one.
+    /// Selects the rumors that come to their first round: as many as a contact may carry, but at least one.
     fn introduce(&mut self) -> Arc<[HotSlot]> {
         let mut room = ROUND_BYTES;
         let mut places = Vec::new();
         let mut taken = 0;
-        for place in &self.fresh {
+        for place in &self.first {
             if let Some(hot) = self.hot.get_mut(*place) {
                 if !places.is_empty() && (hot.len > room || places.len() >= ROUND_RUMORS) {
                     break;
@@ -256,9 +256,9 @@ impl<A: Address> Rumors<A> {
             }
             taken += 1;
         }
-        self.fresh.drain(..taken);
-        if self.fresh.is_empty() {
-            self.fresh.shrink_to(FRESH_KEPT);
+        self.first.drain(..taken);
+        if self.first.is_empty() {
+            self.first.shrink_to(FIRST_KEPT);
         }
         places.into()
     }
@@ -379,7 +379,7 @@ impl<A: Address> Rumors<A> {
     pub(crate) fn feedback(
         &mut self,
         from: &A,
-        Feedback { number, useful, spared }: Feedback,
+        Feedback { number, useful, neutral }: Feedback,
         rng: &mut impl Rng,
     ) -> Vec<u64> {
         let known = |one: &mut Outstanding<A>| one.number == number && one.to == *from;
@@ -391,7 +391,7 @@ impl<A: Address> Rumors<A> {
             if useful {
                 wanted.extend(offered);
             }
-            if self.policy.response == Response::Feedback && spared >> bit & 1 == 0 {
+            if self.policy.response == Response::Feedback && neutral >> bit & 1 == 0 {
                 self.contact(place, if useful { Contact::Useful } else { Contact::Useless }, rng);
             }
         }
@@ -409,11 +409,11 @@ impl<A: Address> Rumors<A> {
         // A site that is no longer infective has nothing to move, and the larger counter.
         let Some(place) = self.hot.find(key).filter(|_| self.minimizes()) else { return false };
         let Some(hot) = self.hot.get(place) else { return false };
-        let spared = hot.interest.counter() < theirs;
+        let neutral = hot.interest.counter() < theirs;
         if hot.interest.moves(theirs) {
             self.contact(place, Contact::Useless, rng);
         }
-        spared
+        neutral
     }
 
     /// Returns true if an offered item should be asked for: not if another peer was asked a moment ago. `patience`:

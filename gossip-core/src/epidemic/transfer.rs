@@ -60,7 +60,7 @@ impl<A: Address> Wanted<A> {
 
 /// Effect of a descriptor.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) enum Offered {
+pub(crate) enum FetchOutcome {
     /// The value will be fetched.
     Begun,
     /// The value is being fetched, from now on perhaps from another holder as well.
@@ -153,31 +153,31 @@ impl<A: Address> Transfers<A> {
         hot: bool,
         from: &A,
         context: &mut Context<'_, A>,
-    ) -> Offered {
+    ) -> FetchOutcome {
         if let Some(wanted) = self.wanted(item) {
             wanted.hot |= hot;
             self.add_holder(item, from, context);
-            return Offered::UnderWay;
+            return FetchOutcome::UnderWay;
         }
         let outline = descriptor.outline::<A>(key);
         let rival = self.all().find(|wanted| wanted.key == key);
         if let Some(rival) = rival {
             let newer = outline.order(&rival.descriptor.outline(key), &context.replica.hasher).is_gt();
             if !newer {
-                return Offered::Outdated;
+                return FetchOutcome::Outdated;
             }
             self.drop_key(key);
             self.counted.overtaken += 1;
         }
         if self.running.len() + self.waiting.len() >= self.limit {
             self.counted.refused += 1;
-            return Offered::Refused;
+            return FetchOutcome::Refused;
         }
         self.counted.begun += 1;
         let holders = VecDeque::from([Holder { peer: from.clone(), tries: 0 }]);
         self.waiting.push_back(Wanted { key, item, descriptor, hot, holders });
         self.begin(context);
-        Offered::Begun
+        FetchOutcome::Begun
     }
 
     fn all(&self) -> impl Iterator<Item = &Wanted<A>> {

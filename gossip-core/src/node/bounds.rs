@@ -10,7 +10,7 @@ use crate::update::{KeyHash, Update};
 
 /// Bounds that were reached and reported to the application.
 #[derive(Debug, Default)]
-pub(super) struct Met {
+pub(super) struct ReachedBounds {
     members: bool,
     entries: bool,
     bytes: bool,
@@ -18,7 +18,7 @@ pub(super) struct Met {
     share: Option<NodeId>,
 }
 
-impl Met {
+impl ReachedBounds {
     /// Lists the bounds that are reached.
     pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> {
         let Self { members, entries, bytes, share } = self;
@@ -90,20 +90,20 @@ impl<A: Address> Node<A> {
         let news = match bound {
             Bound::Members => {
                 self.stats.updates_full += 1;
-                !core::mem::replace(&mut self.met.members, true)
+                !core::mem::replace(&mut self.reached_bounds.members, true)
             }
             Bound::Entries => {
                 self.stats.updates_full += 1;
-                !core::mem::replace(&mut self.met.entries, true)
+                !core::mem::replace(&mut self.reached_bounds.entries, true)
             }
             Bound::Bytes => {
                 self.stats.updates_full_bytes += 1;
-                !core::mem::replace(&mut self.met.bytes, true)
+                !core::mem::replace(&mut self.reached_bounds.bytes, true)
             }
             Bound::Share => {
                 self.stats.updates_full_share += 1;
-                let news = self.met.share.is_none();
-                self.met.share = self.met.share.or(update.writer());
+                let news = self.reached_bounds.share.is_none();
+                self.reached_bounds.share = self.reached_bounds.share.or(update.writer());
                 news
             }
         };
@@ -114,7 +114,7 @@ impl<A: Address> Node<A> {
 
     /// Reports the next refusal again when there is room.
     pub(super) fn tick_bounds(&mut self) {
-        let Met { members, entries, bytes, share } = &mut self.met;
+        let ReachedBounds { members, entries, bytes, share } = &mut self.reached_bounds;
         let limits = &self.config.limits;
         let roomy = |held: usize, limit: usize| held < limit - limit / 8;
         let counts = self.replica.counts();

@@ -70,7 +70,7 @@ impl<A: Address> Node<A> {
             let paths = self.paths.found().count();
             problems.push(Problem::NarrowPaths { paths, address: address.clone(), longest });
         }
-        problems.extend(self.met.bounds().map(|bound| Problem::Full { bound }));
+        problems.extend(self.reached_bounds.bounds().map(|bound| Problem::Full { bound }));
         if self.aside.len() > 0 {
             problems.push(Problem::SetAside { count: self.aside.len() });
         }

@@ -4,62 +4,62 @@ use super::Node;
 use super::learn::Source;
 use crate::address::Address;
 use crate::epidemic::anti_entropy::Context;
-use crate::epidemic::transfer::{Offered, Transfers, Whole};
+use crate::epidemic::transfer::{FetchOutcome, Transfers, Whole};
 use crate::update::{Descriptor, KeyHash};
 use crate::wire::Chunk;
 
 /// Outcome of a descriptor.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Described {
     /// The value will be fetched.
-    News,
+    Fetched,
     /// The value is being fetched already, or cannot be fetched now.
     Later,
     /// The value is known, outdated, or not admitted.
-    Nothing,
+    Useless,
 }
 
 impl<A: Address> Node<A> {
     /// Handles the descriptor of a value that a peer holds: it is fetched if it would be new and admitted.
-    pub(super) fn hear_of(&mut self, descriptor: Descriptor, source: Source, from: &A) -> Heard {
+    pub(super) fn hear_of(&mut self, descriptor: Descriptor, source: Source, from: &A) -> Described {
         let hasher = &self.replica.hasher;
         let key = hasher.entry(descriptor.owner.map(|owner| owner.id), &descriptor.name);
         let outline = descriptor.outline(key);
         let item = hasher.item(key, &outline);
         if self.replica.has_hash(item) {
             self.stats.updates_known += 1;
-            return Heard::Nothing;
+            return Described::Useless;
         }
         if !self.is_timely(key, &outline, source) {
-            return Heard::Nothing;
+            return Described::Useless;
         }
         if descriptor.size as usize > self.config.limits.max_value {
             self.note_oversized(source);
-            return Heard::Nothing;
+            return Described::Useless;
         }
         if let Some(exceeded) = self.exceeds(key, &outline, descriptor.size as usize) {
             self.note_exceeded(exceeded, &outline);
             self.note_refused(source);
-            return Heard::Nothing;
+            return Described::Useless;
         }
         if !self.replica.lacks(key, &outline) {
             self.stats.updates_known += 1;
-            return Heard::Nothing;
+            return Described::Useless;
         }
         let hot = match source {
             Source::Own | Source::Rumor => true,
-            Source::Repair => self.reheats(outline.written()),
+            Source::Repair => self.is_relayed(outline.written()),
             Source::CatchUp | Source::Restored => false,
         };
         let (transfers, mut context) = self.transfers_at_work();
         let offered = transfers.offer((key, item), descriptor, hot, from, &mut context);
-        if offered != Offered::Outdated {
+        if offered != FetchOutcome::Outdated {
             self.anti_entropy.expect_more();
         }
         match offered {
-            Offered::Begun => Heard::News,
-            Offered::UnderWay | Offered::Refused => Heard::Later,
-            Offered::Outdated => Heard::Nothing,
+            FetchOutcome::Begun => Described::Fetched,
+            FetchOutcome::UnderWay | FetchOutcome::Refused => Described::Later,
+            FetchOutcome::Outdated => Described::Useless,
         }
     }
 

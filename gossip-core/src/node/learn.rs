@@ -17,9 +17,9 @@ use crate::update::{Certificate, Entry, FURTHEST_END, KeyHash, LATEST, Payload, 
 use crate::wire::encoded_len;
 
 /// Repaired updates that become hot again in one exchange, at most.
-const REHEATS: u32 = 8;
+const RELAYED_REPAIRS: u32 = 8;
 /// Age up to which they do: few nodes lack an older update.
-const REHEAT_AGE: Duration = Duration::from_secs(60);
+const RELAYED_AGE: Duration = Duration::from_secs(60);
 
 /// Source of an update.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl<A: Address> Node<A> {
             _ if has_ended => false,
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
-            Source::Repair => self.reheats(written),
+            Source::Repair => self.is_relayed(written),
             // A change of others' knowledge is worth a rumor, the many records that a newcomer learns are not.
             Source::CatchUp => about_member && old.is_some(),
             Source::Restored => false,
@@ -212,13 +212,13 @@ impl<A: Address> Node<A> {
 
     /// An exchange begins: its repairs may become hot again.
     pub(super) fn renew_reheats(&mut self) {
-        self.reheats = REHEATS;
+        self.relays_left = RELAYED_REPAIRS;
     }
 
     /// Returns true if a repaired update is relayed as a rumor: a few that are young are.
-    pub(super) fn reheats(&mut self, written: Instant) -> bool {
-        let young = self.reheats > 0 && self.agreed().abs_diff(written) < REHEAT_AGE;
-        self.reheats -= u32::from(young);
+    pub(super) fn is_relayed(&mut self, written: Instant) -> bool {
+        let young = self.relays_left > 0 && self.agreed().abs_diff(written) < RELAYED_AGE;
+        self.relays_left -= u32::from(young);
         young
     }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Node;
-use super::large::Heard;
+use super::large::Described;
 use super::learn::{Source, Spread, subject};
 use super::transmit::Packed;
 use crate::address::Address;
@@ -273,7 +273,7 @@ impl<A: Address> Node<A> {
                     let key = self.replica.hasher.entry(owner, &descriptor.name);
                     hash = self.replica.hasher.item(key, &descriptor.outline::<A>(key));
                     seen = self.overlay.on_body(self.now, from, hash, hops);
-                    news = self.hear_of(descriptor, Source::Rumor, from) == Heard::News;
+                    news = self.hear_of(descriptor, Source::Rumor, from) == Described::Fetched;
                 }
                 Item::Suspicion(suspicion) => {
                     hash = suspicion.item_hash();

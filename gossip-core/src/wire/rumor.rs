@@ -86,7 +86,7 @@ pub(crate) struct Feedback {
     pub(crate) useful: u64,
     /// The item counts for nothing: it was offered and is on its way from another peer, or it was known and the smaller
     /// counter is not the sender's (minimization).
-    pub(crate) spared: u64,
+    pub(crate) neutral: u64,
 }
 
 /// Items in one round, since feedback has a bit for each.

@@ -166,10 +166,10 @@ fn message() -> impl Strategy<Value = Said> {
         (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10)).prop_map(
             |((number, feedback, pull), items)| Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))
         ),
-        any::<(u16, u64, u64)>().prop_map(|(number, useful, spared)| Message::Rumor(Rumor::Feedback(Feedback {
+        any::<(u16, u64, u64)>().prop_map(|(number, useful, neutral)| Message::Rumor(Rumor::Feedback(Feedback {
             number,
             useful,
-            spared
+            neutral
         }))),
         (cut(), any::<(u64, u64)>(), state(), answer()).prop_map(|(cut, (count, fingerprint), state, answer)| {
             Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }))

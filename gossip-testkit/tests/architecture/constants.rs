@@ -16,7 +16,7 @@ const LAYOUT: [&str; 17] = [
     "CHUNK_HEAD",
     "FAMILY",
     "FINDINGS_KEPT",
-    "FRESH_KEPT",
+    "FIRST_KEPT",
     "GROWS",
     "HEAD",
     "KEPT",

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{AntiEntropy, Brought, Context, Progress, descriptor_within};
+use super::{AntiEntropy, Context, PageOutcome, Progress, descriptor_within};
 use crate::absence::{Knowledge, Meeting};
 use crate::address::Address;
 use crate::epidemic::pull::{Question, RangeSet};
@@ -132,7 +132,7 @@ impl<A: Address> CatchUp<A> {
     pub(super) fn on_page(
         &mut self,
         covered: Range,
-        Brought { items, news, later }: Brought,
+        PageOutcome { items, news, later }: PageOutcome,
         last: bool,
         context: &mut Context<'_, A>,
     ) -> Option<Duration> {
@@ -196,7 +196,7 @@ impl<A: Address> AntiEntropy<A> {
         &mut self,
         from: &A,
         range: Range,
-        brought: Brought,
+        brought: PageOutcome,
         last: bool,
         context: &mut Context<'_, A>,
     ) {
@@ -205,8 +205,8 @@ impl<A: Address> AntiEntropy<A> {
             self.patience.note(time);
         }
         if let Some(catch_up) = self.catch_up.as_ref().filter(|catch_up| catch_up.is_done()) {
-            let print = context.replica.summary(catch_up.cut).1;
-            self.in_vain = (catch_up.brought == (false, false)).then_some(print);
+            let fingerprint = context.replica.summary(catch_up.cut).1;
+            self.fruitless_at = (catch_up.brought == (false, false)).then_some(fingerprint);
             if catch_up.missing.is_empty() {
                 context.absence.complete(catch_up.knows, Meeting::Plain);
             }

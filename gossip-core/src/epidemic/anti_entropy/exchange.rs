@@ -255,7 +255,7 @@ impl<A> Exchange<A> {
 }
 
 /// Returns by how many items the first of two sets is larger.
-pub(super) fn apart(mine: u64, theirs: u64) -> i64 {
+pub(super) fn signed_difference(mine: u64, theirs: u64) -> i64 {
     i64::try_from(mine).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs).unwrap_or(i64::MAX))
 }
 

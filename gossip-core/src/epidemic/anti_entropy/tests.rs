@@ -97,7 +97,7 @@ impl Site {
                 self.admit(updates);
                 let news = (self.holds() - before) as usize;
                 let (anti_entropy, mut context) = self.parts();
-                anti_entropy.on_page(from, range, Brought { items, news, later: 0 }, last, &mut context);
+                anti_entropy.on_page(from, range, PageOutcome { items, news, later: 0 }, last, &mut context);
             }
             message => {
                 let (anti_entropy, mut context) = self.parts();

@@ -117,7 +117,7 @@ impl Site {
     /// Answers every item of a rumor message alike.
     fn answer(&mut self, from: u16, message: &Message<u16>, useful: u64) -> Vec<u64> {
         let Message::Rumor(Rumor::Round(Round { number, .. })) = message else { panic!("{message:?}") };
-        self.rumors.feedback(&from, Feedback { number: *number, useful, spared: 0 }, &mut self.rng)
+        self.rumors.feedback(&from, Feedback { number: *number, useful, neutral: 0 }, &mut self.rng)
     }
 }
 
@@ -176,7 +176,7 @@ fn with_nobody_to_tell_rounds_wait_and_nothing_piles_up() {
         site.learn("a", 4);
         site.run(Duration::from_millis(10), &[]);
     }
-    assert!(site.rumors.fresh.len() <= 16, "{}", site.rumors.fresh.len());
+    assert!(site.rumors.first.len() <= 16, "{}", site.rumors.first.len());
     assert!(site.rumors.due().is_some_and(|due| due > site.now));
     let said = site.run(Duration::from_millis(200), &[1]);
     assert!(said.iter().all(|(_, message)| items(message).len() == 1) && !said.is_empty());
@@ -348,7 +348,7 @@ fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
     let mut site = Site::new(minimizing.clone());
     let key = site.learn("a", 4);
     let counter = |site: &Site| site.hot(&key).interest.counter();
-    assert!(site.rumors.both_knew(&key, 1, &mut site.rng), "ours is smaller: the asker is spared");
+    assert!(site.rumors.both_knew(&key, 1, &mut site.rng), "ours is smaller: the asker keeps its counter");
     assert_eq!(counter(&site), 1);
     assert!(!site.rumors.both_knew(&key, 0, &mut site.rng));
     assert_eq!(counter(&site), 1, "theirs is smaller: ours stays");
@@ -358,7 +358,7 @@ fn with_minimization_only_the_smaller_counter_moves_and_both_if_equal() {
     // And what is spared at the other end does not move here.
     let said = site.run(Duration::from_millis(5), &[1]);
     let Message::Rumor(Rumor::Round(Round { number, .. })) = said[0].1 else { unreachable!() };
-    site.rumors.feedback(&1, Feedback { number, useful: 0, spared: 1 }, &mut site.rng);
+    site.rumors.feedback(&1, Feedback { number, useful: 0, neutral: 1 }, &mut site.rng);
     assert_eq!(counter(&site), 2);
 
     assert!(site.rumors.minimizes());

@@ -63,7 +63,7 @@ impl Site {
         (transfers, Context { now: *now, clock: *now, mark: *now, replica, absence, outbox, trust, paths })
     }
 
-    fn offered(&mut self, update: &Update<u16>, from: u16) -> Offered {
+    fn offered(&mut self, update: &Update<u16>, from: u16) -> FetchOutcome {
         let hasher = ItemHasher::new("");
         let (key, digest) = (hasher.key(update), hasher.digest(update));
         let Update::Entry(entry) = update else { panic!() };
@@ -179,9 +179,9 @@ proptest! {
         let update = value("n", 1, size);
         let mut holders: BTreeMap<u16, Site> = (1..=dead + 1).map(|at| (at, Site::holding(&update))).collect();
         let mut site = Site::new(&Config::lan().limits);
-        prop_assert_eq!(site.offered(&update, 1), Offered::Begun);
+        prop_assert_eq!(site.offered(&update, 1), FetchOutcome::Begun);
         for at in 2..=dead + 1 {
-            prop_assert_eq!(site.offered(&update, at), Offered::UnderWay);
+            prop_assert_eq!(site.offered(&update, at), FetchOutcome::UnderWay);
         }
         // All but the last are silent.
         let silent: Vec<u16> = (1..=dead).collect();
@@ -260,7 +260,7 @@ fn where_nobody_answers_any_more_another_holder_is_waited_for_but_not_for_ever()
     }
     assert_eq!(missing(&site), left, "what has come is kept");
     site.said();
-    assert_eq!(site.offered(&update, 2), Offered::UnderWay);
+    assert_eq!(site.offered(&update, 2), FetchOutcome::UnderWay);
     talk(&mut site, &mut holders, 0, &[1], 1);
     assert!(site.whole == [update]);
 }
@@ -284,11 +284,11 @@ fn a_holder_who_has_it_no_more_says_so_and_it_is_given_up_at_once() {
 fn a_newer_value_takes_the_place_of_one_that_is_being_fetched() {
     let (older, newer) = (value("n", 1, 20_000), value("n", 2, 9_000));
     let mut site = Site::new(&Config::lan().limits);
-    assert_eq!(site.offered(&newer, 1), Offered::Begun);
-    assert_eq!(site.offered(&older, 1), Offered::Outdated);
+    assert_eq!(site.offered(&newer, 1), FetchOutcome::Begun);
+    assert_eq!(site.offered(&older, 1), FetchOutcome::Outdated);
     assert_eq!(site.transfers.under_way(), (1, 9_000));
     let newest = value("n", 3, 5_000);
-    assert_eq!(site.offered(&newest, 1), Offered::Begun);
+    assert_eq!(site.offered(&newest, 1), FetchOutcome::Begun);
     assert_eq!(site.transfers.under_way(), (1, 5_000));
     let key = ItemHasher::new("").key(&newest);
     let (transfers, mut context) = site.parts();
@@ -308,7 +308,7 @@ fn what_is_half_fetched_is_bounded_what_is_too_much_refused_and_the_rest_has_its
     let mut refused = 0;
     for update in &updates {
         holder.replica.merge(update.clone());
-        refused += u32::from(site.offered(update, 1) == Offered::Refused);
+        refused += u32::from(site.offered(update, 1) == FetchOutcome::Refused);
     }
     let (count, bytes) = site.transfers.under_way();
     assert_eq!((count, refused, site.transfers.counted().refused), (20, 10, 10));

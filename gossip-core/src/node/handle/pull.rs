@@ -2,8 +2,8 @@
 
 use super::Node;
 use crate::address::Address;
-use crate::epidemic::anti_entropy::Brought;
-use crate::node::large::Heard;
+use crate::epidemic::anti_entropy::PageOutcome;
+use crate::node::large::Described;
 use crate::node::learn::Source;
 use crate::wire::{Page, Pull};
 
@@ -28,13 +28,13 @@ impl<A: Address> Node<A> {
     }
 
     fn on_page(&mut self, from: &A, Page { range, last, updates, large }: Page<A>) {
-        let mut brought = Brought { items: updates.len() + large.len(), ..Brought::default() };
+        let mut brought = PageOutcome { items: updates.len() + large.len(), ..PageOutcome::default() };
         let news = updates.into_iter().filter_map(|update| self.learn(update, Source::CatchUp, Some(from)));
         brought.news = news.count();
         for descriptor in large {
             let heard = self.hear_of(descriptor, Source::CatchUp, from);
-            brought.news += usize::from(heard == Heard::News);
-            brought.later += usize::from(heard == Heard::Later);
+            brought.news += usize::from(heard == Described::Fetched);
+            brought.later += usize::from(heard == Described::Later);
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.on_page(from, range, brought, last, &mut context);

@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::address::Address;
-use crate::node::large::Heard;
+use crate::node::large::Described;
 use crate::node::learn::Source;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::wire::{Feedback, Item, Round, Rumor};
@@ -44,7 +44,7 @@ impl<A: Address> Node<A> {
 
     /// Takes rumors in, and answers for each whether it was new, or, if it was an offer, whether it is wanted.
     fn on_round(&mut self, from: &A, Round { number, feedback, pull, items }: Round<A>) {
-        let (mut useful, mut spared) = (0_u64, 0_u64);
+        let (mut useful, mut neutral) = (0_u64, 0_u64);
         let some = !items.is_empty();
         let minimizes = self.rumors.minimizes();
         for (bit, (counter, item)) in items.into_iter().enumerate() {
@@ -55,12 +55,12 @@ impl<A: Address> Node<A> {
                     self.learn(update, Source::Rumor, Some(from)).is_some()
                 }
                 Item::Large(descriptor) => match self.hear_of(descriptor, Source::Rumor, from) {
-                    Heard::News => true,
-                    Heard::Later => {
-                        spared |= 1 << bit;
+                    Described::Fetched => true,
+                    Described::Later => {
+                        neutral |= 1 << bit;
                         false
                     }
-                    Heard::Nothing => false,
+                    Described::Useless => false,
                 },
                 Item::Suspicion(suspicion) => {
                     known = Some(HotKey::Opinion(suspicion));
@@ -78,7 +78,7 @@ impl<A: Address> Node<A> {
                 }
                 Item::Offer(_) => {
                     // It is on its way from somebody else: this contact was neither useful nor useless.
-                    spared |= 1 << bit;
+                    neutral |= 1 << bit;
                     false
                 }
             };
@@ -87,14 +87,14 @@ impl<A: Address> Node<A> {
                 && !news
                 && let Some(key) = known
             {
-                spared |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
+                neutral |= u64::from(self.rumors.both_knew(&key, counter, &mut self.rng)) << bit;
             }
         }
         if some && (feedback || useful != 0) {
             self.outbox.message(
                 TrafficClass::Rumor,
                 from.clone(),
-                Rumor::Feedback(Feedback { number, useful, spared }),
+                Rumor::Feedback(Feedback { number, useful, neutral }),
             );
         }
         if pull && self.trust.affords(from, HOT_LIST, self.now) {

@@ -133,7 +133,7 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         vec![Message::Swim(Swim::PingReq(PingReq { seq: 1, target: NodeId::new(2), address: u32::MAX })); 60],
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: offers }))],
         vec![Message::Rumor(Rumor::Round(Round { number: 1, feedback: true, pull: true, items: vec![] })); 200],
-        vec![Message::Rumor(Rumor::Feedback(Feedback { number: 1, useful: u64::MAX, spared: u64::MAX })); 50],
+        vec![Message::Rumor(Rumor::Feedback(Feedback { number: 1, useful: u64::MAX, neutral: u64::MAX })); 50],
         vec![
             summary(Cut::LASTING, None),
             summary(Cut { at: 0, kept: u32::MAX - 1 }, None),

@@ -161,7 +161,7 @@ fn messages() -> Vec<Shown> {
             pull: false,
             items: vec![(0, Item::Suspicion(suspicion)), (1, Item::Offer(0x0123_4567_89ab_cdef))],
         })),
-        Message::Rumor(Rumor::Feedback(Feedback { number: 300, useful: 0b10, spared: 0 })),
+        Message::Rumor(Rumor::Feedback(Feedback { number: 300, useful: 0b10, neutral: 0 })),
         Message::Repair(Repair::Summary(Summary {
             cut: TIME.into(),
             count: 3,
