@@ -44,6 +44,10 @@ impl<A: Address> Node<A> {
         }
         if !self.replica.lacks(key, &outline) {
             self.stats.updates_known += 1;
+            // As for a whole update: a deletion that is out of the set by now still ends what it deleted.
+            if matches!(source, Source::Repair | Source::CatchUp) {
+                self.answer_older(key, from);
+            }
             return Described::Useless;
         }
         let hot = match source {

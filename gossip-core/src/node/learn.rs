@@ -170,7 +170,7 @@ impl<A: Address> Node<A> {
 
     /// A peer has offered an older version of a key: it gets the one that is held here, whether or not that has ended.
     /// Otherwise a deletion that has ended by one clock and not by the other would lose against what it deleted.
-    fn answer_older(&mut self, key: KeyHash, from: &A) {
+    pub(super) fn answer_older(&mut self, key: KeyHash, from: &A) {
         if self.replica.has(key) && self.trust.affords(from, self.config.max_datagram, self.now) {
             self.outbox.push(TrafficClass::Bulk, from.clone(), Intent::Fact(key));
         }

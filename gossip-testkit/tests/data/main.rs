@@ -102,6 +102,17 @@ fn rename(writes: &mut [Write<Command>], node: u32, away: &Window) {
     }
 }
 
+// A value that travels by its descriptor: the deletion, which had left the set when the node came back, was not told to it.
+#[test]
+fn a_large_value_that_was_deleted_while_its_holder_was_away_ends_there_too() {
+    let large = "a".repeat(1_500);
+    let scenario = format!(
+        "seed 0; nodes 0-2; seeds 2; at 25s node 0: put \"k0\" \"{large}\"; at 135s node 0: delete \"k0\"; \
+         cut 1 -> 0,2 from 125s to 205s"
+    );
+    Checker::<Sim>::new(brief()).check(&scenario.parse().unwrap()).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 #[test]
 fn nothing_is_resurrected_and_all_agree_whoever_was_away_for_however_long() {
     let checker = Checker::<Sim>::new(brief());
