@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gossip_core::{Config, Input, Instant, Membership, Node, NodeId, TrafficClass, Transmit};
+use gossip_core::{Config, Input, Instant, Membership, Node, NodeId, Relay, TrafficClass, Transmit};
 
 /// Start of all nodes.
 const START: Instant = Instant::from_secs(1_000_000);
@@ -20,6 +20,8 @@ const WRITER: u32 = u32::MAX;
 fn config() -> Config {
     let mut config = Config::lan();
     config.max_datagram = 9_000;
+    // Along links there would be answers to whoever has none any more.
+    config.rumor.relay = Relay::Random;
     config
 }
 

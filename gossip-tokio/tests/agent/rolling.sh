@@ -2,9 +2,9 @@
 # A rolling upgrade of nine agents from an earlier commit to this tree and back, with a hundred writes a second by a tenth: no write is
 # lost, no death is seen. Takes some minutes, most of them to build the earlier commit.
 #
-#   gossip-tokio/tests/rolling.sh [COMMIT]     the commit before this one, unless another is named
+#   gossip-tokio/tests/agent/rolling.sh [COMMIT]     the commit before this one, unless another is named
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 commit=$(git rev-parse --verify "${1:-HEAD~1}")
 place=$(mktemp -d)
 pids=()
