@@ -32,7 +32,7 @@ pub(crate) const NONCE: usize = SALT + COUNTER;
 /// The whole nonce: id, salt, counter.
 const WHOLE: usize = 24;
 pub(crate) const TAG: usize = 16;
-/// What a wrapped key is, and no datagram.
+/// Domain of a wrapped key, which is no datagram.
 const WRAPPED: &[u8] = b"gossip key";
 
 /// Place of a sealed datagram among those of its sender: no two have the same.

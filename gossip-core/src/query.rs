@@ -92,7 +92,7 @@ struct Open {
     until: Instant,
 }
 
-/// What is to be done now.
+/// Step that is due.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     /// Members to be given the question once more.

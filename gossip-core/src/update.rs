@@ -227,7 +227,7 @@ pub struct Broadcast {
     pub stamp: Stamp,
     /// End of its window.
     pub until: Until,
-    /// Who is to answer, if it is a query: the update is of another kind on the wire then.
+    /// Members that are to answer, if it is a query: the update is of another kind on the wire then.
     #[serde(skip)]
     pub asks: Option<Arc<Asks>>,
     /// Content.

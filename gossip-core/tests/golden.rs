@@ -55,7 +55,7 @@ fn snapshots_of_every_format_that_is_kept_up_are_read() {
     is_read("snapshot-1");
 }
 
-/// Where this fails the format has changed: what is written today gets the next number.
+/// A failure here means that the format has changed: what is written today gets the next number.
 #[test]
 fn the_newest_format_is_what_is_written() {
     let bytes = postcard::to_allocvec(&written().snapshot()).unwrap();

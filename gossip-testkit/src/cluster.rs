@@ -245,7 +245,7 @@ impl<M: Machine> Cluster<M> {
         self.simulator.set_seeds(seeds.into_iter().map(Addr).collect());
     }
 
-    /// What is sent to this address, at which there is no node, arrives at a node from now on: it receives at another address
+    /// Delivers what is sent to this address, at which there is no node, to a node from now on: it receives at another address
     /// than it sends from.
     pub fn forward(&mut self, address: u32, node: u32) {
         self.simulator.forward(Addr(address), Addr(node));
@@ -332,7 +332,7 @@ impl<M: Machine> Cluster<M> {
         self.fault(Fault::Loss { on: Links::ALL, during: ALWAYS, chance: chance.into() })
     }
 
-    /// What is longer than `longest` bytes is lost between all.
+    /// Loses what is longer than `longest` bytes, between all.
     pub fn narrow(&mut self, longest: u16) -> Handle {
         self.fault(Fault::Narrow { on: Links::ALL, during: ALWAYS, longest })
     }

@@ -229,7 +229,7 @@ pub enum Fault {
         /// Its probability.
         chance: Chance,
     },
-    /// What is longer than the path carries is lost: a tunnel behind which nobody hears of it.
+    /// Loss of what is longer than the path carries: a tunnel behind which nobody hears of it.
     Narrow {
         /// Its links.
         on: Links,
@@ -482,7 +482,7 @@ impl FaultPlan {
         self.fault(Fault::Corrupt { on: Links::ALL, during, chance: chance.into() })
     }
 
-    /// What is longer than this is lost between all.
+    /// Loses what is longer than `longest` bytes, between all.
     pub fn narrow(self, longest: u16, during: Window) -> Self {
         self.fault(Fault::Narrow { on: Links::ALL, during, longest })
     }

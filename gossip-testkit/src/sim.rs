@@ -210,7 +210,7 @@ impl<M: Machine> Simulator<M> {
         &self.present
     }
 
-    /// What is sent to `address` arrives at `node`.
+    /// Delivers what is sent to `address` at `node`.
     pub(crate) fn forward(&mut self, address: Addr, node: Addr) {
         self.forwards.insert(address, node);
     }

@@ -14,7 +14,7 @@ use gossip_testkit::{Addr, Cluster, id_of};
 const SECOND: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(10);
 
-/// How often each process was asked, and what it has not answered yet.
+/// Number of times that each process was asked, and what it has not answered yet.
 #[derive(Default)]
 struct Asked {
     times: BTreeMap<(Addr, QueryId), u32>,

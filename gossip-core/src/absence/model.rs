@@ -36,7 +36,7 @@ enum Planted {
     LateDoubt,
     /// A newcomer is a witness at once.
     NewcomerJudges,
-    /// What others lack is set aside whether or not they have forgotten anything.
+    /// Sets aside what others lack, whether or not they have forgotten anything.
     NoReach,
 }
 
@@ -62,11 +62,11 @@ enum Outcome {
     Differs,
     /// A write that nobody replaced is nowhere.
     Destroyed,
-    /// What was replaced is back.
+    /// A value that was replaced is back.
     Revived,
     /// A write that nobody replaced is set aside.
     SetAside,
-    /// What all see was set aside somewhere.
+    /// Values that all see were set aside somewhere.
     Needless,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Next {
     /// Shade in its record and in what it writes.
     shade: Option<u8>,
     pub(super) fault: Option<VersionFault>,
-    /// What is being written is of the kind that must be understood.
+    /// True while an entry of the kind that must be understood is written.
     writes_kind: bool,
     /// Messages of format 2.1 received.
     heard: u64,

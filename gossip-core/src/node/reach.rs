@@ -20,7 +20,7 @@ const LASTS: u32 = 60;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Unreached<A> {
-    /// Who said so last, and when.
+    /// Members that said so last, and when.
     reports: Vec<(NodeId, Instant)>,
     /// Address that they spoke of, and where they see this node.
     addresses: Option<(A, A)>,

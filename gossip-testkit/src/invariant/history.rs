@@ -14,7 +14,7 @@ use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 pub struct NoStepBack {
     /// Versions of each key that end, whoever held them.
     ending: BTreeMap<String, Vec<ViewItem>>,
-    /// When each node was last called.
+    /// Time of the last call of each node.
     called: PerNode<Instant>,
     /// Nodes that restart with memory, until they have changed what they hold: since when they were away.
     restarting: BTreeMap<Addr, Instant>,

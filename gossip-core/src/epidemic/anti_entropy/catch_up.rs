@@ -35,7 +35,7 @@ const ORPHANED: Duration = Duration::from_secs(60);
 pub(super) struct CatchUp<A> {
     pub(super) peer: A,
     cut: Cut,
-    /// What the peer says of itself, if it gives everything.
+    /// Knowledge that the peer claims, if it gives everything.
     knows: Knowledge,
     missing: RangeSet,
     /// The last pull.

@@ -80,7 +80,7 @@ pub(super) struct Exchange<A> {
     pub(super) cut: Cut,
     /// Both fingerprints at the beginning.
     pub(super) between: (u64, u64),
-    /// What the peer says of itself, and what follows from it.
+    /// Knowledge that the peer claims, and what follows from it.
     pub(super) knows: Knowledge,
     pub(super) meeting: Meeting,
     /// Number of cells that a datagram to the peer holds.

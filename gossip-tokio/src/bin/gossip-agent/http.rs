@@ -325,7 +325,7 @@ async fn send(State(agent): Shared, Path(member): Path<String>, body: Bytes) -> 
     one(&agent, Request::Send { member, payload: Payload::new(&body) }).await
 }
 
-/// What every agent sees: its neighbours, whom it does not reach, the fingerprint of what it holds.
+/// View of every agent: its neighbours, whom it does not reach, the fingerprint of what it holds.
 async fn views(State(agent): Shared) -> Response {
     match ask::views(&agent).await {
         Ok((views, missing)) => object(StatusCode::OK, &json!({ "views": views, "missing": missing })),
