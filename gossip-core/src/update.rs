@@ -275,7 +275,7 @@ impl<A> From<Kind<A>> for Update<A> {
     }
 }
 
-/// Written as [`Kind`] is read.
+/// Written as `Kind` is read.
 impl<A: Serialize> Serialize for Update<A> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const NAME: &str = "Update";
