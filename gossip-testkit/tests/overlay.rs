@@ -69,20 +69,35 @@ fn a_graph_that_is_one_sided_crowded_or_in_pieces_is_found() {
     assert!(flaw(&both(&star), 5).unwrap().contains("7 links"));
 }
 
+/// A machine with a node inside.
+trait HasNode {
+    fn node(&self) -> &Node<Addr>;
+}
+
+impl HasNode for Node<Addr> {
+    fn node(&self) -> &Node<Addr> {
+        self
+    }
+}
+
 /// Links are bounded at every moment, and sound when a run ends at rest.
 #[derive(Default)]
 struct SoundLinks {
     looked: Rc<Cell<u32>>,
 }
 
-impl Invariant<Node<Addr>> for SoundLinks {
+impl<M: Machine + HasNode> Invariant<M> for SoundLinks {
     fn name(&self) -> &'static str {
         "sound links"
     }
 
-    fn stepped(&mut self, world: &World<'_, Node<Addr>>, node: Addr) -> Result<(), Violation> {
-        let links: Vec<bool> =
-            world.machine(node).into_iter().flat_map(Node::neighbours).map(|link| link.doubted).collect();
+    fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
+        let links: Vec<bool> = world
+            .machine(node)
+            .into_iter()
+            .flat_map(|machine| machine.node().neighbours())
+            .map(|link| link.doubted)
+            .collect();
         let sure = links.iter().filter(|doubted| !**doubted).count();
         if sure <= MOST[0] && links.len() <= MOST[1] {
             return Ok(());
@@ -90,13 +105,13 @@ impl Invariant<Node<Addr>> for SoundLinks {
         Err(Violation::new(format!("node {node} has {sure} links and {} doubted ones", links.len() - sure)))
     }
 
-    fn finished(&mut self, world: &World<'_, Node<Addr>>) -> Result<(), Violation> {
+    fn finished(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
         // Where datagrams are lost for ever, somebody is always doubted.
         if world.plan().lasting_loss().as_ppm() > 0 {
             return Ok(());
         }
         for group in world.groups() {
-            let links = graph(group.into_iter());
+            let links = graph(group.into_iter().map(|(at, machine)| (at, machine.node())));
             let known: BTreeSet<Addr> = links.keys().copied().collect();
             if links.values().flatten().any(|other| !known.contains(other)) {
                 // With one who stands still, or was not found dead yet.
@@ -301,4 +316,73 @@ fn a_fifth_of_all_nodes_that_confirm_and_drop_hold_nobody_up() {
     }
     let full = cluster.live().filter(|(_, node)| node.0.get("29").is_none()).count();
     assert_eq!(full, 8);
+}
+
+/// A bug of nodes, each of which breaks one of the rules of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    None,
+    /// Two more links than the others allow.
+    Crowded,
+    /// Every request for a link is refused.
+    Refusing,
+}
+
+/// A node of which every third has a bug.
+#[derive(Debug)]
+struct Flawed(Node<Addr>);
+
+impl HasNode for Flawed {
+    fn node(&self) -> &Node<Addr> {
+        &self.0
+    }
+}
+
+impl Wrapper for Flawed {
+    type Inner = Node<Addr>;
+    type Config = (Config, Bug);
+    type Memory = <Node<Addr> as Machine>::Memory;
+
+    fn inner(&self) -> &Node<Addr> {
+        &self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut Node<Addr> {
+        &mut self.0
+    }
+
+    fn inner_config((config, _): &(Config, Bug)) -> &Config {
+        config
+    }
+
+    fn boot(boot: &Boot<'_, (Config, Bug)>, memory: Option<Self::Memory>) -> Self {
+        let (mut config, bug) = boot.config.clone();
+        let bug = if boot.addr.0.is_multiple_of(3) { bug } else { Bug::None };
+        match bug {
+            Bug::Crowded => config.overlay.degree += 2,
+            Bug::Refusing => config.rumor.relay = Relay::Random,
+            Bug::None => {}
+        }
+        Self(Machine::boot(&boot.with_config(&config), memory))
+    }
+
+    fn into_memory(self) -> Self::Memory {
+        self.0.into_memory()
+    }
+}
+
+#[test]
+fn too_many_links_and_none_are_found_where_every_third_node_has_a_bug() {
+    let find = |bug| {
+        let checker =
+            Checker::<Flawed>::new((tree(), bug)).settle(60).most_runs(50).invariant(|_| SoundLinks::default());
+        let swarm = Swarm { nodes: 9..=12, ..Swarm::default() };
+        checker.sweep(&swarm, 0..30).err().map(|failure| failure.to_string())
+    };
+    assert_eq!(find(Bug::None), None);
+    for (bug, said) in [(Bug::Crowded, "links and 0 doubted"), (Bug::Refusing, "has no link")] {
+        let found = find(bug).unwrap_or_else(|| panic!("{bug:?} is not found"));
+        println!("{bug:?}: {found}");
+        assert!(found.contains(said), "{bug:?}: {found}");
+    }
 }
