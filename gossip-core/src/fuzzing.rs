@@ -3,6 +3,8 @@
 //!
 //! Part of the crate only when it is tested or fuzzed (`cargo fuzz` sets `cfg(fuzzing)`).
 
+mod peer;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,7 +12,8 @@ use core::time::Duration;
 use crate::sketch::Sketch;
 use crate::update::Standing;
 use crate::wire::{Envelope, Header, Message, Writer, read};
-use crate::{Config, Input, Instant, Node, NodeId};
+use crate::{Config, Filter, Input, Instant, Node, NodeId};
+use peer::Peer;
 
 const START: Instant = Instant::from_secs(1_700_000_000);
 const LONGEST: usize = 1_200;
@@ -104,27 +107,39 @@ fn config() -> Config {
 pub fn node(bytes: &[u8]) {
     let mut node = Node::new(NodeId::new(1), 0_u32, config(), 1).expect("a preset works");
     node.join(START, 1..8);
-    feed(node, &mut Envelope::new("", LONGEST), START, bytes);
+    feed(node, &mut peers(|_| ()), START, bytes);
 }
 
-/// The same with one of two nodes that have met and hold data, by somebody who knows its pass, and the tokens of all addresses.
+/// The same with one of two nodes that have met and hold data, by somebody who knows its pass, its tokens and what it asks.
 pub fn pair(bytes: &[u8]) {
-    let (node, now) = settled(|_| ());
-    feed(node, &mut Envelope::new("", LONGEST), now, bytes);
+    let (node, other, now) = settled(|_| ());
+    let mut peers = peers(|_| ());
+    peers[1].envelope = other.into_envelope();
+    feed(node, &mut peers, now, bytes);
 }
 
 /// The same, by somebody who holds the key as well.
 #[cfg(feature = "encryption")]
 pub fn sealed_pair(bytes: &[u8]) {
     let keyring = |salt| crate::Keyring::new(crate::Key::new([7; 32]), [salt; 16]);
-    let (node, now) = settled(|node| node.set_keyring(Some(keyring(node.id().get() as u8))));
-    let mut envelope = Envelope::new("", LONGEST);
-    envelope.set_keyring(Some(keyring(9)));
-    feed(node, &mut envelope, now, bytes);
+    let (node, other, now) = settled(|node| node.set_keyring(Some(keyring(node.id().get() as u8))));
+    let mut peers = peers(|envelope| envelope.set_keyring(Some(keyring(9))));
+    peers[1].envelope = other.into_envelope();
+    feed(node, &mut peers, now, bytes);
 }
 
-/// The first of two nodes that have met, at addresses 0 and 1, and hold data of both.
-fn settled(prepare: impl Fn(&mut Node<u32>)) -> (Node<u32>, Instant) {
+/// Peers at sixteen addresses, of which the node may know some.
+fn peers(prepare: impl Fn(&mut Envelope)) -> [Peer; 16] {
+    core::array::from_fn(|address| {
+        let mut envelope = Envelope::new("", LONGEST);
+        envelope.set_pass(address as u64);
+        prepare(&mut envelope);
+        Peer::new(address as u32, envelope)
+    })
+}
+
+/// Two nodes that have met, at addresses 0 and 1, and hold data of both.
+fn settled(prepare: impl Fn(&mut Node<u32>)) -> (Node<u32>, Node<u32>, Instant) {
     let mut pair = [0_u32, 1].map(|at| {
         let mut node = Node::new(NodeId::new(u64::from(at) + 1), at, config(), at.into()).expect("a preset works");
         prepare(&mut node);
@@ -147,65 +162,79 @@ fn settled(prepare: impl Fn(&mut Node<u32>)) -> (Node<u32>, Instant) {
     }
     let [node, other] = pair;
     assert!(node.live_members() == 2 && node.get("other").is_some() && other.get("one").is_some());
-    (node, now)
+    (node, other, now)
 }
 
-fn feed(mut node: Node<u32>, envelope: &mut Envelope, mut now: Instant, mut bytes: &[u8]) {
+fn feed(mut node: Node<u32>, peers: &mut [Peer; 16], mut now: Instant, mut bytes: &[u8]) {
     let mut buffer = [0; LONGEST];
+    drain(&mut node, peers);
     while let [kind, length, rest @ ..] = bytes {
         let (step, rest) = rest.split_at(rest.len().min(8 * usize::from(*length)));
         bytes = rest;
         let name = core::str::from_utf8(&step[..step.len().min(8)]).unwrap_or("name");
+        let address = kind >> 4;
+        let mut longest = usize::MAX;
         match kind & 15 {
             0 => {
                 now += Duration::from_millis(step.iter().map(|byte| u64::from(*byte)).sum());
                 node.handle(now, Input::Tick).expect("time is no datagram");
             }
+            1 if *length == 0 => {
+                node.handle(now, Input::Unreachable { to: &address.into() }).expect("a hint is no datagram");
+            }
             1 => {
-                let to = u32::from(kind >> 4);
-                node.handle(now, Input::Unreachable { to: &to }).expect("a hint is no datagram");
+                let (to, within) = (NodeId::new(u64::from(address) + 1), Duration::from_secs((*length).into()));
+                drop(node.send_acknowledged(now, to, step, within));
             }
             2 => drop(node.put(now, name, step)),
             3 => drop(node.put_own(now, name, step)),
             4 => drop(node.delete(now, name)),
-            5 => drop(node.broadcast(now, step)),
+            5 if *length & 1 == 0 => drop(node.broadcast(now, step)),
+            5 => drop(node.query(now, step, &Filter::default(), Duration::from_secs((*length).into()))),
             6 => {
                 now += Duration::from_secs(3_600 * u64::from(*length));
                 node.handle(now, Input::Tick).expect("time is no datagram");
             }
             7 if *length == 7 => node.leave(now),
             7 => node.join(now, 1..8),
-            8 => {
-                let _ = node.handle(now, Input::Datagram { from: &u32::from(kind >> 4), payload: step });
-            }
+            8 => longest = hear(&mut node, now, address, step, false),
             _ => {
-                let (from, sender) = (u32::from(kind >> 4), NodeId::new(u64::from(kind >> 4) + 1));
-                let incarnation = now.as_micros() - u64::from(kind & 1);
-                let header = Header::new(sender, incarnation, Standing::Alive, now);
-                let body = envelope.body();
-                let mut writer = Writer::new(&mut buffer[body.clone()]);
-                if kind & 2 != 0 {
-                    writer.push(&node.proof_for(&from));
-                }
-                let (start, room) = (body.start + writer.used(), writer.room());
-                let length = step.len().min(room);
-                buffer[start..start + length].copy_from_slice(&step[..length]);
-                let length = start + length - body.start;
-                let to = (kind & 2 == 0).then_some(node.pass());
-                let length = envelope.seal(&header, &mut buffer, length, to);
-                let _ = node.handle(now, Input::Datagram { from: &from, payload: &buffer[..length] });
+                let peer = &mut peers[usize::from(address)];
+                let said = peer.says(&node, now, *kind, step, &mut buffer);
+                longest = hear(&mut node, now, address, &buffer[..said.length], said.is_strange);
             }
         }
-        while let Some(transmit) = node.poll_transmit(&mut buffer) {
-            assert!(transmit.len <= LONGEST);
-            if let Some(messages) = envelope.overheard(&buffer[..transmit.len]) {
-                read::<u32>(messages, &mut Vec::new(), crate::update::Format::FIRST).expect("what is sent is sound");
-            }
-        }
+        let sent = drain(&mut node, peers);
+        assert!(sent <= longest, "{sent} bytes for at most {longest}");
         while node.poll_event().is_some() {}
         assert!(node.has_left() || node.poll_timeout().is_some(), "no state without a deadline");
         assert!(node.members().count() <= 64 && node.hot_rumors() <= 4_096);
     }
+}
+
+/// Hands over a datagram. One that is refused changes nothing; nor does a stranger's. Returns the most bytes that may be sent.
+fn hear(node: &mut Node<u32>, now: Instant, address: u8, payload: &[u8], is_strange: bool) -> usize {
+    let seen = |node: &Node<u32>| (node.reconciled(now), node.members().count(), node.hot_rumors());
+    let before = seen(node);
+    let heard = node.handle(now, Input::Datagram { from: &address.into(), payload });
+    if heard.is_ok() && !is_strange {
+        return usize::MAX;
+    }
+    assert!(seen(node) == before, "{heard:?} has changed something");
+    if heard.is_ok() { payload.len() } else { 0 }
+}
+
+/// Takes out what the node has to send. Returns the number of bytes.
+fn drain(node: &mut Node<u32>, peers: &mut [Peer; 16]) -> usize {
+    let (mut buffer, mut sent) = ([0; LONGEST], 0);
+    while let Some(transmit) = node.poll_transmit(&mut buffer) {
+        assert!(transmit.len <= LONGEST);
+        sent += transmit.len;
+        if let Some(peer) = peers.get_mut(transmit.to as usize) {
+            peer.hears(&buffer[..transmit.len]);
+        }
+    }
+    sent
 }
 
 #[cfg(test)]
