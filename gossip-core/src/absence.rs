@@ -94,6 +94,12 @@ pub(crate) struct Absence {
     heard_at: Instant,
     /// The doubt, and when it ends.
     doubt: Option<(Doubt, Instant)>,
+    /// Time of the start.
+    began: u32,
+    /// Monotonic time of the first contact since the start.
+    first: Option<Instant>,
+    /// True if a member that was there before the start has held the very same as this node.
+    is_told: bool,
 }
 
 impl Absence {
@@ -107,11 +113,15 @@ impl Absence {
             met: None,
             heard_at: Instant::ORIGIN,
             doubt: None,
+            began: 0,
+            first: None,
+            is_told: false,
         }
     }
 
     /// Begins without memory.
     pub(crate) fn start(&mut self, agreed: Instant) {
+        self.began = second(agreed);
         if self.contact == Contact::default() {
             let start = second(agreed);
             self.contact = Contact { since: start, touch: start, mark: agreed, ..Contact::default() };
@@ -120,6 +130,11 @@ impl Absence {
 
     /// Takes note of a datagram from a member, before it is taken in. Returns true if a doubt begins or ends with it.
     pub(crate) fn hear(&mut self, now: Instant, agreed: Instant) -> bool {
+        let alone_for = u64::from(second(agreed).saturating_sub(self.contact.since));
+        if self.met.is_none() && self.contact.heard == 0 && alone_for > self.silence.as_secs() {
+            // Nobody has been there since it started: nothing was taken in, and nothing is in doubt.
+            (self.contact.since, self.contact.touch) = (second(agreed), second(agreed));
+        }
         let over = |at: Instant| now.since(at) > self.silence;
         let silent = self.met.is_none() || over(self.heard_at);
         let ends = self.doubt.is_some_and(|(_, ends)| now >= ends);
@@ -180,6 +195,8 @@ impl Absence {
                     return Meeting::Judged;
                 }
                 self.doubt = None;
+                // At once: others may ask before all is compared.
+                self.contact.reach = self.contact.reach.max(reach);
                 // As good as a contact, for a while: under load an exchange may not run to its end for long.
                 self.met = Some(now);
                 Meeting::Settled
@@ -191,10 +208,22 @@ impl Absence {
     /// Takes note of a contact: both hold the same now. `peer`: agreed time there, in seconds; `mark`: the hybrid clock.
     pub(crate) fn touch(&mut self, now: Instant, peer: u32, agreed: Instant, mark: Instant) {
         self.met = Some(now);
+        self.first.get_or_insert(now);
         if self.doubt.is_none() {
             self.contact.touch = peer.min(second(agreed)).saturating_sub(self.margin);
             self.contact.mark = mark;
         }
+    }
+
+    /// Takes note that a peer holds the very same: nothing of it is on its way.
+    pub(crate) const fn agree(&mut self) {
+        self.is_told |= self.contact.since < self.began;
+    }
+
+    /// Returns whether this node has learned what others knew of it when it started: it holds the same as a member that was
+    /// there before, or has compared with others for `patience`, since all may have started together.
+    pub(crate) fn has_learned(&self, now: Instant, patience: Duration) -> bool {
+        self.is_told || self.first.is_some_and(|first| now.since(first) >= patience)
     }
 
     /// Takes note that all was taken in that a peer holds, and set aside what it lacks if it is a witness. From now on this node
@@ -219,25 +248,28 @@ impl Absence {
         self.doubt.is_some()
     }
 
-    /// Returns true if an update is in doubt: it may have been deleted without a word of that coming here. What a member owns
-    /// is not: it goes with the member.
+    /// Returns true if an update is in doubt: it may have been deleted without a word of that coming here. What ends
+    /// with a member's boot is not.
     pub(crate) fn doubts<A>(&self, update: &Update<A>) -> bool {
         let Some((doubt, _)) = self.doubt else { return false };
-        let Update::Entry(Entry { owner: None, stamp, ends: None, value: Some(_), .. }) = update else { return false };
+        let Update::Entry(Entry { owner, stamp, ends: None, value: Some(_), .. }) = update else { return false };
+        if owner.is_some_and(|owner| !owner.has_share()) {
+            return false;
+        }
         let unheard = stamp.node == self.own && stamp.time > self.contact.mark;
         !unheard && second(stamp.time) <= doubt.heard
     }
 
     // Snapshots.
 
-    /// Returns what is to be kept beyond the process. A doubt is in it.
-    pub(crate) fn contact(&self) -> Contact {
+    /// Returns what is to be kept beyond the process. A doubt is in it. `reach`: latest deletion that was forgotten here, which
+    /// the next process would not know.
+    pub(crate) fn contact(&self, reach: u32) -> Contact {
         let Contact { touch, heard, .. } = self.contact;
+        let contact = Contact { reach: self.contact.reach.max(reach), ..self.contact };
         match self.doubt {
-            Some((doubt, _)) => {
-                Contact { touch: touch.min(doubt.since), heard: heard.max(doubt.heard), ..self.contact }
-            }
-            None => self.contact,
+            Some((doubt, _)) => Contact { touch: touch.min(doubt.since), heard: heard.max(doubt.heard), ..contact },
+            None => contact,
         }
     }
 

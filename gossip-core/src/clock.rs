@@ -46,8 +46,9 @@ pub(crate) struct Clocks {
     /// `lifetimes.max_ahead`: how far apart clocks may be that count as right.
     bound: Duration,
     wall: Offset,
-    /// Correction of the own wall clock; zero unless that is wrong.
-    follow: Offset,
+    /// Agreed time while the own wall clock is wrong. It goes with the monotonic clock: a wall clock that drifts moves it no more
+    /// than one that is off.
+    follow: Option<Offset>,
     readings: Vec<Reading>,
     /// Offset of the other clocks while the own one is wrong, of which the application has been told.
     wrong: Option<Offset>,
@@ -56,7 +57,7 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     pub(crate) fn new(bound: Duration) -> Self {
-        Self { bound, wall: 0, follow: 0, readings: Vec::new(), wrong: None, hybrid: Hybrid::default() }
+        Self { bound, wall: 0, follow: None, readings: Vec::new(), wrong: None, hybrid: Hybrid::default() }
     }
 
     /// Takes a step of the own wall clock in. `members`: how many are alive, this node included.
@@ -101,7 +102,7 @@ impl Clocks {
         let bound = micros_of(self.bound);
         let near = |offset: Offset, to: Offset| offset.abs_diff(to) <= bound;
         // The common case: all clocks are right.
-        if self.follow == 0 && self.readings.iter().all(|reading| near(reading.offset, self.wall)) {
+        if self.follow.is_none() && self.readings.iter().all(|reading| near(reading.offset, self.wall)) {
             self.wrong = None;
             return None;
         }
@@ -113,23 +114,26 @@ impl Clocks {
         let mut offsets: Vec<Offset> = self.readings.iter().map(|reading| reading.offset).collect();
         if members <= 2 {
             let peer = offsets[0];
-            self.follow = 0;
+            self.follow = None;
             return self.tell(now, peer, members == 2 && !near(peer, self.wall));
         }
         offsets.push(self.wall);
         offsets.sort_unstable();
         // The lower one of two, so that an even split has one answer.
         let median = offsets[(offsets.len() - 1) / 2];
-        let agreed = self.wall.saturating_add(self.follow);
-        let support = offsets.iter().filter(|offset| near(**offset, agreed)).count();
-        // Back to the own clock only by the same rule: where the clocks are split, the median swings as the sample grows.
-        if !near(median, agreed) && 20 * support < 7 * offsets.len() {
-            let own = median.abs_diff(self.wall) <= bound / 2;
-            self.follow = if own { 0 } else { median.saturating_sub(self.wall) };
-        } else if self.follow.unsigned_abs() <= bound / 2 {
-            self.follow = 0;
+        let agreed = self.ahead();
+        let support = |time: Offset| offsets.iter().filter(|offset| near(**offset, time)).count();
+        // Only what most clocks say: where they are split the median swings as the sample grows, or is a single clock between two
+        // parts, and all would go with that one. Back to the own clock if two thirds say so, or as to any other.
+        let (with, all) = (support(median), offsets.len());
+        let own = median.abs_diff(self.wall) <= bound / 2;
+        let away = 2 * with > all && !near(median, agreed) && 20 * support(agreed) < 7 * all;
+        if away || own && 3 * with >= 2 * all {
+            self.follow = (!own).then_some(median);
+        } else if agreed.abs_diff(self.wall) <= bound / 2 {
+            self.follow = None;
         }
-        self.tell(now, median, self.follow != 0)
+        self.tell(now, median, self.follow.is_some())
     }
 
     fn tell(&mut self, now: Instant, peers: Offset, wrong: bool) -> Option<Wrong> {
@@ -150,12 +154,17 @@ impl Clocks {
 
     /// The time that the members agree on. It may step back.
     pub(crate) fn agreed(&self, now: Instant) -> Instant {
-        at(now, self.wall.saturating_add(self.follow))
+        at(now, self.ahead())
+    }
+
+    /// Returns how far agreed time is ahead of the monotonic clock.
+    fn ahead(&self) -> Offset {
+        self.follow.unwrap_or(self.wall)
     }
 
     /// Returns the monotonic time at which agreed time reaches `time`, unless a clock steps meanwhile.
     pub(crate) fn when(&self, time: Instant) -> Instant {
-        at(time, self.wall.saturating_add(self.follow).saturating_neg())
+        at(time, self.ahead().saturating_neg())
     }
 
     /// Returns how far a member's wall clock is behind the time that it reported last; none if it never answered.
@@ -212,4 +221,4 @@ fn at(now: Instant, offset: Offset) -> Instant {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,6 +17,7 @@
 //! ```
 
 mod check;
+mod file;
 mod overlay;
 
 use alloc::string::String;
@@ -24,7 +25,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use overlay::{Overlay, settings};
+use overlay::{Overlay, Removed, settings};
+
+pub use file::ConfigFile;
+pub use overlay::RemovedSetting;
 
 pub(crate) const MIN_DATAGRAM: usize = 512;
 /// Longest time for which a death certificate is kept. Every entry that ends carries its writer's, so that all nodes keep it for
@@ -144,7 +148,8 @@ settings! {
         /// Number of independent confirmations that shorten a suspicion from the longest to the shortest (`K`, at most
         /// 8).
         confirmations: u32,
-        /// Largest value of the local health multiplier; 0 switches it off.
+        /// Largest value of the local health multiplier; 0 switches it off, and with it that a node which has slept for more
+        /// than a period ends no suspicion before it has read what waits.
         max_health: u32,
         /// Tells a suspect about the suspicion (Lifeguard's buddy system): with every ping, whenever it sends
         /// something, and from its accusers before the suspicion ends.
@@ -200,6 +205,9 @@ settings! {
         /// Size in bytes above which updates are offered by hash after their first round. Smaller ones are offered as
         /// well when very many are hot.
         offer_above: usize,
+    } removed {
+        #[cfg(feature = "next")]
+        heat: "rumor.heat" => "write rumor.k",
     }
 }
 
@@ -377,6 +385,17 @@ impl Config {
         Overlay::apply(&mut self, ConfigOverlay::deserialize(document)?);
         Ok(self)
     }
+
+    /// The preset that a document names, with the rest of the document laid over it.
+    fn of(mut document: ConfigOverlay) -> Self {
+        let mut config = match document.preset.take().unwrap_or_default() {
+            Preset::Local => Self::local(),
+            Preset::Lan => Self::lan(),
+            Preset::Wan => Self::wan(),
+        };
+        Overlay::apply(&mut config, document);
+        config
+    }
 }
 
 /// [`Config::lan`].
@@ -398,14 +417,7 @@ enum Preset {
 /// Reads a `preset` (`"lan"` if none is named) and the settings that differ from it.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut document = ConfigOverlay::deserialize(deserializer)?;
-        let mut config = match document.preset.take().unwrap_or_default() {
-            Preset::Local => Self::local(),
-            Preset::Lan => Self::lan(),
-            Preset::Wan => Self::wan(),
-        };
-        Overlay::apply(&mut config, document);
-        Ok(config)
+        ConfigOverlay::deserialize(deserializer).map(Self::of)
     }
 }
 

@@ -162,6 +162,14 @@ pub enum WriteError {
         /// The bound: the beginning of the year 2500.
         latest: crate::time::Instant,
     },
+    /// This node has started, and does not know yet what earlier boots of it have written of its shares. It learns that from
+    /// others: see [`Node::knows_shares`](crate::Node::knows_shares).
+    #[error("{}", if *.alone { "nobody is there to tell this node what it has written of its shares before: wait for others, or claim them" } else { "this node does not know yet what it has written of its shares before: try again in a moment" })]
+    ShareUnknown {
+        /// True if nobody is there to ask. If no earlier boot can have written any, or if all of it was restored,
+        /// [`claim_shares`](crate::Node::claim_shares) says so.
+        alone: bool,
+    },
     /// The node has left the cluster.
     #[error("this node has left")]
     Left,

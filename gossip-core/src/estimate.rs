@@ -40,6 +40,43 @@ impl RoundTrip {
     }
 }
 
+/// Histogram of round trips since the start: how many took at most so long.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// One more than bounds: the last is of those that took longer.
+    counts: [u64; Self::BOUNDS.len() + 1],
+    sum: Duration,
+}
+
+impl RoundTrips {
+    /// Upper bounds of the buckets, in microseconds.
+    const BOUNDS: [u64; 14] =
+        [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
+
+    pub(crate) fn note(&mut self, trip: Duration) {
+        let bucket = Self::BOUNDS.partition_point(|bound| *bound < micros(trip));
+        self.counts[bucket] += 1;
+        self.sum = self.sum.saturating_add(trip);
+    }
+
+    /// Lists the buckets, the shortest round trips first: the upper bound, which the last has not, and the number of round trips that
+    /// took longer than the bound before and no longer than this one.
+    pub fn buckets(&self) -> impl ExactSizeIterator<Item = (Option<Duration>, u64)> + '_ {
+        let bound = |at: usize| Self::BOUNDS.get(at).map(|bound| Duration::from_micros(*bound));
+        self.counts.iter().enumerate().map(move |(at, count)| (bound(at), *count))
+    }
+
+    /// Returns the number of round trips.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Returns the sum of all round trips.
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+}
+
 /// Retry clock: pauses that double from the first to the longest, for a bounded number of retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
@@ -86,6 +123,20 @@ mod tests {
         trip.note(ms(200));
         // RTTVAR = 3/4 · 50 + 1/4 · 100, SRTT = 7/8 · 100 + 1/8 · 200 (section 2.3).
         assert_eq!(trip.timeout(), Some(Duration::from_micros(112_500 + 4 * 62_500)));
+    }
+
+    #[test]
+    fn each_round_trip_is_counted_in_its_bucket() {
+        let mut trips = RoundTrips::default();
+        [Duration::ZERO, Duration::from_micros(100), Duration::from_micros(101), ms(3_000), Duration::MAX]
+            .into_iter()
+            .for_each(|trip| trips.note(trip));
+        let counts: Vec<_> = trips.buckets().filter(|(_, count)| *count > 0).collect();
+        let micros = |micros| Some(Duration::from_micros(micros));
+        assert_eq!(counts, [(micros(100), 2), (micros(200), 1), (None, 2)]);
+        assert_eq!((trips.count(), trips.sum()), (5, Duration::MAX));
+        let bounds: Vec<_> = trips.buckets().map(|(bound, _)| bound.unwrap_or(Duration::MAX)).collect();
+        assert!(bounds.is_sorted());
     }
 
     #[test]

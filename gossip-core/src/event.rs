@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,10 +15,12 @@ use crate::time::Instant;
 use crate::unicast::DeliveryId;
 use crate::update::{About, Features, Formats, Payload, Shown, Stamp, Tags, text};
 
-/// A shared value that is set aside: see [`Node::set_aside`](crate::Node::set_aside).
+/// A value that is set aside: see [`Node::set_aside`](crate::Node::set_aside).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SetAside {
+    /// Member whose share it is; none if anybody writes it.
+    pub owner: Option<NodeId>,
     /// Name.
     pub name: SmolStr,
     /// Value.
@@ -52,8 +55,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// A member, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A member, as this node sees it. Two are equal whatever their round trips: those are measurements.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Member<A> {
     /// Identity.
@@ -67,6 +70,44 @@ pub struct Member<A> {
     /// Time of its start, by its own clock.
     pub boot: Instant,
     pub(crate) about: Option<About>,
+    pub(crate) rtt: Option<Duration>,
+}
+
+impl<A: PartialEq> PartialEq for Member<A> {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { id, address, status, incarnation, boot, about, rtt: _ } = self;
+        *id == other.id
+            && *address == other.address
+            && *status == other.status
+            && *incarnation == other.incarnation
+            && *boot == other.boot
+            && *about == other.about
+    }
+}
+
+impl<A: Eq> Eq for Member<A> {}
+
+/// Round trip to a member, see [`Node::distance`](crate::Node::distance).
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
+pub enum Distance {
+    /// Measured by the pings that the member has answered here, and smoothed.
+    Measured(Duration),
+    /// Estimated by the coordinates of both: this node has no answer of it.
+    Estimated(Duration),
+}
+
+impl Distance {
+    /// Returns the round trip, measured or estimated.
+    pub const fn round_trip(self) -> Duration {
+        match self {
+            Self::Measured(trip) | Self::Estimated(trip) => trip,
+        }
+    }
+
+    /// Returns true if it was not measured.
+    pub const fn is_estimate(self) -> bool {
+        matches!(self, Self::Estimated(_))
+    }
 }
 
 impl<A> Member<A> {
@@ -78,6 +119,12 @@ impl<A> Member<A> {
     /// Returns its tags: see [`Node::set_tags`](crate::Node::set_tags).
     pub fn tags(&self) -> &Tags {
         About::tags_of(self.about.as_ref())
+    }
+
+    /// Returns the smoothed round trip of the pings that it has answered here; none before the first, and of this node itself.
+    /// [`Node::distance`](crate::Node::distance) estimates it where there is none.
+    pub const fn rtt(&self) -> Option<Duration> {
+        self.rtt
     }
 
     /// Returns true if it has this tag with this value: `members().filter(|member| member.has_tag("role", "db"))`.
@@ -176,6 +223,25 @@ pub enum Event<A> {
         name: SmolStr,
         /// New state.
         change: Change,
+    },
+    /// A member's share has another value, also if it was written here. A write of the value that is there is no event.
+    Share {
+        /// Member whose share it is.
+        owner: NodeId,
+        /// Name of the share.
+        name: SmolStr,
+        /// New state.
+        change: Change,
+    },
+    /// Two boots of this member have written one share without knowing of each other: the later value is kept, and this is the
+    /// other. Fold it into the one that is there, and write that.
+    ShareLost {
+        /// Name of the share.
+        name: SmolStr,
+        /// Value that was lost.
+        value: Payload,
+        /// Time of its write.
+        stamp: Stamp,
     },
     /// A broadcast of another member arrived.
     Broadcast {
@@ -291,7 +357,7 @@ pub enum Event<A> {
         address: A,
     },
     /// Datagrams of this cluster arrive here that are longer than this node's [`max_datagram`](crate::Config::max_datagram):
-    /// some node has a larger one. They are refused. Reported at most once per hour.
+    /// some node has a larger one. They are refused, and their senders asked for shorter ones. Reported at most once per hour.
     LargerDatagrams {
         /// Length of the latest datagram in bytes, as far as it was received.
         length: usize,

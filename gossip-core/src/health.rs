@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
@@ -94,6 +95,14 @@ pub enum Problem<A> {
         /// Length in bytes up to which datagrams arrive there.
         longest: usize,
     },
+    /// Answers of most members take longer than a protocol period: each probe lasts for as long as they do, so that crashes are
+    /// found later than [`probe.period`](crate::Probe::period) says.
+    PeriodTooShort {
+        /// Time that an answer takes, and a quarter.
+        needed: Duration,
+        /// Protocol period.
+        period: Duration,
+    },
     /// A bound of [`Limits`](crate::Limits) is reached.
     Full {
         /// Bound that is reached.
@@ -163,6 +172,7 @@ impl<A> Problem<A> {
             Self::ClockWrong { .. } => "clock-wrong",
             Self::Unreachable { .. } => "unreachable",
             Self::NarrowPaths { .. } => "narrow-paths",
+            Self::PeriodTooShort { .. } => "period-too-short",
             Self::Full { .. } => "full",
             Self::SetAside { .. } => "set-aside",
             Self::IdentityConflict { .. } => "identity-conflict",
@@ -188,6 +198,7 @@ impl<A> Problem<A> {
             Self::NarrowPaths { .. } => {
                 "let ICMP `packet too big` through, or set `max_datagram` of all nodes to what their paths carry"
             }
+            Self::PeriodTooShort { .. } => "raise `probe.period` of all nodes, or look for a slow network",
             Self::Full { .. } => "raise the bound, or find out who writes so much",
             Self::SetAside { .. } => "look through them: readmit those that are still valid, and discard the rest",
             Self::IdentityConflict { .. } => "stop one of the two: a copied data file, or a name that is used twice",
@@ -224,6 +235,9 @@ impl<A: fmt::Debug> fmt::Display for Problem<A> {
             }
             Self::NarrowPaths { paths, address, longest } => {
                 write!(f, "{paths} paths lose long datagrams: over {longest} bytes to {address:?}")
+            }
+            Self::PeriodTooShort { needed, period } => {
+                write!(f, "answers of most members need {needed:?}, and a protocol period lasts {period:?}")
             }
             Self::Full { bound } => write!(f, "{bound} is reached: new items are refused"),
             Self::SetAside { count } => {

@@ -60,8 +60,9 @@
 //!
 //! # What to know before using it
 //!
-//! - Entries are last-writer-wins by hybrid logical clock. For more, let each member write its own entry under one name
-//!   ([`Node::put_own`]) and fold [`Node::entries_named`]: counters, sets and other CRDTs.
+//! - Entries are last-writer-wins by hybrid logical clock. For more, let each member write its share under one name
+//!   ([`Node::put_share`]) and fold [`Node::shares_named`]: counters, sets and other CRDTs. What a member writes as its own
+//!   ([`Node::put_own`]) is metadata, and ends with its process.
 //! - What is deleted stays deleted, unless two groups are cut apart for longer than a death certificate is kept
 //!   ([`Lifetimes::certificate`]).
 //! - Values have up to [`Limits::max_value`] bytes (1 MiB). One that does not fit a datagram is fetched in parts and seen
@@ -86,6 +87,7 @@ mod absence;
 mod address;
 mod clock;
 mod config;
+mod coordinate;
 mod epidemic;
 mod error;
 mod estimate;
@@ -118,18 +120,20 @@ mod wire;
 
 pub use address::{Address, MAX_ADDRESS};
 pub use config::{
-    AntiEntropy, Config, Exchange, Healing, Lifetimes, Limits, Links, LossOfInterest, Mail, Membership, Policy, Probe,
-    Relay, Response,
+    AntiEntropy, Config, ConfigFile, Exchange, Healing, Lifetimes, Limits, Links, LossOfInterest, Mail, Membership,
+    Policy, Probe, Relay, RemovedSetting, Response,
 };
+pub use coordinate::Coordinate;
 pub use error::{
     AboutError, Bound, ConfigError, DatagramError, DecodeError, RestoreError, SendError, TypedError, WriteError,
 };
-pub use event::{BroadcastId, Change, Event, Member, Neighbour, SetAside, Status};
+pub use estimate::RoundTrips;
+pub use event::{BroadcastId, Change, Distance, Event, Member, Neighbour, SetAside, Status};
 pub use health::{Alert, Problem};
 pub use id::{NodeId, ParseNodeIdError};
 #[cfg(feature = "encryption")]
 pub use keyring::{Key, KeyBytes, KeyError, Keyring, ParseKeyError, Plain};
-pub use node::{Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
+pub use node::{EntryKind, Input, Node, Portion, PutOptions, Snapshot, Stats, Transmit};
 #[cfg(feature = "encryption")]
 pub use node::{KeyAnswer, KeyChange, Rotation, RotationStep};
 pub use outbox::TrafficClass;
@@ -146,6 +150,7 @@ pub mod inspect {
     pub use crate::node::Reconciled;
     #[cfg(feature = "next")]
     pub use crate::node::VersionFault;
+    pub use crate::replica::CLOCKS_APART;
     pub use crate::update::{Asks, Broadcast, Certificate, End, Entry, Owner, Record, Standing, Topic, Until, Update};
 }
 

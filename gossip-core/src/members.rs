@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use rand::{Rng, RngExt, seq};
 
+use crate::coordinate::{Packed, is_surer};
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::table::Table;
@@ -23,7 +24,7 @@ pub(crate) struct Seen {
     place: u32,
     /// Smoothed round trip in microseconds; 0 is unknown.
     trip: u32,
-    /// Refutations since it answered a probe here.
+    /// Refutations since it answered a ping here.
     refuted: u8,
     /// Probes from here in vain since it answered one.
     missed: u8,
@@ -31,21 +32,34 @@ pub(crate) struct Seen {
     unheard: u8,
 }
 
-/// Refutations without an answer to a probe in between, from which on a member is held as suspect.
+/// Refutations without an answer to a ping in between, from which on a member is doubted here.
 const REFUTED: u8 = 3;
+/// The same of a member that has never answered here.
+const REFUTED_UNKNOWN: u8 = 2;
 /// Probes of such a member in vain, with nothing heard from it in between, after which it is accused all the same. Each speaks
 /// to each other about once in a round of probes.
 const DEAF: u8 = 4;
 
 impl Seen {
-    /// Returns true if it denies being dead and answers no probe: it is held as suspect until it answers one.
-    pub(crate) const fn is_held(&self) -> bool {
-        self.refuted >= REFUTED
+    /// Returns true if it denies being dead and has answered no ping meanwhile: what it denies next is not believed here before it
+    /// has answered one.
+    pub(crate) const fn is_doubted(&self) -> bool {
+        self.refuted >= if self.trip == 0 { REFUTED_UNKNOWN } else { REFUTED }
+    }
+
+    /// Returns true if it is *held* as suspect until it answers a ping.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_doubted() && self.status == Status::Suspect
     }
 
     /// Returns true if nothing was heard from it for so many probes that it is probably gone.
     pub(crate) const fn is_silent(&self) -> bool {
         self.unheard >= DEAF
+    }
+
+    /// Returns its smoothed round trip, if it has answered here.
+    pub(crate) fn trip(self) -> Option<Duration> {
+        (self.trip > 0).then(|| Duration::from_micros(self.trip.into()))
     }
 
     /// Returns true if it has never answered a probe from here, or not the last one.
@@ -66,8 +80,18 @@ pub(crate) struct Members {
     dead: Vec<u32>,
     /// The dead before this place are still to be contacted in this round.
     next_dead: usize,
+    /// Coordinates of members that this node has heard, by row in `seen`.
+    coordinates: Vec<Option<Heard>>,
     /// Departed. Few are ever looked for, so they have no places.
     left: usize,
+}
+
+/// Coordinate of a member.
+#[derive(Debug, Copy, Clone)]
+struct Heard {
+    coordinate: Packed,
+    /// True if the member itself said it.
+    own_word: bool,
 }
 
 /// No dead member has been contacted yet.
@@ -77,7 +101,8 @@ impl Default for Members {
     fn default() -> Self {
         let (seen, peers, dead) = (Table::default(), Vec::new(), Vec::new());
         let hasher = IdHasher { keys: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03] };
-        Self { seen, hasher, peers, cursor: 0, dead, next_dead: NOT_BEGUN, left: 0 }
+        let coordinates = Vec::new();
+        Self { seen, hasher, peers, cursor: 0, dead, next_dead: NOT_BEGUN, coordinates, left: 0 }
     }
 }
 
@@ -148,8 +173,29 @@ impl Members {
 
     /// Returns the smoothed round trip of a member that has answered here.
     pub(crate) fn trip(&self, id: NodeId) -> Option<Duration> {
-        let trip = self.get(id)?.trip;
-        (trip > 0).then(|| Duration::from_micros(trip.into()))
+        self.get(id)?.trip()
+    }
+
+    /// Remembers the coordinate of a member. What others say of it (`own_word` is false) replaces only what others have said that are
+    /// less sure, never what it has said itself.
+    pub(crate) fn note_coordinate(&mut self, id: NodeId, coordinate: Packed, own_word: bool) {
+        let Some(row) = self.row(id) else { return };
+        let row = row as usize;
+        if row >= self.coordinates.len() {
+            // As the table does: a vector that doubles is a quarter empty on average.
+            self.coordinates.reserve_exact(row + 1 + row / 8 - self.coordinates.len());
+            self.coordinates.resize(row + 1, None);
+        }
+        let held = &mut self.coordinates[row];
+        if own_word || held.is_none_or(|held| !held.own_word && is_surer(&coordinate, &held.coordinate)) {
+            *held = Some(Heard { coordinate, own_word });
+        }
+    }
+
+    /// Returns the coordinate of a member that was heard last.
+    pub(crate) fn coordinate(&self, id: NodeId) -> Option<Packed> {
+        let heard = self.coordinates.get(self.row(id)? as usize).copied().flatten();
+        heard.map(|heard| heard.coordinate)
     }
 
     /// Lists every member seen and not forgotten.
@@ -231,6 +277,9 @@ impl Members {
             Status::Dead => self.remove_dead(row),
             Status::Left => self.left -= 1,
         }
+        if let Some(coordinate) = self.coordinates.get_mut(row as usize) {
+            *coordinate = None;
+        }
         self.seen.remove(self.hasher.hash(id), row)
     }
 
@@ -252,12 +301,6 @@ impl Members {
         let count = count.min(self.peers.len());
         let picked = seq::index::sample(rng, self.peers.len(), count).into_iter();
         picked.filter_map(|at| self.seen.get(self.peers[at]).map(|seen| seen.id))
-    }
-
-    /// Returns a member that is gone: one that died long ago, or a departed one if none is dead.
-    pub(crate) fn dispensable(&self, rng: &mut impl Rng) -> Option<NodeId> {
-        let dead = self.dead.first().and_then(|row| self.seen.get(*row)).map(|seen| seen.id);
-        dead.or_else(|| self.random_left(rng))
     }
 
     /// Returns one of the `recent` members that died last, at random.
@@ -486,9 +529,6 @@ mod tests {
         assert_eq!(members.left(), 2);
         let found: BTreeSet<_> = (0..50).filter_map(|_| members.random_left(&mut rng)).collect();
         assert_eq!(found, BTreeSet::from([id(1), id(2)]));
-        assert!(members.dispensable(&mut rng).is_some_and(|gone| found.contains(&gone)), "nobody is dead");
-        members.see(id(9), Status::Dead, 1, &mut rng);
-        assert_eq!(members.dispensable(&mut rng), Some(id(9)));
         members.forget(id(1));
         assert_eq!((members.left(), members.random_left(&mut rng)), (1, Some(id(2))));
     }

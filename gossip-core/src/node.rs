@@ -6,6 +6,7 @@ mod changes;
 mod clocks;
 mod commands;
 mod contacts;
+mod coordinates;
 mod events;
 mod exchange;
 mod formats;
@@ -28,6 +29,7 @@ mod reach;
 #[cfg(feature = "encryption")]
 mod rotation;
 mod rumors;
+mod shares;
 mod snapshot;
 mod stats;
 mod timers;
@@ -48,10 +50,12 @@ use crate::absence::{Absence, Aside};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::clock::{Clocks, Settled};
 use crate::config::{Config, Membership};
+use crate::coordinate::Position;
 use crate::epidemic::anti_entropy::{AntiEntropy, Progress};
 use crate::epidemic::rumor::Rumors;
 use crate::epidemic::transfer::Transfers;
 use crate::error::ConfigError;
+use crate::estimate::RoundTrips;
 use crate::event::{Change, Event, Member, Neighbour, Status};
 use crate::id::NodeId;
 use crate::outbox::{Outbox, TrafficClass};
@@ -63,7 +67,7 @@ use crate::swim::Detector;
 use crate::time::Instant;
 use crate::trust::Trust;
 use crate::unicast::Unicasts;
-use crate::update::{Record, Update};
+use crate::update::{Owner, Record, Update, Whose};
 use crate::wire::{Envelope, Message, OVERHEAD};
 use bounds::ReachedBounds;
 use changes::Changes;
@@ -74,6 +78,7 @@ use gate::{Gate, Unreadable};
 use health::Health;
 use identity::{Identity, Phase};
 use reach::Unreached;
+use shares::Shares;
 
 pub use changes::Portion;
 #[cfg(feature = "next")]
@@ -88,7 +93,8 @@ pub use stats::Stats;
 #[non_exhaustive]
 pub enum Input<'a, A> {
     /// Time has passed. Due at the time that [`Node::poll_timeout`] returns. An early tick does nothing, a late one
-    /// catches up once.
+    /// catches up once. After one that is more than a probe period late no suspicion ends for another: what was said
+    /// against it meanwhile waits to be read.
     Tick,
     /// A datagram arrived.
     Datagram {
@@ -124,12 +130,25 @@ pub struct Transmit<A> {
     pub class: TrafficClass,
 }
 
+/// Kind of an entry: who writes it, and what ends it.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// All members write it, the newest write wins, and it stays until it is deleted.
+    #[default]
+    Shared,
+    /// Only this member writes it, and it disappears with this boot of it: metadata.
+    Own,
+    /// Only this member writes it, and it stays until it is deleted, or this member is [forgotten](Node::forget): this member's
+    /// share of something that all fold.
+    Share,
+}
+
 /// Options of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// True if the entry is the member's own (metadata, which disappears with the member), false if it is shared.
-    pub own: bool,
+    /// Kind of the entry.
+    pub kind: EntryKind,
     /// Time after which the entry expires; never if none.
     pub time_to_live: Option<Duration>,
 }
@@ -137,7 +156,13 @@ pub struct PutOptions {
 impl PutOptions {
     /// Makes it the member's own entry.
     pub fn own(mut self) -> Self {
-        self.own = true;
+        self.kind = EntryKind::Own;
+        self
+    }
+
+    /// Makes it the member's share.
+    pub fn share(mut self) -> Self {
+        self.kind = EntryKind::Share;
         self
     }
 
@@ -178,26 +203,51 @@ pub struct Node<A: Address> {
     rng: Xoshiro256PlusPlus,
     /// Latest time seen.
     now: Instant,
+    /// Agreed time, from the members' readings of their wall clocks.
     clocks: Clocks,
+    /// Time that is past for good, by the time that this node was awake: what ended in it may be forgotten.
     settled: Settled,
+    /// Doubts about what this node held when it was last without contact.
     absence: Absence,
+    /// Values that were set aside for such a doubt.
     aside: Aside,
+    /// The newest update of each key.
     replica: Replica<A>,
+    /// SWIM: the member view, probes, suspicions.
     detector: Detector<A>,
+    /// Rumor mongering with random peers.
     rumors: Rumors<A>,
+    /// Links with neighbours, along which news goes first.
     overlay: Overlay<A>,
+    /// Comparisons of whole replicas.
     anti_entropy: AntiEntropy<A>,
+    /// Large values that are being fetched.
     transfers: Transfers<A>,
     unicasts: Unicasts,
     queries: Queries,
+    /// Seeds, and members that are tried although they are dead.
     contacts: Contacts<A>,
+    /// Datagrams of other clusters, keys and versions that have been told.
     gate: Gate<A>,
+    /// Tokens that prove addresses, and the budget for answers larger than their questions.
     trust: Trust<A>,
+    /// Peers that do not reach this node at its address, as they say.
     unreached: Unreached<A>,
+    /// Network coordinate of this node.
+    position: Position,
+    /// Round trips of the pings that were answered here.
+    round_trips: RoundTrips,
+    /// Lengths of datagrams that the paths carry.
     paths: PathMtu<A>,
+    /// Limits of `config` that have been reached.
     reached_bounds: ReachedBounds,
+    /// Alerts, each with the time since when.
     health: Health,
+    /// Changes of keys by order of another member.
     changes: Changes,
+    /// What this boot has written of this member's shares.
+    shares: Shares,
+    /// Formats and features of the members.
     upgrade: Upgrade,
     #[cfg(feature = "next")]
     next: next::Next,
@@ -258,10 +308,13 @@ impl<A: Address> Node<A> {
             gate: Gate::default(),
             trust,
             unreached: Unreached::default(),
+            position: Position::default(),
+            round_trips: RoundTrips::default(),
             paths: PathMtu::new(config.max_datagram, config.probe.timeout),
             reached_bounds: ReachedBounds::default(),
             health: Health::default(),
             changes: Changes::default(),
+            shares: Shares::default(),
             upgrade: Upgrade::default(),
             #[cfg(feature = "next")]
             next: next::Next::default(),
@@ -288,17 +341,22 @@ impl<A: Address> Node<A> {
                     // It is unchanged, or appeared and disappeared between two polls.
                     _ => continue,
                 },
-                Pending::Entry(owner, name) => {
-                    let entry = self.replica.entry(owner, &name, self.agreed());
+                Pending::Entry(whose, name) => {
+                    let entry = self.replica.entry(whose, &name, self.agreed());
                     let written = entry.and_then(|entry| entry.value.clone().map(|value| (value, entry.stamp)));
                     let change = written.map_or(Change::Gone, |(value, stamp)| Change::Written { value, stamp });
-                    Event::Entry { owner, name, change }
+                    match whose {
+                        Whose::Everyone => Event::Entry { owner: None, name, change },
+                        Whose::Own(owner) => Event::Entry { owner: Some(owner), name, change },
+                        Whose::Share(owner) => Event::Share { owner, name, change },
+                    }
                 }
                 Pending::Message(message) => match message {
                     events::Message::Broadcast(id, payload) => Event::Broadcast { id, payload },
                     events::Message::Unicast(from, payload) => Event::Unicast { from, payload },
                     events::Message::Query(id, payload) => Event::Query { id, payload },
                     events::Message::Delivered { id, to, received } => Event::Delivered { id, to, received },
+                    events::Message::ShareLost(name, value, stamp) => Event::ShareLost { name, value, stamp },
                 },
                 Pending::Answers(query) => Event::Answers { query },
                 Pending::Isolated(isolated) => Event::Isolated(isolated),
@@ -353,6 +411,18 @@ impl<A: Address> Node<A> {
         crate::wire::Trust::Proof { cookie: self.trust.token(address, self.now) }.into()
     }
 
+    /// Returns whether this is a proof for this address.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_proof(&self, address: &A, token: u32) -> bool {
+        self.trust.proves(address, token, self.now)
+    }
+
+    /// Takes what seals and opens datagrams in the name of this node.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn into_envelope(self) -> Envelope {
+        self.envelope
+    }
+
     /// Returns the configuration of this node.
     pub const fn config(&self) -> &Config {
         &self.config
@@ -367,21 +437,19 @@ impl<A: Address> Node<A> {
     /// Returns a member in the view of this node.
     pub fn member(&self, id: NodeId) -> Option<Member<A>> {
         let record = self.replica.member(id)?;
-        let status =
-            if id == self.identity.id { self.identity.status() } else { self.detector.members().get(id)?.status };
+        let (status, rtt) = if id == self.identity.id {
+            (self.identity.status(), None)
+        } else {
+            let seen = self.detector.members().get(id)?;
+            (seen.status, seen.trip())
+        };
         let Record { incarnation, boot, address, about, .. } = record.clone();
-        Some(Member { id, address, status, incarnation, boot, about })
+        Some(Member { id, address, status, incarnation, boot, about, rtt })
     }
 
     /// The members that this node has links with: see [`Relay::Tree`](crate::Relay::Tree).
     pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
         self.overlay.neighbours()
-    }
-
-    /// Returns the smoothed round trip to a member, of the pings that it has answered here; none before the first. Each member
-    /// is probed once in as many periods as there are members.
-    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
-        self.detector.members().trip(id)
     }
 
     /// Returns the number of members alive or suspected, including this node while it has not left.
@@ -391,16 +459,16 @@ impl<A: Address> Node<A> {
 
     /// Returns the value of a shared entry.
     pub fn get(&self, name: &str) -> Option<Arc<[u8]>> {
-        self.value_of(None, name)
+        self.value_of(Whose::Everyone, name)
     }
 
     /// Returns the value of a member's own entry.
     pub fn get_own(&self, owner: NodeId, name: &str) -> Option<Arc<[u8]>> {
-        self.value_of(Some(owner), name)
+        self.value_of(Whose::Own(owner), name)
     }
 
-    fn value_of(&self, owner: Option<NodeId>, name: &str) -> Option<Arc<[u8]>> {
-        self.replica.entry(owner, name, self.agreed())?.value.clone()
+    fn value_of(&self, whose: Whose, name: &str) -> Option<Arc<[u8]>> {
+        self.replica.entry(whose, name, self.agreed())?.value.clone()
     }
 
     /// Lists the shared entries whose names begin with `prefix`, by name.
@@ -415,11 +483,17 @@ impl<A: Address> Node<A> {
 
     /// Lists the members' own entries of this name, by owner.
     pub fn entries_named(&self, name: &str) -> impl Iterator<Item = (NodeId, Arc<[u8]>)> + '_ {
+        let own = self.named(name).filter(|(owner, _)| !owner.has_share());
+        own.map(|(owner, value)| (owner.id, value))
+    }
+
+    /// Lists what members own of this name, by kind and owner.
+    fn named(&self, name: &str) -> impl Iterator<Item = (Owner, Arc<[u8]>)> + '_ {
         let name: SmolStr = name.into();
         self.replica
             .entries_from(name.clone(), self.agreed())
             .take_while(move |entry| entry.name == name)
-            .filter_map(|entry| Some((entry.owner?.id, entry.value.clone()?)))
+            .filter_map(|entry| Some((entry.owner?, entry.value.clone()?)))
     }
 
     /// Returns the number of shared entries that have a value, at no cost; one that has expired counts until it takes no room.

@@ -3,8 +3,10 @@
 //! Classes are ranked, except for bulk: if it were strictly last, a constant load of rumors would starve a newcomer.
 //! While other classes wait, bulk gets one datagram in four and delays each of them by at most one datagram.
 //!
-//! Bounded per class and per peer, so that one peer's requests do not take the others' room. The oldest intent is
-//! dropped for the newest, and counted. Dropping is always safe, since any datagram could have been lost on the way.
+//! Bounded per class and per peer, so that one peer's requests do not take the others' room. A peer that has used up its
+//! share loses its oldest intent of the same class for a new one; if none of that class waits, its oldest of the lowest class
+//! below it, so that no ack waits behind rumors; if there is none either, the new one. Where the class is full, the oldest
+//! of all goes. What is dropped is counted, and that is always safe: any datagram could have been lost on the way.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -115,19 +117,23 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
     }
 
     pub(crate) fn push(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
-        let queue = &mut self.classes[class as usize];
+        let own = class as usize;
         let makes_room = if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
-            // A linear search, but only for a peer that has used up its share, and in a bounded queue.
-            let oldest = queue.iter().position(|(peer, _)| *peer == to);
-            if oldest.is_none() {
+            // Linear searches, but only for a peer that has used up its share, and in bounded queues.
+            let oldest = |class: usize| {
+                let at = self.classes[class].iter().position(|(peer, _)| *peer == to)?;
+                Some((class, at))
+            };
+            let found = oldest(own).or_else(|| (own + 1..self.classes.len()).rev().find_map(oldest));
+            if found.is_none() {
                 self.dropped += 1;
                 return;
             }
-            oldest
+            found
         } else {
-            (queue.len() >= self.limit).then_some(0)
+            (self.classes[own].len() >= self.limit).then_some((own, 0))
         };
-        if let Some((peer, _)) = makes_room.and_then(|at| queue.remove(at)) {
+        if let Some((peer, _)) = makes_room.and_then(|(class, at)| self.classes[class].remove(at)) {
             self.dropped += 1;
             self.uncount(&peer);
         }
@@ -292,5 +298,26 @@ mod tests {
         );
         while outbox.pop_for(&1).is_some() {}
         assert!(outbox.is_empty() && outbox.waiting.is_empty(), "what is sent is not counted any more");
+    }
+
+    #[test]
+    fn a_peer_that_has_used_up_its_share_still_gets_its_acks() {
+        let mut outbox = Outbox::new(256);
+        for seq in 0..40 {
+            let class = if seq % 2 == 0 { TrafficClass::Bulk } else { TrafficClass::Rumor };
+            outbox.push(class, 1, ping(seq));
+        }
+        assert_eq!(outbox.waiting[&1], 32);
+        let bulk = outbox.classes[TrafficClass::Bulk as usize].len();
+        outbox.push(TrafficClass::Ack, 1, ping(100));
+        assert_eq!(outbox.classes[TrafficClass::Bulk as usize].len(), bulk - 1, "the lowest class makes room");
+        assert!(matches!(outbox.pop(), Some((TrafficClass::Ack, 1, _))));
+        // What is lowest makes no room among higher classes for itself.
+        let mut outbox = Outbox::new(256);
+        for seq in 0..32 {
+            outbox.push(TrafficClass::Ack, 1, ping(seq));
+        }
+        outbox.push(TrafficClass::Bulk, 1, ping(100));
+        assert_eq!((outbox.classes[TrafficClass::Ack as usize].len(), outbox.dropped()), (32, 1));
     }
 }

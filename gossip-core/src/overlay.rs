@@ -22,6 +22,7 @@ use core::time::Duration;
 
 use crate::address::Address;
 use crate::config;
+use crate::estimate::RoundTrip;
 use crate::event::Neighbour;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, Outbox, TrafficClass};
@@ -122,6 +123,8 @@ pub(crate) struct Overlay<A> {
     wanted: Wanted,
     evidence: Evidence,
     distances: Distances,
+    /// Round trips of probes, whoever answered.
+    probed: RoundTrip,
     /// The item for which a link was made lazy last, and when.
     last_prune: Option<(u64, Instant)>,
     /// All links were checked before this.
@@ -150,6 +153,7 @@ impl<A: Address> Overlay<A> {
             wanted: Wanted::default(),
             evidence: Evidence::default(),
             distances: Distances::default(),
+            probed: RoundTrip::default(),
             last_prune: None,
             next_check: Instant::ORIGIN,
             orphans: Vec::new(),

@@ -30,7 +30,10 @@ const PAIRS: u32 = 40;
 const PAIRS_AGAIN: u32 = 3;
 /// Comparisons at one time.
 const COMPARISONS: usize = 4;
-/// Time for which a path that was found sound is not compared again.
+/// Time for which a path is not compared again that was found sound, since that took a pair or two and it may become narrow, or of
+/// which too little was heard for the first time: heavy loss may have been the reason.
+const SOUND: Duration = Duration::from_secs(30);
+/// Most of that time for a path of which too little was heard again and again, which takes all pairs each time: it doubles up to here.
 const REST: Duration = Duration::from_secs(300);
 /// Peers that rest.
 const RESTING: usize = 64;
@@ -67,6 +70,15 @@ struct Comparison<A> {
     next: Instant,
 }
 
+/// A path that is not compared for a while.
+#[derive(Debug)]
+struct Rest<A> {
+    peer: A,
+    until: Instant,
+    /// Length of the rest if too little was heard, otherwise zero. It is remembered for as long again: the next one is twice as long.
+    unheard: Duration,
+}
+
 /// Step that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<A> {
@@ -85,9 +97,11 @@ pub(crate) struct PathMtu<A> {
     pause: Duration,
     narrow: IndexMap<A, Narrow, BuildHasherDefault<SipHasher13>>,
     comparisons: Vec<Comparison<A>>,
-    resting: VecDeque<(A, Instant)>,
+    resting: VecDeque<Rest<A>>,
     sent: VecDeque<(A, u64, Instant)>,
     to_tell: VecDeque<A>,
+    /// Peers whose datagrams were refused as too long and that were told, and until when they are not told again.
+    told: VecDeque<(A, Instant)>,
     /// The narrow path that was found last, if the application was not told yet.
     news: Option<(A, usize)>,
     compared: u64,
@@ -105,6 +119,7 @@ impl<A: Address> PathMtu<A> {
             resting: VecDeque::new(),
             sent: VecDeque::new(),
             to_tell: VecDeque::new(),
+            told: VecDeque::new(),
             news: None,
             compared: 0,
             narrowed: 0,
@@ -169,12 +184,24 @@ impl<A: Address> PathMtu<A> {
             }
             return;
         }
-        self.resting.retain(|(_, until)| now < *until);
+        self.resting.retain(|rest| now < rest.until + rest.unheard);
         if self.comparisons.len() < COMPARISONS
             && self.comparisons.iter().all(|comparison| comparison.peer != *peer)
-            && self.resting.iter().all(|(resting, _)| resting != peer)
+            && self.resting.iter().all(|rest| rest.peer != *peer || rest.until <= now)
         {
             self.begin(now, peer.clone(), false);
+        }
+    }
+
+    /// Takes note that a datagram of a peer was refused since it is longer than this node is configured for: the peer is told the
+    /// length, at most once in half a minute.
+    pub(crate) fn note_too_long(&mut self, now: Instant, peer: &A) {
+        self.told.retain(|(_, until)| now < *until);
+        if self.told.len() < RESTING && self.told.iter().all(|(told, _)| told != peer) {
+            self.told.push_back((peer.clone(), now + SOUND));
+            if !self.to_tell.contains(peer) {
+                self.to_tell.push_back(peer.clone());
+            }
         }
     }
 
@@ -184,11 +211,15 @@ impl<A: Address> PathMtu<A> {
         self.comparisons.push(Comparison { peer, length, first: 0, pairs: 0, answered: 0, again, next: now });
     }
 
-    fn rest(&mut self, now: Instant, peer: A) {
+    /// `heard`: enough came back to tell.
+    fn rest(&mut self, now: Instant, peer: A, heard: bool) {
+        let before = self.resting.iter().position(|rest| rest.peer == peer).and_then(|at| self.resting.remove(at));
+        let unheard = before.map_or(Duration::ZERO, |rest| 2 * rest.unheard).clamp(SOUND, REST);
+        let (length, unheard) = if heard { (SOUND, Duration::ZERO) } else { (unheard, unheard) };
         if self.resting.len() == RESTING {
             self.resting.pop_front();
         }
-        self.resting.push_back((peer, now + REST));
+        self.resting.push_back(Rest { peer, until: now + length, unheard });
     }
 
     /// Takes the next step that is due.
@@ -216,7 +247,7 @@ impl<A: Address> PathMtu<A> {
                 return self.step(now, rng);
             }
             // Too few answers of either length.
-            self.rest(now, peer);
+            self.rest(now, peer, false);
         }
         None
     }
@@ -268,7 +299,7 @@ impl<A: Address> PathMtu<A> {
             if self.narrow.swap_remove(&peer).is_some() {
                 self.to_tell.push_back(peer.clone());
             }
-            self.rest(now, peer);
+            self.rest(now, peer, true);
             return;
         }
         self.make_room();
@@ -345,6 +376,21 @@ mod tests {
     }
 
     #[test]
+    fn who_sends_what_is_too_long_is_told_once_in_half_a_minute() {
+        let (mut paths, mut rng) =
+            (PathMtu::new(888, Duration::from_millis(500)), Xoshiro256PlusPlus::seed_from_u64(1));
+        let mut told = |paths: &mut PathMtu<u16>, now| {
+            (0..1_000).for_each(|_| paths.note_too_long(now, &7));
+            core::iter::from_fn(|| paths.step(now, &mut rng)).collect::<Vec<_>>()
+        };
+        let tell = || alloc::vec![Step::Tell { peer: 7, longest: 888 }];
+        assert_eq!([told(&mut paths, START), told(&mut paths, START + SOUND / 2)], [tell(), Vec::new()]);
+        assert_eq!(told(&mut paths, START + SOUND), tell());
+        (0..1_000).for_each(|peer| paths.note_too_long(START + SOUND, &peer));
+        assert_eq!(paths.told.len(), RESTING);
+    }
+
+    #[test]
     fn a_path_that_swallows_what_is_long_is_found_and_found_sound_again() {
         let mut paths = PathMtu::new(1_200, Duration::from_millis(500));
         paths.doubt(START, &7);
@@ -356,6 +402,20 @@ mod tests {
         assert_eq!(paths.longest_to(&7), 512);
         compare(&mut paths, later + AGAIN + REST, 1_300, LOSSLESS, 3);
         assert_eq!((paths.longest_to(&7), paths.found().count(), paths.take_news()), (1_200, 0, None));
+    }
+
+    #[test]
+    fn a_path_that_becomes_narrow_after_it_was_found_sound_is_found_within_a_minute() {
+        let mut paths = PathMtu::new(1_200, Duration::from_millis(500));
+        paths.doubt(START, &7);
+        compare(&mut paths, START, 1_200, LOSSLESS, 1);
+        let soon = START + Duration::from_secs(20);
+        paths.doubt(soon, &7);
+        assert_eq!((paths.due(), paths.counted()), (None, (1, 0)), "it was sound a moment ago");
+        let later = START + Duration::from_secs(40);
+        paths.doubt(later, &7);
+        assert!(compare(&mut paths, later, 1_149, LOSSLESS, 2).since(START).as_secs() < 60);
+        assert_eq!(paths.longest_to(&7), 512);
     }
 
     #[test]
@@ -388,8 +448,20 @@ mod tests {
         paths.doubt(START, &7);
         compare(&mut paths, START, 0, LOSSLESS, 1);
         assert_eq!((paths.longest_to(&7), paths.counted()), (1_200, (1, 0)));
-        paths.doubt(START + REST / 2, &7);
+        paths.doubt(START + SOUND, &7);
         assert_eq!(paths.due(), None, "it rests");
+        // Ever longer, since the loss may have been heavy, or nobody is there.
+        let (mut now, mut begun) = (START, Vec::new());
+        while now.since(START) < Duration::from_secs(1_800) {
+            let (compared, _) = paths.counted();
+            paths.doubt(now, &7);
+            if paths.counted().0 > compared {
+                begun.push(now.since(START).as_secs());
+                now = compare(&mut paths, now, 0, LOSSLESS, 2);
+            }
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(begun, [40, 110, 240, 490, 800, 1_110, 1_420, 1_730]);
     }
 
     #[test]

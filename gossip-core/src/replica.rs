@@ -6,9 +6,15 @@
 //! What two replicas must agree on is a function of the items stored and of a cut: an item is in the *reconciled set*
 //! while the cut is before its end. What has ended is invisible and out of the set at once, and in again if the clock
 //! steps back. Forgotten is something else: that takes time which no clock makes pass, see [`Replica::advance`].
+//!
+//! A [`Cut`] has two parts, and both replicas compare at the later of theirs: `at`, the point of agreed time at which an item
+//! counts as ended, and `kept`, the one up to which either of them may have forgotten certificates for want of room. Items
+//! that are in the set only as certificates up to `kept` are left out. `at` is [`NEVER`] for what never ends; with `kept` at
+//! `NEVER` no certificate is compared.
 
 mod certificates;
 mod cut;
+mod deferred;
 mod hashes;
 mod lifetime;
 mod owned;
@@ -28,9 +34,10 @@ use crate::address::Address;
 use crate::id::NodeId;
 use crate::sketch::Sketch;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Standing, Until, Update, hashes_of};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Standing, Until, Update, Whose, hashes_of};
 
 use certificates::Certificates;
+pub use cut::CLOCKS_APART;
 pub(crate) use cut::{Cut, NEVER, second};
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
@@ -72,8 +79,8 @@ impl Total {
     }
 }
 
-fn name_of<A>(update: &Update<A>) -> Option<SmolStr> {
-    if let Update::Entry(entry) = update { Some(entry.name.clone()) } else { None }
+fn name_of<A>(update: &Update<A>) -> Option<(Whose, SmolStr)> {
+    if let Update::Entry(entry) = update { Some((entry.owner.into(), entry.name.clone())) } else { None }
 }
 
 /// See the [module](self).
@@ -93,8 +100,13 @@ pub(crate) struct Replica<A> {
     certificates: Certificates,
     /// Entries that will shrink to certificates, by the time of that.
     shrinking: BTreeSet<(Instant, Slot)>,
-    names: BTreeMap<(SmolStr, Option<NodeId>), Slot>,
+    names: BTreeMap<(SmolStr, Whose), Slot>,
+    /// True while `hashes` and `names` are empty, and made anew later.
+    deferred: bool,
+    /// What ends with its owner's boot, by owner.
     owned: BTreeSet<(NodeId, Slot)>,
+    /// Shares, by owner.
+    shares: BTreeSet<(NodeId, Slot)>,
     /// Digests of entries that are too large to be sent whole: they are asked for often, and hashing a megabyte takes a
     /// millisecond.
     large: BTreeMap<KeyHash, u128>,
@@ -106,7 +118,7 @@ pub(crate) struct Replica<A> {
     usage: Usage,
     shrink: Duration,
     /// Entries whose visible state may have changed since the last call of `take_touched`.
-    touched: VecDeque<(Option<NodeId>, SmolStr)>,
+    touched: VecDeque<(Whose, SmolStr)>,
 }
 
 impl<A: Address> Replica<A> {
@@ -123,7 +135,9 @@ impl<A: Address> Replica<A> {
             certificates: Certificates::default(),
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
+            deferred: false,
             owned: BTreeSet::new(),
+            shares: BTreeSet::new(),
             large: BTreeMap::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
@@ -184,7 +198,6 @@ impl<A: Address> Replica<A> {
         let until = update.until().min(end);
         let owner = OwnerState::of(&update);
         let name = name_of(&update);
-        let owned_by = update.owner().map(|owner| owner.id);
         let before = held.and_then(|slot| self.visible(slot, self.cut)).and_then(|entry| entry.value.clone());
         let old = held.and_then(|slot| self.remove(slot)).map(|stored| stored.update);
         let (hash, slot) = self.store(key, update, until);
@@ -193,7 +206,7 @@ impl<A: Address> Replica<A> {
         if let Some(name) = name.or_else(|| old.as_ref().and_then(name_of))
             && before != after
         {
-            self.touched.push_back((owned_by, name));
+            self.touched.push_back(name);
         }
         if let Some(owner) = owner {
             let showed = old.as_ref().and_then(OwnerState::of).is_some_and(|old| old.shows);
@@ -281,12 +294,16 @@ impl<A: Address> Replica<A> {
         if let Some(owner) = update.owner() {
             self.owned.insert((owner.id, slot));
         }
+        if let Some(sharer) = update.sharer() {
+            self.shares.insert((sharer, slot));
+        }
         if let Update::Entry(entry) = update {
-            let owner = entry.owner.map(|owner| owner.id);
             if let Some(at) = self.shrinks_at(entry) {
                 self.shrinking.insert((at, slot));
             }
-            self.names.insert((entry.name.clone(), owner), slot);
+            if !self.deferred {
+                self.names.insert((entry.name.clone(), entry.owner.into()), slot);
+            }
         }
         (hash, slot)
     }
@@ -311,35 +328,33 @@ impl<A: Address> Replica<A> {
         if let Some(owner) = stored.update.owner() {
             self.owned.remove(&(owner.id, slot));
         }
+        if let Some(sharer) = stored.update.sharer() {
+            self.shares.remove(&(sharer, slot));
+        }
         if let Update::Entry(entry) = &stored.update {
-            let owner = entry.owner.map(|owner| owner.id);
             if let Some(at) = self.shrinks_at(entry) {
                 self.shrinking.remove(&(at, slot));
             }
-            self.names.remove(&(entry.name.clone(), owner));
+            self.names.remove(&(entry.name.clone(), entry.owner.into()));
         }
         Some(stored)
     }
 
-    fn show(&mut self, hash: u64, slot: Slot, lives: Lives) {
-        self.hashes.insert(hash, slot);
-        if lives.covers() {
-            self.covering.add(hash);
-        }
-    }
-
-    fn hide(&mut self, hash: u64, lives: Lives) {
-        self.hashes.remove(hash);
-        if lives.covers() {
-            self.covering.remove(hash);
-        }
-    }
-
     /// Takes a value out, as if it had never come here.
     pub(crate) fn take(&mut self, hash: u64) -> Option<(KeyHash, Entry)> {
-        let Stored { key, update, .. } = self.remove(self.hashes.get(hash)?)?;
+        self.take_slot(self.hashes().get(hash)?)
+    }
+
+    /// Takes the value of a key out if its item has this hash and has not ended.
+    pub(crate) fn take_if(&mut self, key: KeyHash, hash: u64) -> Option<(KeyHash, Entry)> {
+        let slot = self.items.find(key).filter(|slot| self.items.hash(*slot) == Some(hash))?;
+        if self.is_shown(slot) { self.take_slot(slot) } else { None }
+    }
+
+    fn take_slot(&mut self, slot: Slot) -> Option<(KeyHash, Entry)> {
+        let Stored { key, update, .. } = self.remove(slot)?;
         let Update::Entry(entry) = update else { return None };
-        self.touched.push_back((entry.owner.map(|owner| owner.id), entry.name.clone()));
+        self.touched.push_back((entry.owner.into(), entry.name.clone()));
         Some((key, entry))
     }
 
@@ -363,7 +378,7 @@ impl<A: Address> Replica<A> {
 
     /// Returns the update whose item has this hash.
     pub(crate) fn by_hash(&self, hash: u64) -> Option<Update<A>> {
-        self.items.update(self.hashes.get(hash)?)
+        self.items.update(self.hashes().get(hash)?)
     }
 
     /// Returns the hash of the item of this key.
@@ -371,24 +386,24 @@ impl<A: Address> Replica<A> {
         self.items.hash(self.items.find(key)?)
     }
 
-    /// Returns the item whose key has this [short](KeyHash::short) name.
+    /// Returns the item whose key's hash begins with these 64 bits.
     pub(crate) fn by_short(&self, short: u64) -> Option<(u64, Update<A>)> {
         // Few others have hashes with the same prefix, unless their names were made for it: then the item is not found.
         const ALIKE: usize = 64;
         let (first, last) = hashes_of(short);
-        let mut alike = self.hashes.iter_range(Range::new(first, last)?).take(ALIKE);
+        let mut alike = self.hashes().iter_range(Range::new(first, last)?).take(ALIKE);
         let is_it = |slot: Slot| self.items.key(slot, &self.hasher).is_some_and(|key| key.short() == short);
         let (hash, slot) = alike.find(|(_, slot)| is_it(*slot))?;
         Some((hash, self.items.update(slot)?))
     }
 
     pub(crate) fn key_of(&self, hash: u64) -> Option<KeyHash> {
-        self.items.key(self.hashes.get(hash)?, &self.hasher)
+        self.items.key(self.hashes().get(hash)?, &self.hasher)
     }
 
     /// Returns true if an item has this hash.
     pub(crate) fn has_hash(&self, hash: u64) -> bool {
-        self.hashes.contains(hash)
+        self.hashes().contains(hash)
     }
 
     fn is_large(&self, update: &Update<A>) -> bool {
@@ -412,14 +427,19 @@ impl<A: Address> Replica<A> {
         self.items.record(self.items.find(self.hasher.member(id))?)
     }
 
+    /// Lists the members that died or left, those first that are forgotten first.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = (Instant, NodeId)> + '_ {
+        self.usage.gone()
+    }
+
     /// Lists the records of members with this address: mostly one.
     pub(crate) fn members_at(&self, address: &A) -> impl Iterator<Item = &Record<A>> {
         self.items.at_address(address)
     }
 
     /// Returns an entry that has a value at `clock`.
-    pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str, clock: Instant) -> Option<&Entry> {
-        self.visible(self.items.find(self.hasher.entry(owner, name))?, clock)
+    pub(crate) fn entry(&self, whose: Whose, name: &str, clock: Instant) -> Option<&Entry> {
+        self.visible(self.items.find(self.hasher.entry(whose, name))?, clock)
     }
 
     fn visible(&self, slot: Slot, clock: Instant) -> Option<&Entry> {
@@ -427,13 +447,15 @@ impl<A: Address> Replica<A> {
         let Update::Entry(entry) = &stored.update else { return None };
         let lives = entry.value.is_some() && stored.lives().ends.is_after(clock);
         // Metadata is visible while its member lives, and kept for longer: a death may be refuted.
-        let shown = |owner: Owner| self.member(owner.id).is_some_and(|record| record.standing == Standing::Alive);
+        let lives_now = |owner: Owner| self.member(owner.id).is_some_and(|record| record.standing == Standing::Alive);
+        let shown = |owner: Owner| owner.has_share() || lives_now(owner);
         (lives && entry.owner.is_none_or(shown)).then_some(entry)
     }
 
-    /// Lists entries that have a value at `clock`, by name from `first` on, then by owner.
+    /// Lists entries that have a value at `clock`, by name from `first` on, then by kind and owner.
     pub(crate) fn entries_from(&self, first: SmolStr, clock: Instant) -> impl Iterator<Item = &Entry> {
-        self.names.range((first, None)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
+        debug_assert!(!self.deferred, "nothing is listed by name while that index is given up");
+        self.names.range((first, Whose::Everyone)..).filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 
     /// Returns the number of member records, and of entries and broadcasts that are not parked.
@@ -458,12 +480,12 @@ impl<A: Address> Replica<A> {
     }
 
     /// Takes the next entry whose visible state may have changed.
-    pub(crate) fn next_touched(&mut self) -> Option<(Option<NodeId>, SmolStr)> {
+    pub(crate) fn next_touched(&mut self) -> Option<(Whose, SmolStr)> {
         self.touched.pop_front()
     }
 
     #[cfg(test)]
-    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Option<NodeId>, SmolStr)> {
+    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = (Whose, SmolStr)> {
         self.touched.drain(..)
     }
 
@@ -480,7 +502,7 @@ impl<A: Address> Replica<A> {
         if cut.at == NEVER {
             return (self.lasting.count, self.lasting.fingerprint);
         }
-        let mut total = Total { count: self.hashes.len() as u64, fingerprint: self.hashes.fingerprint() };
+        let mut total = Total { count: self.hashes().len() as u64, fingerprint: self.hashes().fingerprint() };
         let plain = cut.kept == NEVER;
         if plain {
             // No walk over all that covers something: its total is known.
@@ -498,12 +520,12 @@ impl<A: Address> Replica<A> {
     /// Returns the number of items in a range of the set at a cut.
     pub(crate) fn count(&self, range: Range, cut: Cut) -> u64 {
         let differing = self.differing(cut).filter(|(_, hash, _)| range.contains(*hash));
-        differing.fold(self.hashes.count(range), |count, (here, ..)| if here { count - 1 } else { count + 1 })
+        differing.fold(self.hashes().count(range), |count, (here, ..)| if here { count - 1 } else { count + 1 })
     }
 
     /// Returns coded symbols of a range of the set at a cut.
     pub(crate) fn sketch(&self, range: Range, cells: usize, cut: Cut) -> Sketch {
-        let mut sketch = self.hashes.sketch(range, cells.min(CELLS));
+        let mut sketch = self.hashes().sketch(range, cells.min(CELLS));
         for (here, hash, _) in self.differing(cut).filter(|(_, hash, _)| range.contains(*hash)) {
             if here { sketch.remove(hash) } else { sketch.add(hash) }
         }
@@ -512,7 +534,7 @@ impl<A: Address> Replica<A> {
 
     /// The hashes of all that has not ended, within a range.
     pub(crate) fn hashes_in(&self, range: Range) -> impl Iterator<Item = u64> {
-        self.hashes.iter_range(range).map(|(hash, _)| hash)
+        self.hashes().iter_range(range).map(|(hash, _)| hash)
     }
 
     /// Lists the updates in a range of the set at a cut, by hash.
@@ -523,7 +545,7 @@ impl<A: Address> Replica<A> {
         again.sort_unstable();
         let mut again = again.into_iter().peekable();
         let is_in = move |slot: Slot| self.items.lives(slot).is_some_and(|lives| lives.is_in(cut));
-        let mut live = self.hashes.iter_range(range).filter(move |(_, slot)| is_in(*slot)).peekable();
+        let mut live = self.hashes().iter_range(range).filter(move |(_, slot)| is_in(*slot)).peekable();
         let merged = core::iter::from_fn(move || match (live.peek(), again.peek()) {
             (Some((first, _)), Some((second, _))) if second < first => again.next(),
             (Some(_), _) => live.next(),

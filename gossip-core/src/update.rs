@@ -10,6 +10,7 @@ mod fields;
 mod filter;
 mod formats;
 mod hash;
+mod owner;
 mod payload;
 mod stamp;
 
@@ -36,6 +37,8 @@ pub use formats::{Features, Format, Formats};
 #[cfg(feature = "next")]
 pub(crate) use formats::{NEXT_FIELD, NEXT_KIND};
 pub(crate) use hash::{ItemHasher, KeyHash, hashes_of, key_part};
+pub use owner::Owner;
+pub(crate) use owner::Whose;
 pub use payload::Payload;
 pub(crate) use payload::{Shown, text};
 pub use stamp::Stamp;
@@ -126,6 +129,20 @@ pub struct Record<A> {
     pub(crate) about: Option<About>,
 }
 
+impl<A: PartialEq> Record<A> {
+    /// Returns whether it differs from an earlier one of the living member in nothing but the incarnation: the member denies
+    /// being suspect or dead.
+    pub(crate) fn only_denies(&self, earlier: &Self) -> bool {
+        let Self { id, incarnation, boot, pass, standing, until, address, about } = self;
+        *standing == Standing::Alive
+            && earlier.incarnation < *incarnation
+            && (earlier.id, earlier.boot, earlier.pass, earlier.standing) == (*id, *boot, *pass, *standing)
+            && earlier.until == *until
+            && earlier.address == *address
+            && earlier.about == *about
+    }
+}
+
 impl<A> Record<A> {
     /// Returns the member's name, if it has one.
     pub fn name(&self) -> Option<&str> {
@@ -176,19 +193,10 @@ impl<'de, A: Deserialize<'de>> Deserialize<'de> for Record<A> {
     }
 }
 
-/// Owner of an entry.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Owner {
-    /// The member.
-    pub id: NodeId,
-    /// Its boot when it wrote.
-    pub boot: Instant,
-}
-
-/// A named value, shared or owned by a member, or the certificate of its death.
+/// A named value, of all or owned by a member, or the certificate of its death.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Owner; none if shared.
+    /// Owner; none if anybody writes it.
     pub owner: Option<Owner>,
     /// Its name.
     pub name: SmolStr,
@@ -358,7 +366,7 @@ impl<A> Update<A> {
 }
 
 impl<A: Address> Update<A> {
-    /// Returns the end of this update, or of the death certificate that it becomes.
+    /// Returns the time until which this update is kept, visible or as the death certificate that it becomes.
     pub fn until(&self) -> Until {
         match self {
             Self::Member(Record { until, .. }) | Self::Broadcast(Broadcast { until, .. }) => *until,
@@ -368,7 +376,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Returns the end of what is visible of this update.
+    /// Returns the time until which this update is visible.
     pub fn ends(&self) -> Until {
         match self {
             Self::Member(Record { until, .. }) | Self::Broadcast(Broadcast { until, .. }) => *until,
@@ -378,7 +386,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Returns the latest end of what this has replaced.
+    /// Returns the latest time until which anything that this has replaced would have been visible.
     pub(crate) fn covers(&self) -> Until {
         match self {
             Self::Entry(Entry { ends: Some(end), .. }) | Self::Certificate(Certificate { ends: Some(end), .. }) => {
@@ -388,8 +396,8 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Takes note of an update of this key that loses against this one. Returns true if that changes anything: what ends
-    /// has to outlive, as a certificate, whatever it has replaced. An update that never ends outlives everything.
+    /// Takes note of an update of this key that loses against this one: this one is kept, as a certificate, for as long as the
+    /// loser could come back. Returns true if that changes anything; an update that never ends is kept for ever anyway.
     pub(crate) fn cover(&mut self, loser: &Self) -> bool {
         let end = loser.covers().max(loser.ends());
         match self {
@@ -400,10 +408,22 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Returns the owner, if this is owned.
+    /// Returns the owner with whose boot this ends; a share has none.
     pub fn owner(&self) -> Option<Owner> {
         match self {
-            Self::Entry(Entry { owner, .. }) | Self::Certificate(Certificate { owner, .. }) => *owner,
+            Self::Entry(Entry { owner, .. }) | Self::Certificate(Certificate { owner, .. }) => {
+                owner.filter(|owner| !owner.has_share())
+            }
+            Self::Member(_) | Self::Broadcast(_) => None,
+        }
+    }
+
+    /// Returns the member whose share this is, or the death certificate of.
+    pub fn sharer(&self) -> Option<NodeId> {
+        match self {
+            Self::Entry(Entry { owner, .. }) | Self::Certificate(Certificate { owner, .. }) => {
+                owner.filter(Owner::has_share).map(|owner| owner.id)
+            }
             Self::Member(_) | Self::Broadcast(_) => None,
         }
     }
@@ -433,6 +453,7 @@ impl<A: Address> Update<A> {
         match self {
             Self::Member(record) => Version(record.incarnation, record.standing as u64, 0, NodeId::new(0)),
             Self::Entry(Entry { owner, stamp, .. }) | Self::Certificate(Certificate { owner, stamp, .. }) => {
+                // That of a share is zero at each of its owner's boots, as it is without an owner.
                 let boot = owner.map_or(0, |owner| owner.boot.as_micros());
                 Version(boot, stamp.time.as_micros(), stamp.counter, stamp.node)
             }
@@ -441,8 +462,8 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Orders two updates of one key. They are equal only if their bytes are (a shrunk certificate counts as the entry
-    /// it was).
+    /// Orders two updates of one key: by [`rank`](Self::rank), and of equal ones by what they cover, since two of the same write
+    /// may have replaced different ones. They are equal only if their bytes are (a shrunk certificate counts as the entry it was).
     pub(crate) fn order(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
         self.rank(other, hasher).then_with(|| self.covers().cmp(&other.covers()))
     }
@@ -460,6 +481,7 @@ impl<A: Address> Update<A> {
 impl<A: Address> fmt::Display for Update<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let owned = |f: &mut fmt::Formatter<'_>, owner: &Option<Owner>| match owner {
+            Some(owner) if owner.has_share() => write!(f, "share of {} ", owner.id),
             Some(owner) => write!(f, "of {} ", owner.id),
             None => Ok(()),
         };

@@ -83,6 +83,14 @@ impl<T: Serialize> Typed<T> {
         self.put_with(node, now, value, PutOptions::default().own())
     }
 
+    /// Writes this member's share; see [`Node::put_share`].
+    ///
+    /// # Errors
+    /// See [`put`](Self::put).
+    pub fn put_share<A: Address>(self, node: &mut Node<A>, now: Instant, value: &T) -> Result<Stamp, TypedError> {
+        self.put_with(node, now, value, PutOptions::default().share())
+    }
+
     /// Writes the entry with options; see [`Node::put_with`].
     ///
     /// # Errors
@@ -128,6 +136,14 @@ impl<T: DeserializeOwned> Typed<T> {
         node.get_own(owner, self.name).map(|bytes| self.decode(&bytes)).transpose()
     }
 
+    /// Reads a member's share, if there is one; see [`Node::get_share`].
+    ///
+    /// # Errors
+    /// Its owner wrote a value of another type.
+    pub fn get_share<A: Address>(self, node: &Node<A>, owner: NodeId) -> Result<Option<T>, DecodeError> {
+        node.get_share(owner, self.name).map(|bytes| self.decode(&bytes)).transpose()
+    }
+
     /// Lists the shared entries whose names begin with this one, by name; see [`Node::entries`].
     pub fn entries<A: Address>(
         self,
@@ -142,6 +158,14 @@ impl<T: DeserializeOwned> Typed<T> {
         node: &Node<A>,
     ) -> impl Iterator<Item = (NodeId, Result<T, DecodeError>)> + use<'_, T, A> {
         node.entries_named(self.name).map(move |(owner, bytes)| (owner, self.decode(&bytes)))
+    }
+
+    /// Lists the members' shares of this name, by owner; see [`Node::shares_named`].
+    pub fn shares_named<A: Address>(
+        self,
+        node: &Node<A>,
+    ) -> impl Iterator<Item = (NodeId, Result<T, DecodeError>)> + use<'_, T, A> {
+        node.shares_named(self.name).map(move |(owner, bytes)| (owner, self.decode(&bytes)))
     }
 }
 

@@ -9,7 +9,7 @@
 //! member is keyed by the cluster's label and by the receiver's pass, which is in its record: whoever does not hold that
 //! record cannot write it. Four bytes are enough for a ping; what can change anything has eight.
 //!
-//! Four more forms:
+//! That is the form between *members*. There are four more:
 //!
 //! - *Stranger*: keyed by the label alone, for an address without a record. It finds damage, it does not stop a forger.
 //! - *Bare ack*: an ack and nothing else names no sender. Whoever has sent the ping knows whom: the trailer, keyed by the
@@ -18,6 +18,7 @@
 //!   messages, an authentication tag of 16 in the place of the trailer. The receiver's pass is part of what the tag covers.
 
 mod anti_entropy;
+mod coordinate;
 mod message;
 mod overlay;
 mod path;
@@ -45,6 +46,7 @@ use crate::update::Standing;
 pub(crate) use anti_entropy::{
     Answer, COUNTS, Decoded, Prefixes, Repair, Rival, Short, Split, State, Summary, Symbols, Tokens, Want,
 };
+pub(crate) use coordinate::Coordinates;
 pub(crate) use message::{Message, Writer, read};
 pub(crate) use overlay::{Hashes, OTHERS, Overlay};
 pub(crate) use path::{Echo, Path};
@@ -259,7 +261,7 @@ impl Envelope {
         ACK_DATAGRAM
     }
 
-    /// Returns whether a bare ack that has been [opened](Self::open) was sent by this node, and is whole.
+    /// Returns whether a bare ack that has been [opened](Self::open) was sent by `sender`, and is whole.
     pub(crate) fn is_from(&self, datagram: &[u8], sender: NodeId) -> bool {
         let Some((signed, trailer)) = datagram.split_last_chunk::<SHORT_TRAILER>() else { return false };
         self.trailer(signed, None, Some(sender))[..SHORT_TRAILER] == *trailer
@@ -418,6 +420,7 @@ impl Envelope {
     }
 
     /// Returns the messages of a datagram to anybody, if it is plain: its trailer is not looked at.
+    #[cfg(test)]
     pub(crate) fn overheard<'a>(&self, datagram: &'a [u8]) -> Option<&'a [u8]> {
         let trailer = if datagram.len() <= SHORT { SHORT_TRAILER } else { TRAILER };
         match datagram[0] & 0x0f {
@@ -429,4 +432,4 @@ impl Envelope {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

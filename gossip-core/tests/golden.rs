@@ -29,6 +29,8 @@ fn written() -> Node<SocketAddr> {
     node.delete(START, "gone").unwrap();
     node.put_own(START, "own", b"ends with the boot").unwrap();
     node.broadcast(START, b"hello").unwrap();
+    node.claim_shares();
+    node.put_share(START, "share", b"outlives the boot").unwrap();
     node
 }
 
@@ -37,9 +39,9 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 #[track_caller]
-fn is_read(name: &str) {
+fn is_read(name: &str, len: usize) -> Node<SocketAddr> {
     let snapshot: Snapshot<SocketAddr> = postcard::from_bytes(&std::fs::read(file(name)).unwrap()).unwrap();
-    assert_eq!((snapshot.id(), snapshot.label(), snapshot.len()), (NodeId::new(7), "golden", 5));
+    assert_eq!((snapshot.id(), snapshot.label(), snapshot.len()), (NodeId::new(7), "golden", len));
     let now = START + Duration::from_secs(60);
     let mut again = node();
     again.restore(now, snapshot).unwrap();
@@ -48,11 +50,15 @@ fn is_read(name: &str) {
     assert_eq!(again.get("large").map(|value| value.len()), Some(5_000));
     assert!(again.get("lease").is_some() && again.get("gone").is_none());
     assert!(again.health(now).is_empty());
+    again
 }
 
 #[test]
 fn snapshots_of_every_format_that_is_kept_up_are_read() {
-    is_read("snapshot-1");
+    is_read("snapshot-1", 5);
+    let again = is_read("snapshot-1-shares", 6);
+    assert_eq!(again.get_share(NodeId::new(7), "share").as_deref(), Some(&b"outlives the boot"[..]));
+    assert_eq!(again.get_own(NodeId::new(7), "own"), None);
 }
 
 /// A failure here means that the format has changed: what is written today gets the next number.
@@ -60,7 +66,11 @@ fn snapshots_of_every_format_that_is_kept_up_are_read() {
 fn the_newest_format_is_what_is_written() {
     let bytes = postcard::to_allocvec(&written().snapshot()).unwrap();
     if std::env::var_os("GOSSIP_GOLDEN").is_some() {
-        std::fs::write(file("snapshot-1"), &bytes).unwrap();
+        std::fs::write(file("snapshot-1-shares"), &bytes).unwrap();
     }
-    assert!(bytes == std::fs::read(file("snapshot-1")).unwrap(), "{} bytes that differ from the file", bytes.len());
+    assert!(
+        bytes == std::fs::read(file("snapshot-1-shares")).unwrap(),
+        "{} bytes that differ from the file",
+        bytes.len()
+    );
 }

@@ -76,6 +76,16 @@ fn who_came_later_is_no_witness_and_shares_the_doubt() {
 }
 
 #[test]
+fn who_has_met_nobody_since_its_start_is_no_witness() {
+    let (mut absence, now) = back(8 * DAY);
+    // It was there first, and alone.
+    let mut alone = started(START - DAY);
+    alone.hear(now, now);
+    assert_eq!(absence.meet(alone.knowledge(0, now), now), Meeting::Plain);
+    assert_eq!(alone.meet(absence.knowledge(0, now), now), Meeting::Alike);
+}
+
+#[test]
 fn a_doubt_ends_after_an_hour_however_often_it_is_shared() {
     let (mut one, mut now) = back(8 * DAY);
     let mut other = started(now);
@@ -112,11 +122,11 @@ fn no_step_of_a_clock_is_an_absence_and_no_ack_a_contact() {
 fn after_a_restart_the_first_datagram_begins_a_doubt_and_after_a_first_start_it_does_not() {
     let mut absence = started(START);
     assert!(!absence.hear(START + DAY, START + DAY), "nobody was there");
-    let kept = settled().contact();
+    let kept = settled().contact(0);
     let mut again = started(START + DAY);
     again.restore(kept);
     assert!(again.hear(START + DAY, START + DAY));
-    assert_eq!(again.contact().as_of(kept).since, kept.since);
+    assert_eq!(again.contact(0).as_of(kept).since, kept.since);
     assert!(again.doubts(&value(2, START)) && !again.doubts(&value(1, START + SECOND)), "written here, since");
 }
 

@@ -1,6 +1,7 @@
 //! Overlays: for every struct of settings a twin with optional fields, so that a document replaces only a part.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -10,25 +11,47 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Exchange, LossOfInterest, Membership, Relay, Response};
 use crate::time::micros;
 
+/// A setting that the release before this one had. It is read and not used; the next release refuses it as unknown.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct RemovedSetting {
+    /// Its name with that of its section, as in `rumor.k`.
+    pub name: &'static str,
+    /// What to write instead.
+    pub instead: &'static str,
+}
+
+impl fmt::Display for RemovedSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not used any more: {}", self.name, self.instead)
+    }
+}
+
+/// Removed settings that a document has.
+pub(super) type Removed = Vec<RemovedSetting>;
+
 /// A setting, or a struct of settings, that a document may replace in part.
 pub(super) trait Overlay {
     /// Its form in a document.
     type Document: DeserializeOwned + Serialize;
     fn apply(&mut self, document: Self::Document);
     fn document(&self) -> Self::Document;
+    /// Adds the settings of the document that are removed.
+    fn removed(_document: &Self::Document, _removed: &mut Removed) {}
 }
 
-/// Defines a struct of settings and its overlay. Fields before the semicolon exist in the document only.
+/// Defines a struct of settings and its overlay. After `removed` are the settings of the release before this one that are not
+/// used any more, each with its whole name and the text of what to write instead: a document may have them, and whoever reads it
+/// with [`ConfigFile`](super::ConfigFile) is told.
 macro_rules! settings {
-    ($(#[$doc:meta])* Config / $overlay:ident { $($fields:tt)* }) => {
-        settings! { @define { preset: Option<Preset>, } $(#[$doc])* Config / $overlay { $($fields)* } }
+    ($(#[$doc:meta])* Config / $overlay:ident { $($fields:tt)* } $($removed:tt)*) => {
+        settings! { @define { preset: Option<Preset>, } $(#[$doc])* Config / $overlay { $($fields)* } $($removed)* }
     };
-    ($(#[$doc:meta])* $name:ident / $overlay:ident { $($fields:tt)* }) => {
-        settings! { @define { } $(#[$doc])* $name / $overlay { $($fields)* } }
+    ($(#[$doc:meta])* $name:ident / $overlay:ident { $($fields:tt)* } $($removed:tt)*) => {
+        settings! { @define { } $(#[$doc])* $name / $overlay { $($fields)* } $($removed)* }
     };
     (@define { $($extra:ident: $extra_type:ty,)* } $(#[$doc:meta])* $name:ident / $overlay:ident {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
-    }) => {
+    } $(removed { $($(#[$gone_attribute:meta])* $gone:ident: $gone_name:literal => $instead:literal,)* })?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name {
@@ -40,6 +63,7 @@ macro_rules! settings {
         pub(super) struct $overlay {
             $(#[serde(skip_serializing)] $extra: $extra_type,)*
             $($field: Option<<$type as Overlay>::Document>,)*
+            $($($(#[$gone_attribute])* #[serde(skip_serializing)] $gone: Option<serde::de::IgnoredAny>,)*)?
         }
 
         impl Overlay for $name {
@@ -52,7 +76,20 @@ macro_rules! settings {
             }
 
             fn document(&self) -> $overlay {
-                $overlay { $($extra: None,)* $($field: Some(self.$field.document()),)* }
+                $overlay {
+                    $($extra: None,)*
+                    $($field: Some(self.$field.document()),)*
+                    $($($(#[$gone_attribute])* $gone: None,)*)?
+                }
+            }
+
+            fn removed(document: &$overlay, removed: &mut Removed) {
+                $(if let Some(part) = &document.$field {
+                    <$type as Overlay>::removed(part, removed);
+                })*
+                $($($(#[$gone_attribute])* if document.$gone.is_some() {
+                    removed.push(RemovedSetting { name: $gone_name, instead: $instead });
+                })*)?
             }
         }
 

@@ -38,6 +38,21 @@ fn an_unknown_field_is_refused_by_its_name() {
     }
 }
 
+/// Feature `next` makes up a release that has done without a setting.
+#[cfg(feature = "next")]
+#[test]
+fn a_removed_setting_is_read_and_told_with_what_to_write_instead() {
+    let file = "preset = \"wan\"\n[rumor]\nheat = [1, \"anything\"]\nfanout = 2";
+    let ConfigFile { config, removed } = toml::from_str(file).unwrap();
+    assert_eq!(toml::from_str::<Config>(file).unwrap(), config);
+    assert_eq!((config.rumor.fanout, &config.probe), (2, &Config::wan().probe));
+    assert_eq!(removed, [RemovedSetting { name: "rumor.heat", instead: "write rumor.k" }]);
+    assert_eq!(removed[0].to_string(), "rumor.heat is not used any more: write rumor.k");
+    assert!(!toml::to_string(&config).unwrap().contains("heat"));
+    assert_eq!(toml::from_str::<ConfigFile>("[rumor]\nk = 3").unwrap().removed, []);
+    assert!(toml::from_str::<ConfigFile>("[rumor]\nheats = 3").unwrap_err().to_string().contains("heats"));
+}
+
 #[test]
 fn a_duration_that_is_none_is_refused_with_an_example() {
     for text in ["200", "ms", "-1s", "1 fortnight", "99999999999999999d", ""] {

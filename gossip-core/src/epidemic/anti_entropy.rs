@@ -4,6 +4,10 @@
 //! keeps no session, decodes what each side lacks. A difference too large for one sketch is split by ranges of the hash
 //! space. A replica that lacks nearly everything pulls it page by page ([`catch_up`]).
 //!
+//! A node that was away for so long that the others may have forgotten deletions is *in doubt* about what it held
+//! ([`crate::absence`]). It sends none of that to a *witness*, a peer that was there all the time: it asks which of it the
+//! witness lacks, and hands those over to be set aside. A [`Meeting`] says which of the two is in doubt, if any.
+//!
 //! Knows items by their hashes. Must not know the meaning of an update or the member list.
 
 mod catch_up;
@@ -48,6 +52,9 @@ use rivals::Wanted;
 const ASKED: usize = 16;
 /// Age below which data is still in flight by direct mail and as a rumor, and would be sent twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// Questions of a node at rest of which one tells of its doubt. All that are restarted together share one for an hour.
+const DOUBT_TOLD: u32 = 8;
 
 /// Items with a common prefix examined per wanted prefix. More share one in fewer than two of a million cases.
 const ALIKE: usize = 4;
@@ -109,6 +116,8 @@ pub(crate) struct AntiEntropy<A> {
     pace: Pace,
     /// Peers that were sent a summary, with the time.
     asked: VecDeque<(A, Instant)>,
+    /// Number of questions so far.
+    questions: u32,
     exchange: Option<Exchange<A>>,
     giver: Option<Supplier<A>>,
     wanted: Option<Wanted<A>>,
@@ -136,6 +145,7 @@ impl<A: Address> AntiEntropy<A> {
             room,
             most_cells: most_cells(room),
             asked: VecDeque::new(),
+            questions: 0,
             exchange: None,
             giver: None,
             wanted: None,
@@ -192,7 +202,7 @@ impl<A: Address> AntiEntropy<A> {
             if exchange.is_stuck(context.now, patience) {
                 context.paths.doubt(context.now, &exchange.peer);
             }
-            let fair = is_fair(exchange.cut, context.clock);
+            let fair = is_fair(exchange.cut, context.replica, context.clock);
             match exchange.retry(context.now, patience) {
                 Retry::Again(parts) if fair => {
                     for part in parts {
@@ -239,6 +249,7 @@ impl<A: Address> AntiEntropy<A> {
             self.asked.pop_front();
         }
         self.asked.push_back((to.clone(), context.now));
+        self.questions = self.questions.wrapping_add(1);
         let summary = self.summary(own(context.replica, context.clock), Answer::No, context);
         context.outbox.message(TrafficClass::AntiEntropy, to.clone(), summary);
     }
@@ -264,6 +275,7 @@ impl<A: Address> AntiEntropy<A> {
         if my_fingerprint == theirs.fingerprint {
             context.absence.complete(knows, meeting);
             context.touch(cut.at);
+            context.absence.agree();
             return Some(trip);
         }
         if !self.fruitless.admits(between, partial, context.now) {
@@ -408,7 +420,7 @@ impl<A: Address> AntiEntropy<A> {
         if !context.trust.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
             // An honest one is the later of two that are not far apart.
-            || !is_fair(cut, context.clock)
+            || !is_fair(cut, context.replica, context.clock)
             || !context.trust.affords(from, self.room, context.now)
         {
             return;
@@ -517,7 +529,10 @@ impl<A: Address> AntiEntropy<A> {
         context: &mut Context<'_, A>,
     ) {
         // An honest cut is the later of two that are not far apart.
-        if ranges.is_empty() || !is_fair(cut, context.clock) || !context.trust.proves(from, token, context.now) {
+        if ranges.is_empty()
+            || !is_fair(cut, context.replica, context.clock)
+            || !context.trust.proves(from, token, context.now)
+        {
             return;
         }
         let window = context.trust.grant(from, window.min(catch_up::WINDOW).into(), self.room, context.now) as u8;
@@ -546,6 +561,12 @@ impl<A: Address> AntiEntropy<A> {
     /// Records that an update was refused: the exchange of that difference would never end.
     pub(crate) fn note_refused(&mut self, now: Instant) {
         self.fruitless.note_refused(now);
+    }
+
+    /// There is room for what was refused: compares again soon.
+    pub(crate) fn has_room(&mut self, now: Instant) {
+        self.fruitless.forget_refusals();
+        self.look_again(now);
     }
 
     /// Expects a missing item that is in flight: a difference that remains for a while is then no permanent one.

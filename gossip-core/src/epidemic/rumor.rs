@@ -300,8 +300,8 @@ impl<A: Address> Rumors<A> {
 
     // Packing.
 
-    /// Composes a rumor message of at most `room` bytes (`narrow`: the room of the empty datagram, if the path is narrow) with the rumors from `next` on. Returns also where the next
-    /// message continues.
+    /// Composes a rumor message of at most `room` bytes with the rumors from `next` on, and returns where the next message
+    /// continues. `narrow`: the room of an empty datagram, if the path carries only short ones.
     pub(crate) fn compose(
         &mut self,
         to: &A,
@@ -403,8 +403,8 @@ impl<A: Address> Rumors<A> {
         self.policy.minimization && self.policy.exchange == Exchange::PushPull
     }
 
-    /// Records that both sides knew a rumor: with minimization only the smaller counter moves. Returns true if the
-    /// asker's does not.
+    /// Records that both sides knew a rumor: with minimization only the smaller counter moves. Returns true if that is this
+    /// node's, so that the asker's is to stay.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
         // A site that is no longer infective has nothing to move, and the larger counter.
         let Some(place) = self.hot.find(key).filter(|_| self.minimizes()) else { return false };

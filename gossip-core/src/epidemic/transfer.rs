@@ -18,10 +18,11 @@ use super::anti_entropy::Context;
 use super::pull::Patience;
 use crate::address::Address;
 use crate::config::Limits;
+use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Update};
+use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Update};
 use crate::wire::{Chunk, FetchRequest, Item, Message, Pull, Span, Trust, encoded_len};
 
 use fetch::{Fetch, WINDOW};
@@ -46,14 +47,22 @@ struct Wanted<A> {
 #[derive(Debug)]
 struct Holder<A> {
     peer: A,
-    /// Number of requests since its last answer.
+    /// Number of requests since its last answer, or since it was preferred.
     tries: u32,
+    /// Number of requests since its last answer.
+    silences: u32,
+}
+
+impl<A: Address> Holder<A> {
+    fn new(peer: &A) -> Self {
+        Self { peer: peer.clone(), tries: 0, silences: 0 }
+    }
 }
 
 impl<A: Address> Wanted<A> {
     fn add_holder(&mut self, peer: &A) {
         if self.holders.len() < HOLDERS && !self.holders.iter().any(|holder| holder.peer == *peer) {
-            self.holders.push_back(Holder { peer: peer.clone(), tries: 0 });
+            self.holders.push_back(Holder::new(peer));
         }
     }
 }
@@ -130,6 +139,12 @@ impl<A: Address> Transfers<A> {
         (self.running.len() + self.waiting.len(), self.bytes())
     }
 
+    /// Returns true if a share of this member is being fetched, or waits for that.
+    pub(crate) fn awaits_share_of(&self, id: NodeId) -> bool {
+        let share = Some(Owner::of_share(id));
+        self.all().any(|wanted| wanted.descriptor.owner == share)
+    }
+
     fn bytes(&self) -> usize {
         self.running.iter().map(Fetch::size).sum()
     }
@@ -174,7 +189,7 @@ impl<A: Address> Transfers<A> {
             return FetchOutcome::Refused;
         }
         self.counted.begun += 1;
-        let holders = VecDeque::from([Holder { peer: from.clone(), tries: 0 }]);
+        let holders = VecDeque::from([Holder::new(from)]);
         self.waiting.push_back(Wanted { key, item, descriptor, hot, holders });
         self.begin(context);
         FetchOutcome::Begun
@@ -199,10 +214,16 @@ impl<A: Address> Transfers<A> {
         let Some(wanted) = self.wanted(item) else { return false };
         let orphaned = wanted.holders.is_empty();
         wanted.add_holder(from);
-        if let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item)
-            && (self.running[at].prefers(from, self.patience.get(), context.now) || orphaned)
-        {
-            self.ask(at, context);
+        if let Some(at) = self.running.iter().position(|fetch| fetch.wanted.item == item) {
+            let silent = self.running[at].silent_holder().cloned();
+            if self.running[at].prefers(from, self.patience.get(), context.now) {
+                if let Some(holder) = silent {
+                    context.paths.doubt(context.now, &holder);
+                }
+                self.ask(at, context);
+            } else if orphaned {
+                self.ask(at, context);
+            }
         }
         true
     }
@@ -266,10 +287,7 @@ impl<A: Address> Transfers<A> {
             if self.running[at].is_orphaned() {
                 self.fail(at);
             } else {
-                if self.running[at].is_unanswered()
-                    && self.running[at].tries() >= 2
-                    && let Some(holder) = self.running[at].holder()
-                {
+                if let Some(holder) = self.running[at].silent_holder() {
                     context.paths.doubt(context.now, holder);
                 }
                 self.running[at].note_silence(context.now);

@@ -9,16 +9,17 @@ use crate::error::WriteError;
 use crate::event::SetAside;
 use crate::replica::{Cut, Range};
 use crate::time::Instant;
-use crate::update::{Entry, Stamp, Update};
+use crate::update::{Entry, Stamp, Update, Whose};
 use crate::wire::Message;
 
 impl<A: Address> Node<A> {
-    /// Lists the shared values that are set aside: others had forgotten deletions by the time that this node was back from an
+    /// Lists the shared values, and the shares, that are set aside: others had forgotten deletions by the time that this node was back from an
     /// absence, and did not hold these. They were deleted meanwhile, or have never reached the others. They are invisible,
     /// and sent to nobody.
     pub fn set_aside(&self) -> impl Iterator<Item = SetAside> + '_ {
-        self.aside.iter_from(0).filter_map(|(_, Entry { name, stamp, value, .. })| {
-            Some(SetAside { name: name.clone(), value: value.clone()?, stamp: *stamp })
+        self.aside.iter_from(0).filter_map(|(_, Entry { owner, name, stamp, value, .. })| {
+            let owner = owner.map(|owner| owner.id);
+            Some(SetAside { owner, name: name.clone(), value: value.clone()?, stamp: *stamp })
         })
     }
 
@@ -27,12 +28,13 @@ impl<A: Address> Node<A> {
         self.aside.iter_from(0).map(|(_, entry)| entry.clone())
     }
 
-    /// Writes a value anew that is [set aside](Self::set_aside). None if there is none of this name.
+    /// Writes a shared value anew that is [set aside](Self::set_aside). None if there is none of this name. A share is written anew
+    /// by its owner, or by nobody.
     ///
     /// # Errors
     /// See [`put`](Self::put); it stays set aside then.
     pub fn readmit(&mut self, now: Instant, name: &str) -> Result<Option<Stamp>, WriteError> {
-        let entry = self.aside.get(self.replica.hasher.entry(None, name));
+        let entry = self.aside.get(self.replica.hasher.entry(Whose::Everyone, name));
         let Some(value) = entry.and_then(|entry| entry.value.clone()) else { return Ok(None) };
         self.put(now, name, &value).map(Some)
     }
@@ -95,9 +97,7 @@ impl<A: Address> Node<A> {
         if !self.aside.has_room(entry) {
             return false;
         }
-        if self.replica.hash_of(key) == Some(hash) {
-            self.replica.take(hash);
-        }
+        self.replica.take_if(key, hash);
         if !self.replica.has(key) {
             self.aside.insert(key, hash, entry.clone());
             self.changes.note(hash, None);

@@ -85,6 +85,13 @@ impl<A: Address> Node<A> {
         checks.into_iter().filter(takes).find_map(|(bound, held, more, limit)| exceeded(bound, held, more, limit))
     }
 
+    /// Who was refused for want of room has some when a member is gone: it is looked for again.
+    pub(super) fn seek_refused(&mut self, id: NodeId) {
+        if self.reached_bounds.members && self.is_gone(id) {
+            self.anti_entropy.has_room(self.now);
+        }
+    }
+
     /// Counts a refusal, and reports the first to the application.
     pub(super) fn note_exceeded(&mut self, Exceeded { bound, .. }: Exceeded, update: &Update<A>) {
         let news = match bound {

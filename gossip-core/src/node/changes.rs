@@ -11,8 +11,7 @@ use siphasher::sip::SipHasher13;
 use super::Node;
 use super::snapshot::Snapshot;
 use crate::address::Address;
-use crate::id::NodeId;
-use crate::update::Entry;
+use crate::update::{Entry, Whose};
 
 /// Bytes of values in a portion: it ends with the item that exceeds them.
 const PORTION_BYTES: usize = 256 << 10;
@@ -62,6 +61,11 @@ impl<A: Address> Node<A> {
         self.changes.0.get_or_insert_default();
     }
 
+    /// Returns true if changes wait to be taken. What has changed may be gone by now, and then nothing is taken.
+    pub fn has_changes(&self) -> bool {
+        self.changes.0.as_ref().is_some_and(|hashes| !hashes.is_empty())
+    }
+
     /// Takes up to `most` items that have changed since they were taken last; none if nothing has. A sequence of these,
     /// each [restored](Self::restore), is as good as a [`snapshot`](Self::snapshot) after the last of them, if it begins with
     /// one. Bounded work: some microseconds for each item, and no value is copied.
@@ -107,9 +111,9 @@ impl<A: Address> Node<A> {
     }
 
     /// Takes note of entries that appeared by other ways than a merge: those that had waited for their owner's record.
-    pub(super) fn note_appeared(&mut self, owner: Option<NodeId>, name: &str) {
+    pub(super) fn note_appeared(&mut self, whose: Whose, name: &str) {
         if self.changes.are_recorded()
-            && let Some(hash) = self.replica.hash_of(self.replica.hasher.entry(owner, name))
+            && let Some(hash) = self.replica.hash_of(self.replica.hasher.entry(whose, name))
         {
             self.changes.note(hash, None);
         }
@@ -123,7 +127,8 @@ mod tests {
 
     use super::*;
     use crate::node::tests::{Net, START, node};
-    use crate::{Config, Instant};
+    use crate::update::Update;
+    use crate::{Config, Event, Instant, RestoreError};
 
     fn names(node: &Node<u32>) -> Vec<smol_str::SmolStr> {
         node.entries("").map(|(name, _)| name).collect()
@@ -160,10 +165,37 @@ mod tests {
             assert!(part.len() <= 5);
             parts.push(part);
         }
-        let again = restored(parts, now);
+        // All at once, and one by one.
+        let mut again = node(9, Config::lan());
+        again.restore_all(now, parts.iter().cloned().map(Ok::<_, RestoreError>)).unwrap();
+        let left: Vec<_> = core::iter::from_fn(|| again.poll_event()).collect();
+        assert!(!left.iter().any(|event| matches!(event, Event::Entry { .. })), "{left:?}");
+        let one_by_one = restored(parts, now);
+        for cut in [again.clock(now), Instant::MAX] {
+            assert_eq!(again.reconciled(cut), one_by_one.reconciled(cut));
+            assert!(again.updates(cut).eq(one_by_one.updates(cut)));
+        }
         assert_eq!(names(&again), names(&net.nodes[0]));
         assert!(again.entries("").all(|(name, value)| net.nodes[0].get(&name) == Some(value)));
         assert_eq!(again.members().count(), 3, "the other members, and itself");
+    }
+
+    #[test]
+    fn the_first_part_that_is_an_error_ends_restoring_and_what_came_before_it_is_in() {
+        let mut node = node(1, Config::lan());
+        node.record_changes();
+        let mut part = |name| {
+            node.put(START, name, b"value").unwrap();
+            node.take_changes(10).unwrap()
+        };
+        let (first, second) = (part("a"), part("b"));
+        let mut again = self::node(9, Config::lan());
+        let parts = [Ok(first), Err(RestoreError::ForeignLabel { label: "other".into() }), Ok(second)];
+        assert!(matches!(again.restore_all(START, parts), Err(RestoreError::ForeignLabel { .. })));
+        assert_eq!(names(&again), ["a"]);
+        again.put(START, "c", b"after").unwrap();
+        let entries = again.updates(START).filter(|update| matches!(update, Update::Entry(_))).count();
+        assert_eq!((names(&again).len(), entries), (2, 2));
     }
 
     #[test]
@@ -172,11 +204,13 @@ mod tests {
         assert_eq!(node.take_changes(10), None);
         node.put(START, "a", b"not recorded").unwrap();
         node.record_changes();
+        assert!(!node.has_changes());
         for n in 0..1_000_u32 {
             node.put(START, "a", &n.to_le_bytes()).unwrap();
         }
+        assert!(node.has_changes());
         let part = node.take_changes(10).unwrap();
-        assert_eq!((part.len(), node.take_changes(10)), (1, None));
+        assert_eq!((part.len(), node.has_changes(), node.take_changes(10)), (1, false, None));
         assert_eq!(restored([part].into(), START).get("a").as_deref(), Some(&999_u32.to_le_bytes()[..]));
     }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::identity::Phase;
-use super::{Node, PutOptions, check_address};
+use super::{EntryKind, Node, PutOptions, check_address};
 use crate::address::Address;
 use crate::config::Config;
 use crate::epidemic::direct_mail;
@@ -142,7 +142,12 @@ impl<A: Address> Node<A> {
         if let Some(given) = lives.filter(|given| *given > LONGEST_LIFE) {
             return Err(WriteError::TooLongLived { given, longest: LONGEST_LIFE });
         }
-        self.write(now, options.own, name, Some(value), lives)
+        let owner = match options.kind {
+            EntryKind::Shared => None,
+            EntryKind::Own => Some(self.owner_now(now)),
+            EntryKind::Share => return self.write_share(now, name, Some(value), lives),
+        };
+        self.write(now, owner, name, Some(value), lives)
     }
 
     /// Deletes a shared entry: its death certificate takes its place, everywhere.
@@ -150,7 +155,7 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// See [`put`](Self::put).
     pub fn delete(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
-        self.write(now, false, name, None, None)
+        self.write(now, None, name, None, None)
     }
 
     /// Deletes an entry of this member's own.
@@ -158,7 +163,14 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// See [`put`](Self::put).
     pub fn delete_own(&mut self, now: Instant, name: &str) -> Result<Stamp, WriteError> {
-        self.write(now, true, name, None, None)
+        let owner = self.owner_now(now);
+        self.write(now, Some(owner), name, None, None)
+    }
+
+    /// Returns the owner of what ends with this boot.
+    fn owner_now(&mut self, now: Instant) -> Owner {
+        self.advance(now);
+        Owner { id: self.identity.id, boot: self.identity.boot }
     }
 
     /// Sends a message to all others: delivered once to everybody who is a member within the broadcast window. `payload`: what
@@ -210,7 +222,8 @@ impl<A: Address> Node<A> {
     }
 
     /// Declares that a member is gone for good, as somebody who knows. It is contacted as rarely as one that has left: where
-    /// nobody else is left, and now and then where nobody is dead. If it lives after all, it says so.
+    /// nobody else is left, and now and then where nobody is dead. Its shares end, as far as they are known here. If it lives
+    /// after all, it says so.
     pub fn forget(&mut self, now: Instant, id: NodeId) {
         self.advance(now);
         if id == self.identity.id {
@@ -222,9 +235,10 @@ impl<A: Address> Node<A> {
             let record = Record { standing: Standing::Left, until: self.reaped_at(record.boot), ..record.clone() };
             self.learn(Update::Member(record), super::learn::Source::Own, None);
         }
+        self.end_shares(id);
     }
 
-    fn may_write(&mut self, now: Instant) -> Result<(), WriteError> {
+    pub(super) fn may_write(&mut self, now: Instant) -> Result<(), WriteError> {
         self.advance(now);
         if matches!(self.identity.phase, Phase::Leaving { .. } | Phase::Left) { Err(WriteError::Left) } else { Ok(()) }
     }
@@ -232,7 +246,7 @@ impl<A: Address> Node<A> {
     pub(super) fn write(
         &mut self,
         now: Instant,
-        own: bool,
+        owner: Option<Owner>,
         name: &str,
         value: Option<&[u8]>,
         lives: Option<Duration>,
@@ -245,8 +259,7 @@ impl<A: Address> Node<A> {
             return Err(WriteError::TooLarge { size, largest });
         }
         self.may_write(now)?;
-        let owner = own.then_some(Owner { id: self.identity.id, boot: self.identity.boot });
-        let held = self.replica.get(self.replica.hasher.entry(owner.map(|owner| owner.id), name));
+        let held = self.replica.get(self.replica.hasher.entry(owner.into(), name));
         // Taken only when the entry is written: a refused write changes nothing.
         let stamp = self.clocks.stamp(self.now, self.identity.id, held.as_ref().and_then(Update::stamp));
         let agreed = self.agreed();

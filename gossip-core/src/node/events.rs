@@ -14,7 +14,7 @@ use crate::id::NodeId;
 use crate::query::QueryId;
 use crate::time::Instant;
 use crate::unicast::DeliveryId;
-use crate::update::{Features, Formats, Payload};
+use crate::update::{Features, Formats, Payload, Stamp, Whose};
 
 /// Message for the application, which has it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +23,14 @@ pub(super) enum Message {
     Unicast(NodeId, Payload),
     Query(QueryId, Payload),
     Delivered { id: DeliveryId, to: NodeId, received: bool },
+    ShareLost(SmolStr, Payload, Stamp),
 }
 
 /// An event that was not polled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pending<A> {
     Member { id: NodeId, was: Option<Status>, moved: bool },
-    Entry(Option<NodeId>, SmolStr),
+    Entry(Whose, SmolStr),
     Message(Message),
     Answers(QueryId),
     Isolated(bool),
@@ -48,7 +49,7 @@ pub(super) enum Pending<A> {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Member(NodeId),
-    Entry(Option<NodeId>, SmolStr),
+    Entry(Whose, SmolStr),
     /// The message with this number.
     Message(u64),
 }
@@ -61,7 +62,7 @@ const ORDER_KEPT: usize = 4;
 pub(super) struct Events<A> {
     order: VecDeque<Place>,
     members: BTreeMap<NodeId, (Option<Status>, bool)>,
-    entries: BTreeSet<(Option<NodeId>, SmolStr)>,
+    entries: BTreeSet<(Whose, SmolStr)>,
     messages: VecDeque<Message>,
     /// Number of the first of them: those before it were delivered or dropped.
     first_message: u64,
@@ -120,7 +121,7 @@ impl<A> Events<A> {
         if self.order.len() == self.limit {
             match self.order.pop_front() {
                 Some(Place::Member(id)) => drop(self.members.remove(&id)),
-                Some(Place::Entry(owner, name)) => drop(self.entries.remove(&(owner, name))),
+                Some(Place::Entry(whose, name)) => drop(self.entries.remove(&(whose, name))),
                 // Messages have a bound of their own.
                 Some(Place::Message(number)) => drop(self.take_message(number)),
                 None => {}
@@ -140,9 +141,9 @@ impl<A> Events<A> {
         }
     }
 
-    pub(super) fn entry(&mut self, owner: Option<NodeId>, name: SmolStr) {
-        if self.entries.insert((owner, name.clone())) {
-            self.queue(Place::Entry(owner, name));
+    pub(super) fn entry(&mut self, whose: Whose, name: SmolStr) {
+        if self.entries.insert((whose, name.clone())) {
+            self.queue(Place::Entry(whose, name));
         }
     }
 
@@ -278,9 +279,9 @@ impl<A> Events<A> {
                     let (was, moved) = self.members.remove(&id).unwrap_or_default();
                     return Some(Pending::Member { id, was, moved });
                 }
-                Place::Entry(owner, name) => {
-                    self.entries.remove(&(owner, name.clone()));
-                    return Some(Pending::Entry(owner, name));
+                Place::Entry(whose, name) => {
+                    self.entries.remove(&(whose, name.clone()));
+                    return Some(Pending::Entry(whose, name));
                 }
                 Place::Message(number) => {
                     if let Some(message) = self.take_message(number) {
@@ -298,7 +299,6 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::update::Stamp;
 
     fn broadcast(events: &mut Events<u8>, number: u32) {
         let stamp = Stamp { time: Instant::ORIGIN, counter: number, node: NodeId::new(1) };
@@ -322,7 +322,7 @@ mod tests {
         let mut delivered = Vec::new();
         for round in 0..200_u32 {
             for entry in 0..20 {
-                events.entry(None, SmolStr::new(std::format!("{}", round * 20 + entry)));
+                events.entry(Whose::Everyone, SmolStr::new(std::format!("{}", round * 20 + entry)));
             }
             broadcast(&mut events, round);
             delivered.extend(numbers(&mut events, 15).into_iter().flatten());
@@ -334,11 +334,11 @@ mod tests {
     #[test]
     fn what_is_discarded_does_not_hold_up_what_comes_then() {
         let mut events = Events::<u8>::new(1_000, 100);
-        events.entry(None, "before".into());
+        events.entry(Whose::Everyone, "before".into());
         events.member(NodeId::new(1), None, false);
         broadcast(&mut events, 7);
         events.discard();
-        events.entry(None, "before".into());
+        events.entry(Whose::Everyone, "before".into());
         assert_eq!(numbers(&mut events, 10), [Some(7), None]);
         assert_eq!(events.dropped(), 0, "on purpose");
     }
@@ -347,7 +347,7 @@ mod tests {
     fn broadcasts_that_were_dropped_leave_no_gap_behind() {
         let mut events = Events::<u8>::new(1_000, 3);
         (0..10).for_each(|number| broadcast(&mut events, number));
-        events.entry(None, "last".into());
+        events.entry(Whose::Everyone, "last".into());
         assert_eq!(numbers(&mut events, 10), [Some(7), Some(8), Some(9), None]);
         assert_eq!(events.messages_dropped(), 7);
         broadcast(&mut events, 10);
@@ -358,7 +358,7 @@ mod tests {
     fn the_bound_on_what_waits_drops_the_oldest_whatever_it_is() {
         let mut events = Events::<u8>::new(4, 100);
         (0..3).for_each(|number| broadcast(&mut events, number));
-        (0..3).for_each(|number| events.entry(None, SmolStr::new(std::format!("{number}"))));
+        (0..3).for_each(|number| events.entry(Whose::Everyone, SmolStr::new(std::format!("{number}"))));
         assert_eq!(numbers(&mut events, 10), [Some(2), None, None, None]);
         assert_eq!(events.dropped(), 2);
     }

@@ -215,7 +215,8 @@ impl<A: Address> Node<A> {
     }
 
     /// Notices that a member has restarted, so that its record here has a pass that it does not know any more: it says
-    /// something else of itself than that record, and answers a ping between strangers, or speaks as a stranger.
+    /// something else of itself than that record, be it another id, and answers a ping between strangers, or speaks as a
+    /// stranger.
     pub(super) fn note_restart(&mut self, sender: NodeId, header: &Header, from: &A, messages: &[Message<A>]) {
         let as_stranger = match messages {
             _ if header.keyed => false,
@@ -225,8 +226,8 @@ impl<A: Address> Node<A> {
         if !as_stranger && !self.trust.is_outdated(from) {
             return;
         }
-        let Some(record) = self.replica.member(sender).filter(|record| record.address == *from) else { return };
-        if header.agrees(record.incarnation, record.standing) {
+        let Some(record) = self.record_at(from) else { return };
+        if record.id == sender && header.agrees(record.incarnation, record.standing) {
             self.trust.note_current(from);
         } else if as_stranger {
             self.trust.note_outdated(from);
@@ -240,14 +241,18 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// Returns the pass by which this address is spoken to; none if it is spoken to as a stranger's.
-    pub(super) fn pass_of(&self, address: &A) -> Option<u64> {
+    /// Returns the record of the member that is looked for at this address.
+    fn record_at(&self, address: &A) -> Option<&Record<A>> {
         let elsewhere = || self.detector.seen_at(address).and_then(|id| self.replica.member(id));
         // Of several at one address the latest, but not before one that answers: another may advertise it by mistake.
         let answers = |id| self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Alive);
         let rank = |record: &&Record<A>| (record.standing == Standing::Alive, answers(record.id), record.incarnation);
-        let record = self.replica.members_at(address).max_by_key(rank).or_else(elsewhere);
-        let record = record.filter(|_| !self.trust.is_outdated(address))?;
+        self.replica.members_at(address).max_by_key(rank).or_else(elsewhere)
+    }
+
+    /// Returns the pass by which this address is spoken to; none if it is spoken to as a stranger's.
+    pub(super) fn pass_of(&self, address: &A) -> Option<u64> {
+        let record = self.record_at(address).filter(|_| !self.trust.is_outdated(address))?;
         let here = match record.standing {
             Standing::Alive => record.id != self.identity.id,
             // Not believed yet: it is to hear of it.

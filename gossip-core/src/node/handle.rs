@@ -55,6 +55,9 @@ impl<A: Address> Node<A> {
                     ) => {
                         self.stats.datagrams_foreign += 1;
                         self.gate.note_refused(error, from);
+                        if matches!(error, DatagramError::TooLong { .. }) {
+                            self.note_too_long(now, from);
+                        }
                     }
                     Err(_) => self.stats.datagrams_malformed += 1,
                 }
@@ -74,7 +77,8 @@ impl<A: Address> Node<A> {
         Ok(())
     }
 
-    /// Returns the sender and the header if the datagram is whole and sound; its messages are in `messages` then.
+    /// Returns the sender and the header if the datagram is whole and sound; its messages are in `messages` then. Otherwise
+    /// what is there is nobody's, and the next datagram begins with none.
     fn read(&mut self, payload: &[u8]) -> Result<(NodeId, Header), DatagramError> {
         if self.identity.phase == Phase::Left {
             return Err(DatagramError::Left);
@@ -163,6 +167,7 @@ impl<A: Address> Node<A> {
             Message::Next => self.on_next(),
             Message::Path(message) => self.on_path(from, message),
             Message::Unicast(message) => self.on_unicast(sender, message),
+            Message::Coordinates(message) => self.on_coordinates(sender, from, message),
         }
     }
 }

@@ -70,6 +70,9 @@ impl<A: Address> Node<A> {
             let paths = self.paths.found().count();
             problems.push(Problem::NarrowPaths { paths, address: address.clone(), longest });
         }
+        if let Some(needed) = self.detector.needed() {
+            problems.push(Problem::PeriodTooShort { needed, period: self.config.probe.period });
+        }
         problems.extend(self.reached_bounds.bounds().map(|bound| Problem::Full { bound }));
         if self.aside.len() > 0 {
             problems.push(Problem::SetAside { count: self.aside.len() });

@@ -89,7 +89,8 @@ impl<A: Clone + PartialEq> Identity<A> {
     pub(super) fn start(&mut self, now: Instant, pass: u64) {
         self.pass = pass;
         self.phase = Phase::Running;
-        let next = self.boot.as_micros().saturating_add(u64::from(self.incarnation > 0));
+        // Never zero: that is the boot of what no boot ends.
+        let next = self.boot.as_micros().saturating_add(1);
         self.boot = now.max(Instant::from_micros(next));
         self.incarnation = self.boot.as_micros().max(self.incarnation.saturating_add(1));
     }

@@ -23,7 +23,7 @@ impl<A: Address> Node<A> {
     /// Handles the descriptor of a value that a peer holds: it is fetched if it would be new and admitted.
     pub(super) fn hear_of(&mut self, descriptor: Descriptor, source: Source, from: &A) -> Described {
         let hasher = &self.replica.hasher;
-        let key = hasher.entry(descriptor.owner.map(|owner| owner.id), &descriptor.name);
+        let key = hasher.entry(descriptor.owner.into(), &descriptor.name);
         let outline = descriptor.outline(key);
         let item = hasher.item(key, &outline);
         if self.replica.has_hash(item) {

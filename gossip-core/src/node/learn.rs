@@ -88,12 +88,16 @@ impl<A: Address> Node<A> {
         {
             return None;
         }
-        if let Some(exceeded) = self.exceeds(key, &update, update.body_len())
-            && !self.displaces_dead(&update)
-        {
-            self.note_exceeded(exceeded, &update);
-            self.note_refused(source);
-            return None;
+        if let Some(exceeded) = self.exceeds(key, &update, update.body_len()) {
+            let displaces = self.displaces_dead(&update);
+            // One of two that are gone is not remembered for as long as it should be, whichever it is.
+            if !displaces || update.until() != Until::NEVER {
+                self.note_exceeded(exceeded, &update);
+            }
+            if !displaces {
+                self.note_refused(source);
+                return None;
+            }
         }
         let written = update.written();
         let delivered = if let Update::Broadcast(broadcast) = &update {
@@ -105,10 +109,19 @@ impl<A: Address> Node<A> {
         if let Update::Entry(Entry { stamp, .. }) | Update::Certificate(Certificate { stamp, .. }) = &update {
             self.clocks.observe(self.now, stamp.time, stamp.counter);
         }
+        let share = self.is_own_share(&update, source).then(|| update.clone());
+        let denies = match &update {
+            Update::Member(record) => self.replica.member(record.id).is_some_and(|held| record.only_denies(held)),
+            _ => false,
+        };
         let subject = subject(&update);
         let ends = update.until() != Until::NEVER;
         let replaced = self.replica.hash_of(key);
-        let (hash, old) = match self.replica.merge_keyed(key, update) {
+        let merged = self.replica.merge_keyed(key, update);
+        if let Some(share) = share {
+            self.compare_share(share, &merged);
+        }
+        let (hash, old) = match merged {
             Merged::News { hash, old } => (hash, old),
             merged => {
                 self.stats.updates_known += 1;
@@ -161,7 +174,7 @@ impl<A: Address> Node<A> {
             self.spread(Spread { key: HotKey::Fact(key), subject, hash, len, haste: self.haste(key, source) });
         }
         if about_member {
-            self.see_record(key, from);
+            self.see_record(key, from, denies);
         }
         self.note_touched();
         self.settle_transfers(key);
@@ -211,7 +224,7 @@ impl<A: Address> Node<A> {
     }
 
     /// An exchange begins: its repairs may become hot again.
-    pub(super) fn renew_reheats(&mut self) {
+    pub(super) fn renew_relays(&mut self) {
         self.relays_left = RELAYED_REPAIRS;
     }
 
@@ -224,9 +237,9 @@ impl<A: Address> Node<A> {
 
     /// Queues events for entries that have changed.
     pub(super) fn note_touched(&mut self) {
-        while let Some((owner, name)) = self.replica.next_touched() {
-            self.note_appeared(owner, &name);
-            self.events.entry(owner, name);
+        while let Some((whose, name)) = self.replica.next_touched() {
+            self.note_appeared(whose, &name);
+            self.events.entry(whose, name);
         }
     }
 

@@ -13,6 +13,8 @@ use crate::replica::Merged;
 use crate::time::Instant;
 use crate::update::{KeyHash, LATEST, Standing, Until, Update};
 
+/// Longest unit in which deaths are dated.
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Halvings of `reap_after` for members that lived briefly.
 const HALVINGS: u32 = 5;
 
@@ -24,10 +26,16 @@ fn memory_of(lived: Duration, reap_after: Duration) -> Duration {
     reap_after / (1 << halvings)
 }
 
-/// Returns the shortest time for which any dead member is remembered.
-pub(super) fn shortest_memory(reap_after: Duration) -> Duration {
-    // The memory of a 32nd begins at a multiple of its half.
-    reap_after / (2 << HALVINGS)
+/// Returns the unit of time in which deaths are dated that are remembered for `kept`.
+fn dated_by(kept: Duration) -> Duration {
+    HOUR.min(kept / 2)
+}
+
+/// Returns the shortest time for which any node remembers a dead member that has `lived` so long, or longer.
+pub(super) fn shortest_memory(lived: Duration, reap_after: Duration) -> Duration {
+    let kept = memory_of(lived, reap_after);
+    // The memory begins at a multiple of the unit, which may be that much before the death.
+    kept - dated_by(kept)
 }
 
 impl<A: Address> Node<A> {
@@ -41,7 +49,7 @@ impl<A: Address> Node<A> {
     pub(super) fn reaped_at(&self, boot: Instant) -> Until {
         let agreed = self.agreed();
         let kept = memory_of(agreed.since(boot), self.config.lifetimes.reap_after);
-        Until::at(agreed.floor_to(Duration::from_secs(3_600).min(kept / 2)) + kept)
+        Until::at(agreed.floor_to(dated_by(kept)) + kept)
     }
 
     /// Begins a life: the first, or after a departure the next.
@@ -108,6 +116,7 @@ mod tests {
         assert_eq!(memory_of(7 * hour, day), 12 * hour);
         assert_eq!(memory_of(13 * hour, day), day);
         assert_eq!(memory_of(100 * day, day), day);
-        assert_eq!(shortest_memory(day), day / 64);
+        assert_eq!(shortest_memory(Duration::ZERO, day), day / 64);
+        assert_eq!(shortest_memory(100 * day, day), 23 * hour);
     }
 }

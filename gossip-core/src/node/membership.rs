@@ -1,6 +1,7 @@
 //! Members: what follows from the detector's findings, and from what is said of this node itself.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -9,12 +10,16 @@ use super::identity::Contradiction;
 use super::learn::Source;
 use super::lifecycle::shortest_memory;
 use crate::address::Address;
+use crate::event::Status;
 use crate::id::NodeId;
 use crate::outbox::{HotKey, Intent, TrafficClass};
 use crate::swim::{self, Detector, Finding};
 use crate::time::Instant;
 use crate::update::{Certificate, Entry, KeyHash, Owner, Record, Standing, Update};
 use crate::wire::{Header, Item, Rumor, Suspicion};
+
+/// Members that are looked at for one that may give way: those before it are accused and have not been heard yet.
+const ACCUSED: usize = 16;
 
 impl<A: Address> Node<A> {
     /// The detector, and what it works with.
@@ -30,6 +35,7 @@ impl<A: Address> Node<A> {
             detector.tick(&mut context);
             if self.detector.probes_begun() > begun {
                 self.ride_on_ping();
+                self.ask_coordinate();
             }
             self.apply_findings(None);
         }
@@ -40,6 +46,7 @@ impl<A: Address> Node<A> {
         while let Some(finding) = self.detector.pop_finding() {
             match finding {
                 Finding::Seen { id, was, moved } => {
+                    self.seek_refused(id);
                     self.note_status(id, was);
                     self.note_correspondent(id);
                     self.events.member(id, was, moved);
@@ -61,6 +68,11 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Returns whether a member is seen as dead or departed.
+    pub(super) fn is_gone(&self, id: NodeId) -> bool {
+        self.detector.members().get(id).is_some_and(|seen| matches!(seen.status, Status::Dead | Status::Left))
+    }
+
     fn record_death(&mut self, id: NodeId, incarnation: u64) {
         let Some(record) = self.replica.member(id) else { return };
         let record =
@@ -68,13 +80,13 @@ impl<A: Address> Node<A> {
         self.learn(Update::Member(record), Source::Own, None);
     }
 
-    /// The record of a member has changed: so does, perhaps, how it is seen.
-    pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>) {
+    /// The record of a member has changed: so does, perhaps, how it is seen. `denies`: in nothing but its incarnation.
+    pub(super) fn see_record(&mut self, key: KeyHash, from: Option<&A>, denies: bool) {
         self.note_pass(key);
         self.note_formats(key);
         let (detector, mut context) = self.detector();
         if let Some(record) = key.member().and_then(|id| context.replica.member(id)) {
-            detector.see_record(key, record, from, &mut context);
+            detector.see_record(key, (record, denies), from, &mut context);
         }
         self.apply_findings(from);
     }
@@ -82,7 +94,7 @@ impl<A: Address> Node<A> {
     /// Somebody suspects somebody. Returns whether that was new.
     pub(super) fn on_suspicion(&mut self, suspicion: Suspicion, from: Option<&A>) -> bool {
         let (detector, mut context) = self.detector();
-        let is_new = detector.on_suspicion(suspicion, &mut context);
+        let is_new = detector.on_suspicion(suspicion, from, &mut context);
         self.apply_findings(from);
         is_new
     }
@@ -92,7 +104,7 @@ impl<A: Address> Node<A> {
     /// record has perhaps been away.
     pub(super) fn asks_first(&mut self, key: KeyHash, record: &Record<A>, from: Option<&A>) -> bool {
         let agreed = self.agreed();
-        let shortest = shortest_memory(self.config.lifetimes.reap_after);
+        let shortest = shortest_memory(Duration::ZERO, self.config.lifetimes.reap_after);
         let old = |start: Instant| agreed.since(start) > shortest;
         let waits = self.detector.probes()
             && record.standing == Standing::Alive
@@ -107,11 +119,16 @@ impl<A: Address> Node<A> {
         waits
     }
 
-    /// At the bound on members, a living one takes the place of one that is gone. Returns whether there is room now.
+    /// At the bound on members, a living one takes the place of one that is gone, the first to be forgotten, and so does one that
+    /// is gone and will be remembered for longer: nodes with the same bound so remember the same, whatever they heard first. Returns
+    /// whether there is room now.
     pub(super) fn displaces_dead(&mut self, update: &Update<A>) -> bool {
-        let lives = matches!(update, Update::Member(record) if record.standing == Standing::Alive);
-        let gone = lives.then(|| self.detector.members().dispensable(&mut self.rng)).flatten();
-        let Some(record) = gone.and_then(|id| self.replica.forget_member(id)) else { return false };
+        let Update::Member(record) = update else { return false };
+        // Who is accused is told first, though its record may say already that it is dead.
+        let least = self.replica.gone().take(ACCUSED).find(|(_, id)| self.is_gone(*id));
+        let longer = |least| record.until.instant().is_some_and(|until| (until, record.id) > least);
+        let least = least.filter(|least| record.standing == Standing::Alive || longer(*least));
+        let Some(record) = least.and_then(|(_, id)| self.replica.forget_member(id)) else { return false };
         self.contacts.keep_forgotten(&record, &mut self.rng);
         self.forget_members([record.id]);
         true
@@ -180,10 +197,12 @@ impl<A: Address> Node<A> {
     /// Gives a newer record of a member to a sender that has shown an older one: perhaps it hears so from nobody else. So
     /// the record of a death, shown to its subject, brings back the record of a life that began since.
     pub(super) fn give_newer(&mut self, key: KeyHash, source: Source, from: &A) {
-        // An exchange in which both sides send what they have does it by itself.
         let is_exchange = matches!(source, Source::Repair | Source::CatchUp);
         if !is_exchange || !self.config.anti_entropy.exchange.pushes() {
             self.outbox.push(TrafficClass::Rumor, from.clone(), Intent::Fact(key));
+        } else if !self.replica.get(key).is_some_and(|held| self.replica.keeps(&held, self.agreed())) {
+            // An exchange in which both sides send what they have does it by itself, but for what has ended.
+            self.answer_older(key, from);
         }
     }
 

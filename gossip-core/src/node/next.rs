@@ -73,7 +73,7 @@ impl<A: Address> Node<A> {
     /// See [`put`](Self::put).
     pub fn put_kind(&mut self, now: Instant, name: &str, value: &[u8]) -> Result<Stamp, WriteError> {
         self.next.writes_kind = true;
-        let written = self.write(now, false, name, Some(value), None);
+        let written = self.write(now, None, name, Some(value), None);
         self.next.writes_kind = false;
         written
     }

@@ -269,8 +269,7 @@ impl<A: Address> Node<A> {
                     news = self.learn(update, Source::Rumor, Some(from)).is_some();
                 }
                 Item::Large(descriptor) => {
-                    let owner = descriptor.owner.map(|owner| owner.id);
-                    let key = self.replica.hasher.entry(owner, &descriptor.name);
+                    let key = self.replica.hasher.entry(descriptor.owner.into(), &descriptor.name);
                     hash = self.replica.hasher.item(key, &descriptor.outline::<A>(key));
                     seen = self.overlay.on_body(self.now, from, hash, hops);
                     news = self.hear_of(descriptor, Source::Rumor, from) == Described::Fetched;

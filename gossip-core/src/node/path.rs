@@ -4,6 +4,7 @@ use super::Node;
 use crate::address::Address;
 use crate::outbox::{Intent, TrafficClass};
 use crate::path_mtu::Step;
+use crate::time::Instant;
 use crate::wire::{Echo, Path};
 
 impl<A: Address> Node<A> {
@@ -19,6 +20,13 @@ impl<A: Address> Node<A> {
                     self.paths.on_told(self.now, from, longest.into());
                 }
             }
+        }
+    }
+
+    /// A datagram is longer than this node is configured for: the member that it came from goes on in shorter ones.
+    pub(super) fn note_too_long(&mut self, now: Instant, from: &A) {
+        if self.identity.is_running() && self.replica.members_at(from).next().is_some() {
+            self.paths.note_too_long(now.max(self.now), from);
         }
     }
 

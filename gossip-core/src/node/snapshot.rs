@@ -14,15 +14,13 @@ use super::Node;
 use super::formats::reads;
 use super::identity::Phase;
 use super::learn::Source;
+use super::lifecycle::shortest_memory;
 use crate::absence::Contact;
 use crate::address::Address;
 use crate::error::RestoreError;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Entry, Update};
-
-/// Deaths are dated by the hour.
-const HOUR: Duration = Duration::from_secs(3_600);
+use crate::update::{Entry, Record, Standing, Update};
 
 /// Knowledge of a node, as serde data in any format. See [`Node::snapshot`].
 ///
@@ -121,7 +119,7 @@ impl<A: Address> Node<A> {
             taken: self.agreed(),
             clock: self.clocks.hybrid(self.now),
             updates: updates.filter(|update| !is_of(self.identity.id, update)).collect(),
-            contact: self.absence.contact(),
+            contact: self.absence.contact(self.replica.reach()),
             aside: aside.into_iter().map(Update::Entry).collect(),
         }))
     }
@@ -134,6 +132,44 @@ impl<A: Address> Node<A> {
     /// # Errors
     /// See [`RestoreError`]; nothing was changed then.
     pub fn restore(&mut self, now: Instant, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
+        self.defer_indexes(&snapshot);
+        let end = self.take_in(now, snapshot);
+        self.replica.index_all();
+        end
+    }
+
+    /// Takes in the parts of what a node knew, one after the other, as [`restore`](Self::restore) does. A million items take
+    /// half of the time so, since they are put in order once, at the end. Events about them are left out, as by
+    /// [`discard_events`](Self::discard_events).
+    ///
+    /// # Errors
+    /// The first one among the parts, or of [`RestoreError`]: what came before it was taken in, nothing after it.
+    pub fn restore_all<E: From<RestoreError>>(
+        &mut self,
+        now: Instant,
+        parts: impl IntoIterator<Item = Result<Snapshot<A>, E>>,
+    ) -> Result<(), E> {
+        let end = parts.into_iter().try_for_each(|part| {
+            let part = part?;
+            self.defer_indexes(&part);
+            self.take_in(now, part)?;
+            // Before there are as many as items.
+            self.discard_events();
+            Ok(())
+        });
+        self.replica.index_all();
+        end
+    }
+
+    /// Gives up the large indexes until all is in, unless what comes is little beside what is here.
+    fn defer_indexes(&mut self, snapshot: &Snapshot<A>) {
+        let (members, others) = self.replica.counts();
+        if snapshot.len() > members + others {
+            self.replica.defer_indexes();
+        }
+    }
+
+    fn take_in(&mut self, now: Instant, snapshot: Snapshot<A>) -> Result<(), RestoreError> {
         let Format::V1(snapshot) = snapshot.0;
         let now = now.max(self.now);
         if snapshot.label != self.config.label {
@@ -150,16 +186,19 @@ impl<A: Address> Node<A> {
         self.absence.restore(snapshot.contact);
         // One more, since its counter is not known.
         self.clocks.observe(now, snapshot.clock + Duration::from_micros(1), 0);
-        // Members that all others have forgotten would be new to them.
-        let members = self.agreed().since(snapshot.taken) + HOUR <= self.config.lifetimes.reap_after;
+        // A member that the others have forgotten would be new to them.
+        let (age, reap_after) = (self.agreed().since(snapshot.taken), self.config.lifetimes.reap_after);
+        let remembered = |record: &Record<A>| age <= shortest_memory(snapshot.taken.since(record.boot), reap_after);
         let own = self.identity.id;
-        let (records, others): (Vec<_>, Vec<_>) =
+        let (mut records, others): (Vec<_>, Vec<_>) =
             snapshot.updates.into_iter().partition(|update| matches!(update, Update::Member(_)));
+        // The addresses of those who lived are the better ones to try, and few are kept.
+        records.sort_by_key(|update| !matches!(update, Update::Member(Record { standing: Standing::Alive, .. })));
         let (refused, mut beyond) = (self.refusals(), 0);
         // Members first: their own entries would have to wait for them.
         for update in records.into_iter().chain(others) {
             match &update {
-                Update::Member(record) if !members => self.contacts.remember(record),
+                Update::Member(record) if !remembered(record) => self.contacts.remember(record),
                 update if is_of(own, update) => {}
                 // Written before this node went back to an older version.
                 update if update.beyond(reads(&self.identity)).is_some() => beyond += 1,

@@ -55,6 +55,9 @@ pub struct Stats {
     pub values_set_aside: u64,
     /// Values not set aside because there was no room: what was deleted may be back.
     pub values_not_set_aside: u64,
+    /// Values of this member's shares that were lost, since two boots of it had written without knowing of each other. Each is told
+    /// as an event.
+    pub shares_lost: u64,
     /// Messages not looked at because there was too much in their datagram.
     pub work_dropped: u64,
     /// Updates refused: records of members that are not admitted.
@@ -109,6 +112,8 @@ pub struct Stats {
     pub exchanges: u64,
     /// Members probed: one in every protocol period.
     pub probes: u64,
+    /// Messages with network coordinates taken in.
+    pub coordinates_received: u64,
     /// Pings repeated within their period, because no answer had come within a round trip.
     pub pings_repeated: u64,
     /// Protocol periods that lasted longer than configured, because a round trip does: `probe.period` is too short for the path.

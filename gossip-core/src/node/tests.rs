@@ -4,6 +4,7 @@ mod about;
 mod absence;
 mod bounds;
 mod contracts;
+mod coordinates;
 mod entries;
 #[cfg(feature = "next")]
 mod formats;
@@ -17,6 +18,8 @@ mod large;
 mod lifetimes;
 mod membership;
 mod reconcile;
+mod recordings;
+mod shares;
 mod stories;
 mod unicast;
 

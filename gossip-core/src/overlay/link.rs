@@ -20,7 +20,7 @@ pub(super) const MOST_TRIES: u32 = 12;
 const LATE: u32 = 3;
 /// Items that are repeated together: their hashes fit the smallest datagram.
 const TOGETHER: usize = 32;
-/// The longest pause between two repetitions.
+/// The longest pause between two repetitions, unless a round trip takes longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Bodies in one datagram.
 pub(super) const BODIES: usize = 10;
@@ -208,6 +208,13 @@ impl<A> Link<A> {
         self.shortest = Some(self.shortest.map_or(trip, |shortest| shortest.min(trip)));
     }
 
+    /// Takes the round trip of probes of the neighbour in, as long as none was measured over the link itself.
+    pub(super) fn learn_trip(&mut self, trip: Duration) {
+        if self.trip.timeout().is_none() {
+            self.note_trip(trip);
+        }
+    }
+
     /// Time after which an unconfirmed datagram is repeated.
     pub(super) fn timeout(&self, times: &Times) -> Duration {
         self.trip.timeout().unwrap_or(times.first_timeout).max(times.unit) + times.gather
@@ -281,8 +288,9 @@ impl<A> Link<A> {
     pub(super) fn number_again(&mut self, repeat: Repeat, now: Instant, times: &Times) -> u16 {
         let number = self.take_number();
         let Repeat { items, tries, previous } = repeat;
-        let pause = self.timeout(times) * (1 << tries.min(10));
-        let due = now + pause.min(LONGEST_PAUSE);
+        let timeout = self.timeout(times);
+        let pause = timeout * (1 << tries.min(10));
+        let due = now + pause.min(LONGEST_PAUSE.max(timeout));
         let together = self.unconfirmed.iter().map(|sent| sent.due).filter(|due| *due > now).max();
         let due = together.filter(|_| self.silent >= LATE).unwrap_or(due);
         self.unconfirmed.push_back(Sent { number, at: now, previous, items, tries, due });

@@ -176,15 +176,20 @@ impl<A: Address> Overlay<A> {
         outbox: &mut Outbox<A>,
         rng: &mut impl Rng,
     ) {
-        let (first, due) = (rng.random(), now + self.times.first_timeout);
+        let (first, due) = (rng.random(), now + self.answers_within());
         let alone = self.links.is_empty() && self.seek.refusals >= REFUSALS;
         self.asked.push(Asked { peer: peer.clone(), id, first, at: now, due, tries: 1, once, random });
         outbox.message(TrafficClass::Rumor, peer.clone(), Message::Overlay(Said::Link { first, alone }));
     }
 
+    /// Time within which a request is answered. Given up before that, no request over a long path would ever make a link.
+    fn answers_within(&self) -> Duration {
+        self.times.first_timeout.max(self.probed.timeout().unwrap_or_default())
+    }
+
     fn repeat_requests(&mut self, now: Instant, outbox: &mut Outbox<A>) {
         let alone = self.links.is_empty() && self.seek.refusals >= REFUSALS;
-        let first_timeout = self.times.first_timeout;
+        let (first_timeout, answers_within) = (self.times.first_timeout, self.answers_within());
         self.asked.retain_mut(|asked| {
             if now < asked.due {
                 return true;
@@ -195,7 +200,7 @@ impl<A: Address> Overlay<A> {
                 outbox.message(TrafficClass::Rumor, asked.peer.clone(), message(Said::Unlink));
                 return false;
             }
-            asked.due = now + first_timeout * (1 << asked.tries);
+            asked.due = now + (first_timeout * (1 << asked.tries)).max(answers_within);
             asked.tries += 1;
             let link = Said::Link { first: asked.first, alone };
             outbox.message(TrafficClass::Rumor, asked.peer.clone(), message(link));

@@ -38,6 +38,13 @@ impl<A: Address> Overlay<A> {
         if self.settings.near > 0 {
             self.distances.note(id, trip);
         }
+        self.probed.note(trip);
+        // What is repeated before its confirmation can have come has another number then: over a long path nothing would ever be
+        // measured, and all be repeated a few times.
+        let first_timeout = self.times.first_timeout;
+        if let Some(link) = self.links.iter_mut().find(|link| link.id == id).filter(|_| trip > first_timeout) {
+            link.learn_trip(trip);
+        }
     }
 
     pub(super) fn is_far(&self, link: &Link<A>) -> bool {

@@ -299,6 +299,53 @@ fn a_neighbour_that_died_is_asked_again_when_it_is_back() {
     assert!(matches!(bench.sent(NOW + MS)[..], [(2, Said::Link { .. })]));
 }
 
+/// Each repetition has another number, and the earlier ones are forgotten: no confirmation of those measures anything.
+#[test]
+fn over_a_path_longer_than_all_pauses_a_link_waits_as_long_as_probes_have_shown() {
+    let mut bench = Bench::new(2);
+    let times = bench.overlay.times.clone();
+    let of = |bench: &Bench| {
+        let timeout = |link: &Link<u32>| link.timeout(&times);
+        [1, 2].map(|peer| bench.overlay.links.iter().find(|link| link.peer == peer).map(timeout).unwrap())
+    };
+    let before = of(&bench);
+    assert!(before.iter().all(|timeout| *timeout < 30 * MS), "nothing was measured: {before:?}");
+    bench.overlay.note_trip(NodeId::new(1), MS);
+    assert_eq!(of(&bench), before, "a short path the link measures itself");
+    bench.overlay.note_trip(NodeId::new(1), 2_500 * MS);
+    let [far, near] = of(&bench);
+    assert!(far > 2_500 * MS && near == before[1], "{far:?} {near:?}");
+    let link = bench.overlay.links.iter_mut().find(|link| link.peer == 1).unwrap();
+    assert!(link.check());
+    let repeat = link.repeats.pop_front().unwrap();
+    link.number_again(repeat, NOW, &times);
+    assert!(
+        link.due(&times).is_some_and(|due| due >= NOW + 2_500 * MS),
+        "also what is repeated waits for a round trip"
+    );
+}
+
+/// Five requests within 620 ms were all that a member was sent, and one that had been lost was asked once, for 20 ms.
+#[test]
+fn requests_over_long_paths_wait_for_their_answers() {
+    let mut bench = Bench::new(0);
+    bench.overlay.note_trip(NodeId::new(9), 2_500 * MS);
+    let Bench { overlay, outbox, rng } = &mut bench;
+    overlay.ask(NOW, (NodeId::new(1), &1, true), outbox, rng);
+    overlay.remember_lost(NOW, NodeId::new(2), 2, true);
+    for at in [1_000, 1_500, 2_500, 3_500] {
+        overlay.seeks(NOW + at * MS, 20, outbox, rng);
+    }
+    let asked = bench.sent(NOW + 3_500 * MS);
+    let alike = |said: &Said<u32>| matches!(said, Said::Link { .. });
+    assert!(asked.len() == 2 && asked.iter().all(|(_, said)| alike(said)), "once each, and not given up: {asked:?}");
+    for peer in [1, 2] {
+        let Bench { overlay, outbox, .. } = &mut bench;
+        overlay.on_linked(NOW + 3_500 * MS, (NodeId::new(peer.into()), &peer), 7, outbox);
+        assert!(overlay.has_link(&peer));
+    }
+}
+
 #[test]
 fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays() {
     let mut bench = Bench::near(5, 4);

@@ -16,7 +16,7 @@ use crate::update::{End, Update};
 
 /// Part of the bound that is made free at a time: the bounds of two nodes are mostly equal then.
 const LUMP: usize = 1_024;
-/// Certificates between one's own bound and another that are looked at to compare there.
+/// Items between one's own cut and another that are looked at to compare there.
 const NEAR: usize = 4_096;
 
 /// See the [module](self).
@@ -125,6 +125,12 @@ impl<A: Address> Replica<A> {
     pub(crate) fn is_far(&self, kept: u32) -> bool {
         let from = self.cut.max(self.certificates.kept);
         self.ended(from, Instant::from_secs(kept.into())).nth(NEAR).is_some()
+    }
+
+    /// Returns true if comparing at this second would take a walk over very many items that leave the set meanwhile.
+    pub(crate) fn ends_many(&self, until: u32) -> bool {
+        let until = Instant::from_secs(until.into());
+        self.ended(self.cut.min(until), self.cut.max(until)).nth(NEAR).is_some()
     }
 
     /// Returns the second after the latest deletion that is forgotten here.

@@ -1,10 +1,15 @@
 //! Cuts: the point at which two replicas compare what they hold.
 
+use core::time::Duration;
+
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::Instant;
+
+/// Largest difference between the clocks of two replicas that compare what ends. Further apart they compare what does not.
+pub const CLOCKS_APART: Duration = Duration::from_secs(600);
 
 /// Second that no cut reaches: nothing that ends, or covers something, is compared.
 pub(crate) const NEVER: u32 = u32::MAX;

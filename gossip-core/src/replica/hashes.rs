@@ -330,6 +330,24 @@ impl<V: Copy> Hashes<V> {
     }
 }
 
+impl<V: Copy> FromIterator<(u64, V)> for Hashes<V> {
+    /// Makes the same as inserting them one after the other, of hashes that are all different.
+    fn from_iter<I: IntoIterator<Item = (u64, V)>>(items: I) -> Self {
+        let items: BTreeMap<u64, V> = items.into_iter().collect();
+        let mut made = Self::new();
+        made.leaves = vec![Leaf { count: 0, sketch: Sketch::new(CELLS) }; items.len() / LEAF_ITEMS];
+        made.recent = vec![0; if items.len() < RECENT { 0 } else { RECENT }];
+        for hash in items.keys() {
+            made.fingerprint = made.fingerprint.wrapping_add(mark(*hash));
+            if let Some(leaf) = made.leaf_mut(*hash) {
+                leaf.count += 1;
+                leaf.sketch.add(*hash);
+            }
+        }
+        Self { items, ..made }
+    }
+}
+
 /// The leaf that leaf `number` was split from, and is merged into. `None` of the first.
 fn sibling(number: usize) -> Option<usize> {
     number.checked_ilog2().map(|highest| number & !(1 << highest))

@@ -57,7 +57,7 @@ impl<A: Address> Replica<A> {
             if let Some(Stored { update: Update::Entry(entry), .. }) = self.items.other(*slot)
                 && entry.value.is_some()
             {
-                self.touched.push_back((entry.owner.map(|owner| owner.id), entry.name.clone()));
+                self.touched.push_back((entry.owner.into(), entry.name.clone()));
             }
         }
         self.cut = agreed;
@@ -79,7 +79,7 @@ impl<A: Address> Replica<A> {
             let Some(stored) = self.items.other_mut(slot) else { continue };
             let Update::Entry(entry) = &stored.update else { continue };
             let digest = self.large.remove(&stored.key).unwrap_or_else(|| self.hasher.digest(&stored.update));
-            let name = (entry.name.clone(), entry.owner.map(|owner| owner.id));
+            let name = (entry.name.clone(), entry.owner.into());
             self.usage.remove(&stored.update);
             // The same item in fewer bytes: its hash stays.
             stored.update = Update::Certificate(Certificate {

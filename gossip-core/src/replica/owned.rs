@@ -1,4 +1,4 @@
-//! Entries that members own: there with their owners' records, gone with their lives.
+//! Entries that members own: there with their owners' records and gone with their lives, or shares, which outlive them.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -7,7 +7,7 @@ use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::update::{Owner, Record, Standing, Until, Update};
+use crate::update::{Entry, Owner, Record, Standing, Until, Update, Whose};
 
 /// State of owned entries, by owner and the owner's record.
 pub(super) enum Ownership {
@@ -56,7 +56,7 @@ impl<A: Address> Replica<A> {
                 && let Update::Entry(entry) = &stored.update
                 && entry.value.is_some()
             {
-                self.touched.push_back((Some(id), entry.name.clone()));
+                self.touched.push_back((Whose::Own(id), entry.name.clone()));
             }
             let until = stored.update.until().min(until);
             if stays && stored.until == until {
@@ -85,7 +85,7 @@ impl<A: Address> Replica<A> {
                 && showed
                 && entry.value.is_some()
             {
-                self.touched.push_back((Some(id), entry.name));
+                self.touched.push_back((Whose::Own(id), entry.name));
             }
         }
         if let Update::Member(record) = self.remove(slot)?.update { Some(record) } else { None }
@@ -99,5 +99,11 @@ impl<A: Address> Replica<A> {
     pub(crate) fn owned(&self, id: NodeId) -> impl Iterator<Item = Update<A>> {
         let slots = self.owned.range((id, Slot::MIN)..=(id, Slot::MAX));
         slots.filter_map(|(_, slot)| self.items.update(*slot))
+    }
+
+    /// Lists the shares of a member that have a value at `clock`.
+    pub(crate) fn shares_of(&self, id: NodeId, clock: Instant) -> impl Iterator<Item = &Entry> {
+        let slots = self.shares.range((id, Slot::MIN)..=(id, Slot::MAX));
+        slots.filter_map(move |(_, slot)| self.visible(*slot, clock))
     }
 }

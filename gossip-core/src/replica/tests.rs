@@ -11,7 +11,7 @@ use crate::clock::Past;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::update::samples::{Sample, record, shrink, update};
-use crate::update::{End, Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update};
+use crate::update::{End, Entry, ItemHasher, KeyHash, Owner, Record, Stamp, Standing, Until, Update, Whose};
 
 /// τ1 of these tests.
 const SHRINK: Duration = Duration::from_secs(10);
@@ -141,7 +141,7 @@ fn check_indexes(replica: &Replica<u16>, cut: Instant) {
         match &update {
             Update::Member(_) => members += 1,
             Update::Entry(entry) => {
-                assert_eq!(replica.names.get(&(entry.name.clone(), entry.owner.map(|owner| owner.id))), Some(&slot));
+                assert_eq!(replica.names.get(&(entry.name.clone(), entry.owner.into())), Some(&slot));
                 let at = replica.shrinks_at(entry);
                 assert!(at.is_none_or(|at| replica.shrinking.contains(&(at, slot))));
                 names += 1;
@@ -240,6 +240,34 @@ proptest! {
     }
 
     #[test]
+    fn indexes_that_are_made_at_once_are_those_that_grow_with_each_update(
+        (updates, _) in shuffled(),
+        times in proptest::collection::vec(0_u64..150, 120),
+        (from, to) in (0_usize..60, 0_usize..60),
+    ) {
+        let (mut grown, mut made) = (replica().certificates_up_to(3), replica().certificates_up_to(3));
+        for (at, (update, clock)) in updates.into_iter().zip(times).enumerate() {
+            if at == from {
+                made.defer_indexes();
+            }
+            for replica in [&mut grown, &mut made] {
+                replica.merge(update.clone());
+                replica.advance(secs(clock), past(secs(clock / 2)));
+            }
+            if at == from + to {
+                made.index_all();
+            }
+        }
+        made.index_all();
+        check_indexes(&made, made.cut);
+        prop_assert!(made.stored().eq(grown.stored()));
+        for cut in [0, 50, 149] {
+            prop_assert_eq!(made.summary(secs(cut)), grown.summary(secs(cut)));
+            prop_assert_eq!(seen(&made, secs(cut)), seen(&grown, secs(cut)));
+        }
+    }
+
+    #[test]
     fn when_it_is_settled_nothing_is_left_of_what_has_ended((updates, _) in shuffled()) {
         let mut replica = of(updates.clone());
         let forgotten = replica.advance(secs(200), past(secs(200)));
@@ -307,7 +335,8 @@ fn entry(id: u64, boot: u64, at: u64, value: Option<&[u8]>) -> Sample {
 }
 
 fn value(replica: &Replica<u16>, owner: Option<u64>, clock: u64) -> Option<Vec<u8>> {
-    replica.entry(owner.map(NodeId::new), "n", secs(clock))?.value.as_ref().map(|value| value.to_vec())
+    let whose = owner.map_or(Whose::Everyone, |owner| Whose::Own(NodeId::new(owner)));
+    replica.entry(whose, "n", secs(clock))?.value.as_ref().map(|value| value.to_vec())
 }
 
 #[test]
@@ -422,7 +451,7 @@ fn a_value_that_expires_is_its_own_death_certificate() {
     replica.advance(secs(10), past(secs(10)));
     assert!(replica.take_touched().any(|(_, name)| &*name == "n") && value(&replica, None, 10).is_some());
     replica.advance(secs(16), past(secs(15)));
-    assert!(matches!(replica.get(replica.hasher.entry(None, "n")), Some(Update::Certificate(_))));
+    assert!(matches!(replica.get(replica.hasher.entry(Whose::Everyone, "n")), Some(Update::Certificate(_))));
     assert_eq!(replica.summary(secs(20)), summary, "the same item in fewer bytes");
     assert_eq!(replica.merge(expiring(5)), Merged::Outdated, "it covers something since");
     assert_eq!(replica.merge(entry(1, 0, 1, Some(b"before"))), Merged::Outdated, "what it replaced does not come back");
@@ -436,7 +465,7 @@ fn a_death_certificate_shrinks_after_its_time_and_still_wins() {
     let before = replica.summary(secs(20));
     assert_eq!(replica.next_due(), Some(secs(20)));
     replica.advance(secs(20), past(secs(20)));
-    assert_eq!(replica.get(replica.hasher.entry(None, "n")), Some(shrink(&deleted)));
+    assert_eq!(replica.get(replica.hasher.entry(Whose::Everyone, "n")), Some(shrink(&deleted)));
     assert_eq!((replica.summary(secs(20)), replica.names.len()), (before, 0));
     assert_eq!(replica.merge(entry(1, 0, 9, Some(b"y"))), Merged::Outdated);
     assert!(matches!(replica.merge(entry(1, 0, 11, Some(b"z"))), Merged::News { .. }));

@@ -1,10 +1,12 @@
-//! Memory taken by the items that members write: in total, and each writer's share.
+//! Memory taken by the items that members write: in total, and each writer's share; and who gives way where there is no room for
+//! more members.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
 use crate::id::NodeId;
-use crate::update::{Entry, Update};
+use crate::time::Instant;
+use crate::update::{Entry, Standing, Update};
 
 /// Items, and the bytes of their values.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) struct Usage {
     /// Shared entries that have a value.
     shared: usize,
     writers: BTreeMap<NodeId, Room>,
+    /// Members that died or left, by the time at which they are forgotten.
+    gone: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Usage {
@@ -35,7 +39,12 @@ impl Usage {
         self.writers.get(&writer).copied().unwrap_or_default()
     }
 
+    pub(super) fn gone(&self) -> impl Iterator<Item = (Instant, NodeId)> + '_ {
+        self.gone.iter().copied()
+    }
+
     pub(super) fn add<A: Address>(&mut self, update: &Update<A>) {
+        self.gone.extend(gone(update));
         let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes += bytes;
@@ -46,6 +55,9 @@ impl Usage {
     }
 
     pub(super) fn remove<A: Address>(&mut self, update: &Update<A>) {
+        if let Some(gone) = gone(update) {
+            self.gone.remove(&gone);
+        }
         let Some(writer) = update.charged() else { return };
         let bytes = update.body_len();
         self.bytes -= bytes;
@@ -57,6 +69,14 @@ impl Usage {
                 self.writers.remove(&writer);
             }
         }
+    }
+}
+
+/// Returns the time at which a member that died or left is forgotten, and its id.
+fn gone<A>(update: &Update<A>) -> Option<(Instant, NodeId)> {
+    match update {
+        Update::Member(record) if record.standing != Standing::Alive => Some((record.until.instant()?, record.id)),
+        _ => None,
     }
 }
 

@@ -6,23 +6,27 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
-use super::suspicion::{Due, Suspicions, Verdict};
+use super::suspicion::{Accusation, Due, Suspicions, Verdict};
 use super::{FirstSight, Health, Prober, Reach, Step, probe};
 use crate::address::Address;
 use crate::config::Probe;
+use crate::coordinate::Packed;
 use crate::event::Status;
 use crate::id::NodeId;
 use crate::members::{Members, Seen};
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 use crate::update::{KeyHash, Record, Standing};
 use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim, Unreached};
 
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
+
+/// Members that ping one in a period who denies being dead: as many as a small cluster has.
+const CHECKED_AT_ONCE: u32 = 100;
 
 /// Parts of a period: the shortest time that the subject of a departure has to object to it.
 const OBJECTION: u32 = 8;
@@ -128,6 +132,11 @@ impl<A: Address> Detector<A> {
         self.prober.stretched()
     }
 
+    /// Returns the time that answers of most members need, if that is longer than a period.
+    pub(crate) fn needed(&self) -> Option<Duration> {
+        self.prober.needed()
+    }
+
     /// Number of pings repeated so far.
     pub(crate) const fn pings_repeated(&self) -> u64 {
         self.prober.repeated()
@@ -162,6 +171,9 @@ impl<A: Address> Detector<A> {
             return;
         }
         let Context { now, replica, outbox, rng, .. } = context;
+        if let Some(due) = self.prober.due().filter(|due| due <= now) {
+            self.suspicions.note_lateness(*now, now.since(due));
+        }
         let mut probing =
             probe::Context { now: *now, own: self.own, members: &mut self.members, replica, outbox, rng: &mut **rng };
         if let Some(silent) = self.prober.tick(&mut self.health, &mut probing) {
@@ -200,7 +212,7 @@ impl<A: Address> Detector<A> {
         self.prober.pinged_as_stranger(seq)
     }
 
-    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered directly.
     pub(crate) fn on_ack<R: Rng>(
         &mut self,
         sender: NodeId,
@@ -224,12 +236,13 @@ impl<A: Address> Detector<A> {
         trip
     }
 
-    /// Takes note that a member has answered at its address: it is held no longer.
+    /// Takes note that a member has answered at its address. Until then a member is *held* as suspect that denies every
+    /// suspicion and answers no ping.
     fn note_reached(&mut self, id: NodeId, rng: &mut impl Rng) {
         let Some(seen) = self.members.get(id) else { return };
         self.members.note_reached(id);
         self.reach.reached(id);
-        if seen.is_held() && seen.status == Status::Suspect && !self.suspicions.holds(id) {
+        if seen.is_held() && !self.suspicions.holds(id) {
             self.see(id, Status::Alive, seen.incarnation, false, rng);
         }
     }
@@ -249,7 +262,7 @@ impl<A: Address> Detector<A> {
     }
 
     /// Pings members at the addresses in their records, and tells those that are silent there.
-    fn tick_reach<R>(&mut self, context: &mut Context<'_, A, R>) {
+    fn tick_reach<R: Rng>(&mut self, context: &mut Context<'_, A, R>) {
         while let Some(step) = self.reach.step(context.now) {
             match step {
                 Step::Ping(id) => {
@@ -260,12 +273,20 @@ impl<A: Address> Detector<A> {
                 }
                 Step::Unreached(id, seen) => {
                     self.counted.unreached += 1;
+                    self.hold(id, context.rng);
                     if let (Some(record), Some(seen)) = (context.replica.member(id), seen) {
                         let report = Unreached { advertised: record.address.clone(), seen: seen.clone() };
                         context.outbox.message(TrafficClass::Ack, seen, Swim::Unreached(report));
                     }
                 }
             }
+        }
+    }
+
+    /// Holds a member as suspect that denies being dead and has not answered this node either.
+    fn hold(&mut self, id: NodeId, rng: &mut impl Rng) {
+        if let Some(seen) = self.members.get(id).filter(|seen| seen.is_doubted() && seen.status == Status::Alive) {
+            self.see(id, Status::Suspect, seen.incarnation, false, rng);
         }
     }
 
@@ -293,11 +314,12 @@ impl<A: Address> Detector<A> {
     }
 
     /// Takes note that the record of another member has changed. `key`: the record's; `from`: the address of whoever
-    /// sent it.
+    /// sent it, none if it was restored or is this node's own doing; `denies`: nothing has changed but the incarnation, by which the
+    /// member denies being suspect or dead.
     pub(crate) fn see_record<R: Rng>(
         &mut self,
         key: KeyHash,
-        record: &Record<A>,
+        (record, denies): (&Record<A>, bool),
         from: Option<&A>,
         context: &mut Context<'_, A, R>,
     ) {
@@ -311,22 +333,31 @@ impl<A: Address> Detector<A> {
                     self.settle(id);
                     match was {
                         Some(Status::Suspect | Status::Dead) => self.members.note_refuted(id),
+                        // Along links it overtakes the suspicion, which nobody hears after it.
+                        Some(Status::Alive) if denies => self.members.note_refuted(id),
                         Some(Status::Left) => self.members.note_reached(id),
                         Some(Status::Alive) | None => {}
                     }
                 }
-                let held = refuted && self.members.get(id).is_some_and(|seen| seen.is_held());
+                let doubted = refuted && self.members.get(id).is_some_and(|seen| seen.is_doubted());
+                // Nobody who was seen alive is held before it has left this node's own pings without an answer: where
+                // datagrams are lost others' false suspicions are many.
+                let held = doubted && was.is_some_and(|was| was != Status::Alive);
                 let status = match was {
                     _ if held => Status::Suspect,
                     Some(was) if !refuted => was,
                     _ => Status::Alive,
                 };
-                // A suspicion may be of an incarnation whose record is still to come.
+                // Seen as of a later incarnation than this record's: that was told by a record that is held no more.
                 let incarnation = incarnation.max(seen.map_or(0, |seen| seen.incarnation));
-                self.see(id, status, incarnation, !held, context.rng);
-                if held {
-                    // It answers nobody, and denies being dead: that would go on for ever.
-                    self.reach.check_again(context.now, id);
+                self.see(id, status, incarnation, !held && !denies, context.rng);
+                if doubted {
+                    // Perhaps it answers nobody, and denies being dead: that would go on for ever. All hear of it at the same
+                    // time, so that of many who see it alive not all ask at once.
+                    let peers = u32::try_from(self.members.peers()).unwrap_or(u32::MAX);
+                    let span = self.period.saturating_mul(peers) / CHECKED_AT_ONCE;
+                    let wait = if held { 0 } else { context.rng.random_range(0..=micros(span)) };
+                    self.reach.check_again(context.now + Duration::from_micros(wait), id, denies);
                 }
                 if was == Some(Status::Dead) && status != Status::Dead {
                     let here = (from == Some(address)).then(|| address.clone());
@@ -398,6 +429,11 @@ impl<A: Address> Detector<A> {
         self.members.note_trip(id, trip);
     }
 
+    /// Remembers the coordinate of a member. `own_word`: the member said it.
+    pub(crate) fn note_coordinate(&mut self, id: NodeId, coordinate: Packed, own_word: bool) {
+        self.members.note_coordinate(id, coordinate, own_word);
+    }
+
     /// The next dead member to be contacted.
     pub(crate) fn next_dead(&mut self, rng: &mut impl Rng) -> Option<NodeId> {
         self.members.next_dead(rng)
@@ -408,8 +444,14 @@ impl<A: Address> Detector<A> {
         self.members.give_up(id);
     }
 
-    /// Takes note that somebody suspects somebody. Returns whether that was new here.
-    pub(crate) fn on_suspicion<R: Rng>(&mut self, suspicion: Suspicion, context: &mut Context<'_, A, R>) -> bool {
+    /// Takes note that somebody suspects somebody. `from`: the address of the one who says so, none if it is this node. Returns
+    /// whether that was new here.
+    pub(crate) fn on_suspicion<R: Rng>(
+        &mut self,
+        suspicion: Suspicion,
+        from: Option<&A>,
+        context: &mut Context<'_, A, R>,
+    ) -> bool {
         let Suspicion { about, incarnation, accuser } = suspicion;
         if !self.probes {
             return false;
@@ -425,14 +467,23 @@ impl<A: Address> Detector<A> {
         if !credible || !matches!(seen.status, Status::Alive | Status::Suspect) || seen.incarnation > incarnation {
             return false;
         }
-        // Whoever could invent accusers could bury anybody.
+        // Whoever could invent accusers could bury anybody. What this node thinks it knows itself.
         let is_peer = |seen: Seen| matches!(seen.status, Status::Alive | Status::Suspect);
-        if accuser != self.own && !self.members.get(accuser).is_some_and(is_peer) {
+        let may_accuse = match from {
+            Some(_) => accuser != self.own && self.members.get(accuser).is_some_and(is_peer),
+            None => true,
+        };
+        if !may_accuse {
             return false;
         }
         let n = self.members.peers() + 1;
         self.suspicions.set_patience(self.prober.patience(about));
-        if self.suspicions.accuse(context.now, about, incarnation, Some(accuser), n) == Verdict::Stale {
+        let carrier = match from {
+            Some(from) => context.replica.members_at(from).next().map(|record| record.id),
+            None => Some(self.own),
+        };
+        let accusation = Accusation::By { accuser, carrier };
+        if self.suspicions.accuse(context.now, about, incarnation, accusation, n) == Verdict::Stale {
             return false;
         }
         self.see(about, Status::Suspect, incarnation, false, context.rng);
@@ -453,13 +504,14 @@ impl<A: Address> Detector<A> {
     fn suspect<R: Rng>(&mut self, id: NodeId, context: &mut Context<'_, A, R>) {
         self.members.note_missed(id);
         let Some(seen) = self.members.get(id) else { return };
-        if seen.is_held() && !seen.is_silent() {
+        if seen.is_doubted() && !seen.is_silent() {
             // It would deny that, and answer no more than before.
+            self.hold(id, context.rng);
             return;
         }
         if matches!(seen.status, Status::Alive | Status::Suspect) {
             let suspicion = Suspicion { about: id, incarnation: seen.incarnation, accuser: self.own };
-            let raised = self.on_suspicion(suspicion, context);
+            let raised = self.on_suspicion(suspicion, None, context);
             self.counted.suspicions += u64::from(raised && seen.status == Status::Alive);
             if raised && self.buddy {
                 self.warn(id, context);
@@ -485,7 +537,7 @@ impl<A: Address> Detector<A> {
             return;
         }
         self.counted.deaths += 1;
-        // A suspicion may have come before the record that it is about.
+        // The death is of the incarnation that was last seen, also if the record held is of an earlier one.
         let incarnation = record.incarnation.max(seen.incarnation);
         self.see(id, Status::Dead, incarnation, false, context.rng);
         if record.standing == Standing::Alive || record.incarnation != incarnation {
@@ -493,9 +545,15 @@ impl<A: Address> Detector<A> {
         }
     }
 
-    /// The suspicion that `sender`, which speaks of itself with this incarnation, seems not to know of. `spreads`: whether a
-    /// suspicion is a rumor still, which gets there by itself: repeated at every datagram, a cluster with losses would
-    /// speak of little else.
+    /// Returns the time at which the first suspicion ends, or is warned of.
+    #[cfg(test)]
+    pub(crate) fn suspicion_ends(&self) -> Option<Instant> {
+        self.suspicions.due()
+    }
+
+    /// The suspicion that `sender` seems not to know of. `says`: true for the incarnations with which it speaks of itself in this
+    /// datagram. `spreads`: true if a suspicion is a rumor still, which reaches it by itself. (Told with every datagram, a
+    /// cluster with losses would speak of little else.)
     pub(crate) fn accusation(
         &mut self,
         sender: NodeId,

@@ -33,14 +33,25 @@ impl Paths {
 
     /// Returns the round trip to a member, or that of most members if nothing is known of it. None before the first answer.
     pub(super) fn to(&self, id: NodeId) -> Option<Duration> {
-        let shorter = |[last, before]: [Duration; 2]| last.min(before);
-        if let Some((_, trips)) = self.trips.iter().find(|(known, _)| *known == id) {
-            return Some(shorter(*trips));
-        }
+        let known = self.trips.iter().find(|(known, _)| *known == id);
+        known.map_or_else(|| self.median(), |(_, trips)| Some(shorter(*trips)))
+    }
+
+    /// Returns the median of the round trips. None before the first answer.
+    pub(super) fn median(&self) -> Option<Duration> {
         let mut all: Vec<Duration> = self.trips.iter().map(|(_, trips)| shorter(*trips)).collect();
         let middle = all.len().checked_sub(1)? / 2;
         Some(*all.select_nth_unstable(middle).1)
     }
+
+    /// Returns whether most round trips are longer than this.
+    pub(super) fn are_longer(&self, than: Duration) -> bool {
+        2 * self.trips.iter().filter(|(_, trips)| shorter(*trips) > than).count() > self.trips.len()
+    }
+}
+
+fn shorter([last, before]: [Duration; 2]) -> Duration {
+    last.min(before)
 }
 
 #[cfg(test)]
@@ -70,6 +81,7 @@ mod tests {
         }
         assert_eq!(paths.to(NodeId::new(9)), Some(1_200 * MILLI));
         assert_eq!(paths.to(NodeId::new(4)), Some(9_000 * MILLI));
+        assert_eq!([1, 1_199, 1_200].map(|millis| paths.are_longer(millis * MILLI)), [true, true, false]);
     }
 
     #[test]

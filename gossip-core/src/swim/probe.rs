@@ -36,6 +36,9 @@ const FAMILY: u32 = 0x1f;
 /// Parts of a period: the shortest pause before a ping is repeated, also before anything was measured. Shorter than that
 /// an answer is late rather than lost.
 const SHORTEST_PAUSE: u32 = 50;
+/// Times that a ping is repeated to a member held as suspect: the last of them is sent as between strangers, since it may have
+/// restarted, so that it cannot read the others.
+const QUIET: u32 = 2;
 /// Probes without an answer that are remembered.
 const UNANSWERED: usize = 8;
 /// Periods for which the first answer of all is waited for: until it comes, a path is as likely long as broken.
@@ -197,6 +200,13 @@ impl<A: Address> Prober<A> {
         (trip + trip / 4).min(period * (max_health + 1))
     }
 
+    /// Returns the time that answers of most members need, if that is longer than a period.
+    pub(crate) fn needed(&self) -> Option<Duration> {
+        let config::Probe { period, .. } = self.settings;
+        // Where a round trip is shorter there is nothing to add up.
+        self.paths.are_longer(period - period / 5).then(|| self.paths.median()).flatten().map(|trip| trip + trip / 4)
+    }
+
     /// Takes out the member whose answer came after its period, and the round trip.
     pub(crate) const fn take_late(&mut self) -> Option<(NodeId, Duration)> {
         self.late.take()
@@ -300,10 +310,10 @@ impl<A: Address> Prober<A> {
         self.begun += 1;
         self.ping(target, &address, seq, context);
         let timeout = context.now + health.scale(self.settings.timeout).max(self.patience(target));
-        // Of one that answers nobody, a single ping finds out whether it does again.
+        // Of one that answers nobody, few pings find out whether it does again.
         let quiet = context.members.get(target).is_some_and(|seen| seen.is_held());
-        let mut backoff = self.backoff();
-        let again = backoff.next().filter(|_| !quiet).map(|pause| context.now + pause);
+        let mut backoff = self.backoff(if quiet { QUIET } else { u32::MAX });
+        let again = backoff.next().map(|pause| context.now + pause);
         self.probe = Some(Probe {
             target,
             address,
@@ -321,10 +331,10 @@ impl<A: Address> Prober<A> {
     }
 
     /// The pauses between the pings of one probe: a round trip at first, as far as it is known.
-    fn backoff(&self) -> Backoff {
+    fn backoff(&self, at_most: u32) -> Backoff {
         let config::Probe { period, repeat, .. } = self.settings;
         let measured = self.round_trip.timeout().unwrap_or_default();
-        Backoff::new(measured.max(period / SHORTEST_PAUSE), period / LONGEST_PAUSE, repeat)
+        Backoff::new(measured.max(period / SHORTEST_PAUSE), period / LONGEST_PAUSE, repeat.min(at_most))
     }
 
     /// Repeats the ping that is not answered yet.

@@ -13,6 +13,8 @@ use crate::time::Instant;
 const CHECKS: usize = 32;
 /// Pings before a member counts as not reached: one may be lost.
 const PINGS: u32 = 2;
+/// Pings of a member that denies being dead, before it is held as suspect: no second member has to say so.
+const PINGS_ALONE: u32 = 4;
 /// Pauses after a check before the next one of the same member.
 const REST: u32 = 20;
 
@@ -26,6 +28,8 @@ struct Check<A> {
     seq: u32,
     /// One more than the pings so far; 0 if it is not being checked.
     pings: u32,
+    /// Number of pings before it counts as not reached.
+    tries: u32,
     /// Time of the next step; if it is not being checked, of the earliest next check.
     next: Instant,
 }
@@ -60,29 +64,33 @@ impl<A: Clone + PartialEq> Reach<A> {
             }
             if check.pings == 0 && check.next <= now {
                 check.next = now;
-                check.pings = 1;
+                (check.pings, check.tries) = (1, PINGS);
             }
             return;
         }
         if self.checks.len() == CHECKS {
             self.checks.pop_front();
         }
-        self.checks.push_back(Check { id, seen: seen.cloned(), seq: 0, pings: 1, next: now });
+        self.checks.push_back(Check { id, seen: seen.cloned(), seq: 0, pings: 1, tries: PINGS, next: now });
     }
 
-    /// Begins a check of a member that has said something new of itself, and perhaps of its address.
-    pub(super) fn check_again(&mut self, now: Instant, id: NodeId) {
-        if let Some(check) = self.checks.iter_mut().find(|check| check.id == id) {
-            (check.pings, check.next) = (0, now);
+    /// Begins a check, at this time, of a member that denies being dead. `only`: it says nothing else, so that a check that runs
+    /// goes on. Otherwise it may have another address.
+    pub(super) fn check_again(&mut self, at: Instant, id: NodeId, only: bool) {
+        if only && self.checks.iter().any(|check| check.id == id && check.tries == PINGS_ALONE && check.pings > 0) {
+            return;
         }
-        self.check(now, id, None);
+        self.check(at, id, None);
+        if let Some(check) = self.checks.iter_mut().find(|check| check.id == id) {
+            (check.pings, check.tries, check.next) = (1, PINGS_ALONE, at);
+        }
     }
 
     /// Takes the next step that is due. A ping is followed by [`pinged`](Self::pinged).
     pub(super) fn step(&mut self, now: Instant) -> Option<Step<A>> {
         let patience = self.patience;
         let check = self.checks.iter_mut().find(|check| check.pings > 0 && check.next <= now)?;
-        if check.pings <= PINGS {
+        if check.pings <= check.tries {
             check.pings += 1;
             check.next = now + patience;
             return Some(Step::Ping(check.id));
@@ -157,8 +165,22 @@ mod tests {
         assert_eq!(reach.step(again), Some(Step::Ping(id(1))));
         reach.reached(id(1));
         assert_eq!((reach.due(), reach.step(again + PATIENCE)), (None, None));
-        reach.check_again(again, id(1));
+        reach.check_again(again, id(1), true);
         assert_eq!(reach.step(again), Some(Step::Ping(id(1))));
+    }
+
+    #[test]
+    fn one_that_denies_being_dead_is_pinged_four_times_however_often_it_does() {
+        let (mut reach, at) = (Reach::<u8>::new(PATIENCE), |pings| START + pings * PATIENCE);
+        for ping in 0..PINGS_ALONE {
+            reach.check_again(at(ping), id(1), true);
+            assert_eq!((reach.step(at(ping)), reach.step(at(ping))), (Some(Step::Ping(id(1))), None));
+        }
+        // It has another address now.
+        reach.check_again(at(PINGS_ALONE), id(1), false);
+        let steps: alloc::vec::Vec<_> = (4..10).filter_map(|ping| reach.step(at(ping))).collect();
+        assert_eq!(steps[..4], [const { Step::Ping(NodeId::new(1)) }; 4]);
+        assert_eq!(steps[4..], [Step::Unreached(id(1), None)]);
     }
 
     #[test]

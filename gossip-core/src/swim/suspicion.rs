@@ -14,6 +14,10 @@ struct Suspected {
     since: Instant,
     /// Members that raised or confirmed it: at most one more than confirmations count.
     accusers: Vec<NodeId>,
+    /// Those who brought these accusations, and when: what one of them brings at once counts once, in however many names.
+    carriers: Vec<(Option<NodeId>, Instant)>,
+    /// Further accusers, of whom a carrier told that counts already: they are passed on, and count if they are brought again.
+    uncounted: Vec<NodeId>,
     shortest: Duration,
     /// Number of confirmations that shorten it to the shortest.
     confirmations: usize,
@@ -33,6 +37,19 @@ impl Suspected {
 
 /// Round trips that a suspicion lasts at least: its subject has to hear of it, and everybody of its refutation.
 const ROUND_TRIPS: u32 = 2;
+
+/// Source of an accusation.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Accusation {
+    /// Nobody in particular: it confirms nothing.
+    Hearsay,
+    /// The opinion of a member. `carrier`: who told of it; none if that is no member as far as is known.
+    By { accuser: NodeId, carrier: Option<NodeId> },
+}
+
+/// Part of a period within which one member's word about another counts once. Accusers find one that is gone about a period
+/// apart, so that one who passes them on seldom brings two in this time; one that is there has objected before it is over.
+const CARRIED: u32 = 8;
 
 /// Effect of an accusation.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -64,11 +81,20 @@ pub(crate) struct Suspicions {
     due: BTreeSet<(Instant, NodeId)>,
     /// Time within which the member that is spoken of answers.
     patience: Duration,
+    /// True if all was put off when this node was last called.
+    put_off: bool,
 }
 
 impl Suspicions {
     pub(crate) const fn new(own: NodeId, settings: Probe) -> Self {
-        Self { settings, own, suspected: BTreeMap::new(), due: BTreeSet::new(), patience: Duration::ZERO }
+        Self {
+            settings,
+            own,
+            suspected: BTreeMap::new(),
+            due: BTreeSet::new(),
+            patience: Duration::ZERO,
+            put_off: false,
+        }
     }
 
     /// Sets the time within which the member answers that is spoken of next.
@@ -99,16 +125,19 @@ impl Suspicions {
         }
     }
 
-    /// Records an accusation. `accuser`: none if it is hearsay, which confirms nothing. `n`: number of members alive or
-    /// suspected.
+    /// Records an accusation. `n`: number of members alive or suspected.
     pub(crate) fn accuse(
         &mut self,
         now: Instant,
         about: NodeId,
         incarnation: u64,
-        accuser: Option<NodeId>,
+        accusation: Accusation,
         n: usize,
     ) -> Verdict {
+        let (accuser, carrier) = match accusation {
+            Accusation::Hearsay => (None, None),
+            Accusation::By { accuser, carrier } => (Some(accuser), carrier),
+        };
         let warns = self.warns(accuser);
         if let Some(held) = self.suspected.get(&about)
             && held.incarnation >= incarnation
@@ -119,9 +148,20 @@ impl Suspicions {
             if held.accusers.contains(&accuser) || held.accusers.len() > held.confirmations {
                 return Verdict::Stale;
             }
+            let pause = self.settings.period / CARRIED;
+            if held.carriers.iter().any(|(of, at)| *of == carrier && now < *at + pause) {
+                // Otherwise one member's word would be worth as many as it knows names. It may be true all the same.
+                let is_new = !held.uncounted.contains(&accuser) && held.uncounted.len() <= held.confirmations;
+                if is_new {
+                    self.change(about, |held| held.uncounted.push(accuser));
+                    return Verdict::Confirmed;
+                }
+                return Verdict::Stale;
+            }
             let shortened = self.settings.suspicion(held.shortest, held.accusers.len(), held.confirmations);
             self.change(about, |held| {
                 held.accusers.push(accuser);
+                held.carriers.push((carrier, now));
                 // A record of the death may have shortened it further.
                 held.ends = held.ends.min(held.since + shortened);
                 held.warns |= warns;
@@ -133,11 +173,22 @@ impl Suspicions {
         // With fewer other members than that, there are not as many confirmations to wait for.
         let confirmations = (self.settings.confirmations as usize).min(n.saturating_sub(2));
         let ends = now + self.settings.suspicion(shortest, 0, confirmations);
-        let accusers = accuser.into_iter().collect();
-        let departs = false;
+        let accusers = Vec::from_iter(accuser);
+        let carriers = accuser.map(|_| (carrier, now)).into_iter().collect();
         self.insert(
             about,
-            Suspected { incarnation, since: now, accusers, shortest, confirmations, ends, warns, departs },
+            Suspected {
+                incarnation,
+                since: now,
+                accusers,
+                carriers,
+                uncounted: Vec::new(),
+                shortest,
+                confirmations,
+                ends,
+                warns,
+                departs: false,
+            },
         );
         Verdict::New
     }
@@ -151,7 +202,7 @@ impl Suspicions {
     /// suspicion ends when it has lasted its shortest time. Otherwise it is hearsay.
     pub(crate) fn hear_of_death(&mut self, now: Instant, about: NodeId, incarnation: u64, n: usize) {
         let Some(held) = self.suspected.get(&about).filter(|held| held.incarnation >= incarnation) else {
-            self.accuse(now, about, incarnation, None, n);
+            self.accuse(now, about, incarnation, Accusation::Hearsay, n);
             return;
         };
         if held.incarnation == incarnation && !held.accusers.is_empty() && !held.departs {
@@ -176,6 +227,8 @@ impl Suspicions {
                 incarnation,
                 since: now,
                 accusers,
+                carriers: Vec::new(),
+                uncounted: Vec::new(),
                 shortest: wait,
                 confirmations: 0,
                 ends: now + wait,
@@ -198,14 +251,29 @@ impl Suspicions {
 
     /// Ends a suspicion that was refuted or whose member is gone. Returns its incarnation and its accusers.
     pub(crate) fn end(&mut self, about: NodeId) -> Option<(u64, Vec<NodeId>)> {
-        let held = self.suspected.remove(&about)?;
+        let mut held = self.suspected.remove(&about)?;
         self.due.remove(&(held.due(self.settings.period), about));
+        held.accusers.append(&mut held.uncounted);
         Some((held.incarnation, held.accusers))
     }
 
     /// Returns the time of the next action.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Takes note of how late this node was called. After more than a period it has slept: what was said against a suspicion
+    /// meanwhile waits to be read, so none ends within a period from now. That is granted once, or a node that is always late
+    /// would end none. Like local health it is about this node's own slowness, and is switched off with that.
+    pub(crate) fn note_lateness(&mut self, now: Instant, late: Duration) {
+        self.put_off = self.settings.max_health > 0 && !self.put_off && late > self.settings.period;
+        if self.put_off {
+            let until = now + self.settings.period;
+            let running: Vec<NodeId> = self.suspected.keys().copied().collect();
+            for about in running {
+                self.change(about, |held| held.ends = held.ends.max(until));
+            }
+        }
     }
 
     /// Returns an action that is due.
@@ -274,6 +342,11 @@ mod tests {
         NodeId::new(number)
     }
 
+    /// The opinion of a member, which it tells itself.
+    fn by(accuser: u64) -> Accusation {
+        Accusation::By { accuser: id(accuser), carrier: Some(id(accuser)) }
+    }
+
     #[test]
     fn logarithms_are_right_to_four_digits() {
         for n in [1_u32, 2, 3, 7, 10, 100, 1_000, 12_345, u32::MAX] {
@@ -293,7 +366,7 @@ mod tests {
         let start = Instant::from_secs(1_000);
         let mut ends = Vec::new();
         for accuser in 1..=5 {
-            suspicions.accuse(start, id(9), 7, Some(id(accuser)), 100);
+            suspicions.accuse(start, id(9), 7, by(accuser), 100);
             ends.push(suspicions.due().unwrap().since(start).as_secs_f64());
         }
         let expected = [24.0, 14.0, 8.15, 4.0, 4.0];
@@ -304,16 +377,47 @@ mod tests {
     fn the_same_accuser_hearsay_and_older_incarnations_count_for_nothing() {
         let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
-        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::New);
-        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::Stale);
-        assert_eq!(suspicions.accuse(start, id(9), 7, None, 100), Verdict::Stale);
-        assert_eq!(suspicions.accuse(start, id(9), 6, Some(id(2)), 100), Verdict::Stale);
-        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(2)), 100), Verdict::Confirmed);
-        assert_eq!(
-            suspicions.accuse(start, id(9), 8, Some(id(2)), 100),
-            Verdict::New,
-            "a newer incarnation starts anew"
-        );
+        assert_eq!(suspicions.accuse(start, id(9), 7, by(1), 100), Verdict::New);
+        assert_eq!(suspicions.accuse(start, id(9), 7, by(1), 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 7, Accusation::Hearsay, 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 6, by(2), 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 7, by(2), 100), Verdict::Confirmed);
+        assert_eq!(suspicions.accuse(start, id(9), 8, by(2), 100), Verdict::New, "a newer incarnation starts anew");
+    }
+
+    #[test]
+    fn what_one_member_tells_of_another_counts_once() {
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
+        let start = Instant::from_secs(1_000);
+        let told = |suspicions: &mut Suspicions, accuser, carrier| {
+            let accusation = Accusation::By { accuser: id(accuser), carrier };
+            let verdict = suspicions.accuse(start, id(9), 7, accusation, 100);
+            (verdict, (suspicions.due().unwrap().since(start).as_millis() + 5) / 1_000)
+        };
+        let liar = Some(id(50));
+        assert_eq!(told(&mut suspicions, 1, liar), (Verdict::New, 24));
+        // Passed on, up to a bound: it may be true.
+        for accuser in 2..=5 {
+            assert_eq!(told(&mut suspicions, accuser, liar), (Verdict::Confirmed, 24), "{accuser}");
+        }
+        for accuser in 2..=9 {
+            assert_eq!(told(&mut suspicions, accuser, liar), (Verdict::Stale, 24), "{accuser}");
+        }
+        // Names that were used up by it count when they come from others: it does not keep a suspicion long either.
+        assert_eq!(told(&mut suspicions, 2, Some(id(2))), (Verdict::Confirmed, 14));
+        assert_eq!(told(&mut suspicions, 7, None), (Verdict::Confirmed, 8));
+        assert_eq!(told(&mut suspicions, 8, None), (Verdict::Stale, 8), "nobody knows who they are: they are one");
+        assert_eq!(told(&mut suspicions, 10, Some(id(10))), (Verdict::Confirmed, 4));
+        // Accusations that are apart may well come the same way.
+        let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
+        let later = |step: u32| start + step * Duration::from_millis(125);
+        let mut ends = Vec::new();
+        for step in 0..4 {
+            let accusation = Accusation::By { accuser: id(step.into()), carrier: liar };
+            suspicions.accuse(later(step), id(9), 7, accusation, 100);
+            ends.push((suspicions.due().unwrap().since(start).as_millis() + 5) / 1_000);
+        }
+        assert_eq!(ends, [24, 14, 8, 4]);
     }
 
     #[test]
@@ -328,13 +432,13 @@ mod tests {
         assert_eq!(due(&suspicions), 24, "hearsay alone");
         suspicions.hear_of_death(later(1), id(9), 7, 100);
         assert_eq!(due(&suspicions), 24, "however often");
-        suspicions.accuse(later(2), id(9), 7, Some(id(1)), 100);
+        suspicions.accuse(later(2), id(9), 7, by(1), 100);
         suspicions.hear_of_death(later(3), id(9), 6, 100);
         assert_eq!(due(&suspicions), 24, "of an incarnation before");
         suspicions.hear_of_death(later(3), id(9), 7, 100);
         assert_eq!(due(&suspicions), 4);
         // Nothing makes it longer again.
-        suspicions.accuse(later(3), id(9), 7, Some(id(2)), 100);
+        suspicions.accuse(later(3), id(9), 7, by(2), 100);
         assert_eq!(due(&suspicions), 4);
         suspicions.hear_of_death(later(3), id(9), 8, 100);
         assert_eq!(due(&suspicions), 27, "a newer incarnation starts anew");
@@ -347,11 +451,11 @@ mod tests {
         assert!(suspicions.hear_of_departure(start, id(9), 7, wait));
         assert!(!suspicions.hear_of_departure(start + wait / 2, id(9), 7, wait), "it is told once");
         suspicions.hear_of_death(start, id(9), 7, 100);
-        assert_eq!(suspicions.accuse(start, id(9), 7, Some(id(1)), 100), Verdict::Stale);
+        assert_eq!(suspicions.accuse(start, id(9), 7, by(1), 100), Verdict::Stale);
         assert_eq!(suspicions.due(), Some(start + wait), "nothing makes it longer or shorter");
         assert_eq!(suspicions.pop_due(start + wait), Some(Due::End(id(9))));
         // It takes the place of a suspicion.
-        suspicions.accuse(start, id(8), 7, Some(id(99)), 100);
+        suspicions.accuse(start, id(8), 7, by(99), 100);
         assert!(suspicions.hear_of_departure(start, id(8), 7, wait));
         assert_eq!(suspicions.pop_due(start + wait), Some(Due::End(id(8))), "without a warning");
         assert_eq!(suspicions.due(), None);
@@ -363,7 +467,7 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         suspicions.set_patience(Duration::from_secs(4));
-        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
+        suspicions.accuse(start, id(9), 7, by(1), 2);
         assert_eq!(suspicions.due(), Some(at(8)));
         // A late answer: it was alive when it gave it.
         suspicions.defer(at(7), id(9), Duration::from_secs(5));
@@ -375,10 +479,29 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_slept_reads_what_waits_before_a_suspicion_ends() {
+        let start = Instant::from_secs(1_000);
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut suspicions = Suspicions::new(id(1), Config::lan().probe);
+        suspicions.accuse(start, id(9), 7, by(2), 2);
+        suspicions.note_lateness(at(1), Duration::from_millis(10));
+        suspicions.note_lateness(at(3_600), Duration::from_secs(3_599));
+        assert_eq!((suspicions.pop_due(at(3_600)), suspicions.due()), (None, Some(at(3_601))));
+        suspicions.note_lateness(at(3_601), Duration::ZERO);
+        assert_eq!(suspicions.pop_due(at(3_601)), Some(Due::End(id(9))), "nobody has objected");
+        // A node that is always late ends them all the same.
+        suspicions.accuse(at(3_601), id(8), 7, by(2), 2);
+        suspicions.note_lateness(at(3_611), Duration::from_secs(10));
+        assert_eq!(suspicions.pop_due(at(3_611)), None);
+        suspicions.note_lateness(at(3_621), Duration::from_secs(10));
+        assert_eq!(suspicions.pop_due(at(3_621)), Some(Due::End(id(8))));
+    }
+
+    #[test]
     fn of_two_nodes_nobody_is_there_to_confirm() {
         let mut suspicions = Suspicions::new(id(99), Config::lan().probe);
         let start = Instant::from_secs(1_000);
-        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
+        suspicions.accuse(start, id(9), 7, by(1), 2);
         assert_eq!(suspicions.due(), Some(start + Duration::from_secs(2)));
         assert_eq!(suspicions.pop_due(start + Duration::from_secs(1)), None);
         assert_eq!(suspicions.pop_due(start + Duration::from_secs(2)), Some(Due::End(id(9))));
@@ -391,25 +514,25 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let settings = Config::lan().probe;
         let mut suspicions = Suspicions::new(id(1), settings.clone());
-        suspicions.accuse(start, id(9), 7, Some(id(1)), 2);
-        suspicions.accuse(start, id(8), 7, Some(id(2)), 2);
+        suspicions.accuse(start, id(9), 7, by(1), 2);
+        suspicions.accuse(start, id(8), 7, by(2), 2);
         assert_eq!(suspicions.due(), Some(at(1)));
         assert_eq!(suspicions.pop_due(at(1)), Some(Due::Warning(id(9))));
         assert_eq!(suspicions.pop_due(at(1)), None, "once, and only by those who raised it");
         assert_eq!(suspicions.due(), Some(at(2)));
         // A suspicion that is confirmed here, and therefore nearer to its end.
-        suspicions.accuse(at(1), id(7), 7, Some(id(2)), 4);
-        suspicions.accuse(at(1), id(7), 7, Some(id(1)), 4);
+        suspicions.accuse(at(1), id(7), 7, by(2), 4);
+        suspicions.accuse(at(1), id(7), 7, by(1), 4);
         assert!(suspicions.pop_due(at(2)).is_some() && suspicions.pop_due(at(2)).is_some());
         let ends = suspicions.due().unwrap() + settings.period;
         assert_eq!(suspicions.pop_due(ends - settings.period), Some(Due::Warning(id(7))));
         assert_eq!(suspicions.pop_due(ends), Some(Due::End(id(7))));
         // A late confirmation still counts.
-        suspicions.accuse(at(50), id(9), 7, Some(id(1)), 2);
+        suspicions.accuse(at(50), id(9), 7, by(1), 2);
         assert_eq!(suspicions.pop_due(at(60)), Some(Due::Warning(id(9))));
         assert_eq!(suspicions.pop_due(at(60)), Some(Due::End(id(9))));
         let mut plain = Suspicions::new(id(1), Probe { buddy: false, ..settings });
-        plain.accuse(start, id(9), 7, Some(id(1)), 2);
+        plain.accuse(start, id(9), 7, by(1), 2);
         assert_eq!(plain.due(), Some(at(2)));
     }
 }

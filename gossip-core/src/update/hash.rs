@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Broadcast, Certificate, End, Entry, Stamp, Update};
+use super::{Broadcast, Certificate, End, Entry, Stamp, Update, Whose};
 use crate::address::{Address, MAX_ADDRESS};
 use crate::id::NodeId;
 use crate::time::Instant;
@@ -118,10 +118,12 @@ impl ItemHasher {
         KeyHash::new(MEMBER, u128::from(id.get()) << 64 | u128::from(hasher.finish()))
     }
 
-    pub(crate) fn entry(&self, owner: Option<NodeId>, name: &str) -> KeyHash {
-        match owner {
-            None => KeyHash::new(SHARED, self.wide(SHARED, &[name.as_bytes()])),
-            Some(owner) => KeyHash::new(OWNED, self.wide(OWNED, &[&owner.get().to_le_bytes(), name.as_bytes()])),
+    pub(crate) fn entry(&self, whose: Whose, name: &str) -> KeyHash {
+        match whose {
+            Whose::Everyone => KeyHash::new(SHARED, self.wide(SHARED, &[name.as_bytes()])),
+            Whose::Own(owner) => KeyHash::new(OWNED, self.wide(OWNED, &[&owner.get().to_le_bytes(), name.as_bytes()])),
+            // The kind is that of what is owned, and no two of these hash alike.
+            Whose::Share(owner) => KeyHash::new(OWNED, self.wide(12, &[&owner.get().to_le_bytes(), name.as_bytes()])),
         }
     }
 
@@ -134,7 +136,7 @@ impl ItemHasher {
     pub(crate) fn key<A>(&self, update: &Update<A>) -> KeyHash {
         match update {
             Update::Member(record) => self.member(record.id),
-            Update::Entry(entry) => self.entry(entry.owner.map(|owner| owner.id), &entry.name),
+            Update::Entry(entry) => self.entry(entry.owner.into(), &entry.name),
             Update::Certificate(certificate) => certificate.key,
             Update::Broadcast(broadcast) => self.broadcast(&broadcast.stamp),
         }

@@ -26,8 +26,9 @@ fn stamp() -> impl Strategy<Value = Stamp> {
     })
 }
 
+/// Of an entry of a boot, or of a share.
 fn owner() -> impl Strategy<Value = Owner> {
-    (1_u64..4, 1_u64..4).prop_map(|(id, boot)| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) })
+    (1_u64..4, 0_u64..4).prop_map(|(id, boot)| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) })
 }
 
 /// Twins among them: one incarnation and standing, two addresses, with a name and without. A life never falls while incarnations rise.
@@ -71,6 +72,9 @@ pub(crate) fn entry() -> impl Strategy<Value = Sample> {
         |(owner, name, stamp, body, shrunk)| {
             let (kind, value, expires, deleted) = body;
             let value: Option<Arc<[u8]>> = (kind < 2).then(|| Arc::from([value]));
+            // Only its owner writes a share, and anybody ends it.
+            let author = owner.filter(|owner| owner.has_share() && value.is_some());
+            let stamp = Stamp { node: author.map_or(stamp.node, |owner| owner.id), ..stamp };
             let ends = [None, Some(expires), Some(deleted)][usize::from(kind)];
             let entry = Update::Entry(Entry { owner, name: name.into(), stamp, ends, value, extra: None });
             if shrunk && kind > 0 { shrink(&entry) } else { entry }

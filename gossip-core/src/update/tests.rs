@@ -155,11 +155,11 @@ fn keys_of_different_kinds_and_owners_never_meet() {
     let mut keys = [
         hasher.member(NodeId::new(1)),
         hasher.member(NodeId::new(2)),
-        hasher.entry(None, "a"),
-        hasher.entry(None, "aa"),
-        hasher.entry(None, "\u{1}\0\0\0\0\0\0\0a"),
-        hasher.entry(Some(NodeId::new(1)), "a"),
-        hasher.entry(Some(NodeId::new(2)), "a"),
+        hasher.entry(Whose::Everyone, "a"),
+        hasher.entry(Whose::Everyone, "aa"),
+        hasher.entry(Whose::Everyone, "\u{1}\0\0\0\0\0\0\0a"),
+        hasher.entry(Whose::Own(NodeId::new(1)), "a"),
+        hasher.entry(Whose::Own(NodeId::new(2)), "a"),
         hasher.broadcast(&stamp),
     ];
     keys.sort_unstable();

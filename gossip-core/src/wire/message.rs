@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer};
 
 use super::HEADER;
 use super::anti_entropy::Repair;
+use super::coordinate::{self, Coordinates};
 use super::overlay::Overlay;
 use super::path::Path;
 use super::pull::{Page, Pull};
@@ -38,6 +39,7 @@ pub(crate) enum Message<A> {
     Next,
     Path(Path),
     Unicast(Unicast),
+    Coordinates(Coordinates),
 }
 
 /// Numbers of the families.
@@ -107,6 +109,12 @@ impl<A> From<Unicast> for Message<A> {
     }
 }
 
+impl<A> From<Coordinates> for Message<A> {
+    fn from(message: Coordinates) -> Self {
+        Self::Coordinates(message)
+    }
+}
+
 impl<A: Address> Message<A> {
     /// Writes the message to the beginning of `buffer` and returns its length; `None` if it does not fit.
     pub(crate) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -125,6 +133,7 @@ impl<A: Address> Message<A> {
             }
             Self::Path(message) => (PATH, postcard::to_slice(message, buffer)),
             Self::Unicast(message) => (UNICAST, postcard::to_slice(message, buffer)),
+            Self::Coordinates(message) => return message.encode(buffer),
         };
         let written = written.ok()?;
         // A family has at most 16 kinds: the number of the variant takes the low four bits.
@@ -162,6 +171,7 @@ impl<A: Address> Message<A> {
             Self::Next => 3,
             Self::Path(message) => encoded_len(message),
             Self::Unicast(message) => encoded_len(message),
+            Self::Coordinates(message) => message.encoded_len(),
         }
     }
 
@@ -172,7 +182,8 @@ impl<A: Address> Message<A> {
             Self::Rumor(message) => message.is_sound(),
             Self::Repair(message) => message.is_sound(),
             Self::Pull(message) => message.is_sound(),
-            Self::Trust(_) | Self::Unicast(_) => true,
+            // A coordinate that is not sound is not decoded.
+            Self::Trust(_) | Self::Unicast(_) | Self::Coordinates(_) => true,
             Self::Overlay(message) => message.is_sound(),
             #[cfg(feature = "next")]
             Self::Next => true,
@@ -209,6 +220,7 @@ impl<A> Message<A> {
             #[cfg(feature = "next")]
             Self::Next => 0,
             Self::Unicast(message) => message.work(),
+            Self::Coordinates(message) => message.others.len(),
         }
     }
 }
@@ -298,14 +310,22 @@ pub(crate) fn read<A: Address>(
     while let Some(tag) = rest.first() {
         let offset = HEADER + body.len() - rest.len();
         let refused = if *tag >= LATER {
-            match skip(&rest[1..]) {
+            match split(&rest[1..]) {
                 #[cfg(feature = "next")]
-                Some(after) if *tag == NEXT_TAG && reads >= Format::NEXT => {
+                Some((_, after)) if *tag == NEXT_TAG && reads >= Format::NEXT => {
                     messages.push(Message::Next);
                     rest = after;
                     continue;
                 }
-                Some(after) if tag & MUST == 0 => {
+                Some((body, after)) if *tag == coordinate::TAG => match Coordinates::decode(body) {
+                    Some(message) => {
+                        messages.push(message.into());
+                        rest = after;
+                        continue;
+                    }
+                    None => DatagramError::Malformed { offset },
+                },
+                Some((_, after)) if tag & MUST == 0 => {
                     rest = after;
                     continue;
                 }
@@ -331,8 +351,8 @@ pub(crate) fn read<A: Address>(
     Ok(())
 }
 
-/// Returns what follows a message that begins with its length.
-fn skip(bytes: &[u8]) -> Option<&[u8]> {
+/// Splits off a message that begins with its length.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = postcard::take_from_bytes::<u16>(bytes).ok()?;
-    rest.get(usize::from(length)..)
+    rest.split_at_checked(length.into())
 }

@@ -1,5 +1,5 @@
 mod documented;
-mod messages;
+pub(crate) mod messages;
 
 use std::string::String;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::vec::Vec;
 use core::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::absence::{Doubt, Knowledge};
@@ -19,10 +20,12 @@ use crate::sketch::Sketch;
 use crate::update::samples::{record, update};
 use crate::update::{
     Asks, Broadcast, Certificate, Descriptor, End, Entry, Filter, ItemHasher, MAX_NAME, Record, Stamp, Standing, Topic,
-    Until, Update,
+    Until, Update, Whose,
 };
 
-type Said = Message<u16>;
+use messages::{message, tags_of_all};
+
+pub(crate) type Said = Message<u16>;
 
 const LONGEST: usize = 65_507;
 
@@ -144,82 +147,8 @@ fn item() -> impl Strategy<Value = Item<u16>> {
     ]
 }
 
-fn message() -> impl Strategy<Value = Said> {
-    let tokens = any::<(u32, u32)>().prop_map(|(mine, yours)| Tokens { mine, yours });
-    let updates = || proptest::collection::vec(wide(), 0..6);
-    let large = || proptest::collection::vec(descriptor(), 0..4);
-    prop_oneof![
-        any::<u32>().prop_map(|seq| Message::Swim(Swim::Ping { seq })),
-        any::<u32>().prop_map(|seq| Message::Swim(Swim::Ack { seq })),
-        any::<(u32, u64, u16)>().prop_map(|(seq, target, address)| Message::Swim(Swim::PingReq(PingReq {
-            seq,
-            target: NodeId::new(target),
-            address
-        }))),
-        any::<u32>().prop_map(|seq| Message::Swim(Swim::Nack { seq })),
-        (any::<u32>(), 0..40_usize)
-            .prop_map(|(seq, length)| Message::Path(Path::Echo(Echo { seq, padding: vec![0; length] }))),
-        (512..=u16::MAX).prop_map(|longest| Message::Path(Path::Narrow { longest })),
-        any::<(u16, u16)>()
-            .prop_map(|(advertised, seen)| Message::Swim(Swim::Unreached(Unreached { advertised, seen }))),
-        item().prop_map(|item| Message::Rumor(Rumor::Mail(item))),
-        (any::<(u16, bool, bool)>(), proptest::collection::vec((any::<u8>(), item()), 0..10)).prop_map(
-            |((number, feedback, pull), items)| Message::Rumor(Rumor::Round(Round { number, feedback, pull, items }))
-        ),
-        any::<(u16, u64, u64)>().prop_map(|(number, useful, neutral)| Message::Rumor(Rumor::Feedback(Feedback {
-            number,
-            useful,
-            neutral
-        }))),
-        (cut(), any::<(u64, u64)>(), state(), answer()).prop_map(|(cut, (count, fingerprint), state, answer)| {
-            Message::Repair(Repair::Summary(Summary { cut, count, fingerprint, state, answer }))
-        }),
-        ((cut(), any::<u64>(), any::<bool>()), range(), exchange(), tokens, sketch()).prop_map(
-            |((cut, count, in_doubt), range, exchange, tokens, sketch)| {
-                Message::Repair(Repair::Sketch(Symbols { cut, range, count, exchange, in_doubt, tokens, sketch }))
-            }
-        ),
-        (range(), any::<(u64, u64)>()).prop_map(|(range, (count, estimate))| Message::Repair(Repair::Split(Split {
-            range,
-            count,
-            estimate
-        }))),
-        (range(), any::<u64>(), prefixes(), rivals()).prop_map(|(range, found, want, rivals)| Message::Repair(
-            Repair::Decoded(Decoded { range, found, want, rivals })
-        )),
-        any::<(u32, Vec<u64>)>().prop_map(|(token, keys)| Message::Repair(Repair::Want(Want {
-            token,
-            keys: keys.into_iter().map(Short).collect()
-        }))),
-        (cut(), any::<(u32, u8, bool)>(), proptest::collection::vec(range(), 0..20)).prop_map(
-            |(cut, (token, window, in_doubt), ranges)| {
-                Message::Pull(Pull::Pages(PullRequest { cut, token, window, in_doubt, ranges }))
-            }
-        ),
-        (range(), any::<bool>(), updates(), large())
-            .prop_map(|(range, last, updates, large)| Message::Pull(Pull::Page(Page { range, last, updates, large }))),
-        updates().prop_map(|updates| Message::Repair(Repair::Updates(updates))),
-        any::<u32>().prop_map(|cookie| Message::Trust(Trust::Challenge { cookie })),
-        any::<u32>().prop_map(|cookie| Message::Trust(Trust::Proof { cookie })),
-        large().prop_map(|large| Message::Repair(Repair::Large(large))),
-        (any::<(u64, u32, u8)>(), proptest::collection::vec(span(), 0..5)).prop_map(
-            |((item, token, window), missing)| Message::Pull(Pull::Fetch(FetchRequest {
-                item,
-                token,
-                window,
-                missing
-            }))
-        ),
-        (any::<(u64, u32, bool)>(), proptest::collection::vec(any::<u8>(), 1..99)).prop_map(
-            |((item, offset, last), bytes)| Message::Pull(Pull::Chunk(Chunk { item, offset: offset / 2, last, bytes }))
-        ),
-        any::<u64>().prop_map(|item| Message::Pull(Pull::Gone { item })),
-        messages::unicast().prop_map(Message::Unicast),
-    ]
-}
-
 /// A message alone.
-fn encoded<A: Address>(message: &Message<A>) -> Vec<u8> {
+pub(crate) fn encoded<A: Address>(message: &Message<A>) -> Vec<u8> {
     let mut bytes = vec![0; LONGEST];
     let len = message.encode(&mut bytes).unwrap();
     bytes.truncate(len);
@@ -339,6 +268,17 @@ proptest! {
         prop_assert_eq!(writer.used(), if taken { message.encoded_len() } else { 0 });
         prop_assert_eq!(writer.room() + writer.used(), room);
     }
+}
+
+#[test]
+fn every_kind_of_message_is_among_the_samples() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut tags = std::collections::BTreeSet::new();
+    for _ in 0..2_000 {
+        let said = message().new_tree(&mut runner).unwrap().current();
+        tags.insert(encoded(&said)[0]);
+    }
+    assert!(tags.into_iter().eq(tags_of_all()));
 }
 
 #[test]
@@ -517,12 +457,12 @@ fn what_no_node_says_is_malformed() {
         let certificate = Certificate { key, owner: None, stamp, ends, digest: 0 };
         Said::Rumor(Rumor::Mail(Item::Update(Update::Certificate(certificate))))
     };
-    assert!(!refused(&certificate(hasher.entry(None, "n"), Some(ten))));
-    assert!(refused(&certificate(hasher.entry(None, "n"), None)));
+    assert!(!refused(&certificate(hasher.entry(Whose::Everyone, "n"), Some(ten))));
+    assert!(refused(&certificate(hasher.entry(Whose::Everyone, "n"), None)));
     assert!(refused(&certificate(hasher.member(NodeId::new(1)), Some(ten))), "no certificate takes a member's place");
     assert!(
         refused(&certificate(hasher.broadcast(&stamp), Some(ten)))
-            && refused(&certificate(hasher.entry(Some(NodeId::new(1)), "n"), Some(ten)))
+            && refused(&certificate(hasher.entry(Whose::Own(NodeId::new(1)), "n"), Some(ten)))
     );
     let broadcast = Broadcast { stamp, until: Until::NEVER, asks: None, payload: [1].into() };
     assert!(refused(&Said::Rumor(Rumor::Mail(Item::Update(Update::Broadcast(broadcast))))));

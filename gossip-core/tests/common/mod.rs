@@ -65,11 +65,17 @@ fn meet(host: &mut Node<u32>, guest: &mut Node<u32>, buffer: &mut [u8]) {
 
 /// Returns datagrams of the first member to the node about `count` others that are not known yet, from this address on.
 pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
+    // Whether the node is among those that hear of them whole, in the first round, is a matter of chance.
+    (0..100).find_map(|seed| told(first, count, seed)).expect("one of six attempts draws it")
+}
+
+fn told(first: u32, count: u32, seed: u64) -> Option<Vec<(u32, Vec<u8>)>> {
     let mut buffer = vec![0; 65_536];
     let mut talks = config();
     // Otherwise the rumor would cool before it is sent.
     talks.rumor.lambda = 100;
-    let mut hears = node(1, talks);
+    talks.rumor.fanout = 32;
+    let mut hears = Node::new(NodeId::from_name("1"), 1, talks, seed).expect("the configuration is sound");
     // With the identity of the node that is measured, so that it speaks to that as a member.
     let mut host = node(0, config());
     host.join(START, []);
@@ -80,19 +86,19 @@ pub(crate) fn strangers(first: u32, count: u32) -> Vec<(u32, Vec<u8>)> {
         stranger.join(START, [1]);
         meet(&mut hears, &mut stranger, &mut buffer);
     }
-    let mut told = Vec::new();
     let mut now = START;
-    while told.is_empty() {
+    loop {
         now += Duration::from_millis(5);
         hears.handle(now, Input::Tick).expect("a tick has nothing to refuse");
-        told.extend(
-            said(&mut hears, &mut buffer)
-                .into_iter()
-                // The rumors, not what else is said.
-                .filter(|(transmit, payload)| transmit.to == 0 && payload.len() > 1_000),
-        );
+        // The rumors, not what else is said.
+        let mut rumors = said(&mut hears, &mut buffer);
+        rumors.retain(|(transmit, _)| transmit.class == TrafficClass::Rumor);
+        if !rumors.is_empty() {
+            rumors.retain(|(transmit, _)| transmit.to == 0);
+            let told: Vec<_> = rumors.into_iter().map(|(_, payload)| (1, payload)).collect();
+            return (!told.is_empty()).then_some(told);
+        }
     }
-    told.into_iter().map(|(_, payload)| (1, payload)).collect()
 }
 
 /// Makes a node whose only peer never answers, and returns it with its time.
@@ -236,7 +242,7 @@ impl Scene {
         bytes
     }
 
-    /// Returns a ping of the first member.
+    /// Returns a ping of the first member as it is at rest: the first ones carry coordinates.
     pub(crate) fn ping(&mut self) -> (u32, Vec<u8>) {
         // Two nodes with the same identities, so that there is no other member to ping.
         let (mut pinged, mut pings) = (node(0, config()), node(1, config()));
@@ -245,7 +251,8 @@ impl Scene {
         let mut now = START;
         loop {
             for (transmit, payload) in said(&mut pings, &mut self.buffer) {
-                if transmit.class == TrafficClass::Probe && pings.hot_rumors() == 0 {
+                let at_rest = pings.hot_rumors() == 0 && payload.len() <= 40;
+                if transmit.class == TrafficClass::Probe && at_rest {
                     return (1, payload);
                 }
                 hear(&mut pinged, now, 1, &payload);

@@ -5,6 +5,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::{AntiEntropy, Context, PageOutcome, Progress, descriptor_within};
@@ -147,7 +148,9 @@ impl<A: Address> CatchUp<A> {
         self.received += items as u64;
         // A page that would leave too many pieces will be asked for again.
         self.missing.remove(covered.into(), PIECES);
-        if last && !self.is_done() {
+        // Pages are sent in the order of their hashes: what is missing before the last of them was overtaken by it, and is on its way.
+        let overtaken = |range: &RangeInclusive<u64>| *range.end() < covered.first();
+        if last && !self.is_done() && !self.missing.iter().all(|range| overtaken(&range)) {
             self.ask(context);
         }
         trip

@@ -62,6 +62,11 @@ impl Fruitless {
         self.refused = Some(now);
     }
 
+    /// Forgets that updates were refused here: there is room for them.
+    pub(super) const fn forget_refusals(&mut self) {
+        (self.refused, self.next_partial) = (None, Instant::ORIGIN);
+    }
+
     /// Returns true if updates were refused here lately.
     pub(super) fn is_partial(&self, now: Instant) -> bool {
         self.refused.is_some_and(|at| now.since(at) < self.interval * (2 * PARTIAL_INTERVALS))

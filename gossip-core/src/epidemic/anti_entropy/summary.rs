@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::cut::{is_costly, is_fair, later};
-use super::{AntiEntropy, Context};
+use super::{AntiEntropy, Context, DOUBT_TOLD};
 use crate::absence::Knowledge;
 use crate::address::Address;
 use crate::outbox::TrafficClass;
@@ -18,6 +18,13 @@ impl<A: Address> AntiEntropy<A> {
         let knows = match context.absence.knowledge(context.replica.reach(), context.now) {
             // At rest nobody has to know, and what is refused is lacking.
             Knowledge::Complete { .. } if answer == Answer::No || partial => Knowledge::Unsaid,
+            // It would be answered even by those who hold the same. Where something differs, the answer tells of the peer's
+            // past, what is in doubt is kept back, and the next question is not calm.
+            Knowledge::InDoubt(_)
+                if answer == Answer::No && self.pace.is_calm() && !self.questions.is_multiple_of(DOUBT_TOLD) =>
+            {
+                Knowledge::Unsaid
+            }
             knows => knows,
         };
         Repair::Summary(Summary { cut, count, fingerprint, state: State { partial, knows }, answer })
@@ -35,7 +42,7 @@ impl<A: Address> AntiEntropy<A> {
         if theirs.answer != Answer::No {
             // This node's own question, and by now a second may have passed: the cut is the one of the answer.
             let near = theirs.cut.kept == NEVER || !context.replica.is_far(theirs.cut.kept);
-            let fair = is_fair(theirs.cut, context.clock) && near;
+            let fair = is_fair(theirs.cut, context.replica, context.clock) && near;
             return if fair { self.proceed(from, theirs.cut, theirs, context) } else { None };
         }
         let cut = later(theirs.cut, context.replica, context.clock);
@@ -48,6 +55,7 @@ impl<A: Address> AntiEntropy<A> {
         let equal = (count, fingerprint) == (theirs.count, theirs.fingerprint);
         if equal {
             context.touch(theirs.cut.at);
+            context.absence.agree();
         }
         // One in doubt waits for an answer also then.
         let silent =

@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::*;
 use crate::config::Exchange as Mode;
 use crate::id::NodeId;
-use crate::update::{Entry, Stamp, Update};
+use crate::update::{Entry, Stamp, Update, Whose};
 use crate::wire::{Message, Page, Pull, Rival, Short};
 
 const NOW: Instant = Instant::from_secs(1_700_000_000);
@@ -381,7 +381,7 @@ fn what_is_refused_doubles_the_wait_for_that_pair_of_sets() {
 fn one_who_does_not_show_its_token_gets_nothing() {
     let mut site = Site::new(Mode::PushPull, 0..100);
     let cut = Cut::from(NOW);
-    let key = Short(site.replica.hasher.entry(None, "key-7").short());
+    let key = Short(site.replica.hasher.entry(Whose::Everyone, "key-7").short());
     let ask = |token| {
         let in_doubt = false;
         let tokens = Tokens { mine: 0, yours: token };

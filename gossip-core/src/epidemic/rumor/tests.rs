@@ -9,7 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::*;
 use crate::config::{Config, Exchange, LossOfInterest, Response};
 use crate::id::NodeId;
-use crate::update::{Entry, KeyHash, Stamp, Update};
+use crate::update::{Entry, KeyHash, Stamp, Update, Whose};
 use crate::wire::encoded_len;
 
 const NOW: Instant = Instant::from_secs(1_000);
@@ -497,7 +497,9 @@ fn data_has_its_share_of_a_datagram_however_much_membership_waits() {
 fn a_rumor_whose_update_was_replaced_in_silence_cools() {
     let mut site = Site::new(policy());
     site.learn("a", 4);
-    let Update::Entry(entry) = site.replica.get(site.replica.hasher.entry(None, "a")).unwrap() else { unreachable!() };
+    let Update::Entry(entry) = site.replica.get(site.replica.hasher.entry(Whose::Everyone, "a")).unwrap() else {
+        unreachable!()
+    };
     let stamp = Stamp { counter: 9, ..entry.stamp };
     site.replica.merge(Update::Entry(Entry { stamp, ..entry }));
     assert_eq!(site.run(Duration::from_millis(5), &[1]).len(), 0);

@@ -58,7 +58,7 @@ impl<A: Address> Fetch<A> {
         self.wanted.holders.front().map(|holder| &holder.peer)
     }
 
-    pub(super) fn tries(&self) -> u32 {
+    fn tries(&self) -> u32 {
         self.wanted.holders.front().map_or(0, |holder| holder.tries)
     }
 
@@ -70,6 +70,12 @@ impl<A: Address> Fetch<A> {
     /// Returns true if nothing has arrived since the last request.
     pub(super) const fn is_unanswered(&self) -> bool {
         self.question.is_open()
+    }
+
+    /// Returns the holder that is asked if it has not answered twice: perhaps what is long does not arrive from there.
+    pub(super) fn silent_holder(&self) -> Option<&A> {
+        let holder = self.wanted.holders.front().filter(|holder| self.question.is_open() && holder.silences >= 2);
+        holder.map(|holder| &holder.peer)
     }
 
     pub(super) fn may_ask_again(&self) -> bool {
@@ -133,7 +139,7 @@ impl<A: Address> Fetch<A> {
             self.question = Question::repeated(now, 0);
             return None;
         };
-        holder.tries += 1;
+        (holder.tries, holder.silences) = (holder.tries + 1, holder.silences + 1);
         self.question = Question::repeated(now, holder.tries);
         self.asked.clear();
         let mut chunks = 0;
@@ -199,7 +205,7 @@ impl<A: Address> Fetch<A> {
         }
         let trip = self.question.answered(now);
         if let Some(holder) = self.wanted.holders.front_mut() {
-            holder.tries = 0;
+            (holder.tries, holder.silences) = (0, 0);
         }
         // A chunk that would leave too many pieces will be asked for again.
         if self.missing.remove(taken, PIECES) {

@@ -265,6 +265,30 @@ fn where_nobody_answers_any_more_another_holder_is_waited_for_but_not_for_ever()
     assert!(site.whole == [update]);
 }
 
+// Each offer lets the holder be asked anew, before the second wait has ended.
+#[test]
+fn a_holder_that_offers_again_and_again_and_never_answers_is_behind_a_path_in_doubt() {
+    for again in [None, Some(SECOND * 3 / 2), Some(3 * SECOND)] {
+        let (update, mut site) = (value("n", 1, 2_000), Site::new(&Config::lan().limits));
+        site.offered(&update, 1);
+        let mut offer = again.map(|pause| NOW + pause);
+        while site.paths.counted().0 == 0 {
+            let due = site.transfers.due().unwrap();
+            site.now = offer.map_or(due, |at| at.min(due));
+            if let Some(at) = &mut offer
+                && *at == site.now
+            {
+                *at += again.unwrap();
+                assert_eq!(site.offered(&update, 1), FetchOutcome::UnderWay);
+            } else {
+                site.retry();
+            }
+            site.said();
+            assert!(site.now < NOW + 10 * SECOND, "{again:?}: no doubt");
+        }
+    }
+}
+
 #[test]
 fn a_holder_who_has_it_no_more_says_so_and_it_is_given_up_at_once() {
     let update = value("n", 1, 20_000);

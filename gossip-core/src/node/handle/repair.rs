@@ -10,7 +10,7 @@ use crate::wire::{Repair, Symbols};
 impl<A: Address> Node<A> {
     pub(in crate::node) fn begin_exchange(&mut self, with: &A) {
         self.stats.exchanges += 1;
-        self.renew_reheats();
+        self.renew_relays();
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.begin(with, &mut context);
     }
@@ -56,7 +56,7 @@ impl<A: Address> Node<A> {
     fn on_sketch(&mut self, from: &A, symbols: &Symbols) {
         // Repairs of this exchange are as new here as those of one begun here. It begins with the first range.
         if symbols.range.first() == 0 {
-            self.renew_reheats();
+            self.renew_relays();
         }
         let (anti_entropy, mut context) = self.anti_entropy();
         anti_entropy.on_sketch(from, symbols, &mut context);

@@ -19,6 +19,7 @@ impl<A: Address> Node<A> {
             }
             Swim::Ack { seq } => {
                 if let Some(trip) = self.on_ack(sender, seq) {
+                    self.round_trips.note(trip);
                     self.detector.note_trip(sender, trip);
                     self.note_reading(sender, clock, trip);
                     self.overlay.note_trip(sender, trip);

@@ -57,6 +57,36 @@ fn a_full_node_says_so_once_until_there_is_room_again() {
     assert!(node.live_members() == 4 || node.stats().deaths > 0, "what it had it has kept");
 }
 
+/// Each kept the dead that it had heard of first: replicas differed for ever, and sent one another what was refused again.
+#[test]
+fn nodes_with_the_same_bound_remember_the_same_dead_whatever_they_heard_first() {
+    let dead = |id: u64, now: Instant| {
+        let until = Until::at(now + (3_600 + u32::try_from(id * 7_919 % 501).unwrap()) * SECOND);
+        let standing = if id.is_multiple_of(3) { Standing::Left } else { Standing::Dead };
+        Update::Member(Record { until, incarnation: id, ..record(id, standing) })
+    };
+    let remembered = |ids: &[u64]| {
+        let mut node = limited(|limits| limits.members = 100);
+        let now = node.now;
+        for id in ids {
+            hear(&mut node, now, &[Message::Rumor(Rumor::Mail(Item::Update(dead(*id, now))))]);
+        }
+        let gone: Vec<NodeId> = node.replica.gone().map(|(_, id)| id).collect();
+        (node, gone)
+    };
+    let mut ids: Vec<u64> = (1_000..1_500).collect();
+    let (mut node, forwards) = remembered(&ids);
+    ids.reverse();
+    let (_, backwards) = remembered(&ids);
+    assert_eq!((forwards.len(), &forwards), (96, &backwards));
+    // Who lives takes the place of the first to be forgotten.
+    let (now, least) = (node.now, forwards[0]);
+    let lives = Update::Member(record(2_000, Standing::Alive));
+    hear(&mut node, now, &[Message::Rumor(Rumor::Mail(Item::Update(lives)))]);
+    assert!(node.member(NodeId::new(2_000)).is_some() && node.member(least).is_none());
+    assert_eq!(node.members().count(), 100);
+}
+
 #[test]
 fn bytes_are_bounded_and_what_grows_counts() {
     let mut node = limited(|limits| (limits.bytes, limits.share) = (1_000, 100));

@@ -13,9 +13,9 @@ use crate::replica::{Cut, Range};
 use crate::sketch::Sketch;
 use crate::update::Descriptor;
 use crate::wire::{
-    self, Answer, COUNTS, Chunk, Content, Decoded, Feedback, FetchRequest, Page, PingReq, Post, Prefixes, Pull,
-    PullRequest, Repair, Rival, Round, Rumor, Short, Span, Split, State, Summary, Suspicion, Swim, Symbols, Tokens,
-    Trust, Unicast, Want,
+    self, Answer, COUNTS, Chunk, Content, Coordinates, Decoded, Feedback, FetchRequest, Page, PingReq, Post, Prefixes,
+    Pull, PullRequest, Repair, Rival, Round, Rumor, Short, Span, Split, State, Summary, Suspicion, Swim, Symbols,
+    Tokens, Trust, Unicast, Want,
 };
 
 // `handle` never panics on any bytes; on `Err` nothing changed but a counter.
@@ -123,6 +123,11 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
     let rival = Rival { key: Short(u64::MAX), version: (u64::MAX, 0) };
     let stamp = Stamp { time: Instant::MAX, counter: u32::MAX, node: NodeId::new(2) };
     let post = |number, content| Unicast::Post(Post { session: 1, number, content }).into();
+    let farthest = [15, 0xff, 0xf7, 0x7f, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xf7, 0x7f, 1];
+    let coordinates = |others| {
+        let others = (0..others).map(|id| (NodeId::new(id), farthest)).collect();
+        Message::Coordinates(Coordinates { asks: true, own: farthest, others })
+    };
     let point = Range::new(u64::MAX, u64::MAX).unwrap();
     let offers = vec![(u8::MAX, Item::Offer(7)); 64];
     let far = |standing| Update::Member(Record { incarnation: u64::MAX, boot: Instant::MAX, ..record(2, standing) });
@@ -179,6 +184,8 @@ pub(super) fn hostile() -> Vec<Vec<Message<u32>>> {
         vec![Message::Pull(Pull::Chunk(Chunk { item: 7, offset: u32::MAX - 900, last: true, bytes: vec![1; 900] }))],
         vec![Message::Pull(Pull::Gone { item: 7 }); 50],
         vec![Message::Trust(Trust::Challenge { cookie: 1 }); 50],
+        vec![coordinates(0); 50],
+        vec![coordinates(8); 5],
         vec![Unicast::Note { payload: [1; 99].into() }.into(); 9],
         (0..60).map(|number| post(number, Content::Payload([].into()))).collect(),
         [Content::Received(stamp), Content::Response(stamp, [1; 99].into()), Content::Declined(stamp)]

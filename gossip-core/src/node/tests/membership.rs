@@ -70,6 +70,95 @@ fn an_accuser_that_is_no_member_accuses_nobody() {
 }
 
 #[test]
+fn what_one_member_says_of_another_counts_once_in_however_many_names() {
+    let mut net = Net::joined(6, &Config::lan());
+    let (now, about, incarnation) = (net.now, net.nodes[5].id(), net.nodes[5].identity.incarnation);
+    let accuse = |net: &mut Net, from: u32, accuser: u64| {
+        let suspicion = Suspicion { about, incarnation, accuser: NodeId::new(accuser) };
+        let body = written(&[Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion)))]);
+        let payload = sealed_as(&mut net.nodes[0], u64::from(from) + 1, &body);
+        net.nodes[0].handle(now, Input::Datagram { from: &from, payload: &payload }).unwrap();
+    };
+    let ends = |net: &Net| net.nodes[0].detector.suspicion_ends().unwrap().since(now);
+    accuse(&mut net, 1, 2);
+    let alone = ends(&net);
+    // In the names of the others, and in its own again.
+    for accuser in [3, 4, 5, 2] {
+        accuse(&mut net, 1, accuser);
+        assert_eq!(ends(&net), alone, "in the name of {accuser}");
+    }
+    // What another brings counts, be it of one whose name was used, and shortens it as it always did.
+    accuse(&mut net, 2, 3);
+    let confirmed = ends(&net);
+    assert!(confirmed < alone, "{confirmed:?} of {alone:?}");
+    accuse(&mut net, 3, 4);
+    assert!(ends(&net) < confirmed);
+}
+
+/// What one member says of all others, dead or alive, to all of them: that each is suspected by four others.
+fn accuse_all(net: &mut Net, all: u64) {
+    for to in 1..net.nodes.len() {
+        let mut messages = Vec::new();
+        for about in 2..=all {
+            let Some(record) = net.nodes[to].replica.member(NodeId::new(about)) else { continue };
+            let (about, incarnation) = (record.id, record.incarnation);
+            let others = (1..=4).map(|step| NodeId::new((about.get() + to as u64 + step) % all + 1));
+            let suspicions = others.map(|accuser| Suspicion { about, incarnation, accuser });
+            messages.extend(suspicions.map(|suspicion| Message::Rumor(Rumor::Mail(Item::Suspicion(suspicion)))));
+        }
+        for some in messages.chunks(30) {
+            let (now, body) = (net.now, written(some));
+            let payload = sealed_as(&mut net.nodes[to], 1, &body);
+            let _ = net.nodes[to].handle(now, Input::Datagram { from: &0, payload: &payload });
+        }
+    }
+}
+
+/// Crashes members one by one, the last first. Returns the mean time until all others see each dead, the longest time for which
+/// one that lives was seen dead, and the worst local health of all.
+fn crashes(lies: bool) -> (Duration, Duration, u32) {
+    const ALL: u64 = 10;
+    const CRASHES: u32 = 2;
+    let mut net = Net::joined(ALL as u32, &Config::lan());
+    let step = SECOND / 5;
+    let (mut sum, mut longest, mut worst) = (Duration::ZERO, Duration::ZERO, 0);
+    let mut dead = std::collections::BTreeMap::new();
+    for _ in 0..CRASHES {
+        net.nodes.pop();
+        let (gone, since) = (net.nodes.len(), net.now);
+        let crashed = NodeId::new(gone as u64 + 1);
+        while !(1..gone).all(|at| status_of(&net, at, crashed) == Some(Status::Dead)) {
+            assert!(net.now < since + 60 * SECOND, "not found");
+            if lies {
+                accuse_all(&mut net, ALL);
+            }
+            net.run(step);
+            for (at, of) in (1..gone).flat_map(|at| (0..gone).map(move |of| (at, of))) {
+                if status(&net, at, of) == Some(Status::Dead) {
+                    *dead.entry((at, of)).or_insert(Duration::ZERO) += step;
+                } else {
+                    dead.remove(&(at, of));
+                }
+            }
+            longest = longest.max(dead.values().max().copied().unwrap_or_default());
+            worst = worst.max(net.nodes[1..].iter().map(Node::local_health).max().unwrap());
+        }
+        sum += net.now.since(since);
+    }
+    (sum / CRASHES, longest, worst)
+}
+
+#[test]
+fn a_member_that_accuses_everybody_in_the_names_of_all_delays_no_crash_and_buries_nobody() {
+    let (alone, _, healthy) = crashes(false);
+    let (beside, longest, worst) = crashes(true);
+    std::println!("alone {alone:?}, beside the accuser {beside:?}, dead for {longest:?}, health {healthy} and {worst}");
+    assert!(beside <= alone * 6 / 5, "{beside:?} against {alone:?}");
+    assert!(longest <= 5 * SECOND, "a live member was seen dead for {longest:?}");
+    assert!(worst <= healthy + 1, "nobody doubts itself for that: {worst}");
+}
+
+#[test]
 fn a_member_old_enough_to_have_been_forgotten_is_asked_before_it_is_believed() {
     let mut net = Net::joined(2, &brief());
     net.nodes.push(node(2, brief()));

@@ -285,7 +285,7 @@ fn the_fingerprint_is_pinned() {
 
 /// Not a test: prints what things cost. `cargo test --release -- --ignored --nocapture timing_of_the_index`
 #[test]
-#[ignore = "prints timings"]
+#[ignore = "asserts nothing: prints timings, which a busy machine makes useless"]
 #[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures the time that things take")]
 fn timing_of_the_index() {
     use std::time::Instant;
@@ -333,5 +333,33 @@ fn timing_of_the_index() {
             black_box(hashes.count(part));
         }
         println!("    {:?} a count of a 28th", start.elapsed() / 28);
+    }
+}
+
+#[test]
+fn a_set_that_is_made_at_once_is_the_one_that_grows_item_by_item() {
+    for count in [0, 1, RECENT - 1, RECENT, LEAF_ITEMS - 1, LEAF_ITEMS, 3 * LEAF_ITEMS + 7, 9 * LEAF_ITEMS] {
+        let items: Vec<(u64, u32)> = random_hashes(count as u64).take(count).zip(0..).collect();
+        let mut grown = Hashes::new();
+        for (hash, value) in &items {
+            grown.insert(*hash, *value);
+        }
+        let mut made: Hashes<u32> = items.iter().copied().collect();
+        assert_eq!((made.leaves.len(), made.fingerprint()), (grown.leaves.len(), grown.fingerprint()));
+        assert_eq!(made.recent.len(), grown.recent.len());
+        let model = Model(items.iter().copied().collect());
+        assert_sound(&made);
+        model.assert_same(&made, Range::ALL, CELLS);
+        model.assert_same(&made, Range::new(u64::MAX / 7, u64::MAX / 3).unwrap(), 30);
+        // It grows and shrinks from there.
+        for (hash, value) in random_hashes(99).take(LEAF_ITEMS + 1).zip(0..) {
+            made.insert(hash, value);
+        }
+        assert_sound(&made);
+        for (hash, _) in &items {
+            made.remove(*hash);
+        }
+        assert_sound(&made);
+        assert_eq!(made.len(), LEAF_ITEMS + 1);
     }
 }

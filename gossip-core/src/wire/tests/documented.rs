@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 use super::*;
-use crate::update::{About, Extra, Features, Format, Formats, Tags};
+use crate::update::{About, Extra, Features, Format, Formats, Owner, Tags};
 
 type Shown = Message<SocketAddr>;
 
@@ -46,6 +46,8 @@ fn name(message: &Shown) -> &'static str {
         Message::Unicast(Unicast::Post(Post { content: Content::Response(..), .. })) => "Post, response",
         Message::Unicast(Unicast::Post(Post { content: Content::Declined(_), .. })) => "Post, declined",
         Message::Unicast(Unicast::Receipt { .. }) => "Receipt",
+        Message::Coordinates(Coordinates { asks: true, .. }) => "Coordinates, asked for",
+        Message::Coordinates(_) => "Coordinates",
     }
 }
 
@@ -65,6 +67,9 @@ const fn overlay(message: &Overlay<SocketAddr>) -> &'static str {
         Overlay::Prune => "Prune",
     }
 }
+
+/// Exponent 1; the numbers 100 and -100, six times 0, height 40, adjustment -3; an error of 26 in 128.
+const COORDINATE: [u8; 17] = [1, 0x64, 0xc0, 0xf9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x28, 0xd0, 0xff, 26];
 
 const TIME: Instant = Instant::from_secs(1_700_000_000);
 
@@ -115,6 +120,12 @@ fn entry(value: Option<&[u8]>) -> Update<SocketAddr> {
     })
 }
 
+/// A share of the author.
+fn share() -> Update<SocketAddr> {
+    let Update::Entry(entry) = entry(Some(b"b")) else { panic!() };
+    Update::Entry(Entry { owner: Some(Owner::of_share(entry.stamp.node)), ..entry })
+}
+
 fn descriptor() -> Descriptor {
     let Update::Entry(entry) = entry(Some(b"b")) else { panic!() };
     let digest = ItemHasher::new("").digest(&Update::<SocketAddr>::Entry(entry.clone()));
@@ -123,7 +134,7 @@ fn descriptor() -> Descriptor {
 
 fn certificate() -> Update<SocketAddr> {
     let hasher = ItemHasher::new("");
-    let (key, digest) = (hasher.entry(None, "a"), hasher.digest(&entry(None)));
+    let (key, digest) = (hasher.entry(Whose::Everyone, "a"), hasher.digest(&entry(None)));
     Update::Certificate(Certificate { key, owner: None, stamp: stamp(), ends: Some(end()), digest })
 }
 
@@ -232,6 +243,8 @@ fn messages() -> Vec<Shown> {
         post(Content::Response(stamp(), (*b"hello").into())),
         post(Content::Declined(stamp())),
         Unicast::Receipt { session: 0x1234_5678, number: 300 }.into(),
+        Coordinates { asks: true, own: COORDINATE, others: vec![] }.into(),
+        Coordinates { asks: false, own: COORDINATE, others: vec![(node, COORDINATE)] }.into(),
     ]
 }
 
@@ -254,6 +267,7 @@ fn the_manual_shows_the_bytes_that_are_sent() {
         ("Member, with formats and an unknown field", extended()),
         ("Entry", entry(Some(b"b"))),
         ("Entry, with an unknown field", extended_entry()),
+        ("Entry, share of member 1", share()),
         ("Entry, deleted", entry(None)),
         ("Certificate", certificate()),
         ("Broadcast", broadcast()),
@@ -284,5 +298,5 @@ fn the_manual_shows_the_bytes_that_are_sent() {
     }
     assert_eq!(lines().count(), examples.len(), "and no others:\n{all}");
     let shown = messages().iter().map(name).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!(shown.len(), 43, "every kind of message is shown");
+    assert_eq!(shown.len(), 45, "every kind of message is shown");
 }
