@@ -1,7 +1,8 @@
-//! A counter that only grows, and a set whose elements come and go: folds over the members' own entries of one name.
+//! A counter that only grows, and a set whose elements come and go: folds over the members' shares of one name.
 //!
 //! The engine's only rule is that the newest write of a name wins, which would lose counts and elements that two
-//! members write at once. Therefore each member writes only its own share, and a reader folds them all.
+//! members write at once. Therefore each member writes only its own share, and a reader folds them all. A share outlives its
+//! owner's restarts, crashes and departures; an entry of the member's own would not, and its count would be missing then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,17 +26,18 @@ fn merge_counts(left: &Counts, right: &Counts) -> Counts {
 
 /// Adds one to this member's count.
 fn count(node: &mut Node<Addr>, now: Instant) -> Result<(), TypedError> {
-    let so_far = COUNT.get_own(node, node.id()).ok().flatten().unwrap_or(0);
-    COUNT.put_own(node, now, &(so_far + 1)).map(drop)
+    let so_far = COUNT.get_share(node, node.id()).ok().flatten().unwrap_or(0);
+    COUNT.put_share(node, now, &(so_far + 1)).map(drop)
 }
 
 fn counted(node: &Node<Addr>) -> u64 {
-    let shares = COUNT.entries_named(node).filter_map(|(member, count)| Some(Counts::from([(member, count.ok()?)])));
+    let shares = COUNT.shares_named(node).filter_map(|(member, count)| Some(Counts::from([(member, count.ok()?)])));
     shares.fold(Counts::new(), |all, share| merge_counts(&all, &share)).values().sum()
 }
 
-/// Distinguishes each addition of an element from every other.
-type Tag = (NodeId, u32);
+/// Distinguishes each addition of an element from every other: by the member, the time at which its process started, and a number. With
+/// the start in it no two processes give the same, whatever either knows of the other.
+type Tag = (NodeId, Instant, u32);
 
 /// The observed-remove set of the same study: removing an element removes the additions that were seen, so that an
 /// addition made elsewhere at the same time remains.
@@ -62,24 +64,26 @@ impl Set {
 }
 
 fn own(node: &Node<Addr>) -> Set {
-    TAGS.get_own(node, node.id()).ok().flatten().unwrap_or_default()
+    TAGS.get_share(node, node.id()).ok().flatten().unwrap_or_default()
 }
 
 fn all(node: &Node<Addr>) -> Set {
-    TAGS.entries_named(node).filter_map(|(_, set)| set.ok()).fold(Set::default(), |all, share| all.merge(&share))
+    TAGS.shares_named(node).filter_map(|(_, set)| set.ok()).fold(Set::default(), |all, share| all.merge(&share))
 }
 
 fn add(node: &mut Node<Addr>, now: Instant, element: &str) -> Result<(), TypedError> {
     let mut share = own(node);
-    let next = share.added.iter().map(|(_, (_, number))| number + 1).max().unwrap_or(0);
-    share.added.insert((element.to_owned(), (node.id(), next)));
-    TAGS.put_own(node, now, &share).map(drop)
+    let boot = node.member(node.id()).map_or(now, |own| own.boot);
+    let mine = share.added.iter().filter(|(_, (_, start, _))| *start == boot);
+    let next = mine.map(|(_, (.., number))| number + 1).max().unwrap_or(0);
+    share.added.insert((element.to_owned(), (node.id(), boot, next)));
+    TAGS.put_share(node, now, &share).map(drop)
 }
 
 fn remove(node: &mut Node<Addr>, now: Instant, element: &str) -> Result<(), TypedError> {
     let mut share = own(node);
     share.removed.extend(all(node).added.iter().filter(|(known, _)| known == element).map(|(_, tag)| *tag));
-    TAGS.put_own(node, now, &share).map(drop)
+    TAGS.put_share(node, now, &share).map(drop)
 }
 
 fn member(dice: &mut Dice) -> NodeId {
@@ -87,7 +91,7 @@ fn member(dice: &mut Dice) -> NodeId {
 }
 
 fn tag(dice: &mut Dice) -> Tag {
-    (member(dice), dice.within(0..=1) as u32)
+    (member(dice), Instant::from_secs(dice.within(1..=2)), dice.within(0..=1) as u32)
 }
 
 fn main() {
@@ -104,6 +108,21 @@ fn main() {
     };
     let broken = laws::check(|dice| Counts::from([(member(dice), dice.within(1..=3))]), sum).unwrap_err();
     println!("{broken}");
+
+    // What was counted and tagged outlives restarts, crashes and departures.
+    laws::outlives(1, |node, now, _| count(node, now), counted, |total, _| *total += 1).unwrap();
+    let name = |operation: u64| (operation / 2).to_string();
+    let change = |node: &mut Node<Addr>, now, operation| match operation % 2 {
+        0 => add(node, now, &name(operation)),
+        _ => remove(node, now, &name(operation)),
+    };
+    let ideal = |elements: &mut BTreeSet<String>, operation| {
+        match operation % 2 {
+            0 => elements.insert(name(operation)),
+            _ => elements.remove(&name(operation)),
+        };
+    };
+    laws::outlives(4, change, |node| all(node).elements(), ideal).unwrap();
 
     let mut cluster = Cluster::<Node<Addr>>::new(5, 7);
     cluster.run_rounds(10);

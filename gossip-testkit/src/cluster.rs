@@ -311,7 +311,16 @@ impl<M: Machine> Cluster<M> {
     /// often each was sent is not counted here; a [rule](Self::rule) can lose it.
     pub fn fault(&mut self, fault: Fault) -> Handle {
         match fault {
-            Fault::Crash { .. } | Fault::Pause { .. } | Fault::Twin { .. } | Fault::Skew { .. } => {
+            Fault::Crash { .. }
+            | Fault::Pause { .. }
+            | Fault::Twin { .. }
+            | Fault::Move { .. }
+            | Fault::Misplace { .. }
+            | Fault::Guest { .. }
+            | Fault::Shorten { .. }
+            | Fault::Set { .. }
+            | Fault::Damage { .. }
+            | Fault::Skew { .. } => {
                 panic!("`{fault}` is no fault of the network")
             }
             Fault::LoseExactly { .. } => panic!("`{fault}` is for scenarios: here a rule can lose a datagram"),

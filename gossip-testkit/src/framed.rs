@@ -4,6 +4,7 @@ use gossip_core::{Input, Instant};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Machine, Outgoing};
+use crate::plan::Damage;
 use crate::wrapper::Wrapper;
 
 /// Framing around a machine's datagrams: put on on their way out, taken off on their way in. A process makes its own
@@ -101,6 +102,18 @@ impl<M: Machine, F: Framing> Wrapper for Framed<M, F> {
 
     fn remembers(boot: &Boot<'_, M::Config>, memory: &M::Memory) -> bool {
         M::remembers(boot, memory)
+    }
+
+    fn damaged(memory: M::Memory, damage: Damage) -> Option<M::Memory> {
+        M::damaged(memory, damage)
+    }
+
+    fn set(config: &M::Config, name: &str, value: &str) -> Option<M::Config> {
+        M::set(config, name, value)
+    }
+
+    fn shortened(config: &M::Config, max_datagram: usize) -> M::Config {
+        M::shortened(config, max_datagram.saturating_sub(F::OVERHEAD))
     }
 
     fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {

@@ -21,7 +21,7 @@ use crate::plan::{Fault, FaultPlan, Window};
 use crate::sim::{Datagram, Simulator, Traffic};
 
 pub use agreement::{Agreement, NobodyBuried, SuspectedFirst};
-pub use conduct::{BoundedMemory, DatagramBudget, PendingDeadline, Silence};
+pub use conduct::{BoundedMemory, DamageRefused, DatagramBudget, PendingDeadline, Silence};
 pub use history::{DeliveredOnce, IncarnationsGrow, NoLostWrite, NoResurrection, NoStepBack};
 pub use session::ReadYourWrites;
 
@@ -233,7 +233,8 @@ impl<M: Machine> World<'_, M> {
         groups.into_iter().map(|(_, members)| members).collect()
     }
 
-    /// A cut at which all live machines can be compared.
+    /// A cut at which all live machines can be compared: the latest of their clocks, or the end of time if these are further
+    /// apart than [`Expectations::clocks_apart`](crate::Expectations::clocks_apart).
     pub fn cut(&self) -> Instant {
         self.simulator.cut()
     }
@@ -292,6 +293,7 @@ pub(crate) fn standard<M: Machine>() -> Vec<Maker<M>> {
         Box::new(|_| Box::new(NoResurrection::default())),
         Box::new(|_| Box::new(IncarnationsGrow::default())),
         Box::new(|_| Box::new(BoundedMemory)),
+        Box::new(|_| Box::new(DamageRefused)),
         Box::new(|_| Box::new(Agreement::default())),
         Box::new(|_| Box::new(NobodyBuried::default())),
         Box::new(|limits| Box::new(SuspectedFirst::new(limits.membership))),

@@ -1,8 +1,8 @@
-//! Laws of a fold over what members own, by which a cluster can agree on its result.
+//! Laws of a fold over the members' shares, by which a cluster can agree on its result.
 //!
-//! The engine keeps one merge rule, the newest wins. Who needs more lets every member write its own entry under one name
-//! and folds [`entries_named`](gossip_core::Node::entries_named): counters, sets and every other state-based CRDT. Such a
-//! fold merges what entries say, two at a time, and nodes fold in different orders, groups and repetitions; they agree
+//! The engine keeps one merge rule, the newest wins. Who needs more lets every member write its share under one name
+//! and folds [`shares_named`](gossip_core::Node::shares_named): counters, sets and every other state-based CRDT. Such a
+//! fold merges what shares say, two at a time, and nodes fold in different orders, groups and repetitions; they agree
 //! if merging is commutative, associative and idempotent. [`check`] looks for what shows that it is not:
 //!
 //! ```
@@ -15,11 +15,18 @@
 //! assert!(broken.to_string().starts_with("merging is not idempotent: a · a is not a\n  a = "));
 //! ```
 //!
+//! A fold that keeps the laws may lose what was written all the same: where members write entries of their own, or tags begin anew
+//! with each start. [`outlives`] draws histories with restarts, crashes and departures, and looks for that.
+//!
 //! `examples/folds.rs` has a counter that only grows and a set whose elements come and go.
+
+mod histories;
 
 use std::fmt::{self, Debug};
 
 use crate::scenario::Dice;
+
+pub use histories::{Lost, Step, after, outlives};
 
 /// A law that merging must satisfy.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -51,7 +51,8 @@
 //!   (`examples/framing.rs`); sixty lines of another protocol are enough (`examples/counter.rs`).
 //! - [`Scenario`] and [`FaultPlan`]: plain data with builders, printed as text. [`Swarm`] draws them at random.
 //! - [`run`], [`check`](check()), [`sweep`]; [`Checker`] for everything they choose for you.
-//! - [`laws`]: whether a fold over what members own is one that a cluster can agree on (`examples/folds.rs`).
+//! - [`laws`]: whether a fold over the members' shares is one that a cluster can agree on, and outlives restarts, crashes and departures
+//!   (`examples/folds.rs`).
 //! - [`Cluster`]: stories told line by line, and measurements:
 //!
 //! ```
@@ -102,6 +103,7 @@ mod minimise;
 mod node;
 mod plan;
 mod scenario;
+mod settings;
 pub mod shrink;
 mod sim;
 pub mod suite;
@@ -120,7 +122,7 @@ pub use machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledg
 pub use marks::sometimes;
 pub use metrics::{Spread, Usage};
 pub use node::{Command, ParseCommandError, id_of};
-pub use plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
+pub use plan::{Chance, Damage, Fault, FaultPlan, Harm, Links, Nodes, Restart, Window};
 pub use scenario::{Dice, ParseError, Scenario, Swarm, Workload, Write};
 pub use sim::{Counters, Datagram, Latency, Traffic, Verdict};
 pub use trial::Report;

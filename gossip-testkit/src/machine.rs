@@ -11,6 +11,7 @@ use std::time::Duration;
 use gossip_core::{Input, Instant, Status};
 
 use crate::address::Addr;
+use crate::plan::Damage;
 
 /// A sans-IO state machine: commands and bytes in; bytes, events and one deadline out.
 ///
@@ -22,7 +23,7 @@ pub trait Machine: Sized {
     /// A command of its user: the workload of a scenario, which is printed with its `Display` and read with its
     /// `FromStr`. What is printed must read back, so it has no line ends, no space at either end, no semicolon outside of
     /// double quotes, and as many of those as end what they begin; within them a backslash escapes the next character.
-    type Command: Clone + fmt::Debug;
+    type Command: Clone + fmt::Debug + fmt::Display;
     /// An event that it tells its user.
     type Event: fmt::Debug;
     /// The state that survives a crash: what a process would have on its disk.
@@ -41,6 +42,26 @@ pub trait Machine: Sized {
 
     /// The process has crashed: what is left of it.
     fn into_memory(self) -> Self::Memory;
+
+    /// Returns what a process finds of a memory that was damaged on its disk; none if it refuses that, and starts without. A machine
+    /// whose memory can be damaged writes it as bytes, lets [`Damage::apply`] change them and reads them again. The invariant
+    /// [`DamageRefused`](crate::invariant::DamageRefused) wants none of it taken.
+    fn damaged(_memory: Self::Memory, _damage: Damage) -> Option<Self::Memory> {
+        None
+    }
+
+    /// Returns the configuration of a node that sends datagrams of at most so many bytes; the same unless overridden, for machines
+    /// that have no such setting.
+    fn shortened(config: &Self::Config, _max_datagram: usize) -> Self::Config {
+        config.clone()
+    }
+
+    /// Returns the configuration in which a setting has another value; none if the machine has no such setting, or if it does not
+    /// work with the others. None unless overridden, for machines with settings that can be drawn
+    /// ([`Workload::setting`](crate::Workload::setting)).
+    fn set(_config: &Self::Config, _name: &str, _value: &str) -> Option<Self::Config> {
+        None
+    }
 
     /// Tells it what its wall clock says at `now`: before every other call, for machines that care.
     fn set_wall_clock(&mut self, _now: Instant, _wall: Instant) {}
@@ -107,6 +128,12 @@ pub trait Machine: Sized {
         None
     }
 
+    /// Returns how often it has begun to compare which lengths of datagrams a path carries, for machines that do. That takes a
+    /// while, and is no silence.
+    fn paths_compared(&self) -> u64 {
+        0
+    }
+
     /// Translates an event for the invariants.
     fn note(_event: &Self::Event) -> Note {
         Note::Other
@@ -168,9 +195,11 @@ pub struct Expectations {
     pub membership: MemberKnowledge,
     /// Items it may hold for each node and each command so far.
     pub held_per_item: usize,
-    /// Age up to which the members in a process's memory are believed after its restart. Of an older memory they are
-    /// addresses to try: all others may have forgotten some of them.
+    /// Age, by its own clock, up to which the members in a process's memory are believed after its restart. Of an older
+    /// memory they are addresses to try: all others may have forgotten some of them.
     pub members_kept: Duration,
+    /// Difference between the clocks of two nodes up to which they agree on what ends.
+    pub clocks_apart: Duration,
 }
 
 impl Expectations {
@@ -178,8 +207,29 @@ impl Expectations {
     /// silent, nothing is known of members, and at most one item is held for each node and each command.
     pub const fn new(max_datagram: usize, period: Duration) -> Self {
         let (max_skew, membership) = (Duration::ZERO, MemberKnowledge::None);
-        let members_kept = Duration::MAX;
-        Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1, members_kept }
+        let (members_kept, clocks_apart) = (Duration::MAX, Duration::MAX);
+        Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1, members_kept, clocks_apart }
+    }
+
+    /// What may be expected of two nodes together, of which each keeps its own.
+    pub(crate) fn least(self, other: Self) -> Self {
+        let period = self.period.max(other.period);
+        // In as many of the longer periods as either sends more.
+        let idle = |of: &Self| {
+            let periods = period.as_secs_f64() / of.period.as_secs_f64();
+            of.idle.map(|Idle { datagrams, bytes }| Idle { datagrams: datagrams * periods, bytes: bytes * periods })
+        };
+        let more = |(a, b): (Idle, Idle)| Idle { datagrams: a.datagrams.max(b.datagrams), bytes: a.bytes.max(b.bytes) };
+        Self {
+            max_datagram: self.max_datagram.max(other.max_datagram),
+            max_skew: self.max_skew.min(other.max_skew),
+            idle: idle(&self).zip(idle(&other)).map(more),
+            membership: self.membership.min(other.membership),
+            held_per_item: self.held_per_item.max(other.held_per_item),
+            members_kept: self.members_kept.min(other.members_kept),
+            clocks_apart: self.clocks_apart.min(other.clocks_apart),
+            period,
+        }
     }
 }
 

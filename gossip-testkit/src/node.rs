@@ -5,16 +5,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::inspect::{Certificate, Entry, Update};
+use gossip_core::inspect::{CLOCKS_APART, Certificate, Entry, Standing, Update};
 use gossip_core::{
-    Change, Config, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
+    Change, Config, EntryKind, Event, Input, Instant, Node, NodeId, PutOptions, Snapshot, Stamp, Status, TrafficClass,
 };
 
 use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
-use crate::plan::Chance;
+use crate::plan::{Chance, Damage};
 use crate::scenario::{Dice, Seconds, Workload};
-use crate::shrink;
+use crate::{settings, shrink};
 
 /// A command to a [`Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,20 @@ pub enum Command {
         /// True if it is the member's own.
         own: bool,
     },
+    /// Writes its share of a name. Refused until it knows what it has written before.
+    PutShare {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+    },
+    /// Deletes its share of a name.
+    DeleteShare {
+        /// The name.
+        name: String,
+    },
+    /// Declares that another member is gone for good.
+    Forget(Addr),
     /// Says something to all.
     Broadcast(String),
     /// Leaves the cluster.
@@ -109,6 +123,18 @@ impl fmt::Display for Command {
                 write!(f, "delete{}", own(*is_own))?;
                 quote(f, name)
             }
+            Self::PutShare { name, value } => {
+                f.write_str("put-share")?;
+                quote(f, name)?;
+                let (unit, times) = unit(value);
+                quote(f, unit)?;
+                if times > 1 { write!(f, " x {times}") } else { Ok(()) }
+            }
+            Self::DeleteShare { name } => {
+                f.write_str("delete-share")?;
+                quote(f, name)
+            }
+            Self::Forget(Addr(node)) => write!(f, "forget {node}"),
             Self::Broadcast(payload) => {
                 f.write_str("broadcast")?;
                 quote(f, payload)
@@ -174,13 +200,31 @@ impl FromStr for Command {
                 let (name, rest) = unquote(rest)?;
                 (Self::Delete { name, own: verb == "delete-own" }, rest)
             }
+            "put-share" => {
+                let (name, rest) = unquote(rest)?;
+                let (value, rest) = unquote(rest)?;
+                let (value, rest) = repeated(value, rest)?;
+                (Self::PutShare { name, value }, rest)
+            }
+            "delete-share" => {
+                let (name, rest) = unquote(rest)?;
+                (Self::DeleteShare { name }, rest)
+            }
+            "forget" => {
+                let node = rest.trim().parse().map_err(|_| ParseCommandError("the number of a node"))?;
+                (Self::Forget(Addr(node)), "")
+            }
             "broadcast" => {
                 let (payload, rest) = unquote(rest)?;
                 (Self::Broadcast(payload), rest)
             }
             "leave" => (Self::Leave, rest),
             "join" => (Self::Join, rest),
-            _ => return Err(ParseCommandError("put, put-own, delete, delete-own, broadcast, leave or join")),
+            _ => {
+                return Err(ParseCommandError(
+                    "put, put-own, put-share, delete, delete-own, delete-share, forget, broadcast, leave or join",
+                ));
+            }
         };
         if rest.trim().is_empty() { Ok(command) } else { Err(ParseCommandError("nothing more")) }
     }
@@ -211,6 +255,14 @@ impl Workload for Command {
         }
     }
 
+    fn setting(dice: &mut Dice) -> Option<(String, String)> {
+        settings::draw(dice)
+    }
+
+    fn members(most: u32) -> Option<(String, String)> {
+        Some(("limits.members".to_owned(), most.to_string()))
+    }
+
     fn shrink(&self) -> impl Iterator<Item = Self> {
         let mut smaller = Vec::new();
         match self {
@@ -227,12 +279,19 @@ impl Workload for Command {
             }
             Self::Delete { name, own: true } => smaller.push(Self::Delete { name: name.clone(), own: false }),
             Self::Broadcast(payload) => smaller.extend(shrink::text(payload).map(Self::Broadcast)),
-            Self::Delete { own: false, .. } | Self::Leave | Self::Join => {}
+            Self::PutShare { name, value } => {
+                smaller.push(Self::put(name.clone(), value.clone()));
+                smaller.extend(shrink::text(value).map(|value| Self::PutShare { name: name.clone(), value }));
+            }
+            Self::DeleteShare { name } => smaller.push(Self::delete(name.clone())),
+            Self::Delete { own: false, .. } | Self::Forget(_) | Self::Leave | Self::Join => {}
         }
         smaller.into_iter()
     }
 }
 
+/// Members for which there is room in all presets.
+const ROOMY: usize = 100_000;
 /// Bytes of a value above which it does not fit into any datagram of a preset.
 const LARGE: usize = 1_200;
 
@@ -253,6 +312,16 @@ fn new(boot: &Boot<'_, Config>) -> Node<Addr> {
     node
 }
 
+/// The smallest `max_datagram` that a node may be configured with.
+const SHORTEST: usize = 512;
+
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x6469_736b, bytes.len() as u64);
+    hasher.write(bytes);
+    hasher.finish().to_le_bytes()
+}
+
 /// The memory is a snapshot, taken when the process crashes: the next one is another life of the same member.
 impl Machine for Node<Addr> {
     type Config = Config;
@@ -261,12 +330,18 @@ impl Machine for Node<Addr> {
     type Memory = Snapshot<Addr>;
 
     fn expectations(config: &Config) -> Expectations {
+        let (probe, anti_entropy) = (config.probe.period, config.anti_entropy.interval);
+        // What the presets have in common: an exchange and a contact of the dead in five periods.
+        let period = probe.max(anti_entropy / 5).max(config.healing.interval / 5);
         // A probe and its ack, and room for an exchange of summaries.
-        let exchanges = config.probe.period.as_secs_f64() / config.anti_entropy.interval.as_secs_f64();
-        let datagrams = 3.0 + 3.0 * exchanges;
+        let in_a_period = |interval: Duration| period.as_secs_f64() / interval.as_secs_f64();
+        // Whoever pulls rumors asks in every interval, whether or not there are any, and is answered.
+        let asked = if config.rumor.exchange.pulls() { 2.0 * f64::from(config.rumor.fanout) } else { 0.0 };
+        let rumors = asked * in_a_period(config.rumor.interval);
+        let datagrams = 3.0 * in_a_period(probe) + 3.0 * in_a_period(anti_entropy) + rumors;
         Expectations {
             max_datagram: config.max_datagram,
-            period: config.probe.period,
+            period,
             max_skew: config.lifetimes.max_ahead / 2,
             idle: Some(Idle { datagrams, bytes: 100.0 * datagrams }),
             membership: match config.membership {
@@ -275,8 +350,9 @@ impl Machine for Node<Addr> {
                 gossip_core::Membership::Given => MemberKnowledge::Joined,
             },
             held_per_item: 1,
-            // Deaths are dated by the hour.
-            members_kept: config.lifetimes.reap_after.saturating_sub(Duration::from_secs(3_600)),
+            // Of a snapshot as old as that, members that lived briefly are addresses to try.
+            members_kept: config.lifetimes.reap_after / 64,
+            clocks_apart: CLOCKS_APART,
         }
     }
 
@@ -301,6 +377,24 @@ impl Machine for Node<Addr> {
         self.snapshot()
     }
 
+    /// As the adapters keep it: a checksum tells what was damaged.
+    fn damaged(memory: Snapshot<Addr>, damage: Damage) -> Option<Snapshot<Addr>> {
+        let mut bytes = postcard::to_allocvec(&memory).ok()?;
+        let sum = checksum(&bytes);
+        bytes.extend(sum);
+        damage.apply(&mut bytes);
+        let (body, sum) = bytes.split_last_chunk()?;
+        if *sum == checksum(body) { postcard::from_bytes(body).ok() } else { None }
+    }
+
+    fn shortened(config: &Config, max_datagram: usize) -> Config {
+        Config { max_datagram: max_datagram.max(SHORTEST), ..config.clone() }
+    }
+
+    fn set(config: &Config, name: &str, value: &str) -> Option<Config> {
+        settings::set(config, name, value)
+    }
+
     fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
         Self::set_wall_clock(self, now, wall);
     }
@@ -309,11 +403,18 @@ impl Machine for Node<Addr> {
         match command {
             Command::Put { name, value, own, time_to_live } => {
                 let mut options = PutOptions::default();
-                (options.own, options.time_to_live) = (*own, *time_to_live);
+                options.kind = if *own { EntryKind::Own } else { EntryKind::Shared };
+                options.time_to_live = *time_to_live;
                 self.put_with(now, name, value.as_bytes(), options).map(drop)
             }
             Command::Delete { name, own: false } => self.delete(now, name).map(drop),
             Command::Delete { name, own: true } => self.delete_own(now, name).map(drop),
+            Command::PutShare { name, value } => self.put_share(now, name, value.as_bytes()).map(drop),
+            Command::DeleteShare { name } => self.delete_share(now, name).map(drop),
+            Command::Forget(node) => {
+                self.forget(now, id_of(*node));
+                Ok(())
+            }
             Command::Broadcast(payload) => self.broadcast(now, payload.as_bytes()).map(drop),
             Command::Leave => {
                 self.leave(now);
@@ -363,8 +464,9 @@ impl Machine for Node<Addr> {
     }
 
     fn view(&self, cut: Instant) -> View {
+        let roomy = self.config().limits.members >= ROOMY;
         View {
-            items: self.updates(cut).map(|update| item(cut, &update)).collect(),
+            items: self.updates(cut).map(|update| item(cut, roomy, &update)).collect(),
             members: self.members().map(|member| (addr_of(member.id), member.status)).collect(),
         }
     }
@@ -382,12 +484,16 @@ impl Machine for Node<Addr> {
     }
 
     fn written(&self, command: &Command) -> Option<(String, Option<Vec<u8>>)> {
-        let (name, own, value) = match command {
-            Command::Put { name, value, own, .. } => (name, *own, Some(value.clone().into_bytes())),
-            Command::Delete { name, own } => (name, *own, None),
-            Command::Broadcast(_) | Command::Leave | Command::Join => return None,
+        let own = |own: bool| own.then(|| Whose::Own(self.id()));
+        let share = Some(Whose::Share(self.id()));
+        let (name, whose, value) = match command {
+            Command::Put { name, value, own: is_own, .. } => (name, own(*is_own), Some(value.clone().into_bytes())),
+            Command::Delete { name, own: is_own } => (name, own(*is_own), None),
+            Command::PutShare { name, value } => (name, share, Some(value.clone().into_bytes())),
+            Command::DeleteShare { name } => (name, share, None),
+            Command::Forget(_) | Command::Broadcast(_) | Command::Leave | Command::Join => return None,
         };
-        Some((entry_key(name, own.then(|| self.id())), value))
+        Some((entry_key(name, whose), value))
     }
 
     fn has_left(&self) -> bool {
@@ -400,6 +506,10 @@ impl Machine for Node<Addr> {
         Some(self.updates(Instant::ORIGIN).count())
     }
 
+    fn paths_compared(&self) -> u64 {
+        self.stats().paths_compared
+    }
+
     fn note(event: &Event<Addr>) -> Note {
         match event {
             Event::Broadcast { id, .. } => {
@@ -408,7 +518,10 @@ impl Machine for Node<Addr> {
                 Note::Delivered(u128::from(stamp.time.as_micros()) << 64 | u128::from(low))
             }
             Event::Member { was, member } => Note::Member { of: addr_of(member.id), was: *was, status: member.status },
-            Event::Entry { change: Change::Written { value, stamp }, .. } if value.len() > LARGE => {
+            Event::Entry { change: Change::Written { value, stamp }, .. }
+            | Event::Share { change: Change::Written { value, stamp }, .. }
+                if value.len() > LARGE =>
+            {
                 Note::Large(addr_of(stamp.node))
             }
             _ => Note::Other,
@@ -416,15 +529,25 @@ impl Machine for Node<Addr> {
     }
 }
 
+/// What ends with a member's boot, or its share.
+enum Whose {
+    Own(NodeId),
+    Share(NodeId),
+}
+
 /// Returns the key of an entry in a view.
-fn entry_key(name: &str, owner: Option<NodeId>) -> String {
-    let whose = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
-    format!("entry \"{}\"{whose}", name.escape_default())
+fn entry_key(name: &str, whose: Option<Whose>) -> String {
+    let name = name.escape_default();
+    match whose {
+        None => format!("entry \"{name}\""),
+        Some(Whose::Own(owner)) => format!("entry \"{name}\" of {owner}"),
+        Some(Whose::Share(owner)) => format!("share \"{name}\" of {owner}"),
+    }
 }
 
 /// An update as an item. A deleted entry may vanish: it shrinks to a certificate, which knows but a hash of its name.
 /// That what is gone stays gone is checked all the same, against what each node has seen.
-fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
+fn item(cut: Instant, roomy: bool, update: &Update<Addr>) -> (String, ViewItem) {
     let mut until = update.until().instant();
     let mut bound = update.owner().is_some();
     // Of two that are equal otherwise, the one that ends earlier wins.
@@ -437,6 +560,8 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
         Update::Member(record) => {
             let body = format!("{:?} at {}", record.standing, record.address);
             let version = [record.incarnation, record.standing as u64, earlier, 0, 0];
+            // Where there is room for few, the dead give way to those who come.
+            bound = !roomy && record.standing != Standing::Alive;
             (format!("member {}", record.id), version, Some(Arc::from(body.as_bytes())))
         }
         Update::Entry(entry) => {
@@ -447,7 +572,9 @@ fn item(cut: Instant, update: &Update<Addr>) -> (String, ViewItem) {
                 // What has expired is its own certificate.
                 bound = true;
             }
-            (entry_key(&entry.name, entry.owner.map(|owner| owner.id)), stamped(&entry.stamp), value)
+            let whose =
+                entry.owner.map(|owner| if owner.has_share() { Whose::Share(owner.id) } else { Whose::Own(owner.id) });
+            (entry_key(&entry.name, whose), stamped(&entry.stamp), value)
         }
         Update::Certificate(certificate) => {
             bound = true;

@@ -2,10 +2,15 @@
 //!
 //! Knows no simulator: a plan can be printed, read, compared and taken apart.
 
+mod damage;
+mod fault;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::address::Addr;
+pub use damage::{Damage, Harm};
+pub use fault::{Fault, Restart};
 
 /// Some of the nodes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -166,278 +171,6 @@ impl From<f64> for Chance {
     }
 }
 
-/// Restart of a process.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Restart {
-    /// Its time.
-    pub at: Duration,
-    /// True if it finds what its predecessor had left ([`Machine::Memory`](crate::Machine::Memory)).
-    pub memory: bool,
-}
-
-/// One thing that goes wrong.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Fault {
-    /// Each datagram is lost with a fixed probability.
-    Loss {
-        /// Its links.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Its probability.
-        chance: Chance,
-    },
-    /// Losses come in bursts (Gilbert–Elliott): each link is good or bad for exponential times.
-    Burst {
-        /// Its links; each is good or bad by itself.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Probability that a datagram is lost while its link is bad.
-        chance: Chance,
-        /// Mean time for which a link is bad.
-        bad: Duration,
-        /// Mean time for which a link is good.
-        good: Duration,
-    },
-    /// Datagrams arrive twice; the copy up to 50 ms later.
-    Duplicate {
-        /// Its links.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Its probability.
-        chance: Chance,
-    },
-    /// Datagrams take longer, by up to `by`, and so arrive in another order.
-    Delay {
-        /// Its links.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Its probability.
-        chance: Chance,
-        /// By how much at most; uniform.
-        by: Duration,
-    },
-    /// One to four bits of a datagram are flipped.
-    Corrupt {
-        /// Its links.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Its probability.
-        chance: Chance,
-    },
-    /// Loss of what is longer than the path carries: a tunnel behind which nobody hears of it.
-    Narrow {
-        /// Its links.
-        on: Links,
-        /// Its time.
-        during: Window,
-        /// Length in bytes up to which datagrams get through.
-        longest: u16,
-    },
-    /// Nothing gets through: a partition.
-    Cut {
-        /// Its links: from these to those.
-        on: Links,
-        /// True if the way back is cut, too.
-        both_ways: bool,
-        /// Its time. What is under way already arrives.
-        during: Window,
-    },
-    /// A process dies, and perhaps another one takes its place.
-    Crash {
-        /// The node that it happens to.
-        node: Addr,
-        /// Its time.
-        at: Duration,
-        /// The restart, if there is one.
-        restart: Option<Restart>,
-    },
-    /// A process stands still: it neither sees time pass nor reads its socket, whose buffer holds 256 datagrams.
-    Pause {
-        /// The node that it happens to.
-        node: Addr,
-        /// Its time.
-        during: Window,
-    },
-    /// A process takes the place of another and the id of a third: one id, two processes. In the end one of them dies.
-    /// For machines that know no ids it is a restart without memory.
-    Twin {
-        /// The node whose place it takes. Its own process is dead meanwhile; afterwards one starts without memory.
-        node: Addr,
-        /// The node whose id it has.
-        of: Addr,
-        /// Its time; it must end.
-        during: Window,
-        /// True if it is the first of the two that dies in the end, for good, and the other that stays.
-        stays: bool,
-    },
-    /// A clock is off, and perhaps drifts.
-    Skew {
-        /// The node that it happens to.
-        node: Addr,
-        /// Its time. Afterwards the clock is right again, by a jump.
-        during: Window,
-        /// By how many microseconds, ahead if positive.
-        offset: i64,
-        /// By how many microseconds a second it drifts away.
-        drift_ppm: i32,
-        /// True if it is meant to be further off than the machine allows; otherwise that is refused.
-        beyond: bool,
-    },
-    /// One datagram is lost, known by its content. What the minimiser makes of the others.
-    LoseExactly {
-        /// Its sender.
-        from: Addr,
-        /// Its receiver.
-        to: Addr,
-        /// A digest of its bytes.
-        content: u64,
-        /// Number of datagrams of the same content that went before on that link.
-        occurrence: u32,
-    },
-}
-
-impl Fault {
-    /// The name of its class.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Loss { .. } => "loss",
-            Self::Burst { .. } => "burst",
-            Self::Duplicate { .. } => "duplicate",
-            Self::Delay { .. } => "delay",
-            Self::Corrupt { .. } => "corrupt",
-            Self::Narrow { .. } => "narrow",
-            Self::Cut { .. } => "cut",
-            Self::Crash { .. } => "crash",
-            Self::Pause { .. } => "pause",
-            Self::Twin { .. } => "twin",
-            Self::Skew { .. } => "skew",
-            Self::LoseExactly { .. } => "lose",
-        }
-    }
-
-    fn window_mut(&mut self) -> Option<&mut Window> {
-        match self {
-            Self::Loss { during, .. }
-            | Self::Burst { during, .. }
-            | Self::Duplicate { during, .. }
-            | Self::Delay { during, .. }
-            | Self::Corrupt { during, .. }
-            | Self::Narrow { during, .. }
-            | Self::Cut { during, .. }
-            | Self::Pause { during, .. }
-            | Self::Twin { during, .. }
-            | Self::Skew { during, .. } => Some(during),
-            Self::Crash { .. } | Self::LoseExactly { .. } => None,
-        }
-    }
-
-    pub(crate) fn window(&self) -> Option<Window> {
-        self.clone().window_mut().copied()
-    }
-
-    /// The same at another time.
-    pub(crate) fn with_window(mut self, window: Window) -> Self {
-        if let Some(during) = self.window_mut() {
-            *during = window;
-        }
-        self
-    }
-
-    /// Checks that it begins before it ends: what ends first would never end.
-    pub(crate) fn check_order(&self) -> Result<(), String> {
-        let (from, to) = match self {
-            Self::Crash { at, restart, .. } => (*at, restart.map(|restart| restart.at)),
-            _ => self.window().map_or((Duration::ZERO, None), |window| (window.from, window.to)),
-        };
-        match to {
-            Some(to) if to < from => Err(format!("`{self}` ends at {to:?}, before it begins at {from:?}")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Time at which it is over with all it brings about: for what never ends, when it began.
-    pub fn heals_at(&self) -> Duration {
-        let end = self.window().map_or(Duration::ZERO, |window| window.to.unwrap_or(window.from));
-        match self {
-            Self::Delay { by, .. } => end.saturating_add(*by),
-            Self::Duplicate { .. } => end.saturating_add(Duration::from_millis(50)),
-            Self::Crash { at, restart, .. } => restart.map_or(*at, |restart| restart.at),
-            _ => end,
-        }
-    }
-
-    /// Largest error of the clock. One that drifts for ever is looked at for an hour.
-    pub(crate) fn clock_error(&self) -> Duration {
-        let Self::Skew { during, offset, drift_ppm, .. } = self else { return Duration::ZERO };
-        let time = during.to.map_or(Duration::from_secs(3_600), |to| to.saturating_sub(during.from));
-        let drifted = time.saturating_mul(drift_ppm.unsigned_abs()) / 1_000_000;
-        Duration::from_micros(offset.unsigned_abs()).saturating_add(drifted)
-    }
-
-    /// Returns true if it can be rewritten as single lost datagrams.
-    pub(crate) fn loses(&self) -> bool {
-        matches!(self, Self::Loss { .. } | Self::Burst { .. } | Self::Cut { .. } | Self::Corrupt { .. })
-    }
-
-    /// Returns true if what it does to a datagram is left to chance, or stands for more than one.
-    pub(crate) fn is_vague(&self) -> bool {
-        !matches!(self, Self::LoseExactly { .. })
-    }
-
-    /// Gives the nodes that it names other numbers, in the same order.
-    pub(crate) fn renumber(&mut self, number: impl Fn(Addr) -> Addr + Copy) {
-        match self {
-            Self::Loss { on, .. }
-            | Self::Burst { on, .. }
-            | Self::Duplicate { on, .. }
-            | Self::Delay { on, .. }
-            | Self::Corrupt { on, .. }
-            | Self::Narrow { on, .. }
-            | Self::Cut { on, .. } => {
-                for nodes in [&mut on.from, &mut on.to] {
-                    if let Nodes::These(these) = nodes {
-                        these.iter_mut().for_each(|node| *node = number(*node));
-                    }
-                }
-            }
-            Self::Crash { node, .. } | Self::Pause { node, .. } | Self::Skew { node, .. } => *node = number(*node),
-            Self::LoseExactly { from: one, to: other, .. } | Self::Twin { node: one, of: other, .. } => {
-                (*one, *other) = (number(*one), number(*other));
-            }
-        }
-    }
-
-    /// Returns what is left of it without a node.
-    pub(crate) fn without(&self, gone: Addr) -> Option<Self> {
-        let mut fault = self.clone();
-        match &mut fault {
-            Self::Loss { on, .. }
-            | Self::Burst { on, .. }
-            | Self::Duplicate { on, .. }
-            | Self::Delay { on, .. }
-            | Self::Corrupt { on, .. }
-            | Self::Narrow { on, .. }
-            | Self::Cut { on, .. } => *on = on.without(gone)?,
-            Self::Crash { node, .. } | Self::Pause { node, .. } | Self::Skew { node, .. } => {
-                if *node == gone {
-                    return None;
-                }
-            }
-            Self::LoseExactly { from: one, to: other, .. } | Self::Twin { node: one, of: other, .. } => {
-                if *one == gone || *other == gone {
-                    return None;
-                }
-            }
-        }
-        Some(fault)
-    }
-}
-
 /// The faults of a scenario.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct FaultPlan {
@@ -475,6 +208,11 @@ impl FaultPlan {
     /// Everybody's datagrams are late with this probability.
     pub fn delay(self, chance: impl Into<Chance>, by: Duration, during: Window) -> Self {
         self.fault(Fault::Delay { on: Links::ALL, during, chance: chance.into(), by })
+    }
+
+    /// Everybody's datagrams take so much longer.
+    pub fn far(self, by: Duration, during: Window) -> Self {
+        self.fault(Fault::Far { on: Links::ALL, during, by })
     }
 
     /// Everybody's datagrams are damaged with this probability.
@@ -522,6 +260,16 @@ impl FaultPlan {
         self.fault(Fault::Twin { node: Addr(node), of: Addr(of), during, stays: true })
     }
 
+    /// Another process runs in the place of a node, with an id that nobody else has.
+    pub fn guest(self, node: u32, id: u32, during: Window) -> Self {
+        self.fault(Fault::Guest { node: Addr(node), id: Addr(id), during })
+    }
+
+    /// A setting has another value at some nodes.
+    pub fn set(self, on: impl Into<Nodes>, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.fault(Fault::Set { on: on.into(), name: name.into(), value: value.into() })
+    }
+
     /// A clock is off by so many microseconds.
     pub fn skew(self, node: u32, offset: i64, drift_ppm: i32, during: Window) -> Self {
         self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm, beyond: false })
@@ -530,6 +278,26 @@ impl FaultPlan {
     /// A clock is off by so many microseconds, more than the machine allows.
     pub fn skew_beyond(self, node: u32, offset: i64, during: Window) -> Self {
         self.fault(Fault::Skew { node: Addr(node), during, offset, drift_ppm: 0, beyond: true })
+    }
+
+    /// A node has another address for a time. Its process is not told.
+    pub fn moved(self, node: u32, to: u32, during: Window) -> Self {
+        self.fault(Fault::Move { node: Addr(node), to: Addr(to), during, restarts: false })
+    }
+
+    /// A process is started again with the address of nobody, and in the end with its own.
+    pub fn misplaced(self, node: u32, at: u32, during: Window) -> Self {
+        self.fault(Fault::Misplace { node: Addr(node), at: Addr(at), during })
+    }
+
+    /// A node's datagrams are at most so many per cent as long as the others'.
+    pub fn shorten(self, node: u32, percent: u8) -> Self {
+        self.fault(Fault::Shorten { node: Addr(node), percent })
+    }
+
+    /// A process dies, and another one is started with its memory, which is damaged.
+    pub fn damage(self, node: u32, at: Duration, restart: Duration, harm: Harm) -> Self {
+        self.fault(Fault::Damage { node: Addr(node), at, restart, harm })
     }
 
     /// Time at which everything that ends is over, and what does not has begun.
@@ -548,6 +316,23 @@ impl FaultPlan {
             _ => rest,
         });
         Chance::from(1.0 - rest)
+    }
+
+    /// Time by which paths are longer for ever, all such windows taken together.
+    pub(crate) fn lasting_distance(&self) -> Duration {
+        let lasting = |fault: &Fault| match fault {
+            Fault::Far { during: Window { to: None, .. }, by, .. } => *by,
+            _ => Duration::ZERO,
+        };
+        self.faults.iter().map(lasting).sum()
+    }
+
+    /// Ids of processes that run in the place of nodes.
+    pub(crate) fn guests(&self) -> impl Iterator<Item = Addr> {
+        self.faults.iter().filter_map(|fault| match fault {
+            Fault::Guest { id, .. } => Some(*id),
+            _ => None,
+        })
     }
 
     /// Returns true if the link between two nodes is cut for ever, one way or the other.

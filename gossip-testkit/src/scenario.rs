@@ -1,5 +1,6 @@
 //! A scenario: who is there, what its users do, what goes wrong. Plain data, printed as text that parses back.
 
+mod beyond;
 mod generate;
 mod mutate;
 mod parse;
@@ -132,9 +133,27 @@ impl<C> Scenario<C> {
 
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
         match fault {
-            Fault::Crash { node, .. } | Fault::Pause { node, .. } | Fault::Skew { node, .. } => {
+            Fault::Crash { node, .. }
+            | Fault::Pause { node, .. }
+            | Fault::Skew { node, .. }
+            | Fault::Shorten { node, .. }
+            | Fault::Damage { node, .. } => self.check_nodes(fault, &[*node])?,
+            Fault::Move { node, to: elsewhere, .. } | Fault::Misplace { node, at: elsewhere, .. } => {
                 self.check_nodes(fault, &[*node])?;
+                let restarts = matches!(fault, Fault::Move { restarts: true, .. });
+                let ends = fault.window().is_some_and(|during| during.to.is_some());
+                if self.is_there(*elsewhere) || !(ends || restarts) {
+                    return Err(format!("`{fault}` is at the address of a node, or never ends"));
+                }
             }
+            Fault::Guest { node, id, .. } => {
+                self.check_nodes(fault, &[*node])?;
+                if self.is_there(*id) {
+                    return Err(format!("`{fault}` has the id of a node"));
+                }
+            }
+            Fault::Set { on: Nodes::All, .. } => {}
+            Fault::Set { on: Nodes::These(these), .. } => self.check_nodes(fault, these)?,
             Fault::Twin { node: one, of: other, .. } | Fault::LoseExactly { from: one, to: other, .. } => {
                 self.check_nodes(fault, &[*one])?;
                 self.check_nodes(fault, &[*other])?;
@@ -143,6 +162,7 @@ impl<C> Scenario<C> {
             | Fault::Burst { on, .. }
             | Fault::Duplicate { on, .. }
             | Fault::Delay { on, .. }
+            | Fault::Far { on, .. }
             | Fault::Corrupt { on, .. }
             | Fault::Narrow { on, .. }
             | Fault::Cut { on, .. } => {

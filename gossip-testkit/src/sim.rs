@@ -7,12 +7,13 @@ mod action;
 mod clock;
 mod counters;
 mod network;
+mod places;
 mod queue;
 mod schedule;
 mod story;
 mod trace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use clock::Clock;
 pub use counters::Counters;
 use network::{Cause, Network, damage};
 pub use network::{Datagram, Latency, Verdict};
+use places::Places;
 use queue::{Due, Queue};
 use story::Kind;
 use trace::Trace;
@@ -79,9 +81,11 @@ pub(crate) struct Lost {
     pub(crate) occurrence: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flight {
     from: u32,
+    /// The sender's address as the receiver sees it.
+    seen: Addr,
     to: u32,
     label: &'static str,
     payload: Vec<u8>,
@@ -95,6 +99,8 @@ struct Slot<M: Machine> {
     paused: bool,
     backlog: VecDeque<u32>,
     clock: Clock,
+    /// Its configuration, if it is not that of all.
+    config: Option<M::Config>,
     /// Time of the next wake-up in the queue; later ones are left there and ignored.
     wake: Instant,
     boots: u32,
@@ -119,11 +125,10 @@ pub(crate) struct Simulator<M: Machine> {
     queue: Queue,
     slots: Vec<Slot<M>>,
     present: Vec<Addr>,
-    /// Nodes whose processes have, or had, the id of another.
+    /// Nodes whose processes have, or had, another id.
     twins: Vec<Addr>,
     seeds: Vec<Addr>,
-    /// Addresses at which others receive.
-    forwards: BTreeMap<Addr, Addr>,
+    places: Places,
     network: Network,
     flights: Vec<Flight>,
     free: Vec<u32>,
@@ -152,7 +157,7 @@ impl<M: Machine> Simulator<M> {
             present,
             twins: Vec::new(),
             seeds,
-            forwards: BTreeMap::new(),
+            places: Places::default(),
             network: Network::new(settings.seed, settings.latency, settings.keyed),
             flights: Vec::new(),
             free: Vec::new(),
@@ -178,6 +183,7 @@ impl<M: Machine> Simulator<M> {
             paused: false,
             backlog: VecDeque::new(),
             clock: Clock::right(),
+            config: None,
             wake: Instant::MAX,
             boots: 0,
             traffic: Traffic::default(),
@@ -212,7 +218,7 @@ impl<M: Machine> Simulator<M> {
 
     /// Delivers what is sent to `address` at `node`.
     pub(crate) fn forward(&mut self, address: Addr, node: Addr) {
-        self.forwards.insert(address, node);
+        self.places.forward(address, node);
     }
 
     pub(crate) fn set_seeds(&mut self, seeds: Vec<Addr>) {
@@ -238,6 +244,12 @@ impl<M: Machine> Simulator<M> {
         self.slots[node.index()].boots
     }
 
+    /// Returns the largest datagram that a node may send.
+    pub(crate) fn longest(&self, node: Addr) -> usize {
+        let config = self.slots[node.index()].config.as_ref();
+        config.map_or(self.limits.max_datagram, |config| M::expectations(config).max_datagram)
+    }
+
     /// Returns the reading of a node's monotonic clock.
     pub(crate) fn reading(&self, node: Addr) -> Instant {
         self.slots[node.index()].clock.read(self.now)
@@ -252,9 +264,12 @@ impl<M: Machine> Simulator<M> {
         self.present.iter().filter_map(|&addr| Some((addr, self.machine(addr)?))).filter(|(_, m)| !m.has_left())
     }
 
-    /// A cut at which all live machines can be compared: the latest of their clocks.
+    /// A cut at which all live machines can be compared: the latest of their clocks, or the end of time if these are so far
+    /// apart that only what never ends is agreed on.
     pub(crate) fn cut(&self) -> Instant {
-        self.live().map(|(addr, m)| m.clock(self.reading(addr))).max().unwrap_or(Instant::ORIGIN)
+        let clocks = || self.live().map(|(addr, m)| m.clock(self.reading(addr)));
+        let (first, last) = (clocks().min().unwrap_or_default(), clocks().max().unwrap_or_default());
+        if last.since(first) > self.limits.clocks_apart { Instant::MAX } else { last }
     }
 
     /// The last time that a datagram was lost because a scenario names it.
@@ -346,13 +361,13 @@ impl<M: Machine> Simulator<M> {
             }
             return None;
         }
-        let Flight { from, label, ref payload, .. } = self.flights[flight as usize];
+        let Flight { from, seen, label, ref payload, .. } = self.flights[flight as usize];
         self.counters.delivered += 1;
         slot.traffic.received += 1;
         slot.traffic.bytes_received += payload.len() as u64;
         let now = slot.clock.read(self.now);
         machine.set_wall_clock(now, slot.clock.wall(self.now));
-        let result = machine.handle(now, Input::Datagram { from: &Addr(from), payload });
+        let result = machine.handle(now, Input::Datagram { from: &seen, payload });
         self.trace.mix(self.now, [2 + u64::from(result.is_err()), u64::from(from) << 32 | u64::from(to.0)]);
         let length = payload.len();
         self.trace.line(self.now, Kind::Arrival, |line| match &result {
@@ -447,7 +462,8 @@ impl<M: Machine> Simulator<M> {
 
     fn send(&mut self, from: Addr, to: Addr, len: usize, label: &'static str, watch: &mut impl Watch<M>) {
         let at = self.now;
-        let to = self.forwards.get(&to).copied().unwrap_or(to);
+        let receiver = self.places.receiver(to);
+        let to = receiver.unwrap_or(to);
         let datagram = Datagram { at: at.since(Instant::ORIGIN), from, to, payload: &self.buffer[..len], label };
         watch.sent(&datagram);
         self.counters.datagrams += 1;
@@ -501,6 +517,10 @@ impl<M: Machine> Simulator<M> {
         if fate.lost.is_some() || to.index() >= self.slots.len() {
             return;
         }
+        if receiver.is_none() {
+            self.counters.to_nobody += 1;
+            return;
+        }
         self.counters.delayed += u64::from(fate.delayed);
         self.fly(from, to, len, label, fate.latency, fate.flip);
         if let Some(later) = fate.copy {
@@ -511,11 +531,12 @@ impl<M: Machine> Simulator<M> {
 
     fn fly(&mut self, from: Addr, to: Addr, len: usize, label: &'static str, latency: u64, flip: Option<u64>) {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(Flight::default());
+            self.flights.push(Flight { from: 0, seen: from, to: 0, label: "", payload: Vec::new() });
             u32::try_from(self.flights.len() - 1).expect("fewer than 2^32 datagrams fit into memory")
         });
         let flight = &mut self.flights[number as usize];
         (flight.from, flight.to, flight.label) = (from.0, to.0, label);
+        flight.seen = self.places.seen(from);
         flight.payload.clear();
         flight.payload.extend_from_slice(&self.buffer[..len]);
         if let Some(bits) = flip {
@@ -538,12 +559,12 @@ impl<M: Machine> Simulator<M> {
         slot.boots += 1;
         (slot.paused, slot.wake) = (false, Instant::MAX);
         let boot = Boot {
-            addr: node,
+            addr: self.places.told(node),
             id: slot.id,
             nodes: &self.present,
             seeds: &self.seeds,
             seed: fold([self.seed, u64::from(node.0), u64::from(slot.boots)]),
-            config: &self.config,
+            config: slot.config.as_ref().unwrap_or(&self.config),
             now: slot.clock.read(self.now),
             wall: slot.clock.wall(self.now),
         };

@@ -6,6 +6,7 @@ use gossip_core::{Input, Instant, Status};
 
 use crate::address::Addr;
 use crate::machine::{Boot, Expectations, Machine, Note, Outgoing, View};
+use crate::plan::Damage;
 
 /// A machine that contains another one and changes some of its calls. Whoever implements it has a [`Machine`]: every call
 /// that is not overridden here goes to the machine inside.
@@ -86,6 +87,21 @@ pub trait Wrapper: Sized {
         true
     }
 
+    /// Returns what is left of a damaged memory. See [`Machine::damaged`]; none unless overridden.
+    fn damaged(_memory: Self::Memory, _damage: Damage) -> Option<Self::Memory> {
+        None
+    }
+
+    /// Returns the configuration for shorter datagrams. See [`Machine::shortened`]; the same unless overridden.
+    fn shortened(config: &Self::Config, _max_datagram: usize) -> Self::Config {
+        config.clone()
+    }
+
+    /// Returns the configuration in which a setting has another value. See [`Machine::set`]; none unless overridden.
+    fn set(_config: &Self::Config, _name: &str, _value: &str) -> Option<Self::Config> {
+        None
+    }
+
     /// Carries out a user's command.
     ///
     /// # Errors
@@ -124,6 +140,18 @@ impl<W: Wrapper> Machine for W {
 
     fn remembers(boot: &Boot<'_, Self::Config>, memory: &Self::Memory) -> bool {
         <W as Wrapper>::remembers(boot, memory)
+    }
+
+    fn damaged(memory: Self::Memory, damage: Damage) -> Option<Self::Memory> {
+        <W as Wrapper>::damaged(memory, damage)
+    }
+
+    fn shortened(config: &Self::Config, max_datagram: usize) -> Self::Config {
+        <W as Wrapper>::shortened(config, max_datagram)
+    }
+
+    fn set(config: &Self::Config, name: &str, value: &str) -> Option<Self::Config> {
+        <W as Wrapper>::set(config, name, value)
     }
 
     fn into_memory(self) -> Self::Memory {
@@ -184,6 +212,10 @@ impl<W: Wrapper> Machine for W {
 
     fn held(&self) -> Option<usize> {
         self.inner().held()
+    }
+
+    fn paths_compared(&self) -> u64 {
+        self.inner().paths_compared()
     }
 
     fn note(event: &Self::Event) -> Note {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,27 +51,49 @@ fn churn(hours: u32, config: Config, seed: u64) -> Costs {
     let sent = |cluster: &Cluster| (0..STEADY).map(|node| cluster.traffic(node).bytes_sent).sum::<u64>();
     let mut before = (0, cluster.now());
     let by_class: Rc<RefCell<ByClass>> = Rc::default();
+    // What the latest newcomer is sent, and what the one was that fetched most.
+    let to_latest: Rc<RefCell<BTreeMap<&'static str, (u64, u64)>>> = Rc::default();
+    let mut to_worst = (BTreeMap::new(), 0, 0);
+    let (sums, latest) = (by_class.clone(), to_latest.clone());
+    let newest = Rc::new(Cell::new(u32::MAX));
+    let to = newest.clone();
+    cluster.tap(move |datagram| {
+        let bytes = datagram.payload.len() as u64;
+        if datagram.from.0 < STEADY {
+            let mut sums = sums.borrow_mut();
+            let sum = sums.entry((datagram.label, datagram.to.0 >= STEADY)).or_default();
+            *sum = (sum.0 + 1, sum.1 + bytes);
+        }
+        if datagram.to.0 == to.get() {
+            let mut latest = latest.borrow_mut();
+            let sum = latest.entry(datagram.label).or_default();
+            *sum = (sum.0 + 1, sum.1 + bytes);
+        }
+    });
     for number in 0..newcomers {
         if number == newcomers * 3 / 4 {
             before = (sent(&cluster), cluster.now());
-            let sums = by_class.clone();
-            cluster.tap(move |datagram| {
-                if datagram.from.0 < STEADY {
-                    let mut sums = sums.borrow_mut();
-                    let sum = sums.entry((datagram.label, datagram.to.0 >= STEADY)).or_default();
-                    *sum = (sum.0 + 1, sum.1 + datagram.payload.len() as u64);
-                }
-            });
+            by_class.borrow_mut().clear();
         }
         if let Some(left) = leaving.take() {
             cluster.crash(left);
         }
+        to_latest.borrow_mut().clear();
+        // Numbers are given in order.
+        newest.set(STEADY + number);
         let newcomer = cluster.add();
+        assert_eq!(newcomer.0, newest.get());
         living.push_back(newcomer);
         cluster.run_for(VISIBLE);
         costs.late += u32::from(!sees(&cluster, newcomer));
         cluster.run_for(EVERY - VISIBLE);
-        costs.fetched = costs.fetched.max(cluster.traffic(newcomer.0).bytes_received);
+        let fetched = cluster.traffic(newcomer.0).bytes_received;
+        if fetched > costs.fetched {
+            costs.fetched = fetched;
+            to_worst.0 = to_latest.borrow().clone();
+            let stats = cluster.node(newcomer.0).stats();
+            (to_worst.1, to_worst.2) = (stats.updates_new, stats.updates_known);
+        }
         costs.records = costs.records.max(cluster.node(0).members().count());
         if living.len() == LIVING
             && let Some(Addr(gone)) = living.pop_front()
@@ -95,7 +117,10 @@ fn churn(hours: u32, config: Config, seed: u64) -> Costs {
             if *to_newcomer { "newcomers" } else { "the others" }
         );
     }
-    println!("{costs:?}");
+    let (by_class, new, known) = to_worst;
+    println!(
+        "{costs:?}\nto the newcomer that fetched most, datagrams and bytes: {by_class:?}; {new} updates, {known} again"
+    );
     costs
 }
 

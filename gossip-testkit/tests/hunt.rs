@@ -103,5 +103,7 @@ mod race {
         let won = races.iter().filter(|&&(_, faster)| faster).count();
         println!("the hunt was faster for {won} of {}", races.len());
         assert!(races.iter().all(|&(found, _)| found), "there is one that the hunt has not found");
+        // Several fail in the first or second scenario of either, where it is chance which is the faster.
+        assert!(won >= 20, "the hunt was faster for {won}");
     }
 }

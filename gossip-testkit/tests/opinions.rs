@@ -44,6 +44,7 @@ impl Machine for Parrot {
             membership: MemberKnowledge::Detected,
             held_per_item: 0,
             members_kept: Duration::MAX,
+            clocks_apart: Duration::MAX,
         }
     }
 

@@ -46,6 +46,24 @@ fn idle_bytes_do_not_follow_the_members() {
 }
 
 #[test]
+fn a_cluster_that_was_restarted_as_a_whole_is_soon_as_quiet_as_before() {
+    let mut cluster = at_rest(8, 20);
+    let before = cluster.measure(secs(200)).bytes_per_node_second();
+    for node in 0..8 {
+        cluster.crash(node);
+    }
+    cluster.run_for(secs(3_600));
+    for node in 0..8 {
+        cluster.restart(node, true);
+    }
+    // For an hour each is in doubt about what it may have missed.
+    cluster.run_for(secs(120));
+    let after = cluster.measure(secs(200)).bytes_per_node_second();
+    println!("{before:.1} bytes per node and second before a restart of all, {after:.1} after it");
+    assert_within_a_tenth(before, after);
+}
+
+#[test]
 #[ignore = "a million entries: run it with optimisation and a few gigabytes"]
 fn idle_bytes_are_the_same_with_a_million_entries() {
     assert_within_a_tenth(idle(3, 0), idle(3, 1_000_000));

@@ -223,9 +223,10 @@ impl Harness for Blocking {
     }
 }
 
-/// A transport that has nothing but two functions, and nobody to wake it.
+/// A transport that has nothing but two functions, and nobody to wake it. Its queue is full at its first datagram.
 struct Udp {
     socket: UdpSocket,
+    tried: AtomicBool,
     /// Longer datagrams are cut.
     longest: usize,
 }
@@ -234,6 +235,9 @@ impl suite::Transport for Udp {
     type Address = SocketAddr;
 
     fn send(&self, to: &SocketAddr, payload: &[u8]) -> std::io::Result<()> {
+        if !self.tried.swap(true, Ordering::Relaxed) {
+            return Err(std::io::ErrorKind::WouldBlock.into());
+        }
         self.socket.send_to(&payload[..payload.len().min(self.longest)], to).map(drop)
     }
 
@@ -250,7 +254,7 @@ fn attach(longest: usize) -> std::io::Result<(Udp, SocketAddr)> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    Ok((Udp { socket, longest }, address))
+    Ok((Udp { socket, tried: AtomicBool::new(false), longest }, address))
 }
 
 #[test]

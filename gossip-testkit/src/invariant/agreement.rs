@@ -49,6 +49,11 @@ fn lasts<M: Machine>(world: &World<'_, M>) -> bool {
     world.plan().lasting_loss().as_ppm() > 0
 }
 
+/// Returns true if round trips are longer than a period for ever: then somebody is suspected now and then who has yet to answer.
+fn is_far<M: Machine>(world: &World<'_, M>) -> bool {
+    2 * world.plan().lasting_distance() > world.expectations().period
+}
+
 type Pair<'a, M> = ((Addr, &'a M), (Addr, &'a M));
 
 fn difference<'a, M: Machine>(world: &'a World<'_, M>) -> Option<Pair<'a, M>> {
@@ -76,7 +81,7 @@ impl<M: Machine> Invariant<M> for NobodyBuried {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        if !world.is_quiet() || (self.content && lasts(world)) {
+        if !world.is_quiet() || (self.content && (lasts(world) || is_far(world))) {
             return Ok(());
         }
         let wrong = wrong(world);
@@ -104,12 +109,12 @@ fn wrong<M: Machine>(world: &World<'_, M>) -> Option<(Addr, Addr, Option<Status>
         // A node's process may have the id of another: then that one is there.
         let ids: BTreeSet<Addr> = group.iter().map(|&(node, _)| world.id(node)).collect();
         for &(who, machine) in &group {
-            for &of in world.nodes() {
+            for of in world.nodes().iter().copied().chain(world.plan().guests()) {
                 let status = machine.opinion(of);
                 let alive = match status {
                     Some(Status::Alive) => true,
                     // Where datagrams are lost for ever, somebody is always suspected.
-                    Some(Status::Suspect) => lasts(world),
+                    Some(Status::Suspect) => lasts(world) || is_far(world),
                     _ => false,
                 };
                 let there = ids.contains(&of);

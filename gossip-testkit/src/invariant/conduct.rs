@@ -1,5 +1,6 @@
 //! Conduct of a machine towards its network and its driver.
 
+use std::mem;
 use std::time::Duration;
 
 use gossip_core::Instant;
@@ -7,6 +8,7 @@ use gossip_core::Instant;
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{Machine, Note};
+use crate::plan::Fault;
 use crate::sim::Datagram;
 
 /// Every datagram is within the budget.
@@ -34,6 +36,34 @@ impl<M: Machine> Invariant<M> for DatagramBudget {
         }
         let Datagram { from, to, label, .. } = datagram;
         Err(Violation::new(format!("node {from} sent {to} {label} of {len} bytes, at most {most} are allowed")))
+    }
+
+    fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        for fault in &world.plan().faults {
+            let Fault::Shorten { node, .. } = fault else { continue };
+            let (len, most) = (world.traffic(*node).largest, world.simulator.longest(*node));
+            if len > most {
+                return Err(Violation::new(format!("node {node} sent {len} bytes, at most {most} are allowed to it")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No process makes use of a damaged memory: it starts without one, and catches up.
+#[derive(Debug)]
+pub struct DamageRefused;
+
+impl<M: Machine> Invariant<M> for DamageRefused {
+    fn name(&self) -> &'static str {
+        "a damaged memory is refused"
+    }
+
+    fn stepped(&mut self, world: &World<'_, M>, _node: Addr) -> Result<(), Violation> {
+        match world.simulator.counters.damage_taken {
+            0 => Ok(()),
+            taken => Err(Violation::new(format!("{taken} of the processes whose memory was damaged made use of it"))),
+        }
     }
 }
 
@@ -88,7 +118,8 @@ impl<M: Machine> Invariant<M> for BoundedMemory {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let most = world.expectations().held_per_item * (world.nodes().len() + world.commands() as usize);
+        let members = world.nodes().len() + world.plan().guests().count();
+        let most = world.expectations().held_per_item * (members + world.commands() as usize);
         for (node, machine) in world.live() {
             if let Some(held) = machine.held()
                 && held > most
@@ -109,6 +140,10 @@ pub struct Silence {
     /// Time at which a member was last seen to change: that is something to do, though all may agree on what they hold.
     changed: Instant,
     before: Option<(Instant, u64, u64)>,
+    /// Paths that were compared: that is something to do, too, but not for ever.
+    compared: u64,
+    /// Times at which a comparison let the measurement begin anew, for each pair of nodes at most one.
+    begun_anew: usize,
 }
 
 /// Periods for cooling: what is hot when the nodes first agree, or when somebody was seen to change, may cool for so long.
@@ -122,6 +157,16 @@ impl Silence {
             .live()
             .map(|(node, _)| world.traffic(node))
             .fold((0, 0), |(datagrams, bytes), traffic| (datagrams + traffic.sent, bytes + traffic.bytes_sent))
+    }
+
+    /// Returns true if somebody has begun to compare a path since this was asked last, and that is not excused yet.
+    fn compares<M: Machine>(&mut self, world: &World<'_, M>) -> bool {
+        let compared = world.live().map(|(_, machine)| machine.paths_compared()).sum();
+        let before = mem::replace(&mut self.compared, compared);
+        let nodes = world.nodes().len();
+        let excused = compared > before && self.begun_anew < nodes * nodes.saturating_sub(1);
+        self.begun_anew += usize::from(excused);
+        excused
     }
 }
 
@@ -138,6 +183,9 @@ impl<M: Machine> Invariant<M> for Silence {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
+        if self.compares(world) {
+            (self.changed, self.before) = (world.now(), None);
+        }
         let cool = |since: Instant| world.now().since(since) >= COOLING * world.expectations().period;
         let settled = world.settled().is_some_and(|at| cool(at.max(self.changed)));
         if !settled {
@@ -160,7 +208,7 @@ impl<M: Machine> Invariant<M> for Silence {
         let sent = |now: u64, then: u64| now.saturating_sub(then) as f64 / share;
         let (datagrams, bytes) = (sent(datagrams_now, datagrams), sent(bytes_now, bytes));
         // A cluster with losses has to repeat things.
-        if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 || periods < SHORTEST {
+        if world.plan().lasting_loss().as_ppm() > 0 || share <= 0.0 || periods < SHORTEST || self.compares(world) {
             return Ok(());
         }
         world.facts.silent.set(true);

@@ -14,10 +14,7 @@ use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
 pub struct NoStepBack {
     /// Versions of each key that end, whoever held them.
     ending: BTreeMap<String, Vec<ViewItem>>,
-    /// Time of the last call of each node.
-    called: PerNode<Instant>,
-    /// Nodes that restart with memory, until they have changed what they hold: since when they were away.
-    restarting: BTreeMap<Addr, Instant>,
+    memories: Memories,
 }
 
 impl<M: Machine> Invariant<M> for NoStepBack {
@@ -26,15 +23,11 @@ impl<M: Machine> Invariant<M> for NoStepBack {
     }
 
     fn started(&mut self, node: Addr, memory: bool) {
-        let away_since = *self.called.of(node);
-        self.restarting.remove(&node);
-        if memory {
-            self.restarting.insert(node, away_since);
-        }
+        self.memories.started(node, memory);
     }
 
     fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
-        *self.called.of(node) = world.now();
+        self.memories.stepped(world, node);
         Ok(())
     }
 
@@ -47,12 +40,12 @@ impl<M: Machine> Invariant<M> for NoStepBack {
             let ended = |end: &ViewItem| end.version > old.version && end.is_long_past(cut);
             self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
         };
-        let away_since = self.restarting.remove(&node);
-        let long_away = away_since.is_some_and(|at| world.now().since(at) > world.expectations().members_kept);
+        let outdated = self.memories.is_outdated(world, node);
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
-                Some(new) => new.version < old.version,
-                None if long_away && old.member => false,
+                // A dead member that gave way for want of room is nobody of whom anything is known.
+                Some(new) => new.version < old.version && !(old.member && old.bound),
+                None if outdated && old.member => false,
                 None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after) && !has_ended(key, old),
             };
             if lost {
@@ -64,6 +57,35 @@ impl<M: Machine> Invariant<M> for NoStepBack {
             }
         }
         Ok(())
+    }
+}
+
+/// Ages of the memories with which processes start, by their own clocks.
+#[derive(Debug, Default)]
+struct Memories {
+    /// Time of the last call of each node.
+    called: PerNode<Instant>,
+    /// Nodes that restart with memory, until they have changed what they hold: since when they were away.
+    restarting: BTreeMap<Addr, Instant>,
+}
+
+impl Memories {
+    fn started(&mut self, node: Addr, memory: bool) {
+        let away_since = *self.called.of(node);
+        self.restarting.remove(&node);
+        if memory {
+            self.restarting.insert(node, away_since);
+        }
+    }
+
+    fn stepped<M: Machine>(&mut self, world: &World<'_, M>, node: Addr) {
+        *self.called.of(node) = world.cut_of(node);
+    }
+
+    /// Returns true if what a node changes comes from a memory that is too old for the members in it to be believed.
+    fn is_outdated<M: Machine>(&mut self, world: &World<'_, M>, node: Addr) -> bool {
+        let away_since = self.restarting.remove(&node);
+        away_since.is_some_and(|at| world.cut_of(node).since(at) > world.expectations().members_kept)
     }
 }
 
@@ -137,8 +159,9 @@ impl<M: Machine> Invariant<M> for NoResurrection {
             }
         }
         for (key, item) in &before.items {
-            // What is bound to a member comes and goes with it until it is past its own time.
-            let ends = item.until.is_some() && (!item.bound || item.is_past(cut));
+            // What is bound to a member comes and goes with it until it is past its own time. A member that was forgotten, and
+            // has lived all the while, comes back as it was: nobody could tell it to raise its incarnation.
+            let ends = item.until.is_some() && !item.member && (!item.bound || item.is_past(cut));
             if ends && !after.items.contains_key(key) {
                 let latest = gone.entry(key.clone()).or_insert(item.version);
                 *latest = (*latest).max(item.version);
@@ -155,6 +178,7 @@ pub struct NoLostWrite {
     /// Versions of each key that were to end, whoever held them, and whether or not that one has lost its memory since:
     /// what outlives it may have no name.
     ending: BTreeMap<String, Vec<ViewItem>>,
+    memories: Memories,
 }
 
 impl<M: Machine> Invariant<M> for NoLostWrite {
@@ -166,11 +190,20 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
         if !memory {
             self.held.of(node).clear();
         }
+        self.memories.started(node, memory);
     }
 
-    fn changed(&mut self, _world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
+    fn stepped(&mut self, world: &World<'_, M>, node: Addr) -> Result<(), Violation> {
+        self.memories.stepped(world, node);
+        Ok(())
+    }
+
+    fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         note_ending(&mut self.ending, before, after);
         let held = self.held.of(node);
+        if self.memories.is_outdated(world, node) {
+            held.retain(|key, item| !item.member || after.items.contains_key(key));
+        }
         for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
             if held.get(key).is_none_or(|old| old.version < item.version) {
                 held.insert(key.clone(), item.clone());

@@ -23,6 +23,6 @@ impl<M: Machine> Invariant<M> for ReadYourWrites {
             return Ok(());
         }
         let held = held.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        Err(Violation::new(format!("node {node} did {command:?} and holds {held} as {key}")))
+        Err(Violation::new(format!("node {node} did `{command}` and holds {held} as {key}")))
     }
 }

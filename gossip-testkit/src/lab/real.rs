@@ -3,12 +3,13 @@
 //! Knows clusters and what is asked of them; each experiment is a file. Must not know how results are printed, nor real
 //! clocks: what costs processor time and memory is [replayed](Log) by whoever has them.
 
-mod acquaint;
 mod advise;
 mod agenda;
 mod detect;
+mod distance;
 mod heal;
 mod idle;
+mod introduce;
 mod join;
 mod live;
 mod load;
@@ -30,6 +31,7 @@ use crate::sim::Latency;
 
 pub use advise::{Advice, Advise, Answer, Verdict};
 pub use detect::{Detect, Detection};
+pub use distance::{Distances, Estimated};
 pub use heal::{Heal, Restarted};
 pub use idle::{Idle, Rest};
 pub use join::{Join, Joined};
@@ -49,8 +51,10 @@ pub const MAX_LOSS: f64 = 0.9;
 
 /// Simulated time in which a cluster must come to rest, or the experiment is given up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Interval at which it is looked at meanwhile.
-const GLANCE: Duration = Duration::from_millis(50);
+/// Protocol periods in which nodes that have started find their network coordinates: their first pings are long.
+const FINDING: u32 = 30;
+/// Interval at which a cluster is looked at meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A network, and the configuration made for it.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -102,7 +106,7 @@ impl Preset {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("after {after:?} of simulated time {missing} of {nodes} nodes do not {what}")]
 #[non_exhaustive]
-pub struct Restless {
+pub struct Unsettled {
     /// Number of nodes.
     pub nodes: usize,
     /// Number of those that are to blame.
@@ -122,7 +126,7 @@ pub enum Unfinished {
     Impossible(#[from] Impossible),
     /// Its cluster did not get where it begins, or ends.
     #[error(transparent)]
-    Restless(#[from] Restless),
+    Unsettled(#[from] Unsettled),
 }
 
 /// Checks the settings that all experiments with a cluster have.
@@ -133,38 +137,38 @@ fn possible(nodes: u32, config: &Config, loss: f64) -> Result<(), Impossible> {
 }
 
 /// Called now and then while an experiment runs, so that those who wait see it move.
-pub type Pulse<'a> = &'a (dyn Fn() + Sync);
+pub type Progress<'a> = &'a (dyn Fn() + Sync);
 
 /// Runs until `done` is true of every node.
 fn until_each(
     cluster: &mut Cluster<Observed>,
     every: Duration,
     what: &'static str,
-    pulse: Pulse<'_>,
+    progress: Progress<'_>,
     mut done: impl FnMut(&Observed) -> bool,
-) -> Result<Duration, Restless> {
+) -> Result<Duration, Unsettled> {
     let mut missing = 0;
     let took = cluster.run_until(PATIENCE, every, |cluster| {
-        pulse();
+        progress();
         // Nodes that have not started yet are missing, too.
         missing = cluster.nodes().len() - cluster.live().filter(|(_, node)| done(node)).count();
         missing == 0
     });
-    took.ok_or(Restless { nodes: cluster.nodes().len(), missing, what, after: PATIENCE })
+    took.ok_or(Unsettled { nodes: cluster.nodes().len(), missing, what, after: PATIENCE })
 }
 
 /// Runs until everybody sees everybody, holds the same, and nobody has anything to tell.
-fn until_rest(cluster: &mut Cluster<Observed>, pulse: Pulse<'_>) -> Result<(), Restless> {
+fn until_rest(cluster: &mut Cluster<Observed>, progress: Progress<'_>) -> Result<(), Unsettled> {
     let nodes = cluster.nodes().len();
     let rest = cluster.expectations().period;
     loop {
-        until_each(cluster, GLANCE, "see all", pulse, |node| node.node().live_members() == nodes)?;
-        until_each(cluster, GLANCE, "fall silent", pulse, |node| node.node().hot_rumors() == 0)?;
+        until_each(cluster, LOOK_INTERVAL, "see all", progress, |node| node.node().live_members() == nodes)?;
+        until_each(cluster, LOOK_INTERVAL, "fall silent", progress, |node| node.node().hot_rumors() == 0)?;
         if cluster.agrees() && cluster.sees_all() {
             return Ok(());
         }
         if cluster.now() > gossip_core::Instant::ORIGIN + PATIENCE {
-            return Err(Restless { nodes, missing: nodes, what: "agree", after: PATIENCE });
+            return Err(Unsettled { nodes, missing: nodes, what: "agree", after: PATIENCE });
         }
         cluster.run_for(rest);
     }

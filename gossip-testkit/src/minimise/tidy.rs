@@ -203,6 +203,9 @@ fn rounded(fault: &Fault, unit: Duration) -> Fault {
             let restart = restart.map(|restart| crate::plan::Restart { at: up(restart.at, unit), ..restart });
             Fault::Crash { node: *node, at: down(*at, unit), restart }
         }
+        Fault::Damage { node, at, restart, harm } => {
+            Fault::Damage { node: *node, at: down(*at, unit), restart: up(*restart, unit), harm: *harm }
+        }
         fault => match fault.window() {
             Some(Window { from, to }) => {
                 let window = Window { from: down(from, unit), to: to.map(|to| up(to, unit)) };

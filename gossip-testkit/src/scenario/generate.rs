@@ -10,7 +10,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::{Scenario, Write};
 use crate::address::Addr;
 use crate::coin::below;
-use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
+use crate::plan::{Chance, Fault, FaultPlan, Harm, Links, Nodes, Restart, Window};
 
 /// Random choices, the same for one seed on every platform and in every version.
 #[derive(Debug, Clone)]
@@ -52,12 +52,12 @@ impl Dice {
         from.get(below(self.bits(), from.len() as u64) as usize)
     }
 
-    fn half(&mut self) -> bool {
+    pub(super) fn half(&mut self) -> bool {
         self.chance(Chance::percent(50))
     }
 
     /// A time within bounds in milliseconds, both included.
-    fn millis(&mut self, bounds: RangeInclusive<u64>) -> Duration {
+    pub(super) fn millis(&mut self, bounds: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.within(bounds))
     }
 }
@@ -72,6 +72,17 @@ pub trait Workload: Sized {
     /// texts and byte strings.
     fn shrink(&self) -> impl Iterator<Item = Self> {
         std::iter::empty()
+    }
+
+    /// Draws the name of a setting of the machine and a value for it, for [`Machine::set`](crate::Machine::set), with which a
+    /// cluster still does what is expected of it. None unless overridden.
+    fn setting(_dice: &mut Dice) -> Option<(String, String)> {
+        None
+    }
+
+    /// Returns the setting of the machine by which it knows at most so many members. None unless overridden.
+    fn members(_most: u32) -> Option<(String, String)> {
+        None
     }
 }
 
@@ -102,14 +113,27 @@ pub struct Swarm {
     /// one that allows less, proptest is given the swarm, as in `any_with::<Scenario<Command>>(swarm)`, and quickcheck takes
     /// a number and [`scenario`](Self::scenario).
     pub max_skew: Duration,
+    /// Longest absence of some nodes while others stay, in the class `absence`: an hour by default. An hour of a few costs as much
+    /// as a hundred other scenarios; of machines with long periods, days cost no more.
+    pub longest_absence: Duration,
     /// Faults that may happen, by class: `loss`, `burst`, `duplicate`, `delay`, `corrupt`, `cut`, `crash`, `pause`, `skew`.
     /// Not among the defaults: `twin`, for machines that know ids; `narrow`, for machines that find out how long datagrams may be:
     /// links lose those over 600 to 1,150 bytes, half of the time for ever; `clock` and `absence`, for machines that no clock and no absence
-    /// harms. Of these, wall clocks are wrong by seconds to weeks, step, and drift by up to 2 %, at one node, at some or at all; and
-    /// all nodes stand still together for up to 30 days, or a few for up to two minutes.
+    /// harms. Of these, wall clocks are wrong by seconds to weeks, step, and drift by up to 2 %, at one node, at some or at all. And
+    /// all nodes are away for up to 30 days, or one or some for up to `longest_absence` (two minutes where there are more than five): they stand
+    /// still, or are started again from a snapshot as old. Half of the commands are given meanwhile.
+    /// Nor are these, for machines that know ids and lose nothing by another address: `move` gives a node another address: half
+    /// of the time for a while to a process that runs on and is not told, otherwise with a restart, and then half of the time for good; `misplace` restarts a process that says it is at
+    /// an address where nobody is. `shorten` configures a node for datagrams of 55 to 95 per cent of the others' length, for machines
+    /// that can be ([`Machine::shortened`](crate::Machine::shortened)). `damage` restarts a process with a memory of which a bit is
+    /// flipped, or the end is cut off, zeroed or followed by more ([`Machine::damaged`](crate::Machine::damaged)).
     /// Nor are these. `flap` cuts links one way again and
     /// again. `deploy` restarts all nodes with memory, one after another. `seedless` lets the one node through which all
-    /// have joined die for good before anything else goes wrong, and nobody loses its memory.
+    /// have joined die for good before anything else goes wrong, and nobody loses its memory. `reseed` lets the one or two
+    /// through which all have joined come back at other addresses for good instead. `far` makes paths long, with round trips of up to
+    /// five seconds, half of the time for ever. `set` gives settings of all or some nodes other values ([`Workload::setting`]).
+    /// `churn` starts processes with ids of their own in the places of nodes, each for some seconds, and mostly lets nodes know hardly
+    /// more members than are there at one time ([`Workload::members`]).
     pub classes: Vec<&'static str>,
 }
 
@@ -120,6 +144,7 @@ impl Default for Swarm {
             writes: 1..=12,
             seconds: 30,
             max_skew: Duration::from_secs(5),
+            longest_absence: HOUR,
             classes: vec!["loss", "burst", "duplicate", "delay", "corrupt", "cut", "crash", "pause", "skew"],
         }
     }
@@ -127,7 +152,7 @@ impl Default for Swarm {
 
 impl Swarm {
     /// The names of all classes.
-    pub(super) const CLASSES: [&str; 16] = [
+    pub(super) const CLASSES: [&str; 24] = [
         "loss",
         "burst",
         "duplicate",
@@ -144,6 +169,14 @@ impl Swarm {
         "flap",
         "deploy",
         "seedless",
+        "move",
+        "misplace",
+        "shorten",
+        "damage",
+        "reseed",
+        "far",
+        "set",
+        "churn",
     ];
 
     /// The scenario that belongs to a number.
@@ -164,16 +197,23 @@ impl Swarm {
             scenario.writes.push(Write { at, node: Addr(node), command: C::random(&mut dice) });
         }
         scenario.writes.sort_by_key(|write| write.at);
-        let mut draw = Draw { dice, nodes, end, max_skew: self.max_skew };
-        let mut seedless = false;
+        let mut draw = Draw::of::<C>(self, dice, nodes, end);
+        let (mut seedless, mut reseed) = (false, false);
         for class in &self.classes {
             if draw.dice.half() {
                 continue;
             }
             match *class {
                 "seedless" => seedless = true,
+                "reseed" => reseed = true,
+                "set" => scenario.plan.faults.extend(draw.settings()),
+                "churn" => scenario.plan.faults.extend(draw.churn()),
+                // Once: several together would be longer.
+                "far" => scenario.plan.faults.extend(draw.far()),
                 "flap" => scenario.plan.faults.extend(draw.flaps()),
                 "deploy" => scenario.plan.faults.extend(draw.deployment()),
+                // Before all others, which give way: one node alone that stays for days takes long to simulate.
+                "absence" => drop(scenario.plan.faults.splice(0..0, draw.absences())),
                 class => {
                     for _ in 0..draw.dice.within(1..=3) {
                         scenario.plan.faults.extend(draw.faults(class));
@@ -183,28 +223,43 @@ impl Swarm {
         }
         if seedless && nodes > 1 {
             lose_seed(&mut scenario);
+        } else if reseed {
+            draw.reseed(&mut scenario);
         }
         apart(&mut scenario.plan);
+        if self.classes.contains(&"absence") {
+            draw.meanwhile(&mut scenario);
+        }
         scenario
     }
 }
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Time after which the one node dies through which all have joined, and after which all else begins.
 const JOINED: [Duration; 2] = [Duration::from_secs(12), Duration::from_secs(15)];
 
 /// Lets the first node die for good when all have met. From then on nobody who forgot the others would find them.
 fn lose_seed<C>(scenario: &mut Scenario<C>) {
-    let [dies, begins] = JOINED;
-    scenario.seeds = 1;
-    for write in &mut scenario.writes {
-        write.at += begins;
-        if write.node == Addr(0) {
-            write.node = Addr(1);
-        }
+    after_joining(scenario, 1);
+    for write in scenario.writes.iter_mut().filter(|write| write.node == Addr(0)) {
+        write.node = Addr(1);
     }
-    let faults = std::mem::take(&mut scenario.plan.faults);
-    let crash = Fault::Crash { node: Addr(0), at: dies, restart: None };
-    scenario.plan.faults = std::iter::once(crash).chain(faults.into_iter().map(|fault| later(fault, begins))).collect();
+    let [dies, _] = JOINED;
+    scenario.plan.faults.insert(0, Fault::Crash { node: Addr(0), at: dies, restart: None });
+}
+
+/// Lets all join through so many seeds, and all that happens begin later, when they have met. Nobody forgets the others by it.
+/// Returns when that begins.
+pub(super) fn after_joining<C>(scenario: &mut Scenario<C>, seeds: u32) -> Duration {
+    let [_, begins] = JOINED;
+    scenario.seeds = seeds;
+    scenario.writes.iter_mut().for_each(|write| write.at += begins);
+    let mut faults = std::mem::take(&mut scenario.plan.faults);
+    // Whoever has played another comes back without memory.
+    faults.retain(|fault| !matches!(fault, Fault::Twin { .. } | Fault::Guest { .. }));
+    scenario.plan.faults = faults.into_iter().map(|fault| later(fault, begins)).collect();
+    begins
 }
 
 /// A fault that happens later, and after which a process remembers what it knew.
@@ -214,6 +269,7 @@ fn later(fault: Fault, by: Duration) -> Fault {
             let restart = restart.map(|Restart { at, .. }| Restart { at: at + by, memory: true });
             Fault::Crash { node, at: at + by, restart }
         }
+        Fault::Damage { node, at, restart, harm } => Fault::Damage { node, at: at + by, restart: restart + by, harm },
         fault => match fault.window() {
             Some(Window { from, to }) => fault.with_window(Window { from: from + by, to: to.map(|to| to + by) }),
             None => fault,
@@ -227,7 +283,15 @@ pub(super) fn apart(plan: &mut FaultPlan) {
         Fault::Crash { node, at, restart } => {
             vec![(0, *node, *at, restart.map_or(Duration::MAX, |restart| restart.at))]
         }
-        Fault::Pause { node, during } => vec![(0, *node, during.from, during.to.unwrap_or(Duration::MAX))],
+        Fault::Damage { node, at, restart, .. } => vec![(0, *node, *at, *restart)],
+        Fault::Move { node, during, .. } | Fault::Misplace { node, during, .. } => {
+            vec![(0, *node, during.from, during.to.unwrap_or(Duration::MAX))]
+        }
+        // Once for each node.
+        Fault::Shorten { node, .. } => vec![(2, *node, Duration::ZERO, Duration::MAX)],
+        Fault::Pause { node, during } | Fault::Guest { node, during, .. } => {
+            vec![(0, *node, during.from, during.to.unwrap_or(Duration::MAX))]
+        }
         Fault::Twin { node, of, during, stays } => {
             let end = during.to.unwrap_or(Duration::MAX);
             // Of two that stay, or one that stays and one that comes back, there would be twins for ever.
@@ -250,14 +314,30 @@ pub(super) fn apart(plan: &mut FaultPlan) {
     plan.faults = kept;
 }
 
+/// An address that is no node's, another one for each node and kind.
+pub(super) fn elsewhere(kind: u32, node: Addr) -> Addr {
+    Addr(kind * 100_000 + node.0)
+}
+
 pub(super) struct Draw {
     pub(super) dice: Dice,
     pub(super) nodes: u32,
     pub(super) end: u64,
     pub(super) max_skew: Duration,
+    pub(super) longest_absence: Duration,
+    /// See [`Workload::setting`].
+    pub(super) setting: fn(&mut Dice) -> Option<(String, String)>,
+    /// See [`Workload::members`].
+    pub(super) members: fn(u32) -> Option<(String, String)>,
 }
 
 impl Draw {
+    /// Draws what may go wrong among so many nodes within so many milliseconds.
+    pub(super) fn of<C: Workload>(swarm: &Swarm, dice: Dice, nodes: u32, end: u64) -> Self {
+        let Swarm { max_skew, longest_absence, .. } = *swarm;
+        Self { dice, nodes, end, max_skew, longest_absence, setting: C::setting, members: C::members }
+    }
+
     pub(super) fn node(&mut self) -> Addr {
         Addr(self.dice.within(0..=u64::from(self.nodes) - 1) as u32)
     }
@@ -277,7 +357,7 @@ impl Draw {
         }
     }
 
-    fn some(&mut self) -> Nodes {
+    pub(super) fn some(&mut self) -> Nodes {
         let some: Vec<_> = (0..self.nodes).filter(|_| self.dice.half()).map(Addr).collect();
         if some.is_empty() { self.node().into() } else { some.into_iter().collect() }
     }
@@ -303,6 +383,7 @@ impl Draw {
         match class {
             "clock" => self.clocks(),
             "absence" => self.absences(),
+            "far" => self.far(),
             class => self.fault(class).into_iter().collect(),
         }
     }
@@ -340,15 +421,45 @@ impl Draw {
         if self.dice.half() { ahead } else { -ahead }
     }
 
-    /// All for long, which takes no time to simulate, or a few for a short time.
+    /// All for long, which takes no time to simulate; one or some for up to an hour where they are few, and briefly otherwise.
+    /// They stand still, or are started again from a snapshot as old.
     fn absences(&mut self) -> Vec<Fault> {
+        const FEW: u32 = 5;
         let from = self.window().from;
         let all = self.dice.half();
-        let seconds: &[u64] = if all { &[120, 3_600, 8 * 86_400, 30 * 86_400] } else { &[30, 120] };
+        let seconds: &[u64] = match self.nodes {
+            _ if all => &[120, 3_600, 8 * 86_400, 30 * 86_400],
+            0..=FEW if self.longest_absence > HOUR => &[3_600, 6 * 3_600, 86_400, 8 * 86_400, 30 * 86_400],
+            0..=FEW => &[30, 30, 60, 60, 120, 120, 2_400, 3_600],
+            _ => &[30, 120],
+        };
         let away = self.dice.pick(seconds).copied().unwrap_or_default();
-        let during = Window::new(from, from + Duration::from_secs(away));
+        let away = if all { away } else { away.min(self.longest_absence.as_secs()) };
+        let (restarts, together) = (self.dice.half(), self.dice.half());
         let nodes = if all { (0..self.nodes).map(Addr).collect() } else { self.few_or_all() };
-        nodes.into_iter().map(|node| Fault::Pause { node, during }).collect()
+        let absence = |node| {
+            let later = if together { Duration::ZERO } else { self.dice.millis(0..=20_000) };
+            let to = from + Duration::from_secs(away) + later;
+            if restarts {
+                Fault::Crash { node, at: from, restart: Some(Restart { at: to, memory: true }) }
+            } else {
+                Fault::Pause { node, during: Window::new(from, to) }
+            }
+        };
+        nodes.into_iter().map(absence).collect()
+    }
+
+    /// Lets users write while others are away: until half a minute after the last is back, unless that takes days.
+    fn meanwhile<C>(&mut self, scenario: &mut Scenario<C>) {
+        let soon = |at: &Duration| *at < 2 * self.longest_absence;
+        let end = scenario.plan.faults.iter().map(Fault::heals_at).filter(soon).max().unwrap_or_default();
+        let end = (end + Duration::from_secs(30)).as_millis() as u64;
+        for write in &mut scenario.writes {
+            if self.dice.half() {
+                write.at = self.dice.millis(0..=end);
+            }
+        }
+        scenario.writes.sort_by_key(|write| write.at);
     }
 
     pub(super) fn fault(&mut self, class: &str) -> Option<Fault> {
@@ -383,10 +494,29 @@ impl Draw {
             "crash" => self.crash(during),
             "pause" => Fault::Pause { node: self.node(), during },
             "twin" => self.twin(during)?,
+            "move" => {
+                let (node, restarts) = (self.node(), self.dice.half());
+                // The first node comes back: others may not have met except through it.
+                let stays = restarts && node != Addr(0) && self.dice.half();
+                let during = if stays { Window::since(during.from) } else { during };
+                Fault::Move { node, to: elsewhere(1, node), during, restarts }
+            }
+            "misplace" => {
+                let node = self.node();
+                Fault::Misplace { node, at: elsewhere(2, node), during }
+            }
+            "shorten" => Fault::Shorten { node: self.node(), percent: self.dice.within(55..=95) as u8 },
+            "damage" => {
+                let harm = self.dice.pick(&Harm::ALL).copied()?;
+                Fault::Damage { node: self.node(), at: during.from, restart: during.to?, harm }
+            }
             "flap" => self.flaps().pop()?,
             // Those of all nodes, or of all times, are drawn with the scenario.
             "deploy" => self.crash(during),
-            "seedless" => return None,
+            "seedless" | "reseed" => return None,
+            "far" => self.far().pop()?,
+            "set" => self.settings().pop()?,
+            "churn" | "guest" => self.churn().pop()?,
             "skew" => {
                 let most = self.max_skew.as_micros() as u64 * 9 / 10;
                 let ahead = self.dice.within(0..=2 * most) as i64 - most as i64;

@@ -29,7 +29,7 @@ impl Swarm {
         let mut scenario = scenario.clone();
         let nodes = scenario.nodes.len() as u32;
         let latest = scenario.quiet_at().max(Duration::from_secs(5)).as_millis() as u64;
-        let mut draw = Draw { dice: dice.clone(), nodes, end: latest, max_skew: self.max_skew };
+        let mut draw = Draw::of::<C>(self, dice.clone(), nodes, latest);
         for _ in 0..draw.dice.within(1..=3) {
             let faults = scenario.plan.faults.len() as u64;
             let writes = scenario.writes.len() as u64;
@@ -83,7 +83,7 @@ fn near<C>(dice: &mut Dice, scenario: &Scenario<C>, latest: u64) -> Duration {
     let fault = dice.pick(&scenario.plan.faults);
     let Some(fault) = fault.filter(|_| dice.chance(Chance::percent(50))) else { return any };
     let begin = match fault {
-        Fault::Crash { at, .. } => *at,
+        Fault::Crash { at, .. } | Fault::Damage { at, .. } => *at,
         fault => fault.window().map_or(any, |window| window.from),
     };
     let edge = if dice.chance(Chance::percent(50)) { begin } else { fault.heals_at() };

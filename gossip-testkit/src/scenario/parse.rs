@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Scenario, Write};
 use crate::address::Addr;
-use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Restart, Window};
+use crate::plan::{Chance, Fault, FaultPlan, Harm, Links, Nodes, Restart, Window};
 
 /// Error of a text that is no scenario: its place and its reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,6 +211,11 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
             let by = cursor.time()?;
             Fault::Delay { on: cursor.links()?, during: cursor.window()?, chance, by }
         }
+        "far" => {
+            cursor.expect("by")?;
+            let by = cursor.time()?;
+            Fault::Far { on: cursor.links()?, during: cursor.window()?, by }
+        }
         "corrupt" => {
             let (chance, on) = (cursor.chance()?, cursor.links()?);
             Fault::Corrupt { on, during: cursor.window()?, chance }
@@ -245,6 +250,53 @@ fn fault(cursor: &mut Cursor<'_>, class: &str) -> Result<Option<Fault>, ParseErr
                 cursor.expect("stays")?;
             }
             Fault::Twin { node, of, during, stays }
+        }
+        "guest" => {
+            let id = cursor.node()?;
+            cursor.expect("at")?;
+            Fault::Guest { node: cursor.node()?, id, during: cursor.window()? }
+        }
+        "move" => {
+            let node = cursor.node()?;
+            cursor.expect("to")?;
+            let (to, during) = (cursor.node()?, cursor.window()?);
+            let restarts = cursor.peek() == "restarts";
+            if restarts {
+                cursor.expect("restarts")?;
+            }
+            Fault::Move { node, to, during, restarts }
+        }
+        "misplace" => {
+            let node = cursor.node()?;
+            cursor.expect("at")?;
+            Fault::Misplace { node, at: cursor.node()?, during: cursor.window()? }
+        }
+        "shorten" => {
+            let node = cursor.node()?;
+            cursor.expect("to")?;
+            let percent = cursor.value("a share such as `60%`", |word| {
+                word.strip_suffix('%')?.parse().ok().filter(|percent| (1..=100).contains(percent))
+            })?;
+            Fault::Shorten { node, percent }
+        }
+        "set" => {
+            let text = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+            let name = cursor.value("the name of a setting", text)?;
+            let value = cursor.value("its value", text)?;
+            cursor.expect("on")?;
+            Fault::Set { on: cursor.nodes()?, name, value }
+        }
+        "damage" => {
+            let node = cursor.node()?;
+            cursor.expect("at")?;
+            let at = cursor.time()?;
+            cursor.expect("restart")?;
+            cursor.expect("at")?;
+            let restart = cursor.time()?;
+            cursor.expect("by")?;
+            let harm = cursor
+                .value("flip, cut, zero or append", |word| Harm::ALL.into_iter().find(|harm| harm.name() == word))?;
+            Fault::Damage { node, at, restart, harm }
         }
         "skew" => {
             let node = cursor.node()?;

@@ -65,6 +65,7 @@ impl Display for Fault {
             Self::Delay { on, during, chance, by } => {
                 write!(f, "delay {chance} by {} on {on} {during}", Seconds(*by))
             }
+            Self::Far { on, during, by } => write!(f, "far by {} on {on} {during}", Seconds(*by)),
             Self::Corrupt { on, during, chance } => write!(f, "corrupt {chance} on {on} {during}"),
             Self::Narrow { on, during, longest } => write!(f, "narrow {longest} on {on} {during}"),
             Self::Cut { on, both_ways, during } => {
@@ -81,11 +82,21 @@ impl Display for Fault {
             Self::Twin { node, of, during, stays } => {
                 write!(f, "twin {node} of {of} {during}{}", if *stays { " stays" } else { "" })
             }
+            Self::Guest { node, id, during } => write!(f, "guest {id} at {node} {during}"),
             Self::Skew { node, during, offset, drift_ppm, beyond } => {
                 let beyond = if *beyond { " beyond" } else { "" };
                 let sign = if *offset < 0 { "-" } else { "" };
                 let offset = Seconds(Duration::from_micros(offset.unsigned_abs()));
                 write!(f, "skew {node} by {sign}{offset} drift {drift_ppm}ppm{beyond} {during}")
+            }
+            Self::Move { node, to, during, restarts } => {
+                write!(f, "move {node} to {to} {during}{}", if *restarts { " restarts" } else { "" })
+            }
+            Self::Misplace { node, at, during } => write!(f, "misplace {node} at {at} {during}"),
+            Self::Shorten { node, percent } => write!(f, "shorten {node} to {percent}%"),
+            Self::Set { on, name, value } => write!(f, "set {name} {value} on {on}"),
+            Self::Damage { node, at, restart, harm } => {
+                write!(f, "damage {node} at {} restart at {} by {}", Seconds(*at), Seconds(*restart), harm.name())
             }
             Self::LoseExactly { from, to, content, occurrence } => {
                 write!(f, "lose {from} -> {to} {content:016x} #{occurrence}")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Dice, Scenario, Swarm};
 use crate::address::Addr;
 use crate::node::Command;
-use crate::plan::{Chance, Fault, FaultPlan, Links, Nodes, Window};
+use crate::plan::{Chance, Fault, FaultPlan, Harm, Links, Nodes, Window};
 
 type Sample = Scenario<Command>;
 
@@ -61,6 +61,8 @@ fn every_class_of_faults_is_drawn() {
             "deploy" | "seedless" => "crash",
             "clock" => "skew",
             "absence" => "pause",
+            "reseed" => "move",
+            "churn" => "guest",
             class => class,
         };
         let is_one = |fault: &Fault| fault.class() == consists_of;
@@ -91,6 +93,8 @@ fn every_fault_survives_printing_with_odd_values() {
             .burst(Chance::ppm(999_999), micros(1), micros(2), during)
             .duplicate(Chance::ALWAYS, during)
             .delay(Chance::ppm(123_456), micros(7), during)
+            .far(micros(3), during)
+            .guest(1, 9, during)
             .corrupt(Chance::ppm(0), during)
             .one_way(.., Nodes::from([0, 2, 3]), during)
             .fault(Fault::Loss { on, during, chance: Chance::percent(50) })
@@ -98,6 +102,12 @@ fn every_fault_survives_printing_with_odd_values() {
             .skew(0, -1, -5, during)
             .skew_beyond(2, 1 << 40, during)
             .skew(1, i64::from(i32::MAX), i32::MAX, during);
+    }
+    plan = plan.moved(1, 99, windows[0]).misplaced(2, 4, windows[0]).shorten(0, 1);
+    plan = plan.set(.., "rumor.relay", "random").set([0, 2, 3], "x", "0.000001s");
+    plan = plan.fault(Fault::Move { node: Addr(0), to: Addr(7), during: windows[1], restarts: true });
+    for harm in Harm::ALL {
+        plan = plan.damage(3, micros(5), micros(500_000), harm);
     }
     plan = plan.twin(3, 0, windows[0]).twin_that_stays(1, 2, windows[0]);
     back(&Scenario::new(4).seed(u64::MAX).seeds(0).plan(plan));
@@ -113,6 +123,7 @@ fn every_command_survives_printing_with_odd_texts() {
             let (name, value) = (text.to_owned(), text.to_owned());
             scenario = scenario.write(Duration::ZERO, 0, Command::Put { name, value, own, time_to_live });
             scenario = scenario.write(Duration::ZERO, 0, Command::Delete { name: text.to_owned(), own });
+            scenario = scenario.write(Duration::ZERO, 0, Command::DeleteShare { name: text.to_owned() });
         }
         scenario = scenario.write(Duration::ZERO, 0, Command::broadcast(text));
     }
@@ -133,11 +144,27 @@ fn what_does_not_parse_is_named_by_line_and_column() {
             "line 2, column 6: expected a probability such as `30%`, found `130%`",
         ),
         ("nodes 0-3; seed x", "line 1, column 17: expected a number, found `x`"),
+        ("nodes 0-1\nset rumor.k", "line 2, column 12: expected its value, found the end"),
+        ("nodes 0-1\nset rumor.k 1 on 2", "line 2, column 1: there is no node 2 for `set rumor.k 1 on 2`"),
+        ("nodes 0-1\nguest 1 at 0 from 1s on", "line 2, column 1: `guest 1 at 0 from 1s on` has the id of a node"),
+        ("nodes 0-1\nshorten 0 to 0%", "line 2, column 14: expected a share such as `60%`, found `0%`"),
+        (
+            "nodes 0-1\ndamage 0 at 1s restart at 2s by fire",
+            "line 2, column 33: expected flip, cut, zero or append, found `fire`",
+        ),
+        (
+            "nodes 0-1\nmove 0 to 1 from 1s to 2s",
+            "line 2, column 1: `move 0 to 1 from 1s to 2s` is at the address of a node, or never ends",
+        ),
+        (
+            "nodes 0-1\nmisplace 0 at 9 from 1s on",
+            "line 2, column 1: `misplace 0 at 9 from 1s on` is at the address of a node, or never ends",
+        ),
         ("nodes 3-0", "line 1, column 7: expected nodes such as `0-4,7`, found `3-0`"),
         ("nodes 0-1\n\n  storm", "line 3, column 3: `storm` begins no statement"),
         (
             "nodes 0-1\nat 1s node 0: sing",
-            "line 2, column 15: expected put, put-own, delete, delete-own, broadcast, leave or join",
+            "line 2, column 15: expected put, put-own, put-share, delete, delete-own, delete-share, forget, broadcast, leave or join",
         ),
         (
             "nodes 0-1\nat 1s node 0: put \"k\" \"0123456789\" x 104858",

@@ -74,6 +74,24 @@ counters! {
     twins,
     /// Clocks that went wrong.
     skews,
+    /// Nodes that got another address.
+    moves,
+    /// Processes that were told an address at which nobody is.
+    misplaced,
+    /// Processes that ran in the place of a node, with ids of their own.
+    guests,
+    /// Settings of nodes that were changed.
+    set,
+    /// Settings that went together with nothing else that a node was set to.
+    set_refused,
+    /// Times at which paths became long.
+    far,
+    /// Nodes with shorter datagrams than the others.
+    shortened,
+    /// Memories that were damaged.
+    memories_damaged,
+    /// Damaged ones of which a process made use.
+    damage_taken,
     /// Commands carried out.
     commands,
     /// Commands refused.

@@ -236,6 +236,7 @@ impl Network {
                     fate.latency += below(coin(BY), by.as_micros() as u64);
                     fate.delayed = true;
                 }
+                Fault::Far { on, by, .. } if on.contains(from, to) => fate.latency += by.as_micros() as u64,
                 Fault::Corrupt { on, chance, .. } if on.contains(from, to) && chance.comes_up(coin(CORRUPT)) => {
                     fate.flip = Some(coin(BITS));
                 }

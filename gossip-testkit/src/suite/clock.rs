@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time between two looks at a condition. The blocking face of a harness has no better way to wait.
-const GLANCE: Duration = Duration::from_millis(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(super) struct Stopwatch(Instant);
 
@@ -25,7 +25,7 @@ impl Stopwatch {
 
 /// Lets the nodes run until it is worth looking again.
 pub(super) fn pause() {
-    thread::sleep(GLANCE);
+    thread::sleep(LOOK_INTERVAL);
 }
 
 /// Returns the time that nodes are told: microseconds since 1970.

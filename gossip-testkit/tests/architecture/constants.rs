@@ -6,28 +6,49 @@ use crate::sources::{Tree, production};
 
 const PAGE: &str = "gossip-core/docs/constants.md";
 /// Modules whose constants decide what a node does.
-const ROOMS: [&str; 13] = [
-    "swim", "overlay", "epidemic", "node", "clock", "replica", "outbox", "trust", "absence", "members", "path_mtu",
-    "unicast", "query",
+const ROOMS: [&str; 14] = [
+    "swim",
+    "overlay",
+    "epidemic",
+    "node",
+    "clock",
+    "replica",
+    "outbox",
+    "trust",
+    "absence",
+    "members",
+    "path_mtu",
+    "unicast",
+    "query",
+    "coordinate",
 ];
 /// Lengths on the wire, marks and capacities: nothing is decided by them.
-const LAYOUT: [&str; 17] = [
+const LAYOUT: [&str; 26] = [
     "BEFORE_BODY",
     "CHUNK_HEAD",
+    "DIMENSIONS",
+    "EXPONENT",
     "FAMILY",
     "FINDINGS_KEPT",
     "FIRST_KEPT",
     "GROWS",
     "HEAD",
     "KEPT",
+    "LIMIT",
+    "MANTISSA",
     "MESSAGE",
     "NEVER",
     "NONE",
     "NOT_BEGUN",
+    "NUMBERS",
     "OFFER",
+    "ONE",
     "ORDER_KEPT",
     "OTHERS",
+    "PACKED",
     "SPARSE_LEAF_ITEMS",
+    "STEPS",
+    "UNITS",
     "UNKNOWN",
 ];
 

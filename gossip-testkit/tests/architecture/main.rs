@@ -14,6 +14,8 @@ use sources::{Tree, code, imports, lines, production, tree, words};
 use walls::{circles_cut, circles_unlisted, crowded};
 
 const CORE: &str = "gossip-core/src/lib.rs";
+/// The manual's page for operators.
+const OPERATING: &str = "gossip-core/docs/operating.md";
 /// Longest file that a reader can hold in the head, in lines.
 const MOST_LINES: usize = 600;
 /// Words for which the literature has others: death certificate, probe.
@@ -113,10 +115,33 @@ fn parts(tree: &Tree, src: &str, declaration: &str) -> Vec<String> {
 
 /// Finds events and counters that the page for operators does not explain.
 fn unexplained(tree: &Tree) -> Vec<String> {
-    let page = "gossip-core/docs/operating.md";
+    let page = OPERATING;
     let parts = EXPLAINED.iter().flat_map(|(src, declaration)| parts(tree, src, declaration));
     let missing = parts.filter(|part| !tree[page].contains(&format!("`{part}`")));
     missing.map(|part| format!("{page}: `{part}` is not explained")).collect()
+}
+
+/// Finds alerts that the page for operators has no row for, that it makes up, or that no test produces.
+fn unproduced(tree: &Tree) -> Vec<String> {
+    let page = OPERATING;
+    let kinds = parts(tree, CORE, "pub enum Problem<A> {");
+    let table = tree[page].split("| alert |").nth(1).unwrap_or_default();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    let is_test = |path: &str| path.ends_with(".rs") && path.contains("/tests") && !path.contains("/architecture/");
+    let tests: Vec<&String> = tree.iter().filter(|(path, _)| is_test(path)).map(|(_, text)| text).collect();
+    let mut found: Vec<String> = Vec::new();
+    for kind in &kinds {
+        if !rows.contains(&kind.as_str()) {
+            found.push(format!("{page}: the alert `{kind}` has no row"));
+        }
+        if !tests.iter().any(|text| text.contains(&format!("Problem::{kind}"))) {
+            found.push(format!("no test produces the alert `{kind}`"));
+        }
+    }
+    let made_up = rows.iter().filter(|row| !kinds.iter().any(|kind| kind == *row));
+    found.extend(made_up.map(|row| format!("{page}: there is no alert `{row}`")));
+    found
 }
 
 /// Finds sources named in CONTRIBUTING.md that do not exist.
@@ -124,6 +149,25 @@ fn dangling(tree: &Tree) -> Vec<String> {
     let named = tree["CONTRIBUTING.md"].split('`').skip(1).step_by(2);
     let missing = named.filter(|name| name.contains('/') && name.ends_with(".rs") && !tree.contains_key(*name));
     missing.map(|name| format!("CONTRIBUTING.md: there is no {name}")).collect()
+}
+
+/// Finds rows of the table of attacks that no test performs.
+fn unperformed(tree: &Tree) -> Vec<String> {
+    let page = "gossip-core/docs/security.md";
+    let Some((_, table)) = tree.get(page).and_then(|text| text.split_once("## The table of attacks")) else {
+        return vec![format!("{page} has no table of attacks")];
+    };
+    let rows =
+        table.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    let missing = rows.flat_map(|row| {
+        let tests = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let is_there = |name: &str| tree.values().any(|text| text.contains(&format!("fn {name}(")));
+        let gone = named.iter().filter(|name| !is_there(name)).map(|name| format!("{page}: there is no test `{name}`"));
+        let none = named.is_empty().then(|| format!("{page}: no test performs {row}"));
+        gone.chain(none).collect::<Vec<_>>()
+    });
+    missing.collect()
 }
 
 fn none(found: &[String]) {
@@ -167,8 +211,18 @@ fn every_event_and_every_counter_is_explained() {
 }
 
 #[test]
+fn every_alert_has_a_row_in_the_manual_and_a_test_that_produces_it() {
+    none(&unproduced(&tree()));
+}
+
+#[test]
 fn every_constant_that_decides_something_is_on_the_manuals_page() {
     none(&unexplained_constants(&tree()));
+}
+
+#[test]
+fn every_attack_of_the_manual_is_performed_by_a_test() {
+    none(&unperformed(&tree()));
 }
 
 #[test]
@@ -236,6 +290,8 @@ pub struct Stats {
     pub deaths: u64,
 }"#;
 
+const ATTACKS: &str = "## The table of attacks\n|who|what|test|\n|---|---|---|\n|he|that|`a_test`|\n\n|no|row|";
+
 /// Returns a tree that keeps every rule, with one file added or replaced.
 fn with(path: &str, text: &str) -> Tree {
     let files = [
@@ -245,9 +301,10 @@ fn with(path: &str, text: &str) -> Tree {
         ("gossip-core/src/node.rs", NODE),
         ("gossip-core/src/node/handle.rs", HANDLE),
         ("gossip-core/src/node/gate.rs", "use super::handle::Event;\npub struct Proof;"),
-        ("gossip-core/src/node/tests.rs", "use std::vec::Vec;"),
+        ("gossip-core/src/node/tests.rs", "use std::vec::Vec;\nfn a_test() {}"),
         ("gossip-core/docs/constants.md", ""),
         ("gossip-core/docs/operating.md", "`Left`, `probes`, `deaths`, `turns`"),
+        ("gossip-core/docs/security.md", ATTACKS),
         ("gossip-tokio/src/lib.rs", "pub struct DriverStats {\n    pub turns: u64,\n}"),
     ];
     let files = files.into_iter().chain([(path, text)]);
@@ -260,7 +317,7 @@ fn a_tree_that_keeps_the_rules_is_not_blamed() {
     let shape = [misplaced(&tree), too_long(&tree), circles_unlisted(&tree), crowded(&tree), dangling(&tree)];
     let texts =
         [synonyms(&tree), not_in_core(&tree), unexplained(&tree), unexplained_constants(&tree), headless(&tree)];
-    none(&[&shape[..], &texts[..]].concat().concat());
+    none(&[&shape[..], &texts[..], &[unperformed(&tree)]].concat().concat());
 }
 
 #[test]
@@ -273,7 +330,7 @@ fn every_rule_is_seen_broken() {
     let circle = "gossip-core/src/node: gate, handle import each other";
     let fields: String = ('c'..='o').map(|field| format!("self.{field};")).collect();
     let destructured = "let Self { a, b, c: other, d, e, f, g, h, i, j, k, l, m, .. } = self;";
-    let broken: [(&str, String, Rule, &str); 24] = [
+    let broken: [(&str, String, Rule, &str); 29] = [
         (time, "use crate::node::Node;".into(), misplaced, "`time` imports from `node`"),
         (time, "use crate::{\n    node::Node, time::Instant};".into(), misplaced, "`time` imports from `node`"),
         (time, "use super::node::Node;".into(), misplaced, "`time` imports from `node`"),
@@ -293,6 +350,9 @@ fn every_rule_is_seen_broken() {
         (time, "\nuse std::time::Duration;".into(), not_in_core, "time.rs:2: `std`"),
         (time, "use hashbrown::HashMap;".into(), not_in_core, "`HashMap`"),
         ("gossip-core/docs/operating.md", "`probes`, `deaths`, `turns`".into(), unexplained, "`Left` is not"),
+        (OPERATING, "| alert | |\n|---|---|\n".into(), unproduced, "the alert `Left` has no row"),
+        (OPERATING, "| alert | |\n|---|---|\n| `Left` | |\n| `Right` | |".into(), unproduced, "no alert `Right`"),
+        (OPERATING, "| alert | |\n|---|---|\n| `Left` | |".into(), unproduced, "no test produces the alert `Left`"),
         (handle, "use super::gate::Proof;".into(), circles_unlisted, circle),
         (handle, "use super::Proof;".into(), circles_unlisted, circle),
         (handle, "use crate::{node::{gate::Proof as Other, Node}, time};".into(), circles_unlisted, circle),
@@ -307,6 +367,8 @@ fn every_rule_is_seen_broken() {
             unexplained_constants,
             "no constant is | `node/gate` `GO",
         ),
+        ("gossip-core/docs/security.md", ATTACKS.replace("a_test", "gone"), unperformed, "no test `gone`"),
+        ("gossip-core/docs/security.md", ATTACKS.replace('`', ""), unperformed, "no test performs |he|that|"),
         (
             time,
             "/// What it is.\n/// And more.\nfn f() {}\n//! Of all.\n\n/// So many.".into(),

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use gossip_core::{Input, Instant};
 use gossip_testkit::{
-    Addr, Boot, Chance, Dice, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View,
+    Addr, Boot, Chance, Damage, Dice, Expectations, Idle, ItemVersion, Machine, MemberKnowledge, Note, Outgoing, View,
     ViewItem, Workload, shrink, sometimes,
 };
 use siphasher::sip::SipHasher13;
 
 pub(crate) mod around;
+pub(crate) mod places;
+pub(crate) mod roster;
 pub(crate) mod swim;
 pub(crate) mod tree;
 
@@ -141,6 +143,11 @@ impl Workload for Command {
             4 if dice.chance(Chance::percent(50)) => Self::Delete(key),
             _ => Self::Broadcast,
         }
+    }
+
+    /// Of those of its surroundings that can be configured.
+    fn setting(dice: &mut Dice) -> Option<(String, String)> {
+        Some(("short".to_owned(), dice.chance(Chance::percent(50)).to_string()))
     }
 
     fn shrink(&self) -> impl Iterator<Item = Self> {
@@ -301,6 +308,16 @@ impl Mini {
         }
     }
 
+    /// Writes what it holds as on a disk without a checksum, damages that, and reads as much as can be read.
+    fn reread(mut self, damage: Damage) -> Self {
+        let mut bytes: Vec<u8> = self.items.iter().flat_map(|(key, held)| encode(key, held, None, 0)).collect();
+        damage.apply(&mut bytes);
+        let mut rest = &bytes[..];
+        self.items = std::iter::from_fn(|| decode(&mut rest, None, 0)).collect();
+        self.log = self.items.keys().copied().collect();
+        self
+    }
+
     fn receive(&mut self, from: Addr, payload: &[u8]) -> Option<()> {
         let (body, sum) = payload.split_at_checked(payload.len().checked_sub(4)?)?;
         if sum != checksum(body) && self.bug != Some(Bug::Unverified) {
@@ -396,6 +413,7 @@ impl Machine for Mini {
             membership: MemberKnowledge::None,
             held_per_item: 1,
             members_kept: Duration::MAX,
+            clocks_apart: Duration::MAX,
         }
     }
 

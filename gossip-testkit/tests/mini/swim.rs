@@ -35,6 +35,12 @@ pub(crate) enum Bug {
     DeadAbandoned,
     /// Whoever shows an older record of this node is not answered.
     ElderIgnored,
+    /// A member that has refuted five suspicions of this node is not taken back after the sixth.
+    FlapsCounted,
+    /// A process that restarts with memory pings nobody.
+    WaitsToBePinged,
+    /// A process that restarts with memory pings only the nodes through which it joined.
+    SeedsOnly,
 }
 
 impl Bug {
@@ -64,6 +70,10 @@ impl Workload for Nothing {
     fn random(_dice: &mut Dice) -> Self {
         Self
     }
+
+    fn members(most: u32) -> Option<(String, String)> {
+        Some(("members".to_owned(), most.to_string()))
+    }
 }
 
 /// Record of a member: the larger (incarnation, dead) wins.
@@ -88,6 +98,8 @@ struct Seen {
     status: Status,
     /// End of the suspicion.
     ends: Instant,
+    /// Suspicions that it has refuted.
+    refuted: u32,
 }
 
 /// Status before, and status now.
@@ -107,6 +119,9 @@ pub(crate) struct Swim {
     refuted: bool,
     outbox: Vec<(Addr, &'static str, Vec<u8>)>,
     changes: Vec<Change>,
+    seeds: Vec<Addr>,
+    /// True in a process that has found a memory.
+    restarted: bool,
 }
 
 impl Swim {
@@ -152,6 +167,10 @@ impl Swim {
         let Some(seen) = self.others.get_mut(&of).filter(|seen| record.version() > seen.record.version()) else {
             return;
         };
+        seen.refuted += u32::from(seen.status == Status::Suspect && !record.dead);
+        if self.bug == Some(Bug::FlapsCounted) && seen.refuted > 5 {
+            return;
+        }
         seen.record = record;
         match (record.dead, seen.status) {
             (false, _) => self.see(of, Status::Alive),
@@ -211,10 +230,16 @@ impl Swim {
             let some: Vec<Addr> = some.map(|(of, _)| *of).collect();
             some.get((turn % some.len().max(1) as u64) as usize).copied()
         };
-        let (probed, tried) = (nth(false, self.periods), nth(true, self.periods / HEALING));
-        self.probed = probed;
+        let pings = |to: &Addr| match self.bug {
+            Some(Bug::WaitsToBePinged) => !self.restarted,
+            Some(Bug::SeedsOnly) => !self.restarted || self.seeds.contains(to),
+            _ => true,
+        };
         let tries = self.periods.is_multiple_of(HEALING) && self.bug != Some(Bug::DeadAbandoned);
-        for to in probed.into_iter().chain(tried.filter(|_| tries)) {
+        let probed = nth(false, self.periods).filter(pings);
+        let tried = nth(true, self.periods / HEALING).filter(|to| tries && pings(to));
+        self.probed = probed;
+        for to in probed.into_iter().chain(tried) {
             self.send(to, "ping");
         }
     }
@@ -235,6 +260,7 @@ impl Machine for Swim {
             membership: MemberKnowledge::Detected,
             held_per_item: 1,
             members_kept: Duration::MAX,
+            clocks_apart: Duration::MAX,
         }
     }
 
@@ -249,12 +275,15 @@ impl Machine for Swim {
             record: Record { incarnation: 0, dead: false, boot: 0 },
             status: Status::Alive,
             ends: Instant::ORIGIN,
+            refuted: 0,
         };
         let others = boot.nodes.iter().filter(|&&other| other != boot.addr).map(|&other| (other, unknown()));
         Self {
             me: boot.addr,
             bug: *boot.config,
             own: Record { incarnation, dead: false, boot: boot.seed },
+            restarted: memory.is_some(),
+            seeds: boot.seeds.to_vec(),
             others: memory.map_or_else(|| others.collect(), |memory| memory.others),
             probed: None,
             periods: 0,

@@ -188,6 +188,7 @@ impl Machine for Tree {
             membership: MemberKnowledge::None,
             held_per_item: 1,
             members_kept: Duration::MAX,
+            clocks_apart: Duration::MAX,
         }
     }
 

@@ -131,7 +131,7 @@ mod section_5_slow_members {
     #[test]
     fn lifeguard_spares_healthy_members_and_finds_crashes_as_soon() {
         // Six crashes do not tell a tenth from a fifth.
-        compare(8, 6, 25);
+        compare(16, 6, 25);
     }
 
     // However many stand still: 3, 6, 13 and 25 per cent of all.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gossip_core::{Config, Exchange, LossOfInterest, Relay, Response};
+use gossip_core::{Config, ConfigFile, Exchange, LossOfInterest, Relay, Response};
 use gossip_testkit::Latency;
 use gossip_testkit::lab::MAX_NODES;
 use gossip_testkit::lab::real::{self, MAX_LOSS, Preset};
@@ -106,7 +106,10 @@ impl Setup {
             let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             Failure::Config { file: file.clone(), line, reason }
         };
-        let config: Config = toml::from_str(&text).map_err(refused)?;
+        let ConfigFile { config, removed } = toml::from_str(&text).map_err(refused)?;
+        for setting in removed {
+            eprintln!("{file}: {setting}");
+        }
         let named = toml::from_str::<Named>(&text).unwrap_or_default().preset.and_then(|name| Preset::named(&name));
         let latency = self.preset.or(named).unwrap_or(Preset::Lan).latency();
         Ok(Real { name: file, config, latency, standard: false })

@@ -118,11 +118,11 @@ fn failed(real: &Real, scenario: &Scenario<Command>, page: Option<&Page>, output
     let progress = Rc::new(Progress::new(MOST_RUNS.into()));
     let bar = progress.clone();
     // Its invariants are made anew for each run.
-    let felt = move |_: &_| {
+    let steps = move |_: &_| {
         bar.step();
-        Pulse
+        Steps
     };
-    let result = checker(real).most_runs(MOST_RUNS).invariant(felt).check(scenario);
+    let result = checker(real).most_runs(MOST_RUNS).invariant(steps).check(scenario);
     drop(progress);
     match result {
         Err(failure) => {
@@ -136,10 +136,10 @@ fn failed(real: &Real, scenario: &Scenario<Command>, page: Option<&Page>, output
     }
 }
 
-/// Nothing that holds: it is there to be made.
-struct Pulse;
+/// An invariant that always holds: that one is made for each run moves the bar.
+struct Steps;
 
-impl<M: Machine> Invariant<M> for Pulse {
+impl<M: Machine> Invariant<M> for Steps {
     fn name(&self) -> &'static str {
         "a run moves the bar"
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use gossip_testkit::ParseError;
 use gossip_testkit::lab::Impossible;
-use gossip_testkit::lab::real::{Restless, Unfinished};
+use gossip_testkit::lab::real::{Unfinished, Unsettled};
 
 /// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     Config { file: String, line: usize, reason: String },
     /// A cluster did not get where the experiment begins.
     #[error("error: {0}")]
-    Restless(#[from] Restless),
+    Unsettled(#[from] Unsettled),
     /// An invariant did not hold, or nothing does what was asked; it has been said on standard output.
     #[error("{0}")]
     Shown(String),
@@ -66,7 +66,7 @@ impl Failure {
                 eprintln!("{self}");
                 ExitCode::from(2)
             }
-            Self::Output(_) | Self::Page { .. } | Self::Picture { .. } | Self::Restless(_) | Self::Shown(_) => {
+            Self::Output(_) | Self::Page { .. } | Self::Picture { .. } | Self::Unsettled(_) | Self::Shown(_) => {
                 eprintln!("{self}");
                 ExitCode::FAILURE
             }
@@ -85,7 +85,7 @@ impl From<Unfinished> for Failure {
     fn from(unfinished: Unfinished) -> Self {
         match unfinished {
             Unfinished::Impossible(impossible) => impossible.into(),
-            Unfinished::Restless(restless) => Self::Restless(restless),
+            Unfinished::Unsettled(unsettled) => Self::Unsettled(unsettled),
             other => Self::Shown(format!("error: {other}")),
         }
     }

@@ -10,6 +10,7 @@ mod canvas;
 mod chart;
 mod check;
 mod detect;
+mod distance;
 mod epidemic;
 mod failure;
 mod heal;
@@ -85,6 +86,7 @@ commands! {
     Idle(idle::Arguments),
     Join(join::Arguments),
     Detect(detect::Arguments),
+    Distance(distance::Arguments),
     Heal(heal::Arguments),
     Reconcile(reconcile::Arguments),
     Check(check::Arguments),

@@ -16,7 +16,7 @@ use gossip_core::{Config, Relay};
 use super::agenda::pass;
 use super::median::median;
 use super::spread::{Sightings, Spread, at_rest};
-use super::{Pulse, Restless, Unfinished, possible};
+use super::{Progress, Unfinished, Unsettled, possible};
 use crate::lab::trials::over;
 use crate::lab::{Estimate, Impossible, Proportion, trials};
 use crate::scenario::Dice;
@@ -132,7 +132,7 @@ struct Candidate {
 }
 
 impl Advise {
-    /// Number of pulses, about: a pulse for each trial, of which some questions take fewer and some twice as many.
+    /// Number of pulses, about: a progress for each trial, of which some questions take fewer and some twice as many.
     pub fn pulses(&self) -> u64 {
         self.candidates().len() as u64 + 3 * u64::from(self.trials_until(LOOKS[0]))
     }
@@ -150,22 +150,22 @@ impl Advise {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Answer, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Answer, Unfinished> {
         self.check()?;
         // The same seeds for every configuration: what differs is the configuration.
         let seeds = trials(self.trials_until(LOOKS[1]), seed, &|| (), |seed| seed);
         let mut candidates = self.candidates();
-        let first = over(&candidates, pulse, |candidate| self.trial(candidate, seeds[0], PAIRS.0));
+        let first = over(&candidates, progress, |candidate| self.trial(candidate, seeds[0], PAIRS.0));
         for (candidate, trial) in candidates.iter_mut().zip(first) {
             candidate.trials.push(trial?);
         }
         candidates.sort_by(|a, b| a.bytes().mean.total_cmp(&b.bytes().mean));
         let own = candidates.iter().position(|candidate| candidate.own).unwrap_or(0);
-        let decided = self.pursue(&mut candidates[own], &seeds, pulse)?;
+        let decided = self.pursue(&mut candidates[own], &seeds, progress)?;
         let dearest = if decided == Verdict::Yes { candidates[own].bytes().mean } else { f64::INFINITY };
         let others = candidates.iter_mut().filter(|candidate| !candidate.own && candidate.bytes().mean < dearest);
         for candidate in others.take(PURSUED) {
-            if self.pursue(candidate, &seeds, pulse)? == Verdict::Yes {
+            if self.pursue(candidate, &seeds, progress)? == Verdict::Yes {
                 break;
             }
         }
@@ -199,13 +199,13 @@ impl Advise {
     }
 
     /// Looks at a configuration that was looked at once until it is decided.
-    fn pursue(&self, candidate: &mut Candidate, seeds: &[u64], pulse: Pulse<'_>) -> Result<Verdict, Restless> {
+    fn pursue(&self, candidate: &mut Candidate, seeds: &[u64], progress: Progress<'_>) -> Result<Verdict, Unsettled> {
         for look in LOOKS {
             if self.verdict(candidate.reached()) != Verdict::Unsure {
                 break;
             }
             let next = &seeds[candidate.trials.len()..self.trials_until(look) as usize];
-            let trials = over(next, pulse, |&seed| self.trial(candidate, seed, PAIRS.1));
+            let trials = over(next, progress, |&seed| self.trial(candidate, seed, PAIRS.1));
             candidate.trials.extend(trials.into_iter().collect::<Result<Vec<_>, _>>()?);
         }
         Ok(self.verdict(candidate.reached()))
@@ -237,7 +237,7 @@ impl Advise {
         }
     }
 
-    fn trial(&self, candidate: &Candidate, seed: u64, pairs: u32) -> Result<Trial, Restless> {
+    fn trial(&self, candidate: &Candidate, seed: u64, pairs: u32) -> Result<Trial, Unsettled> {
         let mut config = self.config.clone();
         (config.rumor.fanout, config.rumor.interval) = (candidate.fanout, candidate.interval);
         if !candidate.own {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Observed, Pulse};
+use super::{Observed, Progress};
 use crate::cluster::Cluster;
 use crate::metrics::Usage;
 
@@ -23,24 +23,24 @@ impl<'a> Agenda<'a> {
     }
 
     /// Does everything in order, and goes on until `end`; deeds later than that are left undone.
-    pub(super) fn run(mut self, cluster: &mut Cluster<Observed>, end: Duration, pulse: Pulse<'_>) {
+    pub(super) fn run(mut self, cluster: &mut Cluster<Observed>, end: Duration, progress: Progress<'_>) {
         let start = cluster.now();
         self.deeds.sort_by_key(|&(time, _)| time);
         for (time, deed) in self.deeds.into_iter().take_while(|&(time, _)| time <= end) {
-            pass(cluster, (start + time).since(cluster.now()), pulse);
+            pass(cluster, (start + time).since(cluster.now()), progress);
             deed(cluster);
         }
-        pass(cluster, (start + end).since(cluster.now()), pulse);
+        pass(cluster, (start + end).since(cluster.now()), progress);
     }
 }
 
 /// Lets time pass, and says what was sent meanwhile.
-pub(super) fn measure(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pulse<'_>) -> Usage {
+pub(super) fn measure(cluster: &mut Cluster<Observed>, time: Duration, progress: Progress<'_>) -> Usage {
     let (end, mut usage) = (cluster.now() + time, cluster.measure(Duration::ZERO));
     while cluster.now() < end {
         let Usage { nodes, datagrams, bytes, largest_ever, .. } = cluster.measure(STEP.min(end.since(cluster.now())));
         usage = Usage { nodes, time, datagrams: usage.datagrams + datagrams, bytes: usage.bytes + bytes, largest_ever };
-        pulse();
+        progress();
     }
     usage
 }
@@ -58,10 +58,10 @@ pub(super) fn sum(parts: &[Usage]) -> Usage {
 }
 
 /// Lets time pass.
-pub(super) fn pass(cluster: &mut Cluster<Observed>, time: Duration, pulse: Pulse<'_>) {
+pub(super) fn pass(cluster: &mut Cluster<Observed>, time: Duration, progress: Progress<'_>) {
     let end = cluster.now() + time;
     while cluster.now() < end {
         cluster.run_for(STEP.min(end.since(cluster.now())));
-        pulse();
+        progress();
     }
 }

@@ -16,7 +16,7 @@ use gossip_core::{Config, Event, Instant, Status};
 
 use super::agenda::Agenda;
 use super::median::median;
-use super::{Observed, Pulse, Setting, Unfinished, possible, until_rest};
+use super::{Observed, Progress, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::Impossible;
@@ -121,12 +121,12 @@ impl Detect {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first crash.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Detection, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Detection, Unfinished> {
         self.check()?;
         let setting = Setting::new(self.config.clone());
         let mut cluster: Cluster<Observed> =
             Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
-        until_rest(&mut cluster, pulse)?;
+        until_rest(&mut cluster, progress)?;
         cluster.lose(self.loss);
         let mut dice = Dice::new(seed);
         let Cast { crash, pause, steady } = self.cast(&mut dice);
@@ -152,7 +152,7 @@ impl Detect {
                 at += time + millis(&mut dice, RUN);
             }
         }
-        agenda.run(&mut cluster, self.time, pulse);
+        agenda.run(&mut cluster, self.time, progress);
 
         let alarms = alarms.borrow();
         let seen = crash.iter().map(|&node| {

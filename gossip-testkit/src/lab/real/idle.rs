@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use gossip_core::{Config, Instant};
 
-use super::acquaint::acquaint;
 use super::agenda::{measure, pass, sum};
+use super::introduce::introduce;
 use super::observed::marked;
-use super::{Log, Observed, Pulse, Setting, Unfinished, possible, until_rest};
+use super::{FINDING, Log, Observed, Progress, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::{Estimate, Impossible};
@@ -80,7 +80,7 @@ impl Idle {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Rest, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Rest, Unfinished> {
         self.check()?;
         // The first is the seed, and like no other.
         let mut logged: Vec<_> = (1..=LOGGED).map(|i| Addr((self.nodes * i / LOGGED).max(2) - 1)).collect();
@@ -91,21 +91,22 @@ impl Idle {
         let setting = Setting { logged: Arc::from(logged.clone()), ..Setting::new(config) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         if self.nodes > MOST_JOINING {
-            acquaint(&mut cluster, |cluster| self.put(cluster), pulse)?;
+            introduce(&mut cluster, |cluster| self.put(cluster), progress)?;
         } else {
             self.put(&mut cluster);
         }
-        until_rest(&mut cluster, pulse)?;
-        // Until the last answer has come and the last exchange is over.
-        pass(&mut cluster, 2 * self.config.anti_entropy.interval, pulse);
-        until_rest(&mut cluster, pulse)?;
+        until_rest(&mut cluster, progress)?;
+        // Until the last answer has come, the last exchange is over, and the nodes know where they are.
+        let found = FINDING * self.config.probe.period;
+        pass(&mut cluster, found.max(2 * self.config.anti_entropy.interval), progress);
+        until_rest(&mut cluster, progress)?;
 
         let from = cluster.reading(0);
         let largest = std::rc::Rc::new(std::cell::Cell::new(0));
         let seen = largest.clone();
         cluster.tap(move |datagram| seen.set(seen.get().max(datagram.payload.len())));
         let part = (self.time / PARTS).max(Duration::from_micros(1));
-        let parts: Vec<_> = (0..PARTS).map(|_| measure(&mut cluster, part, pulse)).collect();
+        let parts: Vec<_> = (0..PARTS).map(|_| measure(&mut cluster, part, progress)).collect();
         let bytes_per_node_second = Estimate::of(parts.iter().map(Usage::bytes_per_node_second));
         let usage = sum(&parts);
         let to = cluster.reading(0);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use gossip_core::Config;
 
-use super::{Observed, Pulse, Setting, Unfinished, possible, until_each};
+use super::{Observed, Progress, Setting, Unfinished, possible, until_each};
 use crate::cluster::Cluster;
 use crate::lab::Impossible;
 use crate::sim::Latency;
 
 /// Precision with which the end is found out.
-const GLANCE: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The experiment: everybody starts within a protocol period and knows one address. It ends when everybody has seen all,
 /// be it alive or suspected: where datagrams are lost, somebody is suspected all the time, and now and then taken for dead.
@@ -56,7 +56,7 @@ impl Join {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster in which not all see all in time.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Joined, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Joined, Unfinished> {
         self.check()?;
         let setting = Setting::new(self.config.clone());
         let mut cluster: Cluster<Observed> =
@@ -64,7 +64,7 @@ impl Join {
         cluster.lose(self.loss);
         let nodes = self.nodes as usize;
         let mut seen = vec![false; nodes];
-        until_each(&mut cluster, GLANCE, "see all", pulse, |node| {
+        until_each(&mut cluster, LOOK_INTERVAL, "see all", progress, |node| {
             let seen = &mut seen[node.node().id().get() as usize];
             *seen |= node.node().live_members() == nodes;
             *seen

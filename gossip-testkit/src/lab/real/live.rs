@@ -10,7 +10,7 @@ use std::time::Duration;
 use gossip_core::{Config, Event, Instant, Status};
 use serde::Serialize;
 
-use super::acquaint::acquaint;
+use super::introduce::introduce;
 use super::{Observed, Setting, Unfinished, possible};
 use crate::address::Addr;
 use crate::cluster::{Cluster, Handle};
@@ -160,7 +160,7 @@ impl Live {
         let setting = Setting::new(config.clone());
         let mut cluster = Cluster::builder(*nodes, setting).seed(*seed).latency(*latency).build();
         if *nodes > MOST_JOINING {
-            acquaint(&mut cluster, |cluster| cluster.run_for(Duration::from_millis(100)), &|| ())?;
+            introduce(&mut cluster, |cluster| cluster.run_for(Duration::from_millis(100)), &|| ())?;
         }
         let notes = Rc::new(RefCell::new(Notes::default()));
         let tapped = notes.clone();

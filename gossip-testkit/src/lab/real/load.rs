@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use gossip_core::Config;
 
-use super::acquaint::acquaint;
 use super::agenda::{measure, pass};
+use super::introduce::introduce;
 use super::median::median;
 use super::observed::bodies;
 use super::spread::Sightings;
-use super::{Observed, Pulse, Restless, Setting, Unfinished, possible, until_rest};
+use super::{FINDING, Observed, Progress, Setting, Unfinished, Unsettled, possible, until_rest};
 use crate::cluster::Cluster;
 use crate::lab::{Impossible, trials};
 use crate::plan::{Fault, Links, Window};
@@ -143,10 +143,10 @@ impl Load {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Loaded, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Loaded, Unfinished> {
         self.check()?;
-        let runs = trials(self.runs, seed, &|| (), |seed| self.once(seed, pulse));
-        let runs: Vec<Run> = runs.into_iter().collect::<Result<_, Restless>>()?;
+        let runs = trials(self.runs, seed, &|| (), |seed| self.once(seed, progress));
+        let runs: Vec<Run> = runs.into_iter().collect::<Result<_, Unsettled>>()?;
         let puts = (self.puts() * u64::from(self.runs)) as f64;
         let sum = |of: fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / puts;
         let living = self.living();
@@ -166,7 +166,7 @@ impl Load {
         })
     }
 
-    fn once(&self, seed: u64, pulse: Pulse<'_>) -> Result<Run, Restless> {
+    fn once(&self, seed: u64, progress: Progress<'_>) -> Result<Run, Unsettled> {
         let setting = Setting { count_bodies: true, ..Setting::new(self.config.clone()) };
         let mut cluster = Cluster::builder(self.nodes, setting).seed(seed).latency(self.latency).build();
         let (sites, between) = (self.sites, self.between);
@@ -180,14 +180,14 @@ impl Load {
         }
         if self.nodes > MOST_JOINING {
             let period = self.config.probe.period;
-            acquaint(&mut cluster, |cluster| cluster.run_for(period), pulse)?;
+            introduce(&mut cluster, |cluster| cluster.run_for(period), progress)?;
         }
-        until_rest(&mut cluster, pulse)?;
-        pass(&mut cluster, LINKING, pulse);
+        until_rest(&mut cluster, progress)?;
+        pass(&mut cluster, LINKING, progress);
         cluster.lose(self.loss);
         let during = Window::since(Duration::ZERO);
         cluster.fault(Fault::Duplicate { on: Links::ALL, during, chance: self.duplicate.into() });
-        pass(&mut cluster, 10 * self.config.probe.period, pulse);
+        pass(&mut cluster, FINDING * self.config.probe.period, progress);
         let crossed = Rc::new(Cell::new([0_u64; 2]));
         let seen = crossed.clone();
         cluster.tap(move |datagram| {
@@ -196,7 +196,7 @@ impl Load {
                 seen.set([datagrams + 1, carried + bodies(datagram.payload)]);
             }
         });
-        let rest = measure(&mut cluster, self.time.max(10 * self.config.probe.period), pulse);
+        let rest = measure(&mut cluster, self.time.max(10 * self.config.probe.period), progress);
         let per_second = |count: u64| count as f64 / rest.time.as_secs_f64();
         let rest = [rest.bytes, rest.datagrams, crossed.get()[0]].map(per_second);
 
@@ -205,7 +205,7 @@ impl Load {
         let living = self.living();
         for number in 0..WARM_UP {
             sightings.put(&mut cluster, number, living, &mut dice);
-            pass(&mut cluster, self.config.probe.period, pulse);
+            pass(&mut cluster, self.config.probe.period, progress);
         }
         let received = |cluster: &Cluster<Observed>| cluster.live().map(|(_, node)| node.bodies()).sum::<u64>();
         (living..self.nodes).for_each(|node| cluster.crash(node));
@@ -216,19 +216,19 @@ impl Load {
             sightings.put(&mut cluster, number, living, &mut dice);
             let next = start + Duration::from_secs(1) * (number - WARM_UP + 1) / self.rate;
             cluster.run_for(next.since(cluster.now()));
-            pulse();
+            progress();
         }
         let end = cluster.now();
         let all =
             |sightings: &Sightings| (WARM_UP..WARM_UP + puts).all(|number| sightings.count(number) == living as usize);
         let every = self.config.rumor.interval / 10;
         cluster.run_until(PATIENCE, every, |cluster| {
-            pulse();
+            progress();
             all(&sightings) && cluster.agrees()
         });
         let equal_after = (all(&sightings) && cluster.agrees()).then(|| cluster.now().since(end));
         // Until nobody tells anything any more.
-        pass(&mut cluster, self.config.probe.period, pulse);
+        pass(&mut cluster, self.config.probe.period, progress);
         let time = cluster.now().since(start).as_secs_f64();
         let after = *cluster.counters();
         let more = |after: u64, before: u64, rest: f64| (after - before) as f64 - rest * time;

@@ -8,7 +8,7 @@ use gossip_core::inspect::Update;
 use gossip_core::{Config, Membership, Node};
 
 use super::observed::{bodies, marked};
-use super::{MAX_KEYS, Observed, PATIENCE, Pulse, Restless, Setting, Unfinished, possible, until_each};
+use super::{MAX_KEYS, Observed, PATIENCE, Progress, Setting, Unfinished, Unsettled, possible, until_each};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::Impossible;
@@ -108,7 +108,7 @@ impl Reconcile {
     ///
     /// # Errors
     /// See [`check`](Self::check); two replicas that do not come to hold the same before anything is measured.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Reconciliation, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Reconciliation, Unfinished> {
         self.check()?;
         let mut config = self.config.clone();
         // Anti-entropy alone: nobody is probed, nothing is mailed.
@@ -117,16 +117,16 @@ impl Reconcile {
         // One of the two writes nearly all.
         config.limits.share = 100;
         let latency = Latency { base: LATENCY, mean: Duration::ZERO };
-        let mut cluster: Cluster<Observed> =
-            Cluster::builder(2, Setting::new(config)).seed(seed).latency(latency).build();
         let second = Duration::from_secs(1);
+        let cluster = Cluster::builder(2, Setting::new(config)).seed(seed).latency(latency);
+        let mut cluster: Cluster<Observed> = cluster.start_within(second).build();
         cluster.run_for(2 * second);
         let one = self.difference.div_ceil(2);
         let shared = self.items.saturating_sub(one);
         write(&mut cluster, 0, 0..shared);
         cluster.run_for(second);
-        until_same(&mut cluster, pulse)?;
-        until_each(&mut cluster, second, "fall silent", pulse, |node| node.node().hot_rumors() == 0)?;
+        until_same(&mut cluster, progress)?;
+        until_each(&mut cluster, second, "fall silent", progress, |node| node.node().hot_rumors() == 0)?;
 
         cluster.cut(Links::new(0, 1), true);
         write(&mut cluster, 0, shared..shared + one);
@@ -140,7 +140,7 @@ impl Reconcile {
         let noted = ledger.clone();
         cluster.tap(move |datagram| noted.borrow_mut().note(datagram));
         let done = |cluster: &Cluster<Observed>| {
-            pulse();
+            progress();
             ledger.borrow().begun.is_some() && cluster.agrees()
         };
         let equal = cluster.run_until(PATIENCE, LATENCY, done).is_some();
@@ -160,12 +160,12 @@ impl Reconcile {
     }
 }
 
-fn until_same(cluster: &mut Cluster<Observed>, pulse: Pulse<'_>) -> Result<(), Restless> {
+fn until_same(cluster: &mut Cluster<Observed>, progress: Progress<'_>) -> Result<(), Unsettled> {
     let same = cluster.run_until(PATIENCE, Duration::from_millis(100), |cluster| {
-        pulse();
+        progress();
         cluster.agrees()
     });
-    same.map(drop).ok_or(Restless { nodes: 2, missing: 1, what: "hold the same", after: PATIENCE })
+    same.map(drop).ok_or(Unsettled { nodes: 2, missing: 1, what: "hold the same", after: PATIENCE })
 }
 
 fn write(cluster: &mut Cluster<Observed>, node: u32, numbers: std::ops::Range<u32>) {

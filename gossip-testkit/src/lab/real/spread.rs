@@ -9,7 +9,7 @@ use gossip_core::{Config, Event, Instant};
 use super::agenda::pass;
 use super::median::median;
 use super::observed::marked;
-use super::{Observed, Pulse, Restless, Setting, Unfinished, possible, until_rest};
+use super::{FINDING, Observed, Progress, Setting, Unfinished, Unsettled, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::lab::{Estimate, Impossible, trials};
@@ -113,9 +113,9 @@ impl Spread {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
-    pub fn run(&self, seed: u64, pulse: Pulse<'_>) -> Result<Course, Unfinished> {
+    pub fn run(&self, seed: u64, progress: Progress<'_>) -> Result<Course, Unfinished> {
         self.check()?;
-        let clusters = trials(CLUSTERS, seed, &|| (), |seed| self.cluster(seed, pulse));
+        let clusters = trials(CLUSTERS, seed, &|| (), |seed| self.cluster(seed, progress));
         Ok(Course::of(self.nodes, clusters.into_iter().collect::<Result<_, _>>()?))
     }
 
@@ -125,8 +125,8 @@ impl Spread {
         most.div_ceil(self.config.rumor.fanout) + 2
     }
 
-    fn cluster(&self, seed: u64, pulse: Pulse<'_>) -> Result<Cost, Restless> {
-        let mut cluster = at_rest(self, seed, pulse)?;
+    fn cluster(&self, seed: u64, progress: Progress<'_>) -> Result<Cost, Unsettled> {
+        let mut cluster = at_rest(self, seed, progress)?;
         let mut cost = Cost::default();
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
@@ -135,7 +135,7 @@ impl Spread {
             sightings.put(&mut cluster, number, self.nodes, &mut dice);
             let all = |sightings: &Sightings| sightings.times(number).len() == self.nodes as usize;
             cluster.run_until(PATIENCE, self.config.rumor.interval, |_| {
-                pulse();
+                progress();
                 all(&sightings)
             });
             // Until nobody tells it any more; suspicions, where datagrams are lost, are told for ever.
@@ -153,13 +153,13 @@ impl Spread {
 }
 
 /// A cluster that has come to rest and from now on loses datagrams.
-pub(super) fn at_rest(spread: &Spread, seed: u64, pulse: Pulse<'_>) -> Result<Cluster<Observed>, Restless> {
+pub(super) fn at_rest(spread: &Spread, seed: u64, progress: Progress<'_>) -> Result<Cluster<Observed>, Unsettled> {
     let setting = Setting { count_bodies: true, ..Setting::new(spread.config.clone()) };
     let mut cluster = Cluster::builder(spread.nodes, setting).seed(seed).latency(spread.latency).build();
-    until_rest(&mut cluster, pulse)?;
+    until_rest(&mut cluster, progress)?;
     cluster.lose(spread.loss);
     // What is lost makes some suspect each other, and that is said as well: it is part of the rest.
-    pass(&mut cluster, 10 * spread.config.probe.period, pulse);
+    pass(&mut cluster, FINDING * spread.config.probe.period, progress);
     Ok(cluster)
 }
 

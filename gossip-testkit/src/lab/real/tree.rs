@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Pulse;
+use super::Progress;
 use super::agenda::pass;
 use super::spread::{Sightings, Spread, at_rest};
 use super::{Observed, Unfinished};
@@ -64,15 +64,15 @@ impl Spread {
     ///
     /// # Errors
     /// See [`check`](Self::check); a cluster that does not come to rest before the first put.
-    pub fn tree(&self, seed: u64, pulse: Pulse<'_>) -> Result<Tree, Unfinished> {
+    pub fn tree(&self, seed: u64, progress: Progress<'_>) -> Result<Tree, Unfinished> {
         self.check()?;
-        let mut cluster = at_rest(self, seed, pulse)?;
+        let mut cluster = at_rest(self, seed, progress)?;
         let sightings = Sightings::watch(&mut cluster);
         let mut dice = Dice::new(seed);
         let mut root = 0;
         for number in 0..PUTS {
             root = sightings.put(&mut cluster, number, self.nodes, &mut dice);
-            pass(&mut cluster, self.config.probe.period, pulse);
+            pass(&mut cluster, self.config.probe.period, progress);
         }
         Ok(Tree::of(&cluster, root))
     }

@@ -1,6 +1,9 @@
 //! No clock and no absence costs a value: the stories in which one did.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod random;
+mod told;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,7 +11,7 @@ use std::time::Duration;
 
 use common::settled;
 use gossip_core::{Config, Event, Node};
-use gossip_testkit::{Addr, Checker, Cluster, Command};
+use gossip_testkit::{Addr, Checker, Cluster, Command, id_of};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -93,6 +96,32 @@ fn one_that_was_alone_for_eight_days_gives_a_newcomer_all_it_has() {
 #[test]
 fn a_member_that_left_is_not_back_when_an_old_snapshot_is_restored() {
     holds("seed 1; nodes 0-4; crash 4 at 4300s restart at 88400s with memory; at 4310s node 3: leave");
+}
+
+// The others remember who lived briefly for less long. A returner that had restored such a member saw it alive, declared it
+// dead, and gave it a memory of a day everywhere.
+#[test]
+fn a_member_that_lived_briefly_is_not_back_when_a_snapshot_is_restored_after_it_was_forgotten() {
+    for gone in ["at 610s node 3: leave", "crash 3 at 610s"] {
+        holds(&format!("seed 1; nodes 0-4; crash 4 at 600s restart at 6000s with memory; {gone}"));
+        let mut cluster = settled(5, 1);
+        cluster.run_for(9 * MINUTE);
+        cluster.crash(4);
+        if gone.contains("leave") {
+            cluster.command(3, &Command::Leave).expect("it may leave");
+            cluster.run_for(10 * SECOND);
+        }
+        cluster.crash(3);
+        cluster.run_for(90 * MINUTE);
+        let knows = |cluster: &Cluster, at: u32| cluster.node(at).members().any(|member| member.id == id_of(Addr(3)));
+        assert!((0..3).all(|at| !knows(&cluster, at)), "it is forgotten");
+        cluster.restart(4, true);
+        for second in 0..120 {
+            cluster.run_for(SECOND);
+            assert!((0..5).filter(|at| *at != 3).all(|at| !knows(&cluster, at)), "{gone}: known after {second} s");
+        }
+        assert!(cluster.sees_all());
+    }
 }
 
 // A value that was deleted while one that held it was away came back with that one, after the others had forgotten the deletion.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{GLANCE, Observed, PATIENCE, Pulse, Restless};
+use super::{LOOK_INTERVAL, Observed, PATIENCE, Progress, Unsettled};
 use crate::address::Addr;
 use crate::cluster::Cluster;
 use crate::sim::Verdict;
@@ -14,11 +14,11 @@ const FIRST: Addr = Addr(0);
 /// is left to tell is the record of the first, which is in no snapshot of its own.
 ///
 /// `begin` does what is to be done before anybody knows anybody.
-pub(super) fn acquaint(
+pub(super) fn introduce(
     cluster: &mut Cluster<Observed>,
     begin: impl FnOnce(&mut Cluster<Observed>),
-    pulse: Pulse<'_>,
-) -> Result<(), Restless> {
+    progress: Progress<'_>,
+) -> Result<(), Unsettled> {
     let nodes = cluster.nodes().len();
     // Whether somebody is where it says it is the first must ask, before it takes in what it hears.
     let to_the_first = cluster.rule(|datagram| match (datagram.from, datagram.to) {
@@ -28,16 +28,16 @@ pub(super) fn acquaint(
     });
     begin(cluster);
     let mut known = 0;
-    let heard = cluster.run_until(PATIENCE, GLANCE, |cluster| {
-        pulse();
+    let heard = cluster.run_until(PATIENCE, LOOK_INTERVAL, |cluster| {
+        progress();
         known = cluster.get(0).map_or(0, |first| first.node().live_members());
         known == nodes && cluster.live().count() == nodes
     });
-    heard.ok_or(Restless { nodes, missing: nodes - known, what: "reach the first", after: PATIENCE })?;
+    heard.ok_or(Unsettled { nodes, missing: nodes - known, what: "reach the first", after: PATIENCE })?;
     let snapshot = Arc::new(cluster.node(0).node().snapshot());
     for node in 1..nodes as u32 {
         cluster.with(node, |node, now| node.restore(now, &snapshot));
-        pulse();
+        progress();
     }
     cluster.clear(to_the_first);
     Ok(())
