@@ -8,6 +8,7 @@ use gossip_testkit::{Addr, Cluster};
 
 use crate::foca::Foca2;
 use crate::iroh::Iroh;
+use crate::memberlist::Members;
 use crate::ours::Ours;
 use crate::plumtree::Plum;
 use crate::say::{Peer, Say};
@@ -22,7 +23,13 @@ pub fn all() {
     );
     for nodes in [10, 100] {
         println!("\n{nodes} nodes\n");
-        print(&[one::<Ours>(nodes), one::<Foca2>(nodes), one::<Iroh>(nodes), one::<Plum>(nodes)]);
+        print(&[
+            one::<Ours>(nodes),
+            one::<Foca2>(nodes),
+            one::<Members>(nodes),
+            one::<Iroh>(nodes),
+            one::<Plum>(nodes),
+        ]);
     }
 }
 
@@ -86,10 +93,7 @@ fn one<P: Peer>(nodes: u32) -> Column {
     }
     let mut rows = vec![
         ("all have joined after", seconds(&join)),
-        (
-            "at rest, per node and second",
-            format!("{:.0} B, {:.2} datagrams", median(bytes), median(datagrams)),
-        ),
+        ("at rest, per node and second", format!("{:.0} B, {:.2} datagrams", median(bytes), median(datagrams))),
         ("the same of a processor, simulator included", format!("{:.1} µs", median(processor))),
         ("a message of 64 bytes at all", reached(&clean)),
     ];

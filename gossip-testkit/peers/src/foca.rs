@@ -10,9 +10,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-use foca::{
-    BroadcastHandler, Config, Foca, Identity, Invalidates, Notification, PostcardCodec, Runtime, Timer,
-};
+use foca::{BroadcastHandler, Config, Foca, Identity, Invalidates, Notification, PostcardCodec, Runtime, Timer};
 use gossip_core::{Input, Instant, Status};
 use gossip_testkit::{Addr, Boot, Expectations, Machine, MemberKnowledge, Note, Outgoing, View, ViewItem};
 use rand::SeedableRng;
@@ -144,7 +142,8 @@ impl Foca2 {
         }
         self.announce = self.out.now + AGAIN;
         let known = self.foca.iter_members().next().map(|member| member.id().addr);
-        let seeds: BTreeSet<u32> = self.seeds.iter().map(|seed| seed.0).chain(known).filter(|&of| of != self.me.0).collect();
+        let seeds: BTreeSet<u32> =
+            self.seeds.iter().map(|seed| seed.0).chain(known).filter(|&of| of != self.me.0).collect();
         for addr in seeds {
             // An announcement that cannot be sent is tried again.
             let _ = self.foca.announce(Id { addr, generation: 0 }, &mut self.out);

@@ -11,11 +11,15 @@
 mod figures;
 mod foca;
 mod iroh;
+mod memberlist;
 mod ours;
 mod plumtree;
+mod runtime;
 mod say;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::process::ExitCode;

@@ -28,6 +28,19 @@ struct Link {
     again: Instant,
     sent: Instant,
     heard: Instant,
+    /// Time since which a message waits for its acknowledgement.
+    waits: Instant,
+}
+
+impl Link {
+    /// Time at which the peer has been silent for too long. A link that is not kept alive may be silent while nothing waits.
+    fn silent(&self, kept: bool) -> Instant {
+        match (kept, self.queue.is_empty()) {
+            (true, _) => self.heard + SILENCE,
+            (false, true) => Instant::MAX,
+            (false, false) => self.heard.max(self.waits) + SILENCE,
+        }
+    }
 }
 
 pub struct Streams {
@@ -58,6 +71,7 @@ impl Streams {
             again: Instant::MAX,
             sent: now,
             heard: now,
+            waits: now,
         })
     }
 
@@ -69,6 +83,7 @@ impl Streams {
         if link.queue.len() == 1 {
             link.retry = RETRY;
             link.again = now + RETRY;
+            link.waits = now;
         }
         self.frame(now, peer, Some(sequence));
     }
@@ -148,8 +163,7 @@ impl Streams {
         let mut arrived = Vec::new();
         for peer in peers {
             let link = self.links.get_mut(&peer).expect("it was just there");
-            let waits = !link.queue.is_empty() || keep(peer);
-            if waits && now.since(link.heard) >= SILENCE {
+            if link.silent(keep(peer)) <= now {
                 self.links.remove(&peer);
                 arrived.push(Arrived::Disconnected(peer));
             } else if link.again <= now {
@@ -167,8 +181,7 @@ impl Streams {
     pub fn deadline(&self, keep: impl Fn(Addr) -> bool) -> Option<Instant> {
         let of = |(peer, link): (&Addr, &Link)| {
             let alive = if keep(*peer) { link.sent + KEEP_ALIVE } else { Instant::MAX };
-            let silent = if keep(*peer) || !link.queue.is_empty() { link.heard + SILENCE } else { Instant::MAX };
-            link.again.min(alive).min(silent)
+            link.again.min(alive).min(link.silent(keep(*peer)))
         };
         self.links.iter().map(of).min().filter(|&at| at < Instant::MAX)
     }
@@ -177,7 +190,6 @@ impl Streams {
         self.out.pop_front()
     }
 }
-
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], &'static str> {
     let (first, after) = rest.split_first_chunk::<N>().ok_or("too short")?;

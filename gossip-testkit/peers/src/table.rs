@@ -9,6 +9,7 @@ use gossip_testkit::{Checker, Expectations, Fault, Scenario, Swarm};
 
 use crate::foca::Foca2;
 use crate::iroh::Iroh;
+use crate::memberlist::Members;
 use crate::ours::Ours;
 use crate::plumtree::Plum;
 use crate::say::{Peer, Say};
@@ -29,8 +30,13 @@ fn swarm() -> Swarm {
 
 pub fn all(scenarios: u64) {
     println!("{scenarios} scenarios of 3 to 8 nodes and 1 to 6 messages: in how many each did not hold\n");
-    let columns = [one::<Ours>(scenarios), one::<Foca2>(scenarios), one::<Iroh>(scenarios), one::<Plum>(scenarios)];
-    print(&columns);
+    print(&[
+        one::<Ours>(scenarios),
+        one::<Foca2>(scenarios),
+        one::<Members>(scenarios),
+        one::<Iroh>(scenarios),
+        one::<Plum>(scenarios),
+    ]);
 }
 
 /// Prints columns side by side, as Markdown. The first column gives the names of the rows.
@@ -64,12 +70,16 @@ fn one<P: Peer>(scenarios: u64) -> Column {
     let agreement = held::<P, _>(scenarios, |_| Agreement::default());
     let mut rows = vec![
         ("every message is everywhere, the members are right", count(&agreement)),
-        ("a datagram over the budget", count(&held::<P, _>(scenarios, |limits| DatagramBudget::new(limits.max_datagram)))),
+        (
+            "a datagram over the budget",
+            count(&held::<P, _>(scenarios, |limits| DatagramBudget::new(limits.max_datagram))),
+        ),
         ("no deadline, or one that stays past", count(&held::<P, _>(scenarios, |_| PendingDeadline::default()))),
         ("a message that is taken back", count(&held::<P, _>(scenarios, |_| NoStepBack::default()))),
         ("a message delivered twice", count(&held::<P, _>(scenarios, |_| DeliveredOnce::default()))),
     ];
-    let buried = if P::DETECTS { count(&held::<P, _>(scenarios, |_| NobodyBuried::default())) } else { "–".to_owned() };
+    let buried =
+        if P::DETECTS { count(&held::<P, _>(scenarios, |_| NobodyBuried::default())) } else { "–".to_owned() };
     rows.push(("a live member dead in the end", buried));
     let Costs { mut periods, bytes, node_seconds, processor, .. } = agreement;
     periods.sort_unstable();
