@@ -85,7 +85,7 @@ struct Driver<'a, T: Transport> {
     timer: Option<(BoxFuture<'static, ()>, Instant)>,
     /// Failures to send that were logged.
     failures: HashSet<(T::Address, io::ErrorKind)>,
-    /// Inputs since the last flush; set above any limit by an input that must be flushed at once.
+    /// Inputs since the last flush; at `BATCH`, to which an input that must not wait sets it, there is a flush.
     unflushed: usize,
 }
 
@@ -150,7 +150,7 @@ impl<T: Transport> Driver<'_, T> {
     fn send_all(&mut self) -> bool {
         for _ in 0..BATCH {
             // A separate statement: in one with the next, the lock would be held while sending.
-            let transmit = self.shared.lock().node.poll_transmit(&mut self.outgoing);
+            let transmit = self.shared.lock().transmit(&mut self.outgoing);
             let Some(Transmit { to, len, .. }) = transmit else { return false };
             match self.transport.send(&to, &self.outgoing[..len]) {
                 Ok(()) => {}
@@ -201,6 +201,10 @@ impl<T: Transport> Driver<'_, T> {
     /// Sets the timer to the node's deadline, unless it has not changed.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
+        if state.node.has_changes() {
+            // Not every change is an event, and whoever writes them waits.
+            self.shared.changed.notify(usize::MAX);
+        }
         let wanted = state.node.poll_timeout();
         if wanted == self.timer.as_ref().map(|(_, armed)| *armed) {
             return;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use gossip_core::{
-    AboutError, Address, Alert, BroadcastId, ConfigError, Instant, Member, Node, NodeId, PutOptions, RestoreError,
-    SetAside, SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
+    AboutError, Address, Alert, BroadcastId, ConfigError, Distance, Instant, Member, Node, NodeId, PutOptions,
+    RestoreError, SetAside, SmolStr, Snapshot, Stamp, Status, Tags, WriteError,
 };
 #[cfg(feature = "encryption")]
 use gossip_core::{KeyError, Keyring};
@@ -20,6 +20,9 @@ use crate::runtime;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::watch::{MemberLists, Subscription};
+
+/// Interval at which is looked for what becomes true by time alone.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A running node. Clones are handles of the same node. When the last is dropped, the node stops without notice to its
 /// peers.
@@ -102,6 +105,21 @@ impl<A: Address> Gossip<A> {
         self.inspect(|node| node.round_trip(id))
     }
 
+    /// Returns the round trip to a member: measured, or estimated by network coordinates. See [`Node::distance`].
+    pub fn distance(&self, to: NodeId) -> Option<Distance> {
+        self.inspect(|node| node.distance(to))
+    }
+
+    /// Estimates the round trip between any two members by their network coordinates.
+    pub fn distance_between(&self, from: NodeId, to: NodeId) -> Option<Duration> {
+        self.inspect(|node| node.distance_between(from, to))
+    }
+
+    /// Sorts members by their distance from this node, the nearest first, those of unknown distance last.
+    pub fn sort_by_distance(&self, members: &mut [NodeId]) {
+        self.inspect(|node| node.sort_by_distance(members));
+    }
+
     /// Returns the members that are alive or suspected and have this tag with this value.
     pub fn members_with(&self, tag: impl AsRef<str>, value: impl AsRef<str>) -> Vec<Member<A>> {
         let wanted = |member: &Member<A>| {
@@ -170,7 +188,7 @@ impl<A: Address> Gossip<A> {
         self.shared.command(|state, now| state.node.put_own(now, name.as_ref(), value.as_ref()))
     }
 
-    /// Writes an entry that belongs to this member, expires, or both.
+    /// Writes an entry of any kind, which may expire.
     ///
     /// # Errors
     /// As [`put`](Self::put); a time to live that is too short.
@@ -197,6 +215,60 @@ impl<A: Address> Gossip<A> {
     /// As [`put`](Self::put).
     pub fn delete_own(&self, name: impl AsRef<str>) -> Result<Stamp, WriteError> {
         self.shared.command(|state, now| state.node.delete_own(now, name.as_ref()))
+    }
+
+    /// Writes this member's share of something that all fold: no other can write it, and it stays when this member restarts, dies or
+    /// leaves, until it is deleted or this member is [forgotten](Self::forget). See [`Node::put_share`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`WriteError::ShareUnknown`] for some moments after a start, until
+    /// [`wait_shares`](Self::wait_shares) returns.
+    pub fn put_share(&self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.put_share(now, name.as_ref(), value.as_ref()))
+    }
+
+    /// Deletes a share of this member.
+    ///
+    /// # Errors
+    /// As [`put_share`](Self::put_share).
+    pub fn delete_share(&self, name: impl AsRef<str>) -> Result<Stamp, WriteError> {
+        self.shared.command(|state, now| state.node.delete_share(now, name.as_ref()))
+    }
+
+    /// Waits until this node knows what it has written of its shares before it was started: others tell it. Where nobody is there to
+    /// ask this waits until somebody is, unless [`claim_shares`](Self::claim_shares) says that there is nothing to learn. See
+    /// [`Node::knows_shares`].
+    ///
+    /// # Errors
+    /// [`Stopped`]: the node stopped first.
+    pub async fn wait_shares(&self) -> Result<(), Stopped> {
+        let knows = || self.wait_until(|gossip| gossip.inspect(Node::knows_shares));
+        loop {
+            // It becomes true by time as well, without an event.
+            if let Ok(known) = runtime::timeout(LOOK, knows()).await {
+                return known;
+            }
+        }
+    }
+
+    /// Takes what this node holds for all that it has ever written of its shares: see [`Node::claim_shares`].
+    pub fn claim_shares(&self) {
+        self.shared.command(|state, _| state.node.claim_shares());
+    }
+
+    /// Returns a member's share of a name, whether or not the member is there.
+    pub fn get_share(&self, owner: NodeId, name: impl AsRef<str>) -> Option<Arc<[u8]>> {
+        self.inspect(|node| node.get_share(owner, name.as_ref()))
+    }
+
+    /// Returns every member's share of this name, by owner: fold them.
+    pub fn shares_named(&self, name: impl AsRef<str>) -> Vec<(NodeId, Arc<[u8]>)> {
+        self.inspect(|node| node.shares_named(name.as_ref()).collect())
+    }
+
+    /// Returns the shares of a member, by name.
+    pub fn shares_of(&self, owner: NodeId) -> Vec<(SmolStr, Arc<[u8]>)> {
+        self.inspect(|node| node.shares_of(owner).collect())
     }
 
     /// Sends a message to all members, each of which receives it at most once.

@@ -300,22 +300,25 @@ impl Reader {
         self.damage.as_ref()
     }
 
-    /// Hands over all that is whole, in the order in which it was written, dated as the last part. Stops at the first
-    /// error of `take`.
+    /// Lists all that is whole, in the order in which it was written, dated as the last part.
     ///
     /// # Errors
-    /// Those of the file system and of `take`; a frame that is whole and no snapshot.
-    pub(crate) fn read<A: Address, E: From<io::Error>>(
-        &mut self,
-        mut take: impl FnMut(Snapshot<A>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Some(last) = self.frames.last().copied() else { return Ok(()) };
-        let last = self.frame::<A>(last)?;
-        for at in 0..self.frames.len() {
-            let part = self.frame::<A>(self.frames[at])?;
-            take(part.as_of(&last))?;
-        }
-        Ok(())
+    /// Those of the file system; `InvalidData` for a frame that is whole and no snapshot.
+    pub(crate) fn parts<A: Address>(&mut self) -> impl Iterator<Item = io::Result<Snapshot<A>>> {
+        let last = self.frames.last().copied().map(|last| self.frame::<A>(last));
+        let (last, failed) = match last.transpose() {
+            Ok(last) => (last, None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let frames = if last.is_some() { self.frames.clone() } else { Vec::new() };
+        let parts = frames.into_iter().map(move |place| {
+            let part = self.frame::<A>(place)?;
+            Ok(match &last {
+                Some(last) => part.as_of(last),
+                None => part,
+            })
+        });
+        failed.into_iter().chain(parts)
     }
 
     fn frame<A: Address>(&mut self, (place, length): (u64, u32)) -> io::Result<Snapshot<A>> {

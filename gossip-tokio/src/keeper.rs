@@ -23,8 +23,11 @@ const PORTION: usize = 64;
 const GATHER: Duration = Duration::from_millis(20);
 /// Longest time between a write and its way to the disk, for what survives a machine that fails.
 const SYNC: Duration = Duration::from_secs(1);
-/// Longest wait for a change. Also the pause after an error of the disk.
-const IDLE: Duration = Duration::from_secs(1);
+/// Pause after an error of the disk.
+const RETRY: Duration = Duration::from_secs(1);
+/// Time after which the file is looked for, although nothing is to be written. Looking every second took a fifth of an idle
+/// agent's processor time.
+const LOOK: Duration = Duration::from_secs(10);
 /// Portions of a new file that are written before changes have their turn again.
 const PORTIONS_AT_ONCE: usize = 16;
 
@@ -112,9 +115,9 @@ enum Refused {
     Restore(RestoreError),
 }
 
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
+impl From<RestoreError> for Refused {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(error)
     }
 }
 
@@ -157,13 +160,10 @@ impl Opened {
         now: Instant,
     ) -> Result<Option<Journal>, SpawnError> {
         let (damaged, mut items) = (reader.damage().is_some(), 0);
-        let end = reader.read(|part: Snapshot<A>| {
-            items += part.len();
-            node.restore(now, part).map_err(Refused::Restore)?;
-            // Nobody listens yet, and whoever will reads the state first.
-            node.discard_events();
-            Ok(())
-        });
+        let mut count = |part: &Snapshot<A>| items += part.len();
+        let parts = reader.parts().map(|part| part.map_err(Refused::Read));
+        // Nobody listens yet, and whoever will reads the state first.
+        let end = node.restore_all(now, parts.map(|part| part.inspect(&mut count)));
         let reason = match end {
             Ok(()) => None,
             Err(Refused::Restore(error)) => Some(error.to_string()),
@@ -254,12 +254,14 @@ impl<A: Address> Keeper<A> {
                 Ok(more) if more || ended => {}
                 Ok(_) => {
                     let urgent = || shared.lock().storage.wanted > wanted;
-                    if listener.wait_timeout(IDLE).is_some() && !urgent() {
+                    // Whoever changes something notifies.
+                    let longest = if self.dirty { SYNC } else { LOOK };
+                    if listener.wait_timeout(longest).is_some() && !urgent() {
                         thread::sleep(GATHER);
                     }
                 }
                 Err(_) if ended => return,
-                Err(_) => thread::sleep(IDLE),
+                Err(_) => thread::sleep(RETRY),
             }
         }
     }
@@ -267,7 +269,7 @@ impl<A: Address> Keeper<A> {
     /// Writes what has changed, and some portions of a new file. Returns whether there is more of that.
     fn turn(&mut self, shared: &Shared<A>, wanted: u64, ends: bool) -> io::Result<Turn> {
         let met = shared.lock().storage.met;
-        if wanted > met || self.failing || self.looked.elapsed() > IDLE {
+        if wanted > met || self.failing || self.looked.elapsed() > LOOK {
             (self.looked, self.gone) = (Time::now(), self.journal.is_gone());
             if self.gone && self.rewriting.is_none() {
                 tracing::warn!("the data file is gone, and is written anew");

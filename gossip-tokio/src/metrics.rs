@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use gossip_core::{Address, Status};
+use gossip_core::{Address, RoundTrips, Status};
 
 use crate::gossip::Gossip;
 use crate::stats::Stats;
@@ -20,6 +20,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts of durations by their length.
+    Histogram,
 }
 
 /// A metric: its name, its meaning, and where its value comes from.
@@ -49,6 +51,8 @@ struct State {
     isolated: u8,
     catching_up: u8,
     alerts: usize,
+    round_trips: RoundTrips,
+    coordinate_error: f32,
 }
 
 impl State {
@@ -67,6 +71,8 @@ impl State {
             isolated: node.is_isolated().into(),
             catching_up: node.catching_up().is_some().into(),
             alerts: shared.health(shared.clock.now()).len(),
+            round_trips: node.round_trips().clone(),
+            coordinate_error: node.coordinate(node.id()).map_or(0.0, |own| own.error()),
         }
     }
 }
@@ -98,6 +104,7 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_updates_too_long_total", "Updates refused: they end more than 400 days ahead.", |state| state.stats.node.updates_too_long as f64;
     Counter "gossip_certificates_pushed_out_total", "Death certificates pushed out: limits.certificates is reached.", |state| state.stats.node.certificates_pushed_out as f64;
     Counter "gossip_values_set_aside_total", "Values set aside after an absence.", |state| state.stats.node.values_set_aside as f64;
+    Counter "gossip_shares_lost_total", "Values of this member's shares lost between two starts of it.", |state| state.stats.node.shares_lost as f64;
     Counter "gossip_values_not_set_aside_total", "Values not set aside after an absence, because there was no room.", |state| state.stats.node.values_not_set_aside as f64;
     Counter "gossip_updates_ahead_total", "Updates refused: stamped too far in the future.", |state| state.stats.node.updates_ahead as f64;
     Counter "gossip_updates_full_total", "Updates refused: limits.members or limits.entries is reached.", |state| state.stats.node.updates_full as f64;
@@ -138,6 +145,13 @@ pub const TABLE: &[Metric] = table! {
     Counter "gossip_links_dropped_total", "Items not sent over a link, or not asked for, because too many waited.", |state| state.stats.node.links_dropped as f64;
     Counter "gossip_periods_stretched_total", "Protocol periods that waited for the answer over a path that is longer than a period.", |state| state.stats.node.periods_stretched as f64;
     Counter "gossip_pings_repeated_total", "Pings repeated within their period, because no answer had come within a round trip.", |state| state.stats.node.pings_repeated as f64;
+    Counter "gossip_coordinates_received_total", "Messages with network coordinates taken in.", |state| state.stats.node.coordinates_received as f64;
+    Counter "gossip_driver_bytes_acks_total", "Bytes handed to the transport as answers to probes.", |state| state.stats.driver.bytes_acks as f64;
+    Counter "gossip_driver_bytes_probes_total", "Bytes handed to the transport as probes.", |state| state.stats.driver.bytes_probes as f64;
+    Counter "gossip_driver_bytes_unicasts_total", "Bytes handed to the transport as messages to one member, receipts, and answers to queries.", |state| state.stats.driver.bytes_unicasts as f64;
+    Counter "gossip_driver_bytes_rumors_total", "Bytes handed to the transport as news, and as answers to it.", |state| state.stats.driver.bytes_rumors as f64;
+    Counter "gossip_driver_bytes_anti_entropy_total", "Bytes handed to the transport as summaries and sketches.", |state| state.stats.driver.bytes_anti_entropy as f64;
+    Counter "gossip_driver_bytes_bulk_total", "Bytes handed to the transport as items that a replica lacked.", |state| state.stats.driver.bytes_bulk as f64;
     Counter "gossip_driver_turns_total", "Rounds of the driver's loop.", |state| state.stats.driver.turns as f64;
     Counter "gossip_driver_timers_set_total", "Times that the driver's timer was set.", |state| state.stats.driver.timers_set as f64;
     Counter "gossip_driver_sends_dropped_total", "Datagrams dropped: the transport would have blocked.", |state| state.stats.driver.sends_dropped as f64;
@@ -157,6 +171,8 @@ pub const TABLE: &[Metric] = table! {
     Gauge "gossip_local_health", "Lifeguard's local health multiplier: 0 is healthy.", |state| state.local_health as f64;
     Gauge "gossip_isolated", "1 while nobody answers this node, 0 otherwise.", |state| state.isolated as f64;
     Gauge "gossip_catching_up", "1 while this node fetches nearly everything it should hold, 0 otherwise.", |state| state.catching_up as f64;
+    Gauge "gossip_coordinate_error", "Relative error that this node expects of distances by network coordinates.", |state| state.coordinate_error.into();
+    Histogram "gossip_round_trip_seconds", "Round trips of the pings that were answered within their period.", |state| state.round_trips.count() as f64;
     Gauge "gossip_alerts", "Things that are wrong now: the number of alerts.", |state| state.alerts as f64;
 };
 
@@ -169,27 +185,49 @@ pub fn text<A: Address>(gossip: &Gossip<A>) -> String {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         // Nothing can go wrong with a string.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}", value(&state));
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        let _ = match metric.kind {
+            Kind::Histogram => histogram(&mut text, name, &state.round_trips),
+            _ => writeln!(text, "{name} {}", value(&state)),
+        };
     }
     text
+}
+
+/// Each bucket counts those before it as well.
+fn histogram(text: &mut String, name: &str, trips: &RoundTrips) -> std::fmt::Result {
+    let mut up_to = 0;
+    for (bound, count) in trips.buckets() {
+        up_to += count;
+        let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.as_secs_f64().to_string());
+        writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {up_to}")?;
+    }
+    writeln!(text, "{name}_sum {}\n{name}_count {up_to}", trips.sum().as_secs_f64())
 }
 
 fn read<A: Address>(gossip: &Gossip<A>) -> State {
     State::of(&gossip.shared.lock())
 }
 
-/// Reports all metrics of a node through the facade of the crate `metrics`, now. The driver does the same once a second.
+/// Reports all metrics of a node through the facade of the crate `metrics`, now. The driver does the same once a second, and
+/// it alone reports round trips, each once.
 #[cfg(feature = "metrics")]
 pub fn report<A: Address>(gossip: &Gossip<A>) {
-    Reporter::new(gossip.id()).report(&read(gossip));
+    let state = read(gossip);
+    let mut reporter = Reporter::new(gossip.id());
+    reporter.reported.clone_from(&state.round_trips);
+    reporter.report(&state);
 }
 
 /// Handles of the metrics of one node with the recorder that is installed.
 #[cfg(feature = "metrics")]
 pub(crate) struct Reporter {
     handles: Vec<Handle>,
+    /// Round trips that were reported.
+    reported: RoundTrips,
     next: std::time::Instant,
 }
 
@@ -197,6 +235,7 @@ pub(crate) struct Reporter {
 enum Handle {
     Counter(::metrics::Counter),
     Gauge(::metrics::Gauge),
+    Histogram(::metrics::Histogram),
 }
 
 #[cfg(feature = "metrics")]
@@ -215,8 +254,16 @@ impl Reporter {
                 ::metrics::describe_gauge!(metric.name, metric.help);
                 Handle::Gauge(::metrics::gauge!(metric.name, "node" => node.clone()))
             }
+            Kind::Histogram => {
+                ::metrics::describe_histogram!(metric.name, ::metrics::Unit::Seconds, metric.help);
+                Handle::Histogram(::metrics::histogram!(metric.name, "node" => node.clone()))
+            }
         };
-        Self { handles: TABLE.iter().map(handle).collect(), next: std::time::Instant::now() }
+        Self {
+            handles: TABLE.iter().map(handle).collect(),
+            reported: RoundTrips::default(),
+            next: std::time::Instant::now(),
+        }
     }
 
     /// Reports if it is time to.
@@ -229,14 +276,27 @@ impl Reporter {
         }
     }
 
-    fn report(&self, state: &State) {
+    fn report(&mut self, state: &State) {
         for (handle, metric) in self.handles.iter().zip(TABLE) {
             let value = (metric.value)(state);
             match handle {
                 // Counters are whole numbers below 2^53.
                 Handle::Counter(counter) => counter.absolute(value as u64),
                 Handle::Gauge(gauge) => gauge.set(value),
+                Handle::Histogram(histogram) => record(histogram, &self.reported, &state.round_trips),
             }
         }
+        self.reported.clone_from(&state.round_trips);
+    }
+}
+
+/// Records the round trips since the last time: each as the longest of its bucket, since more is not known.
+#[cfg(feature = "metrics")]
+fn record(histogram: &::metrics::Histogram, before: &RoundTrips, now: &RoundTrips) {
+    let mut longest = 0.0;
+    for ((bound, count), (_, reported)) in now.buckets().zip(before.buckets()) {
+        // Twice the last bound for those beyond it.
+        longest = bound.map_or(2.0 * longest, |bound| bound.as_secs_f64());
+        histogram.record_many(longest, count.saturating_sub(reported) as usize);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, WeakSender};
-use gossip_core::{Address, Alert, DeliveryId, Event, Instant, Node, Payload, Problem, QueryId};
+use gossip_core::{Address, Alert, DeliveryId, Event, Instant, Node, Payload, Problem, QueryId, Transmit};
 
 use crate::clock::{self, Clock};
 use crate::error::TaskError;
@@ -62,6 +62,13 @@ impl<A: Address> State<A> {
     /// Returns the time since which a join waits for an answer, if it does.
     pub(crate) fn joining(&self) -> Option<Instant> {
         self.seeded.filter(|_| self.node.live_members() < 2 && !self.node.has_left())
+    }
+
+    /// Writes the next datagram into `buffer`, and counts it by its purpose.
+    pub(crate) fn transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit<A>> {
+        let transmit = self.node.poll_transmit(buffer)?;
+        self.counters.count(transmit.class, transmit.len);
+        Some(transmit)
     }
 
     /// Takes note of what those who wait for it look for. Returns whether there is something to send.

@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::thread;
 
-use common::gossip::gossip_core::{Config, ConfigError, Event, NodeId, Payload, PutOptions, Status, Tags, WriteError};
+use common::gossip::gossip_core::{
+    Config, ConfigError, Event, NodeId, Payload, Problem, PutOptions, Status, Tags, WriteError,
+};
 use common::gossip::{Events, Gossip, Lagged, LeaveError, Network, SpawnError, Stopped, over};
 use common::{millis, node, pair, run, runtime, sees, within};
 use futures_util::future::{join, ready};
@@ -31,6 +33,40 @@ fn what_one_node_writes_the_other_reads() {
         first.wait_until(|node| node.get("config/limit").is_none()).await.unwrap();
         second.delete_own("role").unwrap();
         first.wait_until(|node| node.entries_named("role").len() == 1).await.unwrap();
+    });
+}
+
+#[test]
+fn a_share_outlives_the_process_that_wrote_it_and_the_next_one_waits_for_it() {
+    run(|| async {
+        let network = Network::default();
+        let (first, second) = pair(&network).await;
+        second.wait_shares().await.unwrap();
+        second.put_share("count", b"5").unwrap();
+        first.wait_until(|node| node.shares_named("count").len() == 1).await.unwrap();
+        second.stop();
+        second.stopped().await.unwrap();
+        drop(second);
+        let id = NodeId::new(2);
+        assert_eq!(first.get_share(id, "count").as_deref(), Some(&b"5"[..]));
+        // The next process, without memory.
+        let second = node(&network, 2).await;
+        let early = second.put_share("count", b"1");
+        assert!(matches!(early, Err(WriteError::ShareUnknown { .. })), "{early:?}");
+        second.wait_shares().await.unwrap();
+        assert_eq!(second.shares_of(id), [("count".into(), Arc::from(&b"5"[..]))]);
+        second.put_share("count", b"6").unwrap();
+        first.wait_until(|node| node.get_share(id, "count").as_deref() == Some(b"6")).await.unwrap();
+        second.delete_share("count").unwrap();
+        first.wait_until(|node| node.shares_named("count").is_empty()).await.unwrap();
+
+        // Where nobody is there to ask.
+        let lonely = node(&Network::default(), 1).await;
+        assert_eq!(lonely.put_share("count", b"1"), Err(WriteError::ShareUnknown { alone: true }));
+        assert!(within(millis(300), lonely.wait_shares()).await.is_none(), "there may be somebody yet");
+        lonely.claim_shares();
+        lonely.wait_shares().await.unwrap();
+        lonely.put_share("count", b"1").unwrap();
     });
 }
 
@@ -231,7 +267,22 @@ fn a_configuration_that_cannot_work_is_refused_with_its_values() {
 #[test]
 fn statistics_are_data() {
     run(|| async {
-        let (first, _second) = pair(&Network::default()).await;
+        let (first, second) = pair(&Network::default()).await;
+        // A value, a message and a question, and then pings in both directions.
+        first.put("name", b"value").unwrap();
+        second.wait_for("name").await.unwrap();
+        let _ = second.query("?").timeout(millis(200)).gather().await;
+        first.send_to_acknowledged(second.id(), b"message", millis(5_000)).await.unwrap();
+        while first.stats().driver.bytes_acks.min(first.stats().driver.bytes_probes) == 0 {
+            runtime::sleep(millis(20)).await;
+        }
+        let counted = first.stats();
+        let by_purpose = counted.driver;
+        let parts =
+            [by_purpose.bytes_acks, by_purpose.bytes_probes, by_purpose.bytes_unicasts, by_purpose.bytes_rumors];
+        assert!(parts.iter().all(|bytes| *bytes > 0), "{counted:?}");
+        let all = parts.iter().sum::<u64>() + by_purpose.bytes_anti_entropy + by_purpose.bytes_bulk;
+        assert_eq!(all, counted.node.bytes_sent, "each datagram has one purpose");
         let stats = serde_json::to_value(first.stats()).unwrap();
         assert!(stats["node"]["datagrams_sent"].as_u64().unwrap() > 0);
         assert!(stats["driver"]["turns"].as_u64().unwrap() > 0);
@@ -272,5 +323,74 @@ fn name_and_tags_are_seen_by_others_and_change_while_it_runs() {
         assert!(first.members_with("role", "db").is_empty() && first.health().is_empty());
         let refused = over(network.attach(3).unwrap(), 3).name("a\nb").spawn().await.unwrap_err();
         assert_eq!(refused.to_string(), "\"a\\nb\" has a control character");
+    });
+}
+
+/// Two clusters of two nodes each on one network, with these labels, where an address of the first is given to a new member
+/// of the second.
+async fn reused_address(labels: [&str; 2]) -> [Vec<Gossip<u64>>; 2] {
+    let network = Network::default();
+    let start = async |id: u64, address: u64, seed: u64, label: &str| {
+        let builder = over(network.attach(address).unwrap(), address).id(NodeId::new(id)).config(Config::local());
+        builder.label(label).join((address != seed).then_some(seed)).spawn().await.unwrap()
+    };
+    let mut clusters = [Vec::new(), Vec::new()];
+    for (at, cluster) in clusters.iter_mut().enumerate() {
+        let seed = 10 + 10 * at as u64;
+        for address in seed..seed + 3 {
+            cluster.push(start(address, address, seed, labels[at]).await);
+        }
+        for node in &*cluster {
+            node.wait_members(3).await.unwrap();
+        }
+    }
+    let gone = clusters[0].pop().unwrap();
+    gone.stop();
+    gone.stopped().await.unwrap();
+    drop(gone);
+    sees(&clusters[0][0], 12, Status::Dead).await;
+    clusters[1].push(start(23, 12, 20, labels[1]).await);
+    for node in &clusters[1] {
+        node.wait_members(4).await.unwrap();
+    }
+    clusters
+}
+
+#[test]
+fn two_clusters_without_a_label_are_one_when_an_address_is_used_again() {
+    run(|| async {
+        let [first, second] = reused_address(["", ""]).await;
+        // Whoever is dead is looked for at its address, and the one who answers there knows others.
+        for node in first.iter().chain(&second) {
+            node.wait_members(6).await.unwrap();
+        }
+        first[0].put("name", b"of the first").unwrap();
+        second[0].wait_for("name").await.unwrap();
+    });
+}
+
+#[test]
+fn a_label_keeps_clusters_apart_when_an_address_is_used_again_and_that_is_told() {
+    run(|| async {
+        for labels in [["first", "second"], ["", "second"]] {
+            let [first, second] = reused_address(labels).await;
+            first[0].put("name", b"of the first").unwrap();
+            let mut alerts = Vec::new();
+            // The member at the address of the dead one hears the first cluster look for it.
+            let told = |node: &Gossip<u64>| {
+                alerts = node.health();
+                alerts.iter().any(|alert| matches!(alert.problem, Problem::ForeignCluster { address: 10 | 11 }))
+            };
+            second[3].wait_until(told).await.unwrap();
+            // Longer than clusters without labels took to become one.
+            runtime::sleep(millis(5_000)).await;
+            for (cluster, own) in [(&first, 10..20), (&second, 20..30)] {
+                for node in cluster {
+                    let ids: Vec<_> = node.members().iter().map(|member| member.id.get()).collect();
+                    assert!(ids.iter().all(|id| own.contains(id)), "{labels:?}: {ids:?}");
+                }
+            }
+            assert_eq!(second.iter().filter_map(|node| node.get("name")).count(), 0);
+        }
     });
 }

@@ -15,7 +15,11 @@ fn the_manual_prints_the_table() {
     let manual = include_str!("../../gossip-core/docs/operating.md");
     let mut table = String::from("| metric | kind | meaning |\n|---|---|---|\n");
     for metric in TABLE {
-        let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
+            _ => "gauge",
+        };
         writeln!(table, "| `{}` | {kind} | {} |", metric.name, metric.help).unwrap();
     }
     assert!(manual.contains(&table), "this belongs into operating.md, under Metrics:\n{table}");
@@ -47,6 +51,18 @@ fn the_text_has_every_metric_with_its_value() {
         assert!(text.contains("\ngossip_members_alive 2\n"), "{text}");
         let sent = text.lines().find_map(|line| line.strip_prefix("gossip_datagrams_sent_total ")).unwrap();
         assert!(sent.parse::<u64>().unwrap() > 0);
+        let buckets: Vec<u64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("gossip_round_trip_seconds_bucket{le=\"")?.split_once("\"} "))
+            .map(|(_, count)| count.parse().unwrap())
+            .collect();
+        assert!(buckets.len() > 10 && buckets.is_sorted());
+        assert!(
+            text.contains(&format!(
+                "_bucket{{le=\"+Inf\"}} {}\ngossip_round_trip_seconds_sum ",
+                buckets.last().unwrap()
+            ))
+        );
     });
 }
 
@@ -56,7 +72,7 @@ mod facade {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
 
-    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
     use super::*;
 
@@ -71,6 +87,15 @@ mod facade {
         }
     }
 
+    struct Samples(Arc<AtomicU64>);
+
+    impl HistogramFn for Samples {
+        fn record(&self, value: f64) {
+            assert!(value > 0.0 && value < 5.0);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     impl Recorder for Recorded {
         fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -81,8 +106,8 @@ mod facade {
         fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
             Gauge::from_arc(self.cell(key))
         }
-        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::noop()
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(Samples(self.cell(key))))
         }
     }
 
@@ -108,6 +133,9 @@ mod facade {
             common::gossip::metrics::report(&first);
             let sent = first.stats().node.datagrams_sent;
             assert!(sent - value("gossip_datagrams_sent_total{node=0000000000000001}") < 5);
+            let trips = first.inspect(|node| node.round_trips().count());
+            let told = value("gossip_round_trip_seconds{node=0000000000000001}");
+            assert!(0 < told && told <= trips, "each once: {told} of {trips}");
         });
     }
 }

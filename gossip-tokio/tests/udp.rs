@@ -158,6 +158,32 @@ fn addresses_that_cannot_work_are_refused_with_their_reason() {
 }
 
 #[test]
+fn seeds_that_can_never_be_reached_are_refused_at_the_start_with_the_reason() {
+    run(|| async {
+        for (bound, seed, reason) in [
+            ("127.0.0.1:0", "192.0.2.1:7000", "192.0.2.1:7000 is on another machine"),
+            ("127.0.0.1:0", "[2001:db8::1]:7000", "[2001:db8::1]:7000"),
+            ("0.0.0.0:0", "[2001:db8::1]:7000", "[2001:db8::1]:7000"),
+        ] {
+            let error = builder(bound).advertise("127.0.0.1:0").join([seed]).spawn().await.unwrap_err();
+            assert!(matches!(error, SpawnError::Seeds { .. }) && error.to_string().contains(reason), "{error}");
+        }
+        for refused in [
+            builder("127.0.0.1:0").join(["[fe80::1%eth0]:7000"]),
+            builder("0.0.0.0:0").advertise("[fe80::1%eth0]:7000"),
+            builder("[fe80::1%eth0]:0"),
+        ] {
+            let error = refused.spawn().await.unwrap_err();
+            assert!(matches!(error, SpawnError::Zone(_)), "{error}");
+        }
+        // One that can be reached is enough: the other is left out, with a warning.
+        let node = builder("127.0.0.1:0").join(["192.0.2.1:7000", "127.0.0.1:9"]).spawn().await.unwrap();
+        node.stop();
+        node.stopped().await.unwrap();
+    });
+}
+
+#[test]
 fn the_first_datagram_after_binding_is_sent() {
     run(|| async {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));

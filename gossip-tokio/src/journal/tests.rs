@@ -48,7 +48,8 @@ fn written(place: &Place) -> (PathBuf, Vec<u8>) {
 
 fn names(reader: &mut Reader) -> Vec<String> {
     let mut node = node();
-    reader.read::<u64, io::Error>(|part| node.restore(NOW, part).map_err(io::Error::other)).unwrap();
+    let parts = reader.parts().map(|part| part.map_err(Box::<dyn std::error::Error>::from));
+    node.restore_all(NOW, parts).unwrap();
     node.entries("").map(|(name, _)| name.to_string()).collect()
 }
 

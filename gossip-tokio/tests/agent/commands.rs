@@ -59,6 +59,36 @@ fn info_says_how_a_node_is_and_waits_until_it_is_well() {
 }
 
 #[test]
+fn a_share_stays_when_its_agent_is_killed_and_goes_when_it_is_forgotten() {
+    let place = Place::new("shares");
+    let a = place.start("a", &[]);
+    let refused = a.ctl(&["put", "--share", "count", "1"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("nobody is there"), "{}", text(&refused.stderr));
+    a.ask(&["put", "--share", "--claim", "count", "1"]);
+    assert_eq!(a.ask(&["get", "--share", "count"])[0]["value"], "1");
+    let mut b = place.start("b", &["--join", a.address()]);
+    b.ask(&["put", "--share", "count", "2"]);
+    let id = b.started["id"].as_str().unwrap().to_owned();
+    until("both", || (a.ask(&["list", "--share", "count"]).len() == 2).then_some(()));
+    b.child.kill().unwrap();
+    b.end();
+    a.await_status("b", "dead");
+    let shares = a.ask(&["list", "--share", "--of", "b"]);
+    assert_eq!((&shares[0]["value"], &shares[0]["share"], shares.len()), (&"2".into(), &true.into(), 1));
+    // The next process waits until it has been told what it had.
+    let b = place.start("b", &["--join", a.address()]);
+    b.ask(&["put", "--share", "count", "3"]);
+    until("the new value", || (a.ask(&["get", "--share", "--of", "b", "count"])[0]["value"] == "3").then_some(()));
+    drop(b);
+    a.ask(&["forget", &id]);
+    until("its end", || (a.ask(&["list", "--share", "count"]).len() == 1).then_some(()));
+    a.ask(&["delete", "--share", "count"]);
+    assert_eq!(a.ctl(&["get", "--share", "count"]).status.code(), Some(1));
+    assert_eq!(a.ctl(&["put", "--share", "--own", "count", "1"]).status.code(), Some(2));
+}
+
+#[test]
 fn members_are_sorted_and_chosen() {
     let place = Place::new("members");
     let a = place.start("b", &[]);

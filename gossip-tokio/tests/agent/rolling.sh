@@ -3,6 +3,8 @@
 # lost, no death is seen. Takes some minutes, most of them to build the earlier commit.
 #
 #   gossip-tokio/tests/agent/rolling.sh [COMMIT]     the commit before this one, unless another is named
+#
+# OLD_AGENT and NEW_AGENT name agents that are built already.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 commit=$(git rev-parse --verify "${1:-HEAD~1}")
@@ -18,11 +20,13 @@ finish() {
 trap finish EXIT
 
 build() { cargo build --quiet --locked --manifest-path "$1/Cargo.toml" -p gossip-tokio --features agent --bin gossip-agent --target-dir "$2"; }
-git worktree add --quiet --detach "$place/tree" "$commit"
-build "$place/tree" "$place/target"
-build . "${CARGO_TARGET_DIR:-target}"
-old=$place/target/debug/gossip-agent
-new=${CARGO_TARGET_DIR:-target}/debug/gossip-agent
+if [ -z "${OLD_AGENT:-}" ]; then
+  git worktree add --quiet --detach "$place/tree" "$commit"
+  build "$place/tree" "$place/target"
+fi
+[ -n "${NEW_AGENT:-}" ] || build . "${CARGO_TARGET_DIR:-target}"
+old=${OLD_AGENT:-$place/target/debug/gossip-agent}
+new=${NEW_AGENT:-${CARGO_TARGET_DIR:-target}/debug/gossip-agent}
 port() { echo $((27400 + $1)); }
 ctl() { "$1" ctl --control "$place/$2.sock" "${@:3}"; }
 
@@ -72,4 +76,6 @@ for node in 1 2 3 4 5 6 7 8 9; do
 done
 deaths=$(grep -c '"status":"dead"' "$place/events" || true)
 [ "$deaths" -eq 0 ] || { echo "$deaths deaths were seen"; grep '"status":"dead"' "$place/events" | head -3; exit 1; }
-echo "$written writes, all at nine nodes; 18 restarts from ${commit:0:7} to this tree and back, no death"
+left=$(grep -c '"status":"left"' "$place/events" || true)
+[ "$left" -ge 18 ] || { echo "$left departures were seen of 18: the events say too little"; head -3 "$place/events"; exit 1; }
+echo "$written writes, all at nine nodes; 18 restarts from ${OLD_AGENT:-${commit:0:7}} to ${NEW_AGENT:-this tree} and back, no death"

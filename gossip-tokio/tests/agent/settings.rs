@@ -1,11 +1,12 @@
 //! What holds: the configuration file, the environment, the flags; and what changes while the agent runs.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{AGENT, Agent, Place, text, until};
+use crate::harness::{AGENT, Agent, LIMIT, Place, text, until};
 
 /// Text of `--check`, with this environment.
 fn check(args: &[&str], environment: &[(&str, &str)]) -> (String, String, Option<i32>) {
@@ -134,6 +135,93 @@ fn a_directory_that_was_left_behind_stops_no_later_start() {
     );
     let a = Agent::start(Command::new("sh").args(["-c", &start]));
     assert_eq!(a.sees("a").as_deref(), Some("alive"));
+}
+
+/// Directories in `place` that agents made for their sockets.
+fn left_behind(place: &Place) -> usize {
+    let names = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap());
+    names.filter(|entry| entry.file_type().unwrap().is_dir()).count()
+}
+
+#[test]
+fn an_agent_that_is_killed_in_its_first_moments_stops_no_later_start() {
+    let place = Place::new("moments");
+    // In a namespace of its own every agent is process 2, as in a container.
+    let repeats = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let can = Command::new(repeats[0]).args([&repeats[1..], &["true"]].concat()).output();
+    let can = can.is_ok_and(|output| output.status.success());
+    let mut words = if can { repeats.to_vec() } else { Vec::new() };
+    let (control, config) = (place.file("a.sock"), place.file("config.toml"));
+    words.extend([AGENT, "--bind", "127.0.0.1:0", "--log", "off", "--name", "a", "--control", &control]);
+    words.extend(["--config", &config]);
+    // As the time it takes to come up differs, the moments are spread over twice the time it took once.
+    let spawn = || -> Child {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let kill = |mut child: Child| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_file(&control).is_ok()
+    };
+    let begun = Instant::now();
+    let child = spawn();
+    while fs::metadata(&control).is_err() {
+        assert!(begun.elapsed() < LIMIT);
+        thread::sleep(Duration::from_millis(1));
+    }
+    let took = begun.elapsed();
+    assert!(kill(child));
+    let mut sockets = 0;
+    for moment in 0..60 {
+        let child = spawn();
+        thread::sleep(took * moment / 30);
+        sockets += usize::from(kill(child));
+    }
+    assert!(sockets > 0, "none got as far as its socket");
+    assert!(sockets < 60, "all got as far as their socket");
+    println!("{sockets} of 60 had a socket, {} directories are left; process ids repeat: {can}", left_behind(&place));
+    words.push("--json");
+    let a = Agent::start(Command::new(words[0]).args(&words[1..]));
+    assert_eq!(a.sees("a").as_deref(), Some("alive"));
+}
+
+#[test]
+fn an_agent_without_a_label_warns_once_unless_nobody_else_can_reach_it() {
+    let place = Place::new("label");
+    let said = |args: &[&str]| {
+        let control = place.file("a.sock");
+        let mut command = Command::new(AGENT);
+        command
+            .args(["--log", "warn", "--json", "--control", &control, "--config", &place.file("config.toml")])
+            .args(args);
+        let mut a = Agent::start(command.stderr(Stdio::piped()));
+        thread::sleep(Duration::from_millis(500));
+        a.signal("-TERM");
+        assert_eq!(a.end().code(), Some(0));
+        let mut log = String::new();
+        a.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log.lines().filter(|line| line.contains("WARN") && line.contains("this cluster has no label")).count()
+    };
+    // An address of documentation, which nobody has.
+    let open = ["--bind", "0.0.0.0:0", "--advertise", "192.0.2.7:0"];
+    assert_eq!(said(&open), 1);
+    assert_eq!(said(&[&open[..], &["--label", "production"]].concat()), 0);
+    assert_eq!(said(&["--bind", "127.0.0.1:0"]), 0);
+}
+
+#[test]
+fn two_clusters_that_hear_of_each_other_say_so_and_stay_apart() {
+    let place = Place::new("foreign");
+    let (a, b) = (place.start("a", &[]), place.start("b", &["--label", "other"]));
+    let c = place.start("c", &["--join", a.address(), "--join", b.address(), "--label", "other"]);
+    b.await_status("c", "alive");
+    let told = |agent: &Agent| {
+        let info = agent.ask(&["info"]);
+        info.first()?["alerts"].to_string().contains("foreign-cluster").then_some(())
+    };
+    until("the foreign cluster", || told(&a));
+    assert_eq!((a.sees("b"), a.sees("c"), c.sees("a")), (None, None, None));
 }
 
 #[test]

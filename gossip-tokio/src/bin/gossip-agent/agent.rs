@@ -40,6 +40,7 @@ pub(crate) fn run(start: Start) -> Result<(), Failure> {
     }
     let (printer, writing) = Printer::start();
     let log = setup::log(&settings, printer.clone())?;
+    settings.warn();
     // One thread is enough for a node, and the smallest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
@@ -177,7 +178,7 @@ async fn observe(agent: Arc<Agent>, mut events: Events<SocketAddr>) {
         match event {
             Ok(event) => {
                 agent.note(&event);
-                let told = tell(&event, |id| agent.called(id));
+                let told = tell(&event, &|id| agent.called(id));
                 match told.level {
                     Some(tracing::Level::WARN) => tracing::warn!("{}", line(&told.object)),
                     Some(_) => tracing::info!("{}", line(&told.object)),

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gossip_tokio::gossip_core::{Instant, NodeId, Status};
+use gossip_tokio::gossip_core::{Distance, Instant, NodeId, Status};
 use gossip_tokio::{Question, Questions};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -59,7 +59,9 @@ fn own(agent: &Agent, name: &str, payload: &[u8]) -> Option<Value> {
     match name {
         RTT => {
             let id: NodeId = std::str::from_utf8(payload).ok()?.parse().ok()?;
-            Some(json!({ "rtt_us": agent.gossip.round_trip(id).map(|trip| trip.as_micros() as u64) }))
+            let distance = agent.gossip.distance(id);
+            let trip = distance.map(|distance| distance.round_trip().as_micros() as u64);
+            Some(json!({ "rtt_us": trip, "estimated": distance.is_some_and(Distance::is_estimate) }))
         }
         VIEW => {
             let cut = std::str::from_utf8(payload).ok()?.parse().ok()?;
@@ -72,7 +74,7 @@ fn own(agent: &Agent, name: &str, payload: &[u8]) -> Option<Value> {
 /// Members that are named in a view; of more there is the number.
 const NAMED: usize = 12;
 
-/// Describes what this agent sees: its replica's fingerprint at `cut`, whom it does not reach, and its neighbours.
+/// Describes what this agent sees: its replica's fingerprint at `cut`, its alerts, whom it does not reach, and its neighbours.
 pub(crate) fn view(agent: &Agent, cut: Instant) -> Value {
     let members = agent.gossip.members();
     let lost: Vec<NodeId> = (members.iter())
@@ -83,7 +85,7 @@ pub(crate) fn view(agent: &Agent, cut: Instant) -> Value {
         agent.gossip.inspect(|node| node.neighbours().take(NAMED).map(|link| json!([link.id, link.eager])).collect());
     let fingerprint = agent.gossip.inspect(|node| node.reconciled(cut).fingerprint);
     json!({
-        "fingerprint": format!("{fingerprint:016x}"),
+        "fingerprint": format!("{fingerprint:016x}"), "alerts": agent.alerts().len(),
         "lost": lost.iter().take(NAMED).collect::<Vec<_>>(), "lost_count": lost.len(), "links": links,
     })
 }

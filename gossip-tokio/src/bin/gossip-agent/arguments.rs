@@ -193,11 +193,11 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Show the round trip between this node, or another one, and a member, as its pings have measured it
+    /// Show the round trip between this node, or another one, and a member, as its pings have measured it; else an estimate, which says that it is one
     Rtt {
         /// Its name or id, as `members` shows it
         member: String,
-        /// The member to which the first one has measured it [default: this node has]
+        /// The member to which the first one is asked for it [default: this node is]
         to: Option<String>,
     },
     /// Show the value of an entry
@@ -207,6 +207,9 @@ pub(crate) enum Command {
         /// The member, by name or id, whose own entry it is [default: an entry that all share]
         #[arg(long, value_name = "MEMBER")]
         of: Option<String>,
+        /// The share of that member, or of this one
+        #[arg(long)]
+        share: bool,
         /// Print the bytes of the value and nothing else
         #[arg(long)]
         raw: bool,
@@ -216,6 +219,12 @@ pub(crate) enum Command {
         /// An entry of this member's own, gone when it is
         #[arg(long)]
         own: bool,
+        /// This member's share: it stays when this member restarts, dies or leaves, until it is deleted or the member is forgotten. After a start this waits until others have told what it was before
+        #[arg(long, conflicts_with = "own")]
+        share: bool,
+        /// Nobody has to be asked: this member has not written any shares before, or holds them all
+        #[arg(long, requires = "share")]
+        claim: bool,
         /// Time that it lives, such as 90s or 5m [default: for ever]
         #[arg(long, value_name = "TIME", value_parser = duration)]
         ttl: Option<Duration>,
@@ -233,6 +242,9 @@ pub(crate) enum Command {
         /// An entry of this member's own
         #[arg(long)]
         own: bool,
+        /// This member's share
+        #[arg(long, conflicts_with = "own")]
+        share: bool,
         /// Its name
         name: String,
     },
@@ -241,6 +253,9 @@ pub(crate) enum Command {
         /// The member, by name or id, whose own entry of exactly this name is shown; * is all members
         #[arg(long, value_name = "MEMBER")]
         of: Option<String>,
+        /// The shares of that member whose names begin so; of all members, and without --of, those of exactly this name
+        #[arg(long)]
+        share: bool,
         /// Only those whose names begin so
         #[arg(default_value = "")]
         prefix: String,
@@ -396,7 +411,8 @@ mod tests {
     fn a_value_may_look_like_a_flag_and_consist_of_words() {
         let line = Line::try_parse_from(["put", "limit", "-5", "--json", "x"]).unwrap();
         let value = ["-5", "--json", "x"].map(OsString::from).to_vec();
-        let put = Command::Put { own: false, ttl: None, file: None, name: "limit".into(), value };
+        let put =
+            Command::Put { own: false, share: false, claim: false, ttl: None, file: None, name: "limit".into(), value };
         assert_eq!(line.command, put);
     }
 

@@ -104,18 +104,25 @@ async fn agents(
     Ok((gathered.responses.iter().filter_map(read).collect(), [gathered.missing, gathered.declined].concat()))
 }
 
-/// Asks a member for its round trip to another one.
+/// Tells the round trip between two other members: the first one's, if it answers, else the estimate by their coordinates.
 ///
 /// # Errors
-/// There is no such member; it has not measured it.
+/// There is no such member; nobody has measured it, and the coordinates are not known.
 pub(crate) async fn rtt(agent: &Agent, from: &str, to: &str) -> Result<Value, Refusal> {
     let (from, to) = (agent.find(from)?, agent.find(to)?);
     let (answers, _) = agents(agent, answers::RTT, &to.to_string(), Filter::ALL.ids([from])).await?;
-    let names = [from, to].map(|id| shown(agent.called(id).as_bytes()));
-    let trip = answers.first().ok_or_else(|| Code::Failed.says(format!("{} has not answered", names[0])))?;
-    let trip = trip.1["rtt_us"].as_u64();
-    let trip = trip.ok_or_else(|| Code::Failed.says(format!("{} has not pinged {} yet", names[0], names[1])))?;
-    Ok(json!({ "id": to, "name": agent.called(to), "from": agent.called(from), "rtt_us": trip }))
+    let told = answers.first().and_then(|(_, answer)| {
+        // An agent of an earlier version tells only what it has measured.
+        Some((answer["rtt_us"].as_u64()?, answer["estimated"] == true))
+    });
+    let estimate = || Some((agent.gossip.distance_between(from, to)?.as_micros() as u64, true));
+    let (trip, estimated) = told.or_else(estimate).ok_or_else(|| {
+        let [from, to] = [from, to].map(|id| shown(agent.called(id).as_bytes()));
+        let what = if answers.is_empty() { "has not answered" } else { "does not know it" };
+        Code::Failed.says(format!("{from} {what}, and the coordinates of {from} and {to} are not both known here"))
+    })?;
+    let names = [to, from].map(|id| agent.called(id));
+    Ok(json!({ "id": to, "name": names[0], "from": names[1], "rtt_us": trip, "estimated": estimated }))
 }
 
 /// Asks all agents what they see; one object for each.

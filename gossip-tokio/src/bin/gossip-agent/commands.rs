@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::Sender;
-use gossip_tokio::gossip_core::{Event, KeyChange, KeyError, Member, NodeId, PutOptions, SmolStr, Status, Tags};
+use gossip_tokio::gossip_core::{
+    Distance, EntryKind, Event, KeyChange, KeyError, Member, Node, NodeId, PutOptions, SmolStr, Status, Tags,
+};
 use gossip_tokio::{Events, Gossip, Lagged};
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
@@ -26,6 +28,9 @@ use crate::topic;
 pub(crate) const LEAVING: Duration = Duration::from_secs(20);
 /// Time that the disk may take for what an answer waits for.
 pub(crate) const SAVING: Duration = Duration::from_secs(5);
+/// Time that others have to tell what this member has written of its shares before it was started: in the slowest preset they take
+/// an interval of anti-entropy.
+const TELLING: Duration = Duration::from_secs(30);
 /// Interval at which health is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,32 +71,49 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             let payload = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
             say(ask::send(agent, &member, &payload).await?).await;
         }
-        Request::Get { name, of } => {
-            let value = match &of {
+        Request::Get { name, of, share } => {
+            let of = of.map(|of| agent.find_owner(&of, share)).transpose()?;
+            let value = match of {
+                of if share => gossip.get_share(of.unwrap_or(gossip.id()), &name),
                 None => gossip.get(&name),
-                Some(of) => gossip.get_own(agent.find(of)?, &name),
+                Some(of) => gossip.get_own(of, &name),
             };
             say(entry(&name, None, &value.ok_or_else(|| no_entry(&name))?)).await;
         }
-        Request::Put { name, payload, own, ttl } => {
+        Request::Put { name, payload, own, share, claim, ttl } => {
             check_name("the entry's name", &name).map_err(|error| Code::Invalid.says(error))?;
             let value = payload.bytes().map_err(|error| Code::Invalid.says(error))?;
             let mut options = PutOptions::default();
-            options.own = own;
+            options.kind = kind(own, share)?;
             options.time_to_live = ttl.map(Duration::from_millis);
+            if share {
+                await_shares(agent, claim).await;
+            }
             let stamp = gossip.put_with(&name, value, options)?;
             saved(agent).await?;
             say(json!({ "written": name, "stamp": stamp })).await;
         }
-        Request::Delete { name, own } => {
-            let there = if own { gossip.get_own(gossip.id(), &name) } else { gossip.get(&name) };
+        Request::Delete { name, own, share } => {
+            let kind = kind(own, share)?;
+            if share {
+                await_shares(agent, false).await;
+            }
+            let there = match kind {
+                EntryKind::Shared => gossip.get(&name),
+                EntryKind::Own => gossip.get_own(gossip.id(), &name),
+                EntryKind::Share => gossip.get_share(gossip.id(), &name),
+            };
             there.ok_or_else(|| no_entry(&name))?;
-            let stamp = if own { gossip.delete_own(&name) } else { gossip.delete(&name) }?;
+            let stamp = match kind {
+                EntryKind::Shared => gossip.delete(&name),
+                EntryKind::Own => gossip.delete_own(&name),
+                EntryKind::Share => gossip.delete_share(&name),
+            }?;
             saved(agent).await?;
             say(json!({ "deleted": name, "stamp": stamp })).await;
         }
-        Request::List { prefix, of } => {
-            for item in list(agent, &prefix, of.as_deref())? {
+        Request::List { prefix, of, share } => {
+            for item in list(agent, &prefix, of.as_deref(), share)? {
                 say(item).await;
             }
         }
@@ -111,7 +133,7 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             say(json!({ "joining": found })).await;
         }
         Request::Forget { member } => {
-            let id = agent.find(&member)?;
+            let id = agent.find_owner(&member, true)?;
             gossip.forget(id);
             say(json!({ "forgotten": id })).await;
         }
@@ -163,6 +185,29 @@ async fn monitor(agent: &Agent, level: &str, items: &Sender<Value>) -> Result<()
     drop(lines);
     agent.monitors.adjust();
     Ok(())
+}
+
+/// # Errors
+/// It is to be both.
+fn kind(own: bool, share: bool) -> Result<EntryKind, Refusal> {
+    match (own, share) {
+        (false, false) => Ok(EntryKind::Shared),
+        (true, false) => Ok(EntryKind::Own),
+        (false, true) => Ok(EntryKind::Share),
+        (true, true) => Err(Code::Invalid.says("an entry of a member's own is no share")),
+    }
+}
+
+/// Waits until others have told what this member has written of its shares before it was started, if somebody is there.
+async fn await_shares(agent: &Agent, claim: bool) {
+    let gossip = &agent.gossip;
+    if claim {
+        gossip.claim_shares();
+    }
+    if gossip.inspect(Node::live_members) > 1 || gossip.is_joining() {
+        // Otherwise the write is refused, and says why.
+        let _ = tokio::time::timeout(TELLING, gossip.wait_shares()).await;
+    }
 }
 
 /// Waits for the disk, if writes are answered only then.
@@ -244,10 +289,12 @@ fn change_tags(agent: &Agent, set: &[String], delete: &[String]) -> Result<Value
 
 fn object(agent: &Agent, member: &Member<SocketAddr>) -> Value {
     let Member { id, address, status, incarnation, boot, .. } = member;
+    let distance = agent.gossip.distance(*id);
     json!({
         "id": id, "name": member.name(), "status": status, "address": address, "own": *id == agent.gossip.id(),
         "incarnation": incarnation, "boot": boot, "tags": member.tags(),
-        "rtt_us": agent.gossip.round_trip(*id).map(|trip| trip.as_micros() as u64),
+        "rtt_us": distance.map(|distance| distance.round_trip().as_micros() as u64),
+        "rtt_estimated": distance.is_some_and(Distance::is_estimate),
     })
 }
 
@@ -264,11 +311,13 @@ async fn reachability(agent: &Agent, items: &Sender<Value>) -> Result<(), Refusa
 
 fn rtt(agent: &Agent, member: &str) -> Result<Value, Refusal> {
     let id = agent.find(member)?;
-    let trip = agent.gossip.round_trip(id);
-    let trip = trip.ok_or_else(|| {
-        Code::Failed.says(format!("{} has not answered a ping of this node's yet", shown(member.as_bytes())))
+    let distance = agent.gossip.distance(id);
+    let distance = distance.ok_or_else(|| {
+        let name = shown(member.as_bytes());
+        Code::Failed.says(format!("{name} has not answered a ping of this node's yet, and its coordinate is not known"))
     })?;
-    Ok(json!({ "id": id, "name": agent.name(id), "rtt_us": trip.as_micros() as u64 }))
+    let trip = distance.round_trip().as_micros() as u64;
+    Ok(json!({ "id": id, "name": agent.name(id), "rtt_us": trip, "estimated": distance.is_estimate() }))
 }
 
 fn entry(name: &str, owner: Option<NodeId>, value: &[u8]) -> Value {
@@ -280,20 +329,29 @@ fn entry(name: &str, owner: Option<NodeId>, value: &[u8]) -> Value {
     object
 }
 
-fn list(agent: &Agent, prefix: &str, of: Option<&str>) -> Result<Vec<Value>, Refusal> {
+fn list(agent: &Agent, prefix: &str, of: Option<&str>, share: bool) -> Result<Vec<Value>, Refusal> {
     let gossip = &agent.gossip;
-    let Some(of) = of else {
+    let object = |name: &str, owner: NodeId, value: &[u8]| {
+        let mut object = entry(name, Some(owner), value);
+        object["member"] = agent.called(owner).into();
+        if share {
+            object["share"] = true.into();
+        }
+        object
+    };
+    if let (Some(of), true) = (of.filter(|of| *of != "*"), share) {
+        let owner = agent.find_owner(of, true)?;
+        let shares = gossip.shares_of(owner);
+        let named = shares.iter().filter(|(name, _)| name.starts_with(prefix));
+        return Ok(named.map(|(name, value)| object(name, owner, value)).collect());
+    }
+    let Some(of) = of.or(share.then_some("*")) else {
         return Ok(gossip.entries(prefix).iter().map(|(name, value)| entry(name, None, value)).collect());
     };
     let only = if of == "*" { None } else { Some(agent.find(of)?) };
-    let all = gossip.entries_named(prefix);
+    let all = if share { gossip.shares_named(prefix) } else { gossip.entries_named(prefix) };
     let entries = all.iter().filter(|(owner, _)| only.is_none_or(|only| only == *owner));
-    let object = |(owner, value): &(NodeId, std::sync::Arc<[u8]>)| {
-        let mut object = entry(prefix, Some(*owner), value);
-        object["member"] = agent.called(*owner).into();
-        object
-    };
-    Ok(entries.map(object).collect())
+    Ok(entries.map(|(owner, value)| object(prefix, *owner, value)).collect())
 }
 
 fn keys(gossip: &Gossip) -> Result<Value, KeyError> {
@@ -330,14 +388,14 @@ pub(crate) async fn watch(agent: &Agent, mut events: Events<SocketAddr>, prefix:
     while let Some(event) = events.next().await {
         let (item, last) = match event {
             Ok(event) => {
-                if let (Event::Entry { name, .. }, false) = (&event, prefix.is_none())
+                if let (Event::Entry { name, .. } | Event::Share { name, .. }, false) = (&event, prefix.is_none())
                     && !wanted(name)
                 {
                     continue;
                 }
                 let last = matches!(event, Event::Left);
-                let told = tell(&event, |id| agent.called(id));
-                if prefix.is_some() && told.object["event"] != "entry" && !last {
+                let told = tell(&event, &|id| agent.called(id));
+                if prefix.is_some() && told.object["event"] != "entry" && told.object["event"] != "share" && !last {
                     continue;
                 }
                 (told.object, last)

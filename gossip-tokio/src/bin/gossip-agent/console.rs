@@ -158,8 +158,11 @@ mod tests {
     #[test]
     fn lines_are_split_as_a_shell_does() {
         assert_eq!(command("  "), None);
-        assert_eq!(command("get 'a name'"), Some(Command::Get { name: "a name".into(), of: None, raw: false }));
-        assert_eq!(command("list"), Some(Command::List { of: None, prefix: String::new() }));
+        assert_eq!(
+            command("get 'a name'"),
+            Some(Command::Get { name: "a name".into(), of: None, share: false, raw: false })
+        );
+        assert_eq!(command("list"), Some(Command::List { of: None, share: false, prefix: String::new() }));
     }
 
     #[test]

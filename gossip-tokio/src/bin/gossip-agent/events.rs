@@ -33,7 +33,7 @@ pub(crate) fn entry_is(owner: Option<NodeId>, name: &str, value: Option<&[u8]>) 
 }
 
 /// The object for an event. `who` is what a member is called: its name, or its id.
-pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) -> Told {
+pub(crate) fn tell(event: &Event<SocketAddr>, who: &dyn Fn(NodeId) -> String) -> Told {
     let told = |level, object| Told { level: Some(level), object };
     let (info, warn) = (tracing::Level::INFO, tracing::Level::WARN);
     match event {
@@ -51,6 +51,20 @@ pub(crate) fn tell(event: &Event<SocketAddr>, who: impl Fn(NodeId) -> String) ->
                 object["member"] = who(*owner).into();
             }
             Told { level: None, object }
+        }
+        Event::Share { owner, name, change } => {
+            let mut object = match change {
+                Change::Written { value, .. } => entry_is(Some(*owner), name, Some(value)),
+                _ => entry_is(Some(*owner), name, None),
+            };
+            (object["event"], object["member"]) = ("share".into(), who(*owner).into());
+            Told { level: None, object }
+        }
+        Event::ShareLost { name, value, .. } => {
+            let mut object = json!({ "event": "share-lost", "name": name });
+            let (key, value) = data(value);
+            object[key] = value.into();
+            told(warn, object)
         }
         Event::Broadcast { id, payload } => {
             let (topic, payload) = topic::split(payload);
@@ -143,10 +157,13 @@ pub(crate) fn line(object: &Value) -> String {
             format!("member {} at {} {now}{before}", text("name"), text("address"))
         }
         "reaped" => format!("member {} is forgotten", text("name")),
-        "entry" => {
+        kind @ ("entry" | "share") => {
             let of = object["member"].as_str().map_or_else(String::new, |_| format!(" of {}", text("member")));
             let now = if object["gone"] == true { "is gone".into() } else { format!("is {}", value()) };
-            format!("entry {}{of} {now}", text("name"))
+            format!("{kind} {}{of} {now}", text("name"))
+        }
+        "share-lost" => {
+            format!("two starts of this node have written the share {}, and {} is lost", text("name"), value())
         }
         "broadcast" if object["topic"].is_string() => format!("{} says {}: {}", text("name"), text("topic"), value()),
         "broadcast" => format!("{} says {}", text("name"), value()),

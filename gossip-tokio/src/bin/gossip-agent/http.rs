@@ -236,10 +236,12 @@ struct Entries {
     #[serde(default)]
     prefix: String,
     of: Option<String>,
+    #[serde(default)]
+    share: bool,
 }
 
-async fn list_entries(State(agent): Shared, Query(Entries { prefix, of }): Query<Entries>) -> Response {
-    many(&agent, Request::List { prefix, of }).await
+async fn list_entries(State(agent): Shared, Query(Entries { prefix, of, share }): Query<Entries>) -> Response {
+    many(&agent, Request::List { prefix, of, share }).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -248,13 +250,17 @@ struct Entry {
     of: Option<String>,
     #[serde(default)]
     own: bool,
+    #[serde(default)]
+    share: bool,
+    #[serde(default)]
+    claim: bool,
     ttl: Option<String>,
     #[serde(default)]
     raw: bool,
 }
 
 async fn read(State(agent): Shared, Path(name): Path<String>, Query(entry): Query<Entry>) -> Response {
-    let request = Request::Get { name, of: entry.of };
+    let request = Request::Get { name, of: entry.of, share: entry.share };
     if !entry.raw {
         return one(&agent, request).await;
     }
@@ -276,13 +282,16 @@ async fn read(State(agent): Shared, Path(name): Path<String>, Query(entry): Quer
 async fn write(State(agent): Shared, Path(name): Path<String>, Query(entry): Query<Entry>, body: Bytes) -> Response {
     let ttl = entry.ttl.as_deref().map(humantime::parse_duration).transpose();
     match ttl.map(|time| time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))) {
-        Ok(ttl) => one(&agent, Request::Put { name, payload: Payload::new(&body), own: entry.own, ttl }).await,
+        Ok(ttl) => {
+            let Entry { own, share, claim, .. } = entry;
+            one(&agent, Request::Put { name, payload: Payload::new(&body), own, share, claim, ttl }).await
+        }
         Err(error) => Code::Invalid.says(format!("ttl: {error}")).into_response(),
     }
 }
 
 async fn remove(State(agent): Shared, Path(name): Path<String>, Query(entry): Query<Entry>) -> Response {
-    one(&agent, Request::Delete { name, own: entry.own }).await
+    one(&agent, Request::Delete { name, own: entry.own, share: entry.share }).await
 }
 
 #[derive(Debug, Deserialize)]

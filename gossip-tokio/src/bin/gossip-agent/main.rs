@@ -68,12 +68,7 @@ fn main() -> std::process::ExitCode {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) if json && error.use_stderr() => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            return failure::Failure::Usage(first).report(true);
-        }
-        Err(error) => error.exit(),
+        Err(error) => return failure::refuse(&error, json),
     };
     // What follows a value's first word is part of the value.
     let json = match &arguments.other {

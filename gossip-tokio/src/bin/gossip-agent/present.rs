@@ -45,7 +45,8 @@ impl Presenter {
     pub(crate) fn new(request: &Request, view: View, form: Form) -> Self {
         let kind = match request {
             Request::Members { .. } => Kind::Members,
-            Request::List { of: None, .. } => Kind::Entries,
+            Request::List { of: None, share: false, .. } => Kind::Entries,
+            Request::List { of: Some(of), share: true, .. } if of != "*" => Kind::Entries,
             Request::List { .. } => Kind::Owned,
             Request::Get { .. } => Kind::Entry,
             Request::Info { .. } => Kind::Info,
@@ -198,7 +199,8 @@ fn members(rows: &[Value], form: Form, detailed: bool) -> Vec<String> {
     let long = |row: &Value| {
         let [name, id, status, address] = short(row);
         let started = time(row["boot"].as_u64().unwrap_or_default(), form);
-        let trip = row["rtt_us"].as_u64().map_or_else(|| "-".into(), trip_time);
+        let estimated = if row["rtt_estimated"] == true { "~" } else { "" };
+        let trip = row["rtt_us"].as_u64().map_or_else(|| "-".into(), |trip| format!("{estimated}{}", trip_time(trip)));
         [name, id, status, address, started, row["incarnation"].to_string(), trip, tags(&row["tags"])]
     };
     let header = ["NAME", "ID", "STATUS", "ADDRESS", "STARTED", "INCARNATION", "RTT", "TAGS"];
@@ -254,7 +256,8 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
 fn done(item: &Value) -> String {
     if let Some(trip) = item["rtt_us"].as_u64() {
         let from = item["from"].as_str().map_or_else(String::new, |_| format!(" from {}", text(&item["from"])));
-        return format!("{} is {} away{from}", text(&item["name"]), trip_time(trip));
+        let how = if item["estimated"] == true { " (estimated by coordinates, not measured)" } else { "" };
+        return format!("{} is {} away{from}{how}", text(&item["name"]), trip_time(trip));
     }
     if let Some(held) = item.get("tags") {
         return format!("tags {}", tags(held));

@@ -34,7 +34,7 @@ impl Code {
 impl From<WriteError> for Refusal {
     fn from(error: WriteError) -> Self {
         let code = match error {
-            WriteError::Full { .. } | WriteError::Left => Code::Failed,
+            WriteError::Full { .. } | WriteError::ShareUnknown { .. } | WriteError::Left => Code::Failed,
             _ => Code::Invalid,
         };
         code.says(chain(&error))

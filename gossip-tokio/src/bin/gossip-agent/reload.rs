@@ -24,6 +24,7 @@ pub(crate) async fn reload(start: &Start, held: &mut Settings, agent: &Agent, lo
 async fn apply(start: &Start, held: &mut Settings, agent: &Agent, log: &Log) -> Result<(), Failure> {
     let wanted = Settings::of(start)?;
     let (targets, keys) = (wanted.targets()?, wanted.keys()?);
+    wanted.warn();
     if wanted.name != held.name {
         return Err(Failure::Usage("the name changes with a restart only".into()));
     }

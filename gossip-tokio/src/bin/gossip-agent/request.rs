@@ -95,21 +95,33 @@ pub(crate) enum Request {
     Get {
         name: String,
         of: Option<String>,
+        /// The share of `of`, or of this member.
+        #[serde(default)]
+        share: bool,
     },
     Put {
         name: String,
         payload: Payload,
         own: bool,
+        #[serde(default)]
+        share: bool,
+        /// Nobody has to be asked what the share was before.
+        #[serde(default)]
+        claim: bool,
         /// In milliseconds.
         ttl: Option<u64>,
     },
     Delete {
         name: String,
         own: bool,
+        #[serde(default)]
+        share: bool,
     },
     List {
         prefix: String,
         of: Option<String>,
+        #[serde(default)]
+        share: bool,
     },
     Broadcast {
         #[serde(default)]
@@ -188,17 +200,17 @@ pub(crate) fn prepare(command: Command) -> Result<(Request, View), Failure> {
             timeout: timeout.map(millis),
         },
         Command::Send { member, message } => Request::Send { member, payload: Payload::new(&joined(&message)) },
-        Command::Get { name, of, raw } => {
+        Command::Get { name, of, share, raw } => {
             view.raw = raw;
-            Request::Get { name, of }
+            Request::Get { name, of, share }
         }
-        Command::Put { own, ttl, file, name, value } => {
+        Command::Put { own, share, claim, ttl, file, name, value } => {
             let bytes = file.map_or_else(|| Ok(joined(&value)), |file| read(&file))?;
             let ttl = ttl.map(millis);
-            Request::Put { name, payload: Payload::new(&bytes), own, ttl }
+            Request::Put { name, payload: Payload::new(&bytes), own, share, claim, ttl }
         }
-        Command::Delete { own, name } => Request::Delete { name, own },
-        Command::List { of, prefix } => Request::List { prefix, of },
+        Command::Delete { own, share, name } => Request::Delete { name, own, share },
+        Command::List { of, share, prefix } => Request::List { prefix, of, share },
         Command::Broadcast { name, message } => Request::Broadcast { name, payload: Payload::new(&joined(&message)) },
         Command::Monitor { log_level } => Request::Monitor { level: log_level.to_string() },
         Command::Join { seeds } => Request::Join { seeds },
@@ -253,7 +265,7 @@ mod tests {
     fn values_travel_as_text_where_they_are_text() {
         let put = |bytes: &[u8]| {
             let payload = Payload::new(bytes);
-            let request = Request::Put { name: "x".into(), payload, own: false, ttl: None };
+            let request = Request::Put { name: "x".into(), payload, own: false, share: false, claim: false, ttl: None };
             let text = serde_json::to_string(&request).unwrap();
             assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
             let Request::Put { payload, .. } = request else { unreachable!("it was one") };

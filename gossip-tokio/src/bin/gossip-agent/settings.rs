@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gossip_tokio::gossip_core::{Config, Key, MAX_MEMBER_NAME, Tags};
+use gossip_tokio::gossip_core::{Config, ConfigFile, Key, MAX_MEMBER_NAME, Tags};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -40,6 +40,9 @@ pub(crate) struct Settings {
     pub(crate) tags: Tags,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) protocol: Config,
+    /// Texts about settings in the file that are not used any more.
+    #[serde(skip)]
+    pub(crate) removed: Vec<String>,
 }
 
 /// A program to be run when something happens.
@@ -123,6 +126,7 @@ impl Default for Settings {
             tags: Tags::EMPTY,
             handlers: Vec::new(),
             protocol: Config::lan(),
+            removed: Vec::new(),
         }
     }
 }
@@ -168,7 +172,8 @@ impl Settings {
     fn read(path: &Path) -> Result<Self, Failure> {
         let refused = |error: &dyn std::fmt::Display| Failure::Usage(format!("{}: {error}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| refused(&error))?;
-        let settings: Self = toml::from_str(&text).map_err(|error| refused(&error))?;
+        let mut settings: Self = toml::from_str(&text).map_err(|error| refused(&error))?;
+        settings.removed = removed(&text).map(|setting| format!("{}: {setting}", path.display())).collect();
         settings.protocol.check().map_err(|error| refused(&format_args!("protocol.{error}")))?;
         Ok(settings)
     }
@@ -255,8 +260,33 @@ impl Settings {
         let text = toml::to_string(self).map_err(|error| Failure::Failed(error.to_string()))?;
         let ids: Vec<_> = keys.iter().map(|key| key.id().to_string()).collect();
         let keys = if ids.is_empty() { "no key: nothing is sealed".into() } else { format!("keys {}", ids.join(", ")) };
-        Ok(format!("# {keys}\n{text}"))
+        let removed: String = self.removed.iter().map(|text| format!("# {text}\n")).collect();
+        // TOML leaves those of a second set as they are, and a terminal obeys them as well.
+        let escape = |c: char| match c {
+            '\u{80}'..='\u{9f}' => format!("\\u{:04X}", u32::from(c)),
+            c => c.to_string(),
+        };
+        Ok(format!("# {keys}\n{removed}{}", text.chars().map(escape).collect::<String>()))
     }
+
+    /// Says in the log which settings of the file are not used any more, and what to write instead.
+    pub(crate) fn warn(&self) {
+        for text in &self.removed {
+            tracing::warn!("{text}");
+        }
+    }
+}
+
+/// The settings of a file that are not used any more, and what to write instead.
+fn removed(text: &str) -> impl Iterator<Item = String> {
+    #[derive(Deserialize, Default)]
+    struct Protocol {
+        #[serde(default)]
+        protocol: ConfigFile,
+    }
+
+    let file: Protocol = toml::from_str(text).unwrap_or_default();
+    file.protocol.removed.into_iter().map(|setting| format!("protocol.{setting}"))
 }
 
 /// Refuses a name that is empty, or would command a terminal.
@@ -311,6 +341,17 @@ mod tests {
         let again: Settings = toml::from_str(&shown).unwrap();
         assert_eq!(again.shown().unwrap(), shown);
         assert_eq!(again.protocol, Config::local());
+    }
+
+    /// The core has a removed setting in builds with its feature `next`, as those of the whole workspace are.
+    #[test]
+    fn a_removed_setting_is_told_with_what_to_write_instead() {
+        let text = "[protocol.rumor]\nheat = 3\n";
+        let Ok(mut settings) = toml::from_str::<Settings>(text) else { return };
+        settings.removed = removed(text).collect();
+        let shown = settings.shown().unwrap();
+        assert!(shown.contains("\n# protocol.rumor.heat is not used any more: write rumor.k\n"), "{shown}");
+        assert_eq!(removed("[protocol.rumor]\nk = 3\n").count(), 0);
     }
 
     #[test]

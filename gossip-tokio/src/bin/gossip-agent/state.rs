@@ -88,6 +88,12 @@ impl Agent {
         }
     }
 
+    /// Returns the member of this name or id. `gone`: or one that is no member any more, whose shares are there.
+    pub(crate) fn find_owner(&self, member: &str, gone: bool) -> Result<NodeId, Refusal> {
+        let shares = |id: &NodeId| gone && !self.gossip.shares_of(*id).is_empty();
+        self.find(member).or_else(|refusal| member.parse().ok().filter(shares).ok_or(refusal))
+    }
+
     /// Returns the time at which the reconciled sets of all can be compared: all of it has spread.
     pub(crate) fn cut(&self) -> Time {
         let settled = self.gossip.now().as_micros().saturating_sub(SETTLED.as_micros() as u64);

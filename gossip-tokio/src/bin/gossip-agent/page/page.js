@@ -29,8 +29,10 @@ const clock = (micros) => new Date(micros / 1000).toISOString().replace("T", " "
 
 let token = "";
 try { token = sessionStorage.getItem("token") || ""; } catch { /* no storage: ask again */ }
-const known = { members: [], generation: 0, event: 0, now: 0 };
+const known = { members: [], generation: 0, event: 0, now: 0, fetched: 0 };
 let before = null;
+// Number of alerts of each member, as it said itself; null for one that does not answer.
+const health = new Map();
 
 const charts = [
   ["sent", "B/s", (s) => s.node.bytes_sent],
@@ -40,6 +42,11 @@ const charts = [
   ["known updates", "/s", (s) => s.node.updates_known],
   ["probes that failed", "/s", (s) => s.node.probes_failed],
   ["exchanges", "/s", (s) => s.node.exchanges],
+  ["sent: probes and acks", "B/s", (s) => s.driver.bytes_probes + s.driver.bytes_acks],
+  ["sent: news", "B/s", (s) => s.driver.bytes_rumors],
+  ["sent: summaries", "B/s", (s) => s.driver.bytes_anti_entropy],
+  ["sent: repairs", "B/s", (s) => s.driver.bytes_bulk],
+  ["sent: messages", "B/s", (s) => s.driver.bytes_unicasts],
 ].map(([name, unit, read]) => ({ name, unit, read, samples: [] }));
 
 function draw(stats, micros) {
@@ -81,11 +88,18 @@ function drawMembers() {
     const row = element("tr");
     row.dataset.name = member.name || member.id;
     row.dataset.status = member.status;
-    const up = member.status === "alive" || member.status === "suspect" ? span(Math.max(0, (known.now - member.boot) / 1e6)) : "";
+    const lives = member.status === "alive" || member.status === "suspect";
+    const trip = member.own || member.rtt_us == null ? "–" : `${member.rtt_estimated ? "~" : ""}${(member.rtt_us / 1000).toFixed(2)} ms`;
+    const alerts = lives ? health.get(member.id) : undefined;
+    const well = alerts === undefined ? "–" : alerts === null ? "no answer" : alerts ? `${alerts} alert${alerts > 1 ? "s" : ""}` : "healthy";
+    const up = lives ? span(Math.max(0, (known.now - member.boot) / 1e6)) : "";
     row.append(
       element("td", (member.name || "–") + (member.own ? " (here)" : ""), "name"),
       element("td", member.status, member.status),
       element("td", member.address),
+      element("td", well, alerts === undefined ? "" : alerts === 0 ? "alive" : "suspect"),
+      element("td", trip),
+      element("td", member.boot ? clock(member.boot) : "–"),
       element("td", up),
       element("td", tags(member), "tags"),
       element("td", member.id, "id"),
@@ -141,6 +155,10 @@ function drawViews({ views, missing }) {
     const angle = (2 * Math.PI * i) / Math.max(1, shown.length);
     return [member.id, [200 + 150 * Math.sin(angle), 200 - 150 * Math.cos(angle), angle]];
   }));
+  health.clear();
+  for (const view of views) if (view.alerts !== undefined) health.set(view.id, view.alerts);
+  for (const id of missing) health.set(id, null);
+  drawMembers();
   const lines = [];
   const drawn = new Set();
   const line = (from, to, kind) => {
@@ -218,7 +236,9 @@ function drawEvents(events) {
 
 async function refresh() {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`v1/overview?event=${known.event}&members=${known.generation}`, { headers });
+  // Round trips change although no member does.
+  const stale = Date.now() - known.fetched > (known.members.length > 200 ? 60 : 5) * PERIOD;
+  const answer = await fetch(`v1/overview?event=${known.event}&members=${stale ? 0 : known.generation}`, { headers });
   at("login").hidden = answer.status !== 401;
   if (answer.status === 401) throw new Error("it wants a token");
   if (!answer.ok) throw new Error(`it answers ${answer.status}`);
@@ -232,6 +252,7 @@ async function refresh() {
   if (overview.members) {
     known.members = overview.members;
     known.generation = overview.generation;
+    known.fetched = Date.now();
     drawMembers();
   }
   document.body.dataset.state = "live";
