@@ -104,16 +104,19 @@
 //! A node outlives its network. It counts errors of the transport ([`DriverStats`]) and goes on, tries seeds until one
 //! answers, and resolves their names again. [`Gossip::stopped`] reports whatever ends a node's task, other than
 //! [`Gossip::stop`] and the drop of the last handle. A slow reader of events loses the oldest and is told their number;
-//! it never delays the protocol. Spans and events of `tracing` carry the node's id.
+//! it never delays the protocol. Spans and events of `tracing` carry the node's id; at debug, each exchange with a peer has a
+//! span of its own.
 
 mod builder;
 mod clock;
 mod driver;
 mod error;
 mod events;
+mod exchanges;
 mod gossip;
 mod journal;
 mod keeper;
+mod lock;
 mod memory;
 pub mod metrics;
 mod query;

@@ -144,7 +144,9 @@ impl<P> Builder<P> {
     ///
     /// The file is the node's alone: a second process is refused. A file that is damaged, of another node or of another
     /// cluster is renamed to `FILE.damaged-TIME`, the node starts with what could be read, and
-    /// [says so](gossip_core::Problem::RestoredWithLoss). Without a name or an id, the id is that of the file.
+    /// [says so](gossip_core::Problem::RestoredWithLoss). A file that can be read and not written is used as well: the node
+    /// [says that too](gossip_core::Problem::Storage), and tries again each second. Without a name or an id, the id is that
+    /// of the file.
     pub fn data(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.data = Some(path.into());
         self

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream as _};
 use gossip_core::{Address, Change, Event, Input, Instant, Member, Transmit};
 
+use crate::exchanges::Exchanges;
 #[cfg(feature = "metrics")]
 use crate::metrics::Reporter;
 use crate::runtime;
@@ -38,8 +39,17 @@ pub(crate) async fn drive<T: Transport>(ending: Ending<T::Address>, transport: T
     let (shared, events) = (&*ending.shared, &ending.events);
     let size = shared.lock().node.config().max_datagram;
     let (transport, calls, outgoing) = (&transport, Box::pin(ending.calls.clone()), vec![0; size]);
-    let mut driver =
-        Driver { transport, shared, calls, events, outgoing, timer: None, failures: HashSet::new(), unflushed: 0 };
+    let mut driver = Driver {
+        transport,
+        shared,
+        calls,
+        events,
+        outgoing,
+        timer: None,
+        failures: HashSet::new(),
+        exchanges: Exchanges::new(),
+        unflushed: 0,
+    };
     #[cfg(feature = "metrics")]
     let mut reporter = Reporter::new(shared.lock().node.id());
     // One byte more than a datagram may have, to recognise a longer one.
@@ -85,6 +95,7 @@ struct Driver<'a, T: Transport> {
     timer: Option<(BoxFuture<'static, ()>, Instant)>,
     /// Failures to send that were logged.
     failures: HashSet<(T::Address, io::ErrorKind)>,
+    exchanges: Exchanges<T::Address>,
     /// Inputs since the last flush; at `BATCH`, to which an input that must not wait sets it, there is a flush.
     unflushed: usize,
 }
@@ -151,7 +162,8 @@ impl<T: Transport> Driver<'_, T> {
         for _ in 0..BATCH {
             // A separate statement: in one with the next, the lock would be held while sending.
             let transmit = self.shared.lock().transmit(&mut self.outgoing);
-            let Some(Transmit { to, len, .. }) = transmit else { return false };
+            let Some(Transmit { to, len, class, .. }) = transmit else { return false };
+            self.exchanges.note(&to, class, len, || self.shared.lock().clock.now());
             match self.transport.send(&to, &self.outgoing[..len]) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -201,6 +213,7 @@ impl<T: Transport> Driver<'_, T> {
     /// Sets the timer to the node's deadline, unless it has not changed.
     fn arm(&mut self) {
         let mut state = self.shared.lock();
+        self.exchanges.close(|| state.clock.now());
         if state.node.has_changes() {
             // Not every change is an event, and whoever writes them waits.
             self.shared.changed.notify(usize::MAX);

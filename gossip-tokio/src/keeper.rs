@@ -3,8 +3,7 @@
 //!
 //! The node is locked for one portion at a time, never while anything is encoded or written.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -15,6 +14,7 @@ use gossip_core::{Address, Instant, Node, NodeId, Portion, RestoreError, Snapsho
 
 use crate::error::SpawnError;
 use crate::journal::{self, Found, Journal, Kind, Reader};
+use crate::lock::Lock;
 use crate::shared::Shared;
 
 /// Items for which the node is locked at a time.
@@ -31,82 +31,61 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Portions of a new file that are written before changes have their turn again.
 const PORTIONS_AT_ONCE: usize = 16;
 
-/// A place for data that is locked and was looked at.
+/// A place for data that was looked at.
 pub(crate) struct Opened {
     path: PathBuf,
-    /// Held as long as the data is this process's.
-    lock: File,
+    /// Held as long as the data is this process's; none where nothing can be written, so that nobody else can either.
+    lock: Option<Lock>,
     found: Option<Reader>,
     /// Frames that were lost.
     lost: u64,
+    /// Reason for which the file that is there is set aside when its replacement is whole.
+    damage: Option<String>,
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> SpawnError + '_ {
     move |source| SpawnError::Data { path: path.to_owned(), source }
 }
 
-/// Locks and reads the data at `path`, of whichever node if `id` is none. What cannot be used is set aside.
+/// Locks and reads the data at `path`, of whichever node if `id` is none. What cannot be used is set aside. Data that can
+/// be read is used also where nothing can be written.
 ///
 /// # Errors
-/// [`SpawnError`]: another process has it, or it can be neither read nor set aside.
+/// [`SpawnError`]: another process has it, or it can be neither read nor replaced.
 pub(crate) fn open(path: PathBuf, id: Option<NodeId>) -> Result<Opened, SpawnError> {
-    let lock = lock(&path)?;
-    // Of a process that was killed while it wrote the file anew.
-    let _ = std::fs::remove_file(journal::beside(&path, "new"));
-    let (mut found, mut lost) = (None, 0);
-    match journal::find(&path).map_err(failed(&path))? {
-        Found::Nothing => {}
-        Found::Foreign(reason) => {
-            refuse(&path, &reason)?;
-            lost = 1;
+    let lock = match Lock::take(&path) {
+        Err(error @ SpawnError::DataInUse { .. }) => return Err(error),
+        lock => lock,
+    };
+    let reader = match journal::find(&path).map_err(failed(&path))? {
+        Found::Journal(reader) if id.is_none_or(|id| id == reader.id()) => reader,
+        other => {
+            // There is nothing to start from, so there has to be a place to write to.
+            let lock = Some(lock?);
+            let reason = match other {
+                Found::Nothing => return Ok(Opened { path, lock, found: None, lost: 0, damage: None }),
+                Found::Foreign(reason) => reason,
+                Found::Journal(reader) => format!("it is of node {}", reader.id()),
+            };
+            set_aside(&path, &reason).map_err(failed(&path))?;
+            return Ok(Opened { path, lock, found: None, lost: 1, damage: None });
         }
-        Found::Journal(reader) if id.is_some_and(|id| id != reader.id()) => {
-            refuse(&path, &format!("it is of node {}", reader.id()))?;
-            lost = 1;
-        }
-        Found::Journal(reader) => {
-            if let Some(damage) = reader.damage() {
-                lost = damage.frames;
-                refuse(&path, &damage.reason)?;
-            } else if reader.torn() > 0 {
-                tracing::info!(file = %path.display(), bytes = reader.torn(), "an unfinished write is left out");
-            }
-            found = Some(reader);
-        }
+    };
+    let file = path.display();
+    let (mut lost, mut damage) = (0, None);
+    if let Some(found) = reader.damage() {
+        tracing::warn!(%file, reason = found.reason, "the data is damaged; what can be read is used");
+        (lost, damage) = (found.frames, Some(found.reason.clone()));
+    } else if reader.torn() > 0 {
+        tracing::info!(%file, bytes = reader.torn(), "an unfinished write is left out");
     }
-    Ok(Opened { path, lock, found, lost })
+    Ok(Opened { path, lock: lock.ok(), found: Some(reader), lost, damage })
 }
 
-fn refuse(path: &Path, reason: &str) -> Result<(), SpawnError> {
-    let aside = journal::set_aside(path).map_err(failed(path))?;
+fn set_aside(path: &Path, reason: &str) -> io::Result<()> {
+    let aside = journal::set_aside(path)?;
     tracing::warn!(file = %path.display(), reason, aside = %aside.display(), "the data is set aside");
     Ok(())
-}
-
-/// Locks the data by a file beside it, since the data itself is replaced now and then.
-fn lock(path: &Path) -> Result<File, SpawnError> {
-    let beside = journal::beside(path, "lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&beside)
-        .map_err(failed(&beside))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Whoever made it and has not written yet is unknown.
-            let _ = file.read_to_string(&mut holder);
-            return Err(SpawnError::DataInUse { path: path.to_owned(), pid: holder.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(source)) => return Err(SpawnError::Data { path: beside, source }),
-    }
-    let pid = std::process::id().to_string();
-    let write = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
-    write.map_err(failed(&beside))?;
-    Ok(file)
 }
 
 /// Error while a journal is handed to a node.
@@ -127,29 +106,22 @@ impl Opened {
         self.found.as_ref().map(Reader::id)
     }
 
-    /// Gives the data to the node, which records its changes from then on, and makes the journal ready to be written.
+    /// Gives the data to the node, which records its changes from then on, and makes the journal ready to be written. One
+    /// that cannot be written now is replaced when that is possible.
     ///
     /// # Errors
-    /// [`SpawnError::Data`]: the file can be neither resumed nor replaced.
+    /// [`SpawnError::Data`]: the file cannot be read to its end, or there is none and none can be made.
     pub(crate) fn restore<A: Address>(mut self, node: &mut Node<A>, now: Instant) -> Result<Keeper<A>, SpawnError> {
-        let resumed = match self.found.take() {
+        let journal = match self.found.take() {
             Some(reader) => self.hand_over(reader, node, now)?,
-            None => None,
+            None => Some(Journal::create(self.path.clone(), node.id()).map_err(failed(&self.path))?),
         };
         node.note_loss(now, self.lost);
         node.record_changes();
-        let (journal, fill) = match resumed {
-            Some(journal) => (journal, None),
-            None => {
-                let journal = Journal::create(self.path.clone(), node.id()).map_err(failed(&self.path))?;
-                // What was readable of the old one is written again.
-                (journal, (self.lost > 0).then(Portion::default))
-            }
-        };
         let now = Time::now();
-        let Self { path, lock, .. } = self;
+        let Self { path, lock, damage, .. } = self;
         let (pending, rewriting, dirty, gone, failing) = (None, None, false, false, false);
-        Ok(Keeper { path, lock, journal, rewriting, pending, dirty, synced: now, looked: now, gone, failing, fill })
+        Ok(Keeper { path, lock, damage, journal, rewriting, pending, dirty, synced: now, looked: now, gone, failing })
     }
 
     /// Gives a journal to the node. Returns it for appending, unless it has to be replaced.
@@ -159,7 +131,7 @@ impl Opened {
         node: &mut Node<A>,
         now: Instant,
     ) -> Result<Option<Journal>, SpawnError> {
-        let (damaged, mut items) = (reader.damage().is_some(), 0);
+        let mut items = 0;
         let mut count = |part: &Snapshot<A>| items += part.len();
         let parts = reader.parts().map(|part| part.map_err(Refused::Read));
         // Nobody listens yet, and whoever will reads the state first.
@@ -170,17 +142,18 @@ impl Opened {
             Err(Refused::Read(error)) if error.kind() == io::ErrorKind::InvalidData => Some(error.to_string()),
             Err(Refused::Read(error)) => return Err(failed(&self.path)(error)),
         };
-        tracing::info!(file = %self.path.display(), items, "data restored");
-        match reason {
-            Some(reason) if !damaged => {
-                refuse(&self.path, &reason)?;
-                self.lost += 1;
-                Ok(None)
-            }
-            // It was set aside before.
-            _ if damaged => Ok(None),
-            _ => reader.resume().map(Some).map_err(failed(&self.path)),
+        let file = self.path.display();
+        tracing::info!(%file, items, "data restored");
+        if let (Some(reason), None) = (reason, &self.damage) {
+            tracing::warn!(%file, reason, "the data cannot be used to its end");
+            self.lost += 1;
+            self.damage = Some(reason);
         }
+        if self.damage.is_some() || self.lock.is_none() {
+            return Ok(None);
+        }
+        // Whoever cannot write it is told by the first attempt to replace it.
+        Ok(reader.resume().ok())
     }
 }
 
@@ -201,10 +174,12 @@ struct Rewriting {
 /// Writes the journal.
 pub(crate) struct Keeper<A> {
     path: PathBuf,
-    /// Held until the last byte is written.
-    #[expect(dead_code, reason = "held, not used")]
-    lock: File,
-    journal: Journal,
+    /// Held until the last byte is written; none until something can be written.
+    lock: Option<Lock>,
+    /// Reason for which the file that is there is set aside when its replacement is whole.
+    damage: Option<String>,
+    /// File that is appended to; none until the first one is whole.
+    journal: Option<Journal>,
     rewriting: Option<Rewriting>,
     /// Taken from the node, and not in the file yet.
     pending: Option<Snapshot<A>>,
@@ -216,8 +191,6 @@ pub(crate) struct Keeper<A> {
     gone: bool,
     /// True after an error.
     failing: bool,
-    /// Everything is to be written anew, from here on, into the journal that is there.
-    fill: Option<Portion>,
 }
 
 impl<A: Address + Send + Sync + 'static> Keeper<A> {
@@ -268,11 +241,23 @@ impl<A: Address> Keeper<A> {
 
     /// Writes what has changed, and some portions of a new file. Returns whether there is more of that.
     fn turn(&mut self, shared: &Shared<A>, wanted: u64, ends: bool) -> io::Result<Turn> {
+        match &mut self.lock {
+            Some(lock) => lock.sign(),
+            None => {
+                let lock = Lock::take(&self.path).map_err(|error| match error {
+                    SpawnError::Data { source, .. } => source,
+                    error => io::Error::other(error),
+                });
+                self.lock = Some(lock?);
+            }
+        }
         let met = shared.lock().storage.met;
-        if wanted > met || self.failing || self.looked.elapsed() > LOOK {
-            (self.looked, self.gone) = (Time::now(), self.journal.is_gone());
+        if self.journal.is_none() || wanted > met || self.failing || self.looked.elapsed() > LOOK {
+            (self.looked, self.gone) = (Time::now(), self.journal.as_ref().is_none_or(Journal::is_gone));
             if self.gone && self.rewriting.is_none() {
-                tracing::warn!("the data file is gone, and is written anew");
+                if self.journal.is_some() {
+                    tracing::warn!("the data file is gone, and is written anew");
+                }
                 self.rewrite(shared)?;
             }
         }
@@ -281,30 +266,25 @@ impl<A: Address> Keeper<A> {
                 self.pending = shared.lock().node.take_changes(PORTION);
             }
             let Some(part) = &self.pending else { break };
-            self.journal.append(Kind::Change, part)?;
-            self.dirty = true;
-            if let Some(new) = &mut self.rewriting {
-                new.journal.append(Kind::Change, part)?;
+            let new = self.rewriting.as_mut().map(|new| &mut new.journal);
+            for journal in self.journal.as_mut().into_iter().chain(new) {
+                journal.append(Kind::Change, part)?;
             }
+            self.dirty = true;
             self.pending = None;
         }
-        for _ in 0..PORTIONS_AT_ONCE {
-            let Some(from) = self.fill else { break };
-            let (part, next) = shared.lock().node.snapshot_portion(from, PORTION);
-            self.journal.append(Kind::Base, &part)?;
-            self.fill = next;
-            self.dirty = true;
-        }
         self.go_on(shared)?;
-        if wanted > met || (self.dirty && (ends || self.synced.elapsed() > SYNC)) {
-            self.journal.sync()?;
+        if let Some(journal) = &self.journal
+            && (wanted > met || (self.dirty && (ends || self.synced.elapsed() > SYNC)))
+        {
+            journal.sync()?;
             (self.dirty, self.synced) = (false, Time::now());
         }
-        if !ends && self.rewriting.is_none() && self.fill.is_none() && self.journal.is_worn() {
+        if !ends && self.rewriting.is_none() && self.journal.as_ref().is_some_and(Journal::is_worn) {
             self.rewrite(shared)?;
         }
-        // A new file that is not whole yet is left behind: the old one has everything.
-        let more = self.fill.is_some() || (self.rewriting.is_some() && (self.gone || !ends));
+        // A new file that is not whole yet is left behind where the old one has everything.
+        let more = self.rewriting.is_some() && (self.gone || !ends);
         Ok(Turn { more, saved: !self.gone })
     }
 
@@ -325,9 +305,13 @@ impl<A: Address> Keeper<A> {
                 new.journal.append(Kind::Base, &part)?;
                 new.next = next;
             } else {
+                if let Some(reason) = &self.damage {
+                    set_aside(&self.path, reason)?;
+                    self.damage = None;
+                }
                 new.journal.install(&self.path)?;
                 if let Some(new) = self.rewriting.take() {
-                    self.journal = new.journal;
+                    self.journal = Some(new.journal);
                     self.gone = false;
                     (self.dirty, self.synced) = (false, Time::now());
                 }

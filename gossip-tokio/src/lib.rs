@@ -103,7 +103,8 @@
 //! A node outlives its network. It counts errors of the transport ([`DriverStats`]) and goes on, tries seeds until one
 //! answers, and resolves their names again. [`Gossip::stopped`] reports whatever ends a node's task, other than
 //! [`Gossip::stop`] and the drop of the last handle. A slow reader of events loses the oldest and is told their number;
-//! it never delays the protocol. Spans and events of `tracing` carry the node's id.
+//! it never delays the protocol. Spans and events of `tracing` carry the node's id; at debug, each exchange with a peer has a
+//! span of its own.
 //!
 //! # Without writing a program
 //!
@@ -120,7 +121,7 @@
 //! db-2  d862027a210fa9df  alive   127.0.0.1:7001
 //! ```
 //!
-//! It also takes commands at its console. Answers are tables, or JSON objects with `--json`. The exit code is 2 if flags
+//! Answers are tables, or JSON objects with `--json`. The exit code is 2 if flags
 //! or files are unusable, and 1 after any other failure.
 
 mod builder;
@@ -128,9 +129,11 @@ mod clock;
 mod driver;
 mod error;
 mod events;
+mod exchanges;
 mod gossip;
 mod journal;
 mod keeper;
+mod lock;
 mod memory;
 pub mod metrics;
 mod query;

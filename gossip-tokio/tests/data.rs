@@ -186,6 +186,7 @@ fn damage_is_set_aside_and_told_and_the_rest_is_there() {
         flip(&place.data(), size / 2);
         let again = start(&network, &place.data()).await.unwrap();
         let held = again.entries("").len();
+        again.saved().await.unwrap();
         assert!((1..20).contains(&held) && lost(&again) && place.set_aside().len() == 1, "{held}");
         ended(again).await;
 
@@ -266,6 +267,53 @@ fn a_file_that_is_gone_is_written_anew_and_a_disk_that_fails_is_told_until_it_wo
         ended(first).await;
         let again = start(&network, &data).await.unwrap();
         assert_eq!(again.entries("").len(), 2);
+    });
+}
+
+#[test]
+fn a_node_starts_from_data_that_it_cannot_write_and_writes_it_as_soon_as_it_can() {
+    run(|| async {
+        let (network, place) = (Network::default(), Place::new("unwritable"));
+        let first = start(&network, &place.data()).await.unwrap();
+        first.put("before", b"value").unwrap();
+        ended(first).await;
+        let told =
+            |gossip: &Gossip<u64>| gossip.health().iter().any(|alert| matches!(alert.problem, Problem::Storage { .. }));
+        // As a directory for reading only does, but for whoever runs the test, also for root.
+        let lock = place.0.join("data.lock");
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(place.0.join("nosuch").join("lock"), &lock).unwrap();
+        let again = start(&network, &place.data()).await.unwrap();
+        assert_eq!(again.get("before").as_deref(), Some(&b"value"[..]));
+        again.put("after", b"value").unwrap();
+        assert!(within(millis(300), again.saved()).await.is_none() && told(&again));
+        fs::remove_file(&lock).unwrap();
+        again.saved().await.unwrap();
+        assert!(!told(&again) && !lost(&again) && place.set_aside().is_empty());
+        ended(again).await;
+
+        // Damage stays where it is until what could be read of it is written.
+        flip(&place.data(), fs::metadata(place.data()).unwrap().len() - 1);
+        let new = place.0.join("data.new");
+        fs::create_dir(&new).unwrap();
+        let again = start(&network, &place.data()).await.unwrap();
+        assert!(within(millis(300), again.saved()).await.is_none() && told(&again) && lost(&again));
+        assert!(place.data().exists() && place.set_aside().is_empty());
+        let held = again.entries("").len();
+        fs::remove_dir(&new).unwrap();
+        again.saved().await.unwrap();
+        assert!(!told(&again) && place.set_aside().len() == 1);
+        ended(again).await;
+        let again = start(&network, &place.data()).await.unwrap();
+        assert!(again.entries("").len() == held && !lost(&again), "{held}");
+        ended(again).await;
+
+        // Where there is nothing to start from, a start without a place to write to is a mistake.
+        fs::remove_file(place.data()).unwrap();
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(place.0.join("nosuch").join("lock"), &lock).unwrap();
+        let refused = start(&network, &place.data()).await.unwrap_err();
+        assert!(matches!(refused, SpawnError::Data { .. }), "{refused}");
     });
 }
 

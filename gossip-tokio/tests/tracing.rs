@@ -65,6 +65,10 @@ fn every_line_of_a_nodes_log_carries_its_id() {
     assert!(of("0000000000000002", "entry is written name=name bytes=6"), "{log}");
     let at = |level: &str, what: &str| log.lines().filter(|line| line.contains(what)).all(|line| line.contains(level));
     assert!(at(" INFO ", "member is") && at("DEBUG ", "entry is"), "{log}");
+    let begins = |line: &&str| line.contains("exchange{peer=") && line.contains("an exchange begins");
+    let exchanges = log.lines().filter(begins).count();
+    let ended = log.lines().filter(|line| line.contains("exchange{peer=") && line.contains("the exchange is over"));
+    assert!(exchanges > 0 && ended.count() > 0, "{log}");
     assert!(!log.contains("secret"), "values are told by their length: {log}");
     assert!(log.lines().all(|line| line.contains("gossip{node=")), "{log}");
 }

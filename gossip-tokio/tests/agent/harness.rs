@@ -1,10 +1,10 @@
 //! Agents as processes: started, asked, ended.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,6 @@ impl Drop for Place {
 
 pub(crate) struct Agent {
     pub(crate) child: Child,
-    answers: Lines<BufReader<ChildStdout>>,
     pub(crate) started: Value,
     pub(crate) control: String,
 }
@@ -91,11 +90,12 @@ impl Agent {
     /// Once it says that it runs.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let started = json(&answers.next().expect("it says that it runs").unwrap());
+        let mut said = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let started = json(&said);
         assert_eq!(started["event"], "started");
         let control = started["control"].as_str().unwrap().to_owned();
-        Self { child, answers, started, control }
+        Self { child, started, control }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -130,23 +130,6 @@ impl Agent {
 
     pub(crate) fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    pub(crate) fn say(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    pub(crate) fn answer(&mut self) -> Value {
-        json(&self.answers.next().expect("it runs").unwrap())
-    }
-
-    /// The answers from now on, up to the one that makes them complete.
-    pub(crate) fn answers_until(&mut self, complete: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let mut seen = Vec::new();
-        while !complete(&seen) {
-            seen.push(self.answer());
-        }
-        seen
     }
 
     pub(crate) fn end(&mut self) -> ExitStatus {

@@ -64,43 +64,14 @@ fn three_agents_meet_share_die_return_and_leave() {
 }
 
 #[test]
-fn the_console_answers_in_order_and_its_end_ends_nothing() {
-    let place = Place::new("console");
+fn an_agent_runs_on_when_nobody_reads_it_or_writes_to_it() {
+    let place = Place::new("alone");
     let mut agent = place.start("a", &[]);
-    agent.say("put 'a name' some words");
-    assert_eq!(agent.answer()["written"], "a name");
-    agent.say("get 'a name'");
-    assert_eq!(agent.answer()["value"], "some words");
-    agent.say("get nosuch");
-    assert_eq!(agent.answer()["error"], "there is no entry nosuch");
-    agent.say("nosuch");
-    assert_eq!(agent.answer()["error"], "unrecognized subcommand 'nosuch'");
-    agent.say("forget 0123456789abcdef");
-    assert_eq!(agent.answer()["error"], "there is no member 0123456789abcdef");
-    agent.say("help");
-    let help = agent.answer()["help"].as_str().unwrap().to_owned();
-    assert!(help.starts_with("  info ") && help.contains("  broadcast "), "{help}");
-    agent.say("list a");
-    assert_eq!(agent.answer()["name"], "a name");
-    agent.say("members");
-    assert_eq!(agent.answer()["own"], true);
-    agent.say("stats");
-    assert!(agent.answer()["driver"]["turns"].as_u64().unwrap() > 0);
-    agent.say("watch");
-    agent.say("put b 1");
-    // Both are under way at once, and what was written before may only now be told.
-    let answers = agent.answers_until(|seen| {
-        seen.iter().any(|answer| answer["event"] == "entry" && answer["name"] == "b")
-            && seen.iter().any(|answer| answer["written"] == "b")
-    });
-    assert!(answers.len() <= 8, "{answers:?}");
-    agent.say("watch");
-    agent.say("broadcast hello");
-    agent.answers_until(|seen| seen.iter().any(|answer| answer["broadcast"].is_object()));
-
-    drop(agent.child.stdin.take());
-    thread::sleep(Duration::from_millis(200));
-    assert_eq!(agent.value("b").as_deref(), Some("1"), "it runs on");
+    drop((agent.child.stdin.take(), agent.child.stdout.take()));
+    agent.ask(&["put", "a name", "some", "words"]);
+    assert_eq!(agent.value("a name").as_deref(), Some("some words"));
+    assert_eq!(agent.ask(&["get", "nosuch"]), Vec::<Value>::new());
+    assert!(agent.ask(&["stats"])[0]["driver"]["turns"].as_u64().unwrap() > 0);
     assert_eq!(agent.child.try_wait().unwrap(), None);
 }
 
@@ -181,8 +152,9 @@ fn an_entry_of_any_length_is_listed() {
     for length in [65_535, 65_536, 1_000_000] {
         let value = "x".repeat(length);
         // Longer than an argument may be.
-        a.say(&format!("put long {value}"));
-        assert_eq!(a.answer()["written"], "long");
+        fs::write(place.0.join("value"), &value).unwrap();
+        let written = a.ask(&["put", "long", "--file", &place.file("value")]);
+        assert_eq!(written[0]["written"], "long");
         let list = a.ctl(&["list"]);
         assert_eq!(text(&list.stdout), format!("NAME  VALUE\nlong  {value}\n"));
     }

@@ -11,7 +11,6 @@ commit=$(git rev-parse --verify "${1:-HEAD~1}")
 place=$(mktemp -d)
 pids=()
 finish() {
-  exec 9>&- || true
   kill "${pids[@]}" 2>/dev/null || true
   wait 2>/dev/null || true
   git worktree remove --force "$place/tree" 2>/dev/null || true
@@ -37,19 +36,32 @@ start() { # binary, number
   "$1" ctl --control "$place/$2.sock" info --wait-healthy >/dev/null 2>&1 || sleep 1
 }
 
-# The writer is node 0 and never restarts: its console takes a hundred writes a second.
-mkfifo "$place/writes"
-"$old" --bind "127.0.0.1:$(port 0)" --name writer --control "$place/0.sock" --log warn <"$place/writes" >"$place/0.log" 2>&1 &
+# The writer is node 0 and never restarts: it takes a hundred writes a second.
+"$old" --bind "127.0.0.1:$(port 0)" --name writer --control "$place/0.sock" --log warn >"$place/0.log" 2>&1 </dev/null &
 pids[0]=$!
-exec 9>"$place/writes"
 for node in 1 2 3 4 5 6 7 8 9; do start "$old" "$node"; done
 ctl "$old" 0 --json watch >"$place/events" 2>/dev/null &
 pids[10]=$!
-( i=0; while [ -e "$place/writes" ] && [ ! -e "$place/stop" ]; do
-    for _ in 1 2 3 4 5 6 7 8 9 10; do i=$((i + 1)); echo "put w/$i $i" >&9; done
-    echo "$i" >"$place/written"
-    sleep 0.1
-  done ) &
+python3 - "$place" <<'PYTHON' &
+import http.client, os, socket, sys, time
+
+place, count = sys.argv[1], 0
+# One connection for all: a process for each write would be the limit.
+http = http.client.HTTPConnection("agent")
+http.sock = socket.socket(socket.AF_UNIX)
+http.sock.connect(f"{place}/0.sock")
+while not os.path.exists(f"{place}/stop"):
+    for _ in range(10):
+        count += 1
+        http.request("PUT", f"/v1/entries/w/{count}", str(count))
+        answer = http.getresponse()
+        if answer.status != 200:
+            sys.exit(f"write {count}: {answer.status} {answer.read()}")
+        answer.read()
+    with open(f"{place}/written", "w") as file:
+        file.write(str(count))
+    time.sleep(0.1)
+PYTHON
 pids[11]=$!
 
 roll() { # binary

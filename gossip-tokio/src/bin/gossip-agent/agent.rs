@@ -1,9 +1,10 @@
 //! The life of an agent: from what was asked for to the node, and from the first signal to the end. Knows all the
 //! parts; must not know what commands do.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use async_channel::{Receiver, bounded};
 use gossip_tokio::gossip_core::Event;
@@ -14,12 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::answers;
 use crate::arguments::Start;
 use crate::commands::{LEAVING, SAVING};
-use crate::console;
 use crate::control::{self, Listening};
 use crate::events::{line, tell};
 use crate::failure::{Failure, chain};
 use crate::output::Form;
-use crate::printer::Printer;
 use crate::reload;
 use crate::serve::{Access, Server};
 use crate::settings::Settings;
@@ -35,18 +34,15 @@ pub(crate) fn run(start: Start) -> Result<(), Failure> {
     if start.check {
         let shown = settings.shown()?;
         // Whoever reads no further knows enough.
-        let _ = io::Write::write_all(&mut io::stdout(), shown.as_bytes());
+        let _ = io::stdout().write_all(shown.as_bytes());
         return Ok(());
     }
-    let (printer, writing) = Printer::start();
-    let log = setup::log(&settings, printer.clone())?;
+    let (log, _writing) = setup::log(&settings)?;
     settings.warn();
     // One thread is enough for a node, and the smallest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
-    let end = runtime.block_on(live(start, settings, log, &printer));
-    printer.finish(&writing);
-    end
+    runtime.block_on(live(start, settings, log))
 }
 
 /// The signals that an agent knows.
@@ -91,7 +87,7 @@ impl Signals {
     }
 }
 
-async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> Result<(), Failure> {
+async fn live(start: Start, settings: Settings, log: Log) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let form = Form::of_stdout(start.json);
     let token = settings.token()?;
@@ -111,7 +107,7 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
     tokio::spawn(answers::serve(Arc::clone(&agent), questions));
     let server = Server::default();
     let page = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    greet(&agent, &settings, listening.as_deref(), page, form, printer).await;
+    greet(&agent, &settings, listening.as_deref(), page, form);
     if let Some(listening) = &listening {
         server.serve(Arc::clone(&agent), Arc::clone(listening), Access::Trusted, &settings.protocol);
     }
@@ -119,8 +115,6 @@ async fn live(start: Start, settings: Settings, log: Log, printer: &Printer) -> 
         let access = token.map_or(Access::Loopback, Access::Token);
         server.serve(Arc::clone(&agent), Arc::new(listener), access, &settings.protocol);
     }
-    tokio::spawn(console::serve(Arc::clone(&agent), printer.clone(), start.json, console::lines()));
-
     let mut held = settings;
     let reload = async || reload::reload(&start, &mut held, &agent, &log).await;
     tokio::select! {
@@ -168,7 +162,7 @@ async fn spawn(settings: &Settings, log: &Log) -> Result<(Arc<Agent>, Events<Soc
     })?;
     let events = gossip.events();
     let (quit, asked) = bounded(1);
-    let agent = Agent::new(gossip, settings, log.monitors.clone(), quit);
+    let agent = Agent::new(gossip, settings, log, quit);
     Ok((Arc::new(agent), events, asked))
 }
 
@@ -197,14 +191,8 @@ async fn observe(agent: Arc<Agent>, mut events: Events<SocketAddr>) {
     }
 }
 
-async fn greet(
-    agent: &Agent,
-    settings: &Settings,
-    listening: Option<&Listening>,
-    page: Option<SocketAddr>,
-    form: Form,
-    printer: &Printer,
-) {
+/// Says who this is and how it is reached.
+fn greet(agent: &Agent, settings: &Settings, listening: Option<&Listening>, page: Option<SocketAddr>, form: Form) {
     let (id, address) = (agent.gossip.id(), agent.gossip.address());
     let control = listening.map(|listening| listening.path.display().to_string());
     let object = json!({
@@ -214,7 +202,11 @@ async fn greet(
         let name = settings.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
         let control = control.as_ref().map_or_else(String::new, |path| format!("control socket {path}\n"));
         let page = page.map_or_else(String::new, |page| format!("page http://{page}/\n"));
-        format!("node {name}{id}, at {address}\n{control}{page}`help` shows the commands, Ctrl-C leaves")
+        format!(
+            "node {name}{id}, at {address}\n{control}{page}`gossip-agent ctl help` shows the commands, Ctrl-C leaves"
+        )
     };
-    printer.line(form.line(&object, text)).await;
+    let line = form.line(&object, text);
+    // A terminal that stands still holds up nothing but this.
+    thread::spawn(move || writeln!(io::stdout(), "{line}"));
 }

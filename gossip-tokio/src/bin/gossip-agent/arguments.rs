@@ -1,4 +1,4 @@
-//! The command line of the agent, of `ctl` and of the console. Knows words; must not know what becomes of them.
+//! The command line of the agent and of `ctl`. Knows words; must not know what becomes of them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 /// A gossip node on this machine
 ///
 /// Runs until it is told to leave, by the command `leave` or by Ctrl-C; a second Ctrl-C ends it at once. Takes
-/// commands from its standard input, and through its control socket from `gossip-agent ctl`.
+/// commands through its control socket, from `gossip-agent ctl`.
 ///
 /// A flag wins over an environment variable, and that over the configuration file. SIGHUP reads all of them again.
 #[derive(Debug, Parser)]
@@ -305,8 +305,7 @@ pub(crate) enum Command {
         /// Its name or id, as `members` shows it
         member: String,
     },
-    /// Show what is there and then what happens, until Ctrl-C or until the node leaves; at the console, until `watch`
-    /// is said again
+    /// Show what is there and then what happens, until Ctrl-C or until the node leaves
     Watch {
         /// Only entries whose names begin so
         prefix: Option<String>,
@@ -386,15 +385,6 @@ pub(crate) enum Keys {
     },
 }
 
-/// A line at the console.
-#[derive(Debug, Parser)]
-#[command(multicall = true, max_term_width = 80, disable_help_flag = true, help_template = "{subcommands}{after-help}")]
-#[command(after_help = "Words are quoted as in a shell: get 'a name'")]
-pub(crate) struct Line {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -404,26 +394,31 @@ mod tests {
     #[test]
     fn clap_finds_no_contradiction() {
         Arguments::command().debug_assert();
-        Line::command().debug_assert();
+    }
+
+    fn command(words: &[&str]) -> Result<Command, clap::Error> {
+        match Arguments::try_parse_from([&["gossip-agent", "ctl"], words].concat())?.other {
+            Some(Other::Ctl(ctl)) => Ok(ctl.command),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn a_value_may_look_like_a_flag_and_consist_of_words() {
-        let line = Line::try_parse_from(["put", "limit", "-5", "--json", "x"]).unwrap();
         let value = ["-5", "--json", "x"].map(OsString::from).to_vec();
         let put =
             Command::Put { own: false, share: false, claim: false, ttl: None, file: None, name: "limit".into(), value };
-        assert_eq!(line.command, put);
+        assert_eq!(command(&["put", "limit", "-5", "--json", "x"]).unwrap(), put);
     }
 
     #[test]
     fn a_time_and_a_status_are_read_and_junk_is_refused() {
-        let line = Line::try_parse_from(["put", "--ttl", "1m 30s", "x", "1"]).unwrap();
-        assert!(matches!(line.command, Command::Put { ttl: Some(time), .. } if time == Duration::from_secs(90)));
-        let line = Line::try_parse_from(["info", "--wait-healthy"]).unwrap();
-        assert_eq!(line.command, Command::Info { wait_healthy: Some(Duration::from_secs(30)) });
+        let put = command(&["put", "--ttl", "1m 30s", "x", "1"]).unwrap();
+        assert!(matches!(put, Command::Put { ttl: Some(time), .. } if time == Duration::from_secs(90)));
+        let info = command(&["info", "--wait-healthy"]).unwrap();
+        assert_eq!(info, Command::Info { wait_healthy: Some(Duration::from_secs(30)) });
         for junk in [&["members", "--status", "gone"][..], &["put", "--ttl", "soon", "x", "1"], &["keys", "use", "0"]] {
-            assert!(Line::try_parse_from(junk).is_err(), "{junk:?}");
+            assert!(command(junk).is_err(), "{junk:?}");
         }
     }
 }

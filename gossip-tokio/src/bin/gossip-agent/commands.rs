@@ -164,7 +164,7 @@ pub(crate) async fn execute(agent: &Agent, request: Request, items: &Sender<Valu
             ask::rotate(agent, key, Duration::from_millis(timeout)).await?;
             say(keys(gossip)?).await;
         }
-        Request::Stats => say(json!(gossip.stats())).await,
+        Request::Stats => say(agent.stats()).await,
         Request::Leave => {
             gossip.leave(LEAVING).await.map_err(|error| Code::Failed.says(chain(&error)))?;
             say(json!({ "left": true })).await;

@@ -419,7 +419,7 @@ struct Since {
 async fn overview(State(agent): Shared, Query(since): Query<Since>) -> Response {
     let generation = agent.generation.load(Ordering::Relaxed);
     let mut overview = json!({
-        "info": agent.info(), "stats": agent.gossip.stats(), "generation": generation, "events": agent.recent(since.event),
+        "info": agent.info(), "stats": agent.stats(), "generation": generation, "events": agent.recent(since.event),
     });
     if generation != since.members {
         overview["members"] = members(&agent, &[], None, &[]).into();

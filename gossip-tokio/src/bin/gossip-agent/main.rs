@@ -3,9 +3,8 @@
 //! One file per purpose. Said: [`arguments`] has the command line, [`settings`] what holds of it together with the
 //! configuration file, [`request`] what a client asks, [`topic`] how a message gets a name. Done: [`agent`] is the life of the node, [`commands`] what can be
 //! asked of it, [`ask`] what of all agents at once, [`answers`] what it answers others, [`state`] what it remembers, [`handlers`] the programs that it
-//! runs, [`reload`] what changes while it runs. Reached: [`console`], [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
-//! [`present`], [`output`], [`printer`] and [`monitor`]. [`extras`] is what needs
-//! no agent at all. The binary decides nothing about gossip.
+//! runs, [`reload`] what changes while it runs. Reached: [`control`] and [`serve`] with [`http`], [`client`] from the other side. Shown: [`events`],
+//! [`present`], [`output`] and [`monitor`]. [`extras`] is what needs no agent at all. The binary decides nothing about gossip.
 
 #[cfg(unix)]
 mod agent;
@@ -19,8 +18,6 @@ mod ask;
 mod client;
 #[cfg(unix)]
 mod commands;
-#[cfg(unix)]
-mod console;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
@@ -39,8 +36,6 @@ mod monitor;
 mod output;
 #[cfg(unix)]
 mod present;
-#[cfg(unix)]
-mod printer;
 #[cfg(unix)]
 mod refusal;
 #[cfg(unix)]

@@ -250,7 +250,8 @@ fn stats(item: &Value, form: Form) -> Vec<String> {
         let row = |(name, value): (String, Value)| [format!("{prefix}{}", name.replace('_', " ")), value.to_string()];
         counters.into_iter().map(row).collect::<Vec<_>>()
     };
-    form.table(["COUNTER", "SINCE THE START"], &[part("node", ""), part("driver", "driver: ")].concat(), Cut::Last)
+    let parts = [part("node", ""), part("driver", "driver: "), part("agent", "agent: ")];
+    form.table(["COUNTER", "SINCE THE START"], &parts.concat(), Cut::Last)
 }
 
 fn done(item: &Value) -> String {

@@ -11,6 +11,7 @@ use async_channel::Sender;
 use gossip_tokio::Gossip;
 use gossip_tokio::gossip_core::{Alert, Event, Instant as Time, Member, Node, NodeId, Status};
 use serde_json::{Value, json};
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::events::line;
 use crate::handlers::Handlers;
@@ -18,6 +19,7 @@ use crate::monitor::Monitors;
 use crate::output::shown;
 use crate::refusal::{Code, Refusal};
 use crate::settings::Settings;
+use crate::setup::Log;
 
 /// Events that are kept for whoever opens the page.
 const RECENT: usize = 100;
@@ -32,6 +34,8 @@ pub(crate) struct Agent {
     /// Grows with every change of the members or of what they say of themselves.
     pub(crate) generation: AtomicU64,
     pub(crate) monitors: Monitors,
+    /// Number of lines of the log that were lost.
+    log_lost: ErrorCounter,
     /// True if a write is answered when it is on the disk.
     pub(crate) sync: bool,
     name: Option<String>,
@@ -46,13 +50,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Agent {
     /// Makes the state around a node that runs.
-    pub(crate) fn new(gossip: Gossip, settings: &Settings, monitors: Monitors, quit: Sender<()>) -> Self {
+    pub(crate) fn new(gossip: Gossip, settings: &Settings, log: &Log, quit: Sender<()>) -> Self {
         Self {
             gossip,
             handlers: Handlers::start(settings.handlers.clone()),
             recent: Mutex::default(),
             generation: AtomicU64::new(1),
-            monitors,
+            monitors: log.monitors.clone(),
+            log_lost: log.lost.clone(),
             sync: settings.sync,
             name: settings.name.clone(),
             label: settings.protocol.label.clone(),
@@ -139,6 +144,13 @@ impl Agent {
             "cut": cut, "reconciled": agreed.count, "fingerprint": format!("{:016x}", agreed.fingerprint),
             "hot_rumors": hot, "transfers": { "values": transfers.0, "bytes": transfers.1 },
         })
+    }
+
+    /// All counters in an object.
+    pub(crate) fn stats(&self) -> Value {
+        let mut stats = json!(self.gossip.stats());
+        stats["agent"] = json!({ "log_lines_lost": self.log_lost.dropped_lines() });
+        stats
     }
 
     /// Ends the agent.

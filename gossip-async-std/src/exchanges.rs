@@ -1,0 +1,1 @@
+../../gossip-tokio/src/exchanges.rs

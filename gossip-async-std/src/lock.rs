@@ -1,0 +1,1 @@
+../../gossip-tokio/src/lock.rs
