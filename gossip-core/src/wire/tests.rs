@@ -196,6 +196,21 @@ fn opened_from(bytes: &[u8], sender: Option<NodeId>) -> Result<(Header, Vec<Said
     Ok((header, messages))
 }
 
+/// Writes and reads once more. An ack alone, which may be what is left beside skipped messages, does not name its sender.
+fn again(header: &Header, messages: &[Said]) -> Result<(Header, Vec<Said>), DatagramError> {
+    let (read, messages) = opened_from(&datagram(header, messages), header.sender)?;
+    Ok((Header { sender: header.sender, ..read }, messages))
+}
+
+#[test]
+fn an_ack_beside_a_skipped_message_is_written_again_without_it() {
+    let ack = Said::Swim(Swim::Ack { seq: 7 });
+    let body = [&[129, 2, 0, 0][..], &encoded(&ack)].concat();
+    let (header, messages) = opened(&sealed(&body)).unwrap();
+    assert_eq!(messages, [ack]);
+    assert_eq!(again(&header, &messages), Ok((header, messages)));
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(header in header(), messages in proptest::collection::vec(message(), 0..8)) {
@@ -238,8 +253,7 @@ proptest! {
     #[test]
     fn arbitrary_messages_under_a_valid_trailer_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Ok((header, messages)) = opened(&sealed(&body)) {
-            let again = datagram(&header, &messages);
-            prop_assert_eq!(opened(&again), Ok((header, messages)), "what is accepted has an encoding");
+            prop_assert_eq!(again(&header, &messages), Ok((header, messages)), "what is accepted has an encoding");
         }
     }
 
@@ -254,8 +268,7 @@ proptest! {
             body[at] = byte;
         }
         if let Ok((header, messages)) = opened(&sealed(&body)) {
-            let again = datagram(&header, &messages);
-            prop_assert_eq!(opened(&again), Ok((header, messages)));
+            prop_assert_eq!(again(&header, &messages), Ok((header, messages)));
         }
     }
 
