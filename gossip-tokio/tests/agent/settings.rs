@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -157,10 +158,12 @@ fn an_agent_that_is_killed_in_its_first_moments_stops_no_later_start() {
     // As the time it takes to come up differs, the moments are spread over twice the time it took once.
     let spawn = || -> Child {
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn().unwrap()
     };
     let kill = |mut child: Child| {
-        child.kill().unwrap();
+        // The whole group: what gives it its namespace may not have asked yet to take the agent with it.
+        let group = format!("-{}", child.id());
+        assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
         child.wait().unwrap();
         fs::remove_file(&control).is_ok()
     };
