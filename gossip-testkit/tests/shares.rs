@@ -1,11 +1,15 @@
 //! Shares: counters and sets that outlive their members, and what entries of members' own would lose.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use gossip_core::{Instant, Node, NodeId, Typed, TypedError};
+use gossip_core::{Config, Input, Instant, Node, NodeId, Typed, TypedError};
 use gossip_testkit::laws::{self, Step};
-use gossip_testkit::{Addr, Cluster, Command, Counters, Dice, Scenario, Swarm, Window, check, id_of};
+use gossip_testkit::{
+    Addr, Boot, Checker, Cluster, Command, Counters, Dice, Machine, Outgoing, Scenario, Swarm, Window, Wrapper, check,
+    id_of,
+};
 use serde::{Deserialize, Serialize};
 
 const COUNT: Typed<u64> = Typed::new("visits");
@@ -225,8 +229,8 @@ fn shares_converge_and_are_not_lost_under_faults_of_every_class() {
 }
 
 /// Some forget others, mostly while they are cut off from them, and write meanwhile.
-fn forgetful(number: u64) -> Scenario<Command> {
-    let swarm = Swarm { nodes: 3..=8, classes: vec!["loss", "cut", "pause", "flap"], ..Swarm::default() };
+fn forgetful(nodes: RangeInclusive<u32>, number: u64) -> Scenario<Command> {
+    let swarm = Swarm { nodes, classes: vec!["loss", "cut", "pause", "flap"], ..Swarm::default() };
     let mut scenario = shared_out(swarm.scenario(number));
     let mut dice = Dice::new(number ^ 0xf0e9);
     let nodes = scenario.nodes.len() as u64;
@@ -243,6 +247,74 @@ fn forgetful(number: u64) -> Scenario<Command> {
 
 #[test]
 fn members_that_others_forget_during_a_partition_are_back_after_it_and_their_shares_agree() {
-    let (cases, counters) = sweep(150, forgetful);
+    let (cases, counters) = sweep(150, |number| forgetful(3..=8, number));
     assert!(counters.cuts >= cases && counters.commands > 3 * cases, "{counters}");
+}
+
+/// A transport that sends nothing to whom its node was told to forget, until it hears from it: a planted bug.
+struct Obeys {
+    node: Node<Addr>,
+    gone: BTreeSet<Addr>,
+}
+
+impl Wrapper for Obeys {
+    type Inner = Node<Addr>;
+    type Config = Config;
+    type Memory = <Node<Addr> as Machine>::Memory;
+
+    fn inner(&self) -> &Node<Addr> {
+        &self.node
+    }
+
+    fn inner_mut(&mut self) -> &mut Node<Addr> {
+        &mut self.node
+    }
+
+    fn inner_config(config: &Config) -> &Config {
+        config
+    }
+
+    fn boot(boot: &Boot<'_, Config>, memory: Option<Self::Memory>) -> Self {
+        Self { node: Machine::boot(boot, memory), gone: BTreeSet::new() }
+    }
+
+    fn into_memory(self) -> Self::Memory {
+        self.node.into_memory()
+    }
+
+    fn command(&mut self, now: Instant, command: &Command) -> Result<(), String> {
+        if let Command::Forget(gone) = command {
+            self.gone.insert(*gone);
+        }
+        Machine::command(&mut self.node, now, command)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_, Addr>) -> Result<(), String> {
+        if let Input::Datagram { from, .. } = input {
+            self.gone.remove(from);
+        }
+        Machine::handle(&mut self.node, now, input)
+    }
+
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        loop {
+            let outgoing = Machine::poll_transmit(&mut self.node, buffer)?;
+            if !self.gone.contains(&outgoing.to) {
+                return Some(outgoing);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_speaks_no_more_to_the_forgotten_is_found_by_two_who_forget_each_other_during_a_partition() {
+    let checker = Checker::<Obeys>::new(Config::default());
+    let found = (0..200).find(|&number| checker.run(&forgetful(2..=2, number)).is_err()).expect("it is found");
+    let failure = checker.check(&forgetful(2..=2, found)).expect_err("it failed just now");
+    let minimal: Scenario<Command> = failure.scenario().parse().unwrap();
+    println!("as number {found}, in {:?} runs: {}\n{minimal}", failure.runs(), failure.invariant());
+    check::<Node<Addr>>(&minimal).unwrap();
+    let forgets = minimal.writes.iter().filter(|write| matches!(write.command, Command::Forget(_))).count();
+    let size = (minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len());
+    assert_eq!((size, forgets), ((2, 2, 1), 2), "{failure}");
 }

@@ -20,7 +20,7 @@ impl<M: Machine> Invariant<M> for Agreement {
     }
 
     fn checkpoint(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        if !world.is_quiet() || (self.agreed && lasts(world)) {
+        if !world.is_quiet() || (self.agreed && (lasts(world) || is_far(world))) {
             return Ok(());
         }
         let different = difference(world);

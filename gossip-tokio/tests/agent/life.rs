@@ -414,7 +414,7 @@ fn resident(process: u32) -> [u64; 2] {
     })
 }
 
-/// `cargo test --release -p gossip-tokio --features agent --test agent -- --ignored --nocapture everything`
+/// CONTRIBUTING has the commands that build the agent as it is released and measure that.
 #[test]
 #[ignore = "watches ten idle agents for more than two minutes"]
 fn an_idle_agent_with_everything_on_costs_no_tenth_more_than_one_with_nothing() {
@@ -449,7 +449,7 @@ fn an_idle_agent_with_everything_on_costs_no_tenth_more_than_one_with_nothing() 
         "an idle agent among ten, with everything on: {everything:.0} us of processor per second, {ratio:.2} times that of one with \
          nothing on ({nothing:.0} us), {all} kB resident ({own} kB its own; {bare} kB with nothing on)"
     );
-    assert!(cfg!(debug_assertions) || all <= 6 * 1_024, "{all} kB");
+    assert!(option_env!("GOSSIP_AGENT").is_none() || all <= 6 * 1_024, "{all} kB");
     assert!(ratio <= 1.1, "{everything:.0} us against {nothing:.0} us");
 }
 
