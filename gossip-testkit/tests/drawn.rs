@@ -82,11 +82,11 @@ fn every_class_is_met_together_with_every_other() {
     }
 }
 
-/// Nodes that do everything once a minute: a day is simulated in a second.
-fn slow() -> Config {
-    let (mut config, minute) = (Config::default(), Duration::from_secs(60));
-    (config.probe.period, config.probe.timeout) = (minute, minute / 4);
-    (config.anti_entropy.interval, config.healing.interval) = (minute, minute);
+/// Nodes that do everything once in so many minutes: with one, a day is simulated in a second.
+fn slow(minutes: u64) -> Config {
+    let (mut config, period) = (Config::default(), Duration::from_secs(60 * minutes));
+    (config.probe.period, config.probe.timeout) = (period, period / 4);
+    (config.anti_entropy.interval, config.healing.interval) = (period, period);
     config
 }
 
@@ -125,7 +125,7 @@ fn around_a_day(number: u64) -> Scenario<Command> {
 
 fn days(numbers: Range<u64>) -> Counters {
     let mut counters = Counters::default();
-    let checker = Checker::<Sim>::new(slow());
+    let checker = Checker::<Sim>::new(slow(1));
     for number in numbers {
         counters += checker.check(&around_a_day(number)).unwrap_or_else(|failure| panic!("{failure}")).counters;
     }
@@ -169,18 +169,34 @@ impl Wrapper for Undated {
     }
 }
 
+/// Of three one crashes for about a day, while the others write and delete.
+fn away_for_a_day(number: u64) -> Scenario<Command> {
+    let swarm = Swarm { nodes: 3..=3, writes: 6..=12, ..of(&["loss"]) };
+    let mut scenario: Scenario<Command> = swarm.scenario(number);
+    let mut dice = Dice::new(number ^ 0xda2);
+    let hours = |dice: &mut Dice, within| Duration::from_secs(600 * dice.within(within));
+    for write in &mut scenario.writes {
+        write.at = hours(&mut dice, 2..=26 * 6);
+    }
+    scenario.writes.sort_by_key(|write| write.at);
+    let at = hours(&mut dice, 12..=36);
+    let restart = Some(Restart { at: at + hours(&mut dice, 23 * 6..=26 * 6), memory: true });
+    scenario.plan = scenario.plan.fault(Fault::Crash { node: Addr(2), at, restart });
+    scenario
+}
+
 #[test]
 fn a_memory_that_is_dated_as_of_now_is_a_deletion_that_is_forgotten_while_its_node_is_away() {
-    let mut config = slow();
+    let mut config = slow(10);
     config.lifetimes.certificate = Duration::from_secs(12 * 3_600);
     let checker = Checker::<Undated>::new(config.clone());
-    let found = (0..300).find(|&number| checker.run(&around_a_day(number)).is_err()).expect("it is found");
-    let failure = checker.check(&around_a_day(found)).expect_err("it failed just now");
+    let found = (0..300).find(|&number| checker.run(&away_for_a_day(number)).is_err()).expect("it is found");
+    let failure = checker.check(&away_for_a_day(found)).expect_err("it failed just now");
     let minimal: Scenario<Command> = failure.scenario().parse().unwrap();
     println!("as number {found}, in {:?} runs: {}\n{minimal}", failure.runs(), failure.invariant());
     Checker::<Sim>::new(config).run(&minimal).unwrap();
     let size = (minimal.nodes.len(), minimal.writes.len(), minimal.plan.faults.len());
-    assert_eq!(size, (2, 2, 1), "{failure}");
+    assert_eq!(size, (3, 2, 1), "{failure}");
 }
 
 #[test]

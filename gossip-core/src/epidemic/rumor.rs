@@ -79,6 +79,8 @@ pub(crate) struct Rumors<A> {
     /// Time of the next prompt round: the first two rounds of a rumor do not wait for the interval.
     prompt_round: Option<Instant>,
     next_round: Option<Instant>,
+    /// Time of the round for which there was no partner. None is due until there is one.
+    stalled: Option<Instant>,
     /// Slots by number of the message, modulo their number.
     outstanding: Vec<Option<Outstanding<A>>>,
     number: u16,
@@ -102,6 +104,7 @@ impl<A: Address> Rumors<A> {
             second: Arc::from([]),
             prompt_round: None,
             next_round: None,
+            stalled: None,
             outstanding: Vec::new(),
             number: rng.random(),
             wanted: BTreeMap::new(),
@@ -174,9 +177,27 @@ impl<A: Address> Rumors<A> {
 
     // Rounds.
 
-    /// Returns the time of the next round, or of the next look for what has not come.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.next_contact().into_iter().chain(self.review).min()
+    /// Returns the time of the next round, or of the next look for what has not come. `alone`: there is no partner.
+    pub(crate) fn due(&self, alone: bool) -> Option<Instant> {
+        let contact = self.stalled.or_else(|| self.next_contact()).filter(|_| !alone || self.stalled.is_none());
+        contact.into_iter().chain(self.review).min()
+    }
+
+    /// Waits for a partner, without a deadline, if a round is due.
+    pub(crate) fn stall(&mut self, now: Instant) {
+        if self.next_contact().is_some_and(|due| due <= now) {
+            self.stalled.get_or_insert(now);
+        }
+    }
+
+    /// Goes on with rounds, at the times that they would have had: nodes that meet do not all send at once.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        let Some(stalled) = self.stalled.take() else { return };
+        let interval = micros(self.policy.interval).max(1);
+        let missed = micros(now.since(stalled)).div_ceil(interval).max(1);
+        let next = stalled + Duration::from_micros(missed.saturating_mul(interval));
+        self.prompt_round = self.prompt_round.map(|at| at.max(next));
+        self.next_round = self.next_round.map(|at| at.max(next));
     }
 
     fn next_contact(&self) -> Option<Instant> {

@@ -223,6 +223,14 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Returns true if there is no peer to choose.
+    pub(super) fn is_alone(&self) -> bool {
+        match self.config.membership {
+            Membership::Probed => self.detector.members().peers() == 0,
+            Membership::Given => self.contacts.given.iter().all(|address| *address == self.identity.address),
+        }
+    }
+
     /// Returns true if there is no peer to contact although there should be one.
     pub(super) fn lacks_peers(&self) -> bool {
         match self.config.membership {

@@ -53,7 +53,7 @@ impl<A: Address> Node<A> {
                 _ => None,
             },
             Timer::Detector => self.detector.due().filter(|_| self.identity.is_running()),
-            Timer::Rumors => self.rumors.due(),
+            Timer::Rumors => self.rumors.due(self.is_alone()),
             Timer::Overlay => self.overlay_due(),
             Timer::AntiEntropy => self.anti_entropy.due(),
             Timer::Transfers => self.transfers.due(),

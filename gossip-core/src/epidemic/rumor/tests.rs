@@ -73,7 +73,7 @@ impl Site {
     fn run(&mut self, time: Duration, partners: &[u16]) -> Vec<(u16, Message<u16>)> {
         let end = self.now + time;
         let mut said = Vec::new();
-        while let Some(due) = self.rumors.due().filter(|due| *due <= end) {
+        while let Some(due) = self.rumors.due(false).filter(|due| *due <= end) {
             assert!(self.rumors.partners_wanted(due) > 0);
             self.now = self.now.max(due);
             self.rumors.hold_rounds(self.now, partners, &mut self.outbox);
@@ -135,7 +135,7 @@ fn a_newly_learned_rumor_goes_on_after_the_relay_delay_together_with_what_turned
     site.learn("a", 4);
     site.now += Duration::from_millis(3);
     site.learn("b", 4);
-    assert_eq!(site.rumors.due(), Some(NOW + Duration::from_millis(5)));
+    assert_eq!(site.rumors.due(false), Some(NOW + Duration::from_millis(5)));
     let said = site.run(Duration::from_millis(3), &[1, 2, 3]);
     assert_eq!(said.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2, 3], "one message to each of the fanout");
     assert!(said.iter().all(|(_, message)| items(message).len() == 2));
@@ -166,7 +166,7 @@ fn a_late_round_is_held_once() {
     site.now += Duration::from_secs(60);
     site.rumors.hold_rounds(site.now, &[1], &mut site.outbox);
     assert_eq!(site.drain().len(), 1);
-    assert_eq!(site.rumors.due(), Some(site.now + Duration::from_millis(100)));
+    assert_eq!(site.rumors.due(false), Some(site.now + Duration::from_millis(100)));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn with_nobody_to_tell_rounds_wait_and_nothing_piles_up() {
         site.run(Duration::from_millis(10), &[]);
     }
     assert!(site.rumors.first.len() <= 16, "{}", site.rumors.first.len());
-    assert!(site.rumors.due().is_some_and(|due| due > site.now));
+    assert!(site.rumors.due(false).is_some_and(|due| due > site.now));
     let said = site.run(Duration::from_millis(200), &[1]);
     assert!(said.iter().all(|(_, message)| items(message).len() == 1) && !said.is_empty());
 }
@@ -196,9 +196,9 @@ fn k_useless_contacts_in_a_row_end_interest_and_a_useful_one_starts_anew() {
     });
     let said: usize = said.sum();
     assert!(useful.next().is_none(), "two, a useful one, three: {said}");
-    assert!(site.rumors.due().is_none_or(|due| due >= site.now));
+    assert!(site.rumors.due(false).is_none_or(|due| due >= site.now));
     site.run(Duration::from_millis(200), &[1]);
-    assert_eq!(site.rumors.due(), None, "then silence");
+    assert_eq!(site.rumors.due(false), None, "then silence");
 }
 
 #[test]
@@ -316,18 +316,18 @@ fn what_was_asked_for_and_has_not_come_is_missed_once() {
     let (interval, patience) = (policy().interval, policy().interval / 5);
     assert!(site.rumors.wants(NOW, 7, patience) && site.rumors.wants(NOW, 8, patience));
     let review = NOW + patience + interval;
-    assert_eq!(site.rumors.due(), Some(review));
+    assert_eq!(site.rumors.due(false), Some(review));
     site.rumors.got(8);
     assert!(!site.rumors.has_missed(review - Duration::from_micros(1)));
     assert_eq!(site.rumors.partners_wanted(review), 0, "a review is no round");
     assert!(site.rumors.has_missed(review) && !site.rumors.has_missed(review + 20 * interval));
-    assert_eq!(site.rumors.due(), None);
+    assert_eq!(site.rumors.due(false), None);
     // What has come is not missed, and whoever is asked again has another interval.
     let later = review + 20 * interval;
     assert!(site.rumors.wants(later, 9, patience) && site.rumors.wants(later + interval, 9, patience));
     assert!(!site.rumors.has_missed(later + patience + interval));
     site.rumors.got(9);
-    assert_eq!(site.rumors.due(), None);
+    assert_eq!(site.rumors.due(false), None);
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn one_who_pulls_asks_in_every_round_and_sends_nothing_of_its_own() {
     assert_eq!(said.len(), 10);
     assert!(said.iter().all(|(_, message)| items(message).is_empty()
         && matches!(message, Message::Rumor(Rumor::Round(Round { pull: true, .. })))));
-    assert!(site.rumors.due().is_some(), "for ever");
+    assert!(site.rumors.due(false).is_some(), "for ever");
     site.rumors.answer_pull(&5, &mut site.outbox);
     let said = site.drain();
     assert_eq!((said[0].0, items(&said[0].1).len()), (5, 1), "but it answers");

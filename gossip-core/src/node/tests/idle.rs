@@ -25,6 +25,26 @@ fn at_rest_a_node_sends_at_most_46_bytes_and_two_datagrams_a_second_whatever_the
     }
 }
 
+/// It has its own record to tell, and an entry, and nobody to tell them to.
+#[test]
+fn a_node_without_peers_wakes_for_its_probes_and_not_for_rounds_of_rumors() {
+    let mut net = Net::new(2, &Config::lan());
+    net.nodes[0].join(START, []);
+    net.nodes[0].put(START, "a", b"1").unwrap();
+    let (mut ticks, end) = (0, START + 60 * SECOND);
+    while let Some(due) = net.nodes[0].poll_timeout().filter(|due| *due <= end) {
+        net.nodes[0].handle(due, Input::Tick).unwrap();
+        net.now = net.now.max(due);
+        ticks += 1;
+    }
+    assert!(ticks <= 2 * 60, "{ticks} in a minute");
+    // Rumors go on when there is somebody.
+    assert_eq!(net.nodes[0].stats().datagrams_sent, 0);
+    net.nodes[1].join(net.now, [0]);
+    net.run(SECOND);
+    assert!(net.nodes[1].get("a").is_some());
+}
+
 /// A bare ack, as `sender` would send it.
 fn ack(sender: u64, seq: u32) -> Vec<u8> {
     let mut bytes = [0; 64];
