@@ -140,7 +140,7 @@ fn in_a_set_over_own_entries_what_was_removed_is_back_after_a_restart() {
 // Totals 15, 15, 15 became 10, 10, 10.
 #[test]
 fn totals_stay_through_every_kind_of_restart_and_a_departure_that_all_have_forgotten() {
-    let mut cluster = Cluster::<Node<Addr>>::builder(3, gossip_core::Config::default()).seed(5).seeds(3).build();
+    let mut cluster = Cluster::<Node<Addr>>::builder(3, Config::default()).seed(5).seeds(3).build();
     cluster.run_rounds(30);
     for at in 0..3 {
         cluster.with(at, |node, now| (0..5).try_for_each(|_| count(node, now))).unwrap();
@@ -178,7 +178,7 @@ fn totals_stay_through_every_kind_of_restart_and_a_departure_that_all_have_forgo
 #[test]
 fn two_of_three_that_lost_their_memory_at_once_learn_their_shares_from_the_third() {
     for seed in 0..20 {
-        let mut cluster = Cluster::<Node<Addr>>::builder(3, gossip_core::Config::default()).seed(seed).seeds(3).build();
+        let mut cluster = Cluster::<Node<Addr>>::builder(3, Config::default()).seed(seed).seeds(3).build();
         cluster.run_rounds(30);
         for at in 0..3 {
             cluster.with(at, count).unwrap();

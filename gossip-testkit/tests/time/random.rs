@@ -71,16 +71,20 @@ fn absences_of_days_of_some_cost_nothing() {
 fn as_many_scenarios_of_clocks_and_absences_as_asked_for() {
     let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().expect("a number"));
     let (first, cases) = (number("GOSSIP_FIRST").unwrap_or(0), number("GOSSIP_CASES").unwrap_or(100_000));
-    // With and without all the other faults, and with deletions that some have forgotten by the time that others are back.
-    for (part, (config, others)) in
-        [(Config::default(), false), (Config::default(), true), (forgetful(), false), (forgetful(), true)]
-            .into_iter()
-            .enumerate()
-    {
-        let part = part as u64;
-        let counters = sweep(&config, &swarm(others), first + cases * part / 4..first + cases * (part + 1) / 4);
+    // With and without all the other faults, and with deletions that some have forgotten by the time that others are back. In
+    // hundredths of all: where a deletion is remembered for a week, few are away for as long.
+    let mut from = first;
+    for (config, others, share) in [
+        (Config::default(), false, 10),
+        (Config::default(), true, 10),
+        (forgetful(), false, 30),
+        (forgetful(), true, 50),
+    ] {
+        let cases = cases * share / 100;
+        let counters = sweep(&config, &swarm(others), from..from + cases);
+        from += cases;
         assert!(
-            counters.skews > cases / 8 && counters.pauses + counters.restarts_with_memory > cases / 8,
+            counters.skews > cases / 2 && counters.pauses + counters.restarts_with_memory > cases / 2,
             "{counters}"
         );
     }
