@@ -55,6 +55,9 @@ fn every_line_of_a_nodes_log_carries_its_id() {
         first.stopped().await.unwrap();
         // The event goes to the log when it goes to the readers, a moment after it can be seen.
         runtime::sleep(millis(100)).await;
+        // An exchange that goes on is told of when its node ends.
+        second.stop();
+        second.stopped().await.unwrap();
     });
     let log = log.text();
     let of = |id: &str, what: &str| {
