@@ -245,7 +245,7 @@ pub struct Node<A: Address> {
     health: Health,
     /// Changes of keys by order of another member.
     changes: Changes,
-    /// What this boot has written of this member's shares.
+    /// Shares of this member that this boot has written.
     shares: Shares,
     /// Formats and features of the members.
     upgrade: Upgrade,

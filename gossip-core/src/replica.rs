@@ -103,7 +103,7 @@ pub(crate) struct Replica<A> {
     names: BTreeMap<(SmolStr, Whose), Slot>,
     /// True while `hashes` and `names` are empty, and made anew later.
     deferred: bool,
-    /// What ends with its owner's boot, by owner.
+    /// Updates that end with their owner's boot, by owner.
     owned: BTreeSet<(NodeId, Slot)>,
     /// Shares, by owner.
     shares: BTreeSet<(NodeId, Slot)>,

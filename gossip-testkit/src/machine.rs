@@ -211,7 +211,7 @@ impl Expectations {
         Self { max_datagram, period, max_skew, idle: None, membership, held_per_item: 1, members_kept, clocks_apart }
     }
 
-    /// What may be expected of two nodes together, of which each keeps its own.
+    /// Returns the expectations of two nodes together, of which each keeps its own.
     pub(crate) fn least(self, other: Self) -> Self {
         let period = self.period.max(other.period);
         // In as many of the longer periods as either sends more.

@@ -529,7 +529,7 @@ impl Machine for Node<Addr> {
     }
 }
 
-/// What ends with a member's boot, or its share.
+/// Owner of an entry that ends with its boot, or of a share.
 enum Whose {
     Own(NodeId),
     Share(NodeId),

@@ -175,7 +175,7 @@ impl Wrapper for Undated {
     }
 }
 
-/// Of three one crashes for about a day, while the others write and delete.
+/// One of three crashes for about a day, while the others write and delete.
 fn away_for_a_day(number: u64) -> Scenario<Command> {
     let swarm = Swarm { nodes: 3..=3, writes: 6..=12, ..of(&["loss"]) };
     let mut scenario: Scenario<Command> = swarm.scenario(number);

@@ -256,7 +256,7 @@ struct Contacts {
     proofs: u64,
     /// Those that were sent again with the token, since they had been answered by a challenge.
     repeated: u64,
-    /// Who spoke to whom.
+    /// Pairs of nodes that spoke to each other.
     pairs: BTreeSet<(Addr, Addr)>,
 }
 

@@ -41,7 +41,7 @@ enum Planted {
     NewcomerJudges,
     /// Sets aside what others lack, whether or not they have forgotten anything.
     NoReach,
-    /// What has ended is not in snapshots.
+    /// Snapshots leave out updates that have ended.
     BriefSnapshot,
     /// Silence is counted by the wall clock.
     StepIsAbsence,

@@ -16,7 +16,7 @@ use crate::time::micros;
 pub struct RemovedSetting {
     /// Its name with that of its section, as in `rumor.k`.
     pub name: &'static str,
-    /// What to write instead.
+    /// Text to write instead.
     pub instead: &'static str,
 }
 

@@ -16,7 +16,7 @@ use crate::wire::{Coordinates, Message};
 const FIRST: u64 = 24;
 /// Coordinates of others that each of those carries, and its answer.
 const FIRST_OTHERS: usize = 3;
-/// Of the later probes one in so many asks.
+/// Number of later probes of which one asks.
 const EVERY: u64 = 24;
 
 impl<A: Address> Node<A> {

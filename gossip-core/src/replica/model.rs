@@ -58,7 +58,7 @@ enum Planted {
     NoCovers,
     /// Two compare also what one of them has pushed out for want of room.
     NoSecondCut,
-    /// What is stamped in the future counts as young, and so as under way to all.
+    /// An update that is stamped in the future counts as young, and so as under way to all.
     YoungByStamp,
 }
 

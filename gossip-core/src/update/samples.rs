@@ -26,7 +26,7 @@ fn stamp() -> impl Strategy<Value = Stamp> {
     })
 }
 
-/// Of an entry of a boot, or of a share.
+/// Owner of an entry of a boot, or of a share.
 fn owner() -> impl Strategy<Value = Owner> {
     (1_u64..4, 0_u64..4).prop_map(|(id, boot)| Owner { id: NodeId::new(id), boot: Instant::from_micros(boot) })
 }

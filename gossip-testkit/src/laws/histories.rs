@@ -75,9 +75,9 @@ pub struct Lost<S> {
     pub steps: Vec<Step>,
     /// The member.
     pub node: Addr,
-    /// What it reads.
+    /// Value that it reads.
     pub is: S,
-    /// What was written.
+    /// Value that was written.
     pub ought: S,
 }
 

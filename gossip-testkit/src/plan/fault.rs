@@ -194,7 +194,7 @@ pub enum Fault {
         at: Duration,
         /// Time of the restart.
         restart: Duration,
-        /// What becomes of the memory.
+        /// Damage to the memory.
         harm: Harm,
     },
     /// One datagram is lost, known by its content. What the minimiser makes of the others.

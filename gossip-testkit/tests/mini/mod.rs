@@ -145,7 +145,7 @@ impl Workload for Command {
         }
     }
 
-    /// Of those of its surroundings that can be configured.
+    /// Draws a setting of what surrounds the machine.
     fn setting(dice: &mut Dice) -> Option<(String, String)> {
         Some(("short".to_owned(), dice.chance(Chance::percent(50)).to_string()))
     }

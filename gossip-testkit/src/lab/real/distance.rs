@@ -30,7 +30,7 @@ pub struct Distances {
     pub time: Duration,
 }
 
-/// What all nodes estimate.
+/// Estimates of all nodes.
 #[derive(Debug, Clone, Default)]
 pub struct Estimated {
     /// Share of pairs of nodes of which a third one can tell the distance.
