@@ -318,6 +318,11 @@ impl<M: Machine> Simulator<M> {
         Some(Step { touched, kind: self.kind })
     }
 
+    /// Time of the next event; the end of time if there is none.
+    pub(crate) fn next(&self) -> Instant {
+        self.queue.next().unwrap_or(Instant::MAX)
+    }
+
     /// Everything until `until`, with nobody watching.
     pub(crate) fn run_until(&mut self, until: Instant, watch: &mut impl Watch<M>) {
         while self.step(until, watch).is_some() {}

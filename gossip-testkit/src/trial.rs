@@ -141,6 +141,14 @@ impl<M: Machine> Trial<M> {
         simulator
     }
 
+    /// Time of the next look at all nodes: a period later, or where nothing happens for many, as while all are away for a
+    /// week, at the end of the period before the next event.
+    fn next_checkpoint(&self, simulator: &Simulator<M>, quiet: Instant) -> Instant {
+        let (now, period) = (simulator.now(), simulator.expectations().period);
+        let eventless = simulator.next().min(quiet).since(now).as_micros() / period.as_micros().max(1);
+        now + period * u32::try_from(eventless).unwrap_or(u32::MAX).max(1)
+    }
+
     fn watch(
         &self,
         scenario: &Scenario<M::Command>,
@@ -157,7 +165,7 @@ impl<M: Machine> Trial<M> {
             silent: Cell::new(false),
         };
         loop {
-            let until = simulator.now() + period;
+            let until = self.next_checkpoint(simulator, facts.quiet);
             while let Some(step) = simulator.step(until, observer) {
                 observer.after(&World { simulator, facts: &facts }, step);
                 observer.tell(simulator, step);

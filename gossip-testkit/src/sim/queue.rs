@@ -29,6 +29,11 @@ impl Queue {
         self.heap.push(Reverse((at.as_micros(), self.planned, due)));
     }
 
+    /// Time of the next event.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, ..))| Instant::from_micros(*at))
+    }
+
     /// The next event, if it comes at `until` at the latest.
     pub(crate) fn pop(&mut self, until: Instant) -> Option<(Instant, Due)> {
         let next = self.heap.peek_mut()?;
