@@ -11,6 +11,7 @@
 
 mod aside;
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,14 +23,17 @@ use crate::replica::second;
 use crate::time::Instant;
 use crate::update::{Entry, Update};
 
-/// The last contact is dated back by this, or by an eighth of the life of certificates if that is shorter: what was under
-/// way then may have been lost.
+/// Deletions are in doubt from so long before the last contact on, or for an eighth of the life of certificates if that is
+/// shorter: what was under way then may have been lost.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// Time without contact after which there is a doubt: this, or twelve intervals of anti-entropy.
 const SILENCE: Duration = Duration::from_secs(60);
 const INTERVALS: u32 = 12;
 /// Seconds for which those who share a doubt look for a witness.
 const LASTS: u32 = 3_600;
+
+/// Own writes that are remembered until somebody has confirmed them: those that came last.
+const UNHEARD: usize = 16;
 
 /// Doubt about deletions that were made, and forgotten, without a word of them coming here. In seconds of agreed time.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +75,14 @@ pub(crate) enum Meeting {
 pub(crate) struct Contact {
     /// Time since which everything was taken in.
     since: u32,
-    /// Last contact without doubt, dated back by a margin.
+    /// Last contact without doubt.
     touch: u32,
     /// Time after the last datagram.
     heard: u32,
     /// Latest deletion that others forgot of whom this node knows everything.
     reach: u32,
-    /// The hybrid clock at the last contact without doubt: nobody may have got what was written here later.
+    /// The hybrid clock at the last contact without doubt, or the stamp of a later own write that somebody has confirmed: nobody may
+    /// have got what was written here later.
     mark: Instant,
 }
 
@@ -92,6 +97,8 @@ pub(crate) struct Absence {
     /// Monotonic times of the last contact and of the last datagram; none since the start.
     met: Option<Instant>,
     heard_at: Instant,
+    /// Hashes and stamps of own writes that nobody has confirmed.
+    unheard: VecDeque<(u64, Instant)>,
     /// The doubt, and when it ends.
     doubt: Option<(Doubt, Instant)>,
     /// Time of the start.
@@ -112,6 +119,7 @@ impl Absence {
             contact: Contact::default(),
             met: None,
             heard_at: Instant::ORIGIN,
+            unheard: VecDeque::new(),
             doubt: None,
             began: 0,
             first: None,
@@ -191,7 +199,7 @@ impl Absence {
                 Meeting::Alike
             }
             (Knowledge::Complete { since, reach }, Some((doubt, _))) if since <= doubt.since => {
-                if reach > doubt.since {
+                if reach > doubt.since.saturating_sub(self.margin) {
                     return Meeting::Judged;
                 }
                 self.doubt = None;
@@ -210,8 +218,27 @@ impl Absence {
         self.met = Some(now);
         self.first.get_or_insert(now);
         if self.doubt.is_none() {
-            self.contact.touch = peer.min(second(agreed)).saturating_sub(self.margin);
+            self.contact.touch = peer.min(second(agreed));
             self.contact.mark = mark;
+            self.unheard.clear();
+        }
+    }
+
+    /// Takes note of an own write: the hash of the item, and its stamp.
+    pub(crate) fn note_written(&mut self, hash: u64, stamp: Instant) {
+        if self.unheard.len() == UNHEARD {
+            self.unheard.pop_front();
+        }
+        self.unheard.push_back((hash, stamp));
+    }
+
+    /// Takes note that a member has confirmed an item. If it was written here others have it, and may delete it.
+    pub(crate) fn note_confirmed(&mut self, item: u64) {
+        if let Some(at) = self.unheard.iter().position(|(hash, _)| *hash == item)
+            && let Some((_, stamp)) = self.unheard.remove(at)
+            && self.doubt.is_none()
+        {
+            self.contact.mark = self.contact.mark.max(stamp);
         }
     }
 

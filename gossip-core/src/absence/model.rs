@@ -462,7 +462,7 @@ fn the_model_finds_each_rule_that_is_broken_and_few_steps_show_it() {
         (Planted::NoDoubt, Outcome::Revived, 6),
         (Planted::TouchByAck, Outcome::Revived, 6),
         (Planted::LateDoubt, Outcome::Revived, 6),
-        (Planted::DropsFirst, Outcome::Destroyed, 6),
+        (Planted::DropsFirst, Outcome::Destroyed, 7),
         (Planted::NewcomerJudges, Outcome::Needless, 6),
         (Planted::NoReach, Outcome::SetAside, 6),
         (Planted::BriefSnapshot, Outcome::Revived, 6),

@@ -131,6 +131,32 @@ fn after_a_restart_the_first_datagram_begins_a_doubt_and_after_a_first_start_it_
 }
 
 #[test]
+fn an_own_write_that_somebody_has_confirmed_is_in_doubt_as_any_other() {
+    let (mut absence, wrote) = (settled(), START + SECOND);
+    absence.note_written(7, wrote);
+    absence.note_written(8, wrote + SECOND);
+    absence.hear(START + 3 * SECOND, START + 3 * SECOND);
+    absence.note_confirmed(9);
+    absence.note_confirmed(7);
+    let now = START + DAY;
+    assert!(absence.hear(now, now));
+    absence.note_confirmed(8);
+    assert!(
+        absence.doubts(&value(1, wrote)) && !absence.doubts(&value(1, wrote + SECOND)),
+        "nobody may have the second"
+    );
+}
+
+#[test]
+fn of_many_own_writes_that_nobody_confirms_few_are_remembered() {
+    let mut absence = settled();
+    (0..1_000).for_each(|hash| absence.note_written(hash, START));
+    assert_eq!(absence.unheard.len(), UNHEARD);
+    absence.touch(START, second(START), START, START);
+    assert!(absence.unheard.is_empty());
+}
+
+#[test]
 fn who_has_refused_something_is_no_witness_of_the_time_before() {
     let mut absence = settled();
     absence.note_refused(START + HOUR);

@@ -152,6 +152,9 @@ impl<A: Address> Node<A> {
                 Some(asks) => self.on_question(QueryId(stamp), &asks, payload),
             }
         }
+        if source == Source::Own && subject == Subject::Data {
+            self.absence.note_written(hash, written);
+        }
         self.rumors.got(hash);
         self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;

@@ -230,7 +230,10 @@ impl<A: Address> Node<A> {
             Said::Again { number, hashes } => {
                 self.overlay.on_number(self.now, from, number).is_some() && self.on_offers(from, &hashes.0, None)
             }
-            Said::Confirm { newest, missing } => self.overlay.on_confirm(self.now, from, newest, missing),
+            Said::Confirm { newest, missing } => {
+                let confirmed = |item| self.absence.note_confirmed(item);
+                self.overlay.on_confirm(self.now, from, (newest, missing), confirmed)
+            }
             Said::Graft { hashes } => self.overlay.on_graft(self.now, from, &hashes.0),
             Said::Prune => self.overlay.on_prune(from),
         };

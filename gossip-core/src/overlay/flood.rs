@@ -176,8 +176,14 @@ impl<A: Address> Overlay<A> {
         self.last_prune = Some((item, now));
     }
 
-    /// Takes a confirmation in.
-    pub(crate) fn on_confirm(&mut self, now: Instant, from: &A, newest: u16, missing: u32) -> bool {
+    /// Takes a confirmation in. `confirmed` gets each of its items.
+    pub(crate) fn on_confirm(
+        &mut self,
+        now: Instant,
+        from: &A,
+        (newest, missing): (u16, u32),
+        mut confirmed: impl FnMut(u64),
+    ) -> bool {
         let Some(at) = self.position(from) else { return false };
         let at = self.heard(at);
         let link = &mut self.links[at];
@@ -189,7 +195,10 @@ impl<A: Address> Overlay<A> {
         }
         let (items, first_tries) = link.confirm(Window { newest, missing }, now);
         let bit = link.bit();
-        items.into_iter().for_each(|item| self.recents.note_known(item, bit));
+        for item in items {
+            self.recents.note_known(item, bit);
+            confirmed(item);
+        }
         (0..first_tries).for_each(|_| self.evidence.note(true));
         true
     }

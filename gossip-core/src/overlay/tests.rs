@@ -99,7 +99,7 @@ fn news_goes_whole_over_eager_links_at_once_and_is_offered_over_lazy_ones_later(
     let sent = bench.sent(NOW);
     assert_eq!((bodies(&sent), sent.len()), ([1, 2].into(), 2));
     assert!(bench.sent(NOW + 3 * MS).is_empty(), "no offer before the body has had its time");
-    bench.overlay.on_confirm(NOW, &1, 99, u32::MAX);
+    bench.overlay.on_confirm(NOW, &1, (99, u32::MAX), |_| {});
     let due: Vec<u32> = (4..=12).flat_map(|at| offers(&bench.sent(NOW + at * MS))).collect();
     assert_eq!(due.len(), 3);
 }
@@ -115,7 +115,7 @@ fn a_body_that_is_not_confirmed_is_offered_again_and_one_that_is_confirmed_is_no
             _ => None,
         })
     };
-    assert!(bench.overlay.on_confirm(NOW + MS, &1, number(1).unwrap(), 0));
+    assert!(bench.overlay.on_confirm(NOW + MS, &1, (number(1).unwrap(), 0), |_| {}));
     let again = bench.sent(NOW + 30 * MS);
     assert!(matches!(&again[..], [(2, Said::Again { hashes, .. })] if hashes.0 == [9]), "{again:?}");
     assert_eq!(bench.overlay.counted().repeated, 1);
@@ -226,7 +226,7 @@ fn a_silent_neighbour_is_doubted_another_is_sought_and_what_it_did_not_get_goes_
         for (to, said) in bench.sent(at) {
             // All but the first answer.
             if let (2.., Said::Flood { number, .. } | Said::Again { number, .. }) = (to, said) {
-                bench.overlay.on_confirm(at, &to, number, 0);
+                bench.overlay.on_confirm(at, &to, (number, 0), |_| {});
             }
         }
         at += MS;

@@ -25,6 +25,21 @@ fn holds(text: &str) {
     report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
 }
 
+// Two of four clocks were days ahead, and their nodes came and went: who had forgotten a broadcast was offered it again.
+#[test]
+fn a_broadcast_is_delivered_once_though_agreed_time_turns_back_by_days() {
+    forgets(
+        r#"seed 0; nodes 0-3; seeds 2; at 15s node 2: broadcast ""; pause 0 from 1220s to 3625s; pause 2 from 20s to 3625s;
+        skew 1 by 950400s drift 0ppm beyond from 5s on; skew 2 by 950400s drift 0ppm beyond from 8s on"#,
+    );
+}
+
+/// The same where deletions are remembered for a quarter of an hour.
+fn forgets(text: &str) {
+    let report = Checker::<Node<Addr>>::new(random::forgetful()).run(&text.parse().expect("a scenario"));
+    report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
+}
+
 fn put(cluster: &mut Cluster, node: u32, name: &str) {
     cluster.command(node, &Command::put(name, "value")).expect("a write is accepted");
 }
@@ -43,6 +58,24 @@ fn told(cluster: &mut Cluster) -> Rc<RefCell<Vec<u32>>> {
         }
     });
     log
+}
+
+// One was away since the first moments of a cluster: what it knew was dated before the cluster, of which nobody is a witness.
+#[test]
+fn an_absence_that_begins_in_the_first_moments_of_a_cluster_brings_nothing_back() {
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 10s node 0: put "k1" ""; at 325s node 0: put "k1" "" for 10s;
+        pause 1 from 25s to 3635s"#,
+    );
+}
+
+// It was written after the last exchange of a node that crashed, so that it counted as heard by nobody; others had it by mail.
+#[test]
+fn a_deleted_value_stays_gone_though_its_writer_crashed_a_second_later() {
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 15s node 0: put "k0" ""; at 25s node 2: delete "k0";
+        crash 0 at 16s restart at 2432s with memory"#,
+    );
 }
 
 // A cluster that was switched off over the holidays came back empty.

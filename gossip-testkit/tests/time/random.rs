@@ -18,7 +18,7 @@ fn swarm(others: bool) -> Swarm {
 }
 
 /// Deletions are remembered for a quarter of an hour, for less than some are away.
-fn forgetful() -> Config {
+pub(crate) fn forgetful() -> Config {
     let mut config = Config::default();
     config.lifetimes.certificate = Duration::from_secs(900);
     config.lifetimes.shrink = Duration::from_secs(90);
