@@ -105,7 +105,8 @@ struct Unanswered {
     target: NodeId,
     /// Number of the first ping.
     seq: u32,
-    began: Instant,
+    /// None if this node has slept since: then the time until an answer is read says nothing about the path.
+    began: Option<Instant>,
 }
 
 /// A probe on behalf of another.
@@ -244,7 +245,11 @@ impl<A: Address> Prober<A> {
         if period <= now && self.waits_for_the_first_answer(now) {
             self.period = Some(now + self.settings.period);
         } else if period <= now {
+            let has_slept = self.has_slept(now);
             let silent = self.end(health);
+            if has_slept {
+                self.unanswered.iter_mut().for_each(|probe| probe.began = None);
+            }
             self.begin(health, context);
             // A late tick begins one period, not one for every one that was missed.
             let lasts = self.lasts(health);
@@ -255,6 +260,11 @@ impl<A: Address> Prober<A> {
         self.ping_again(context);
         self.ask_others(context);
         None
+    }
+
+    /// Returns whether this node is called for the first time since more than a period after it wanted to be.
+    fn has_slept(&self, now: Instant) -> bool {
+        self.period.is_some_and(|end| now.since(end) > self.settings.period)
     }
 
     /// Returns the length of the period that begins: as configured and scaled by local health, but no shorter than the path.
@@ -289,7 +299,7 @@ impl<A: Address> Prober<A> {
         if self.unanswered.len() == UNANSWERED {
             self.unanswered.pop_front();
         }
-        self.unanswered.push_back(Unanswered { target: probe.target, seq: probe.seq, began: probe.began });
+        self.unanswered.push_back(Unanswered { target: probe.target, seq: probe.seq, began: Some(probe.began) });
         if probe.quiet {
             return Some(probe.target);
         }
@@ -437,7 +447,8 @@ impl<A: Address> Prober<A> {
         self.probe.as_ref().and_then(|probe| probe.ping_of(seq)).is_some_and(is_as_stranger)
     }
 
-    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself.
+    /// Takes an ack in. Returns the round trip if the sender is the member that was probed, and answered itself, and this node was
+    /// awake meanwhile.
     pub(crate) fn on_ack(
         &mut self,
         now: Instant,
@@ -446,6 +457,7 @@ impl<A: Address> Prober<A> {
         health: &mut Health,
         outbox: &mut Outbox<A>,
     ) -> Option<Duration> {
+        let has_slept = self.has_slept(now);
         if let Some(probe) = &mut self.probe
             && let Some(index) = probe.ping_of(seq)
             && !probe.acked
@@ -453,7 +465,7 @@ impl<A: Address> Prober<A> {
             && (sender == probe.target || probe.asked.as_ref().is_some_and(|asked| asked.contains(&sender)))
         {
             probe.acked = true;
-            let trip = (sender == probe.target).then(|| now.since(probe.sent(index)));
+            let trip = (sender == probe.target && !has_slept).then(|| now.since(probe.sent(index)));
             if let Some(trip) = trip {
                 self.round_trip.note(trip);
                 self.paths.note(sender, trip);
@@ -467,10 +479,12 @@ impl<A: Address> Prober<A> {
             && let Some(Unanswered { began, .. }) = self.unanswered.remove(at)
         {
             // To the first ping of its probe: when a repeated one was sent is not known any more.
-            let trip = now.since(began);
-            self.round_trip.note(trip);
-            self.paths.note(sender, trip);
-            self.late = Some((sender, trip));
+            let trip = began.filter(|_| !has_slept).map(|began| now.since(began));
+            if let Some(trip) = trip {
+                self.round_trip.note(trip);
+                self.paths.note(sender, trip);
+            }
+            self.late = Some((sender, trip.unwrap_or_default()));
         } else if let Some(at) = self.relays.iter().position(|relay| relay.seq == seq && relay.target == sender)
             && let Some(relay) = self.relays.remove(at)
         {

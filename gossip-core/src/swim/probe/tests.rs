@@ -517,3 +517,21 @@ fn an_answer_after_its_period_is_a_measurement_if_it_is_known_what_it_answers() 
     assert!(site.prober.take_late().is_some_and(|(late, trip)| late == id(target) && trip > Duration::from_secs(1)));
     assert_eq!(site.prober.take_late(), None);
 }
+
+#[test]
+fn an_answer_that_waited_while_this_node_slept_is_no_measurement() {
+    for ticks_first in [false, true] {
+        let mut site = Site::measured(3, doubting());
+        let trip = site.prober.round_trip();
+        let (target, seq) = site.ping();
+        site.now += 25 * doubting().period;
+        if ticks_first {
+            assert_eq!(site.tick(), Some(id(target)));
+        }
+        site.ack(target, seq);
+        assert_eq!(site.prober.round_trip(), trip, "{ticks_first}");
+        assert!(site.prober.patience(id(target)) < doubting().period, "{ticks_first}");
+        let late = ticks_first.then_some((id(target), Duration::ZERO));
+        assert_eq!(site.prober.take_late(), late, "it has answered all the same");
+    }
+}
