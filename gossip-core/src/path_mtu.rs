@@ -296,7 +296,9 @@ impl<A: Address> PathMtu<A> {
     /// A path carries datagrams of this length and, if that is shorter than configured, no longer ones.
     fn carries(&mut self, now: Instant, peer: A, length: usize) {
         if length >= self.longest {
-            if self.narrow.swap_remove(&peer).is_some() {
+            self.narrow.swap_remove(&peer);
+            // It may be configured for longer ones, which are lost on their way: nobody has refused them.
+            if !self.to_tell.contains(&peer) {
                 self.to_tell.push_back(peer.clone());
             }
             self.rest(now, peer, true);
@@ -402,6 +404,21 @@ mod tests {
         assert_eq!(paths.longest_to(&7), 512);
         compare(&mut paths, later + AGAIN + REST, 1_300, LOSSLESS, 3);
         assert_eq!((paths.longest_to(&7), paths.found().count(), paths.take_news()), (1_200, 0, None));
+    }
+
+    #[test]
+    fn a_peer_that_is_configured_for_longer_datagrams_than_the_path_carries_is_told() {
+        let (mut ours, mut theirs) =
+            (PathMtu::new(780, Duration::from_millis(500)), PathMtu::new(1_200, Duration::from_millis(500)));
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        // Nothing of what it sent has come: it was asked again and again.
+        ours.doubt(START, &7);
+        let Some(Step::Compare { seq, length: 780, .. }) = ours.step(START, &mut rng) else { panic!() };
+        ours.on_echoed(START, &7, seq + 1);
+        let Some(Step::Tell { peer: 7, longest }) = ours.step(START, &mut rng) else { panic!() };
+        theirs.on_told(START, &8, longest);
+        assert_eq!((ours.longest_to(&7), theirs.longest_to(&8)), (780, 780));
+        assert_eq!(ours.step(START, &mut rng), None);
     }
 
     #[test]
