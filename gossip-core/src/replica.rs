@@ -15,6 +15,7 @@
 mod certificates;
 mod cut;
 mod deferred;
+mod forgotten;
 mod hashes;
 mod lifetime;
 mod owned;
@@ -39,6 +40,7 @@ use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Record, Stand
 use certificates::Certificates;
 pub use cut::CLOCKS_APART;
 pub(crate) use cut::{Cut, NEVER, second};
+use forgotten::ForgottenBroadcasts;
 pub(crate) use hashes::{CELLS, Range};
 use hashes::{Hashes, mark};
 use owned::{OwnerState, Ownership};
@@ -98,6 +100,7 @@ pub(crate) struct Replica<A> {
     /// Items that end, by the time at which they leave the reconciled set.
     ending: BTreeSet<(Instant, Slot)>,
     certificates: Certificates,
+    forgotten: ForgottenBroadcasts,
     /// Entries that will shrink to certificates, by the time of that.
     shrinking: BTreeSet<(Instant, Slot)>,
     names: BTreeMap<(SmolStr, Whose), Slot>,
@@ -133,6 +136,7 @@ impl<A: Address> Replica<A> {
             covering: Total::default(),
             ending: BTreeSet::new(),
             certificates: Certificates::default(),
+            forgotten: ForgottenBroadcasts::default(),
             shrinking: BTreeSet::new(),
             names: BTreeMap::new(),
             deferred: false,

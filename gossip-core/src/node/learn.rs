@@ -100,7 +100,9 @@ impl<A: Address> Node<A> {
             }
         }
         let written = update.written();
-        let delivered = if let Update::Broadcast(broadcast) = &update {
+        let delivered = if let Update::Broadcast(broadcast) = &update
+            && !self.replica.has_forgotten(broadcast)
+        {
             Some((broadcast.stamp, broadcast.asks.clone(), Payload(broadcast.payload.clone())))
         } else {
             None

@@ -7,7 +7,7 @@ use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::clock::Past;
 use crate::time::Instant;
-use crate::update::{Certificate, End, Entry, Record, Update};
+use crate::update::{Broadcast, Certificate, End, Entry, Record, Update};
 
 impl<A: Address> Replica<A> {
     /// Returns the time at which an entry becomes its death certificate: at its expiry, or after τ1.
@@ -104,14 +104,23 @@ impl<A: Address> Replica<A> {
         for slot in slots {
             let Some(stored) = self.remove(slot) else { continue };
             self.certificates.note_forgotten(&stored);
-            if let Update::Member(record) = stored.update {
-                for slot in self.owned_by(record.id) {
-                    self.remove(slot);
+            match stored.update {
+                Update::Member(record) => {
+                    for slot in self.owned_by(record.id) {
+                        self.remove(slot);
+                    }
+                    forgotten.push(record);
                 }
-                forgotten.push(record);
+                Update::Broadcast(broadcast) => self.forgotten.note(&broadcast),
+                Update::Entry(_) | Update::Certificate(_) => {}
             }
         }
         forgotten
+    }
+
+    /// Returns whether a broadcast was perhaps here before, and is forgotten.
+    pub(crate) fn has_forgotten(&self, broadcast: &Broadcast) -> bool {
+        self.forgotten.has(broadcast)
     }
 
     /// Lists what is stored from a position on, each with the position after it; none stands for an empty place.
