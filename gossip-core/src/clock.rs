@@ -70,14 +70,14 @@ impl Clocks {
         self.agree(now, members)
     }
 
-    /// Takes a member's wall clock in, which came in answer to something of this node's after `trip`. `lives`: which
-    /// members are alive, `members`: how many, this node included.
+    /// Takes a member's wall clock in, which came in answer to something of this node's after `trip`. `answers`: which
+    /// members are alive and nobody suspects, `members`: how many are there, this node included.
     pub(crate) fn note_reading(
         &mut self,
         now: Instant,
         (member, wall): (NodeId, Instant),
         trip: Duration,
-        lives: impl Fn(NodeId) -> bool,
+        answers: impl Fn(NodeId) -> bool,
         members: usize,
     ) -> Option<Wrong> {
         // What waited in a socket for longer does not say what time it is.
@@ -86,11 +86,11 @@ impl Clocks {
         }
         // Half the round trip ago, if both ways take the same time.
         let offset = offset(now - trip / 2, wall);
-        self.readings.retain(|reading| reading.member == member || lives(reading.member));
+        self.readings.retain(|reading| reading.member == member || answers(reading.member));
         if let Some(reading) = self.readings.iter_mut().find(|reading| reading.member == member) {
             reading.offset = offset;
         } else if self.readings.len() < READINGS {
-            // A place is not given to another while its member lives: a sample that changes all the time would let the
+            // A place is not given to another while its member answers: a sample that changes all the time would let the
             // median swing where the clocks are split.
             self.readings.push(Reading { member, offset });
         }

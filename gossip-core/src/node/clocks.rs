@@ -28,9 +28,9 @@ impl<A: Address> Node<A> {
     pub(super) fn note_reading(&mut self, sender: NodeId, clock: Instant, trip: Duration) {
         let Self { now, clocks, detector, .. } = self;
         let members = detector.members();
-        let lives =
-            |id: NodeId| members.get(id).is_some_and(|seen| matches!(seen.status, Status::Alive | Status::Suspect));
-        let wrong = clocks.note_reading(*now, (sender, clock), trip, lives, members.peers() + 1);
+        // Who is suspected has not answered lately: what its clock said before may be long ago, and was perhaps set right since.
+        let answers = |id: NodeId| members.get(id).is_some_and(|seen| seen.status == Status::Alive);
+        let wrong = clocks.note_reading(*now, (sender, clock), trip, answers, members.peers() + 1);
         self.note_wrong(wrong);
     }
 
