@@ -186,7 +186,10 @@ impl<M: Machine> Invariant<M> for Silence {
         if self.compares(world) {
             (self.changed, self.before) = (world.now(), None);
         }
-        let cool = |since: Instant| world.now().since(since) >= COOLING * world.expectations().period;
+        // Where paths have become longer each node measures that twice to each of the others, which it pings in turn.
+        let far = !world.plan().lasting_distance().is_zero();
+        let cooling = if far { COOLING + 2 * world.nodes().len() as u32 } else { COOLING };
+        let cool = |since: Instant| world.now().since(since) >= cooling * world.expectations().period;
         let settled = world.settled().is_some_and(|at| cool(at.max(self.changed)));
         if !settled {
             self.before = None;

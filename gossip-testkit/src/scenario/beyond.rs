@@ -73,7 +73,7 @@ impl Draw {
         scenario
             .plan
             .faults
-            .retain(|fault| !matches!(fault, Fault::Crash { node, restart: None, .. } if *node == stays));
+            .retain(|fault| !matches!(fault, Fault::Crash { node, restart: None, .. } | Fault::Move { node, .. } if *node == stays));
         let mut come_back = |node: Addr| {
             let from = begins + self.dice.millis(0..=self.end);
             Fault::Move { node, to: elsewhere(4, node), during: Window::since(from), restarts: true }

@@ -221,6 +221,9 @@ impl Swarm {
                 }
             }
         }
+        if scenario.plan.guests().next().is_some() {
+            alike(&mut scenario.plan, C::members(0));
+        }
         if seedless && nodes > 1 {
             lose_seed(&mut scenario);
         } else if reseed {
@@ -232,6 +235,12 @@ impl Swarm {
         }
         scenario
     }
+}
+
+/// Leaves out bounds on the members that differ between nodes: those remember different ones of the members that are gone.
+fn alike(plan: &mut FaultPlan, bound: Option<(String, String)>) {
+    let Some((bound, _)) = bound else { return };
+    plan.faults.retain(|fault| !matches!(fault, Fault::Set { on, name, .. } if *name == bound && *on != Nodes::All));
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -256,8 +265,11 @@ pub(super) fn after_joining<C>(scenario: &mut Scenario<C>, seeds: u32) -> Durati
     scenario.seeds = seeds;
     scenario.writes.iter_mut().for_each(|write| write.at += begins);
     let mut faults = std::mem::take(&mut scenario.plan.faults);
-    // Whoever has played another comes back without memory.
-    faults.retain(|fault| !matches!(fault, Fault::Twin { .. } | Fault::Guest { .. }));
+    // Whoever has played another, or whose memory is damaged, comes back without memory; and of one that tells a wrong address
+    // nobody knows the right one any more.
+    faults.retain(|fault| {
+        !matches!(fault, Fault::Twin { .. } | Fault::Guest { .. } | Fault::Damage { .. } | Fault::Misplace { .. })
+    });
     scenario.plan.faults = faults.into_iter().map(|fault| later(fault, begins)).collect();
     begins
 }

@@ -37,7 +37,8 @@ fn a_broadcast_is_delivered_once_though_agreed_time_turns_back_by_days() {
 // Clocks were set right during a cut. Readings from before it, of members that were suspected, outvoted those from after it.
 #[test]
 fn clocks_that_are_set_during_a_cut_are_right_after_it() {
-    let text = "seed 0; nodes 0-3; seeds 2; cut 3 <-> 0-2 from 10s to 23.4s; skew 1 by -30s drift 0ppm beyond from 20s on;
+    let text =
+        "seed 0; nodes 0-3; seeds 2; cut 3 <-> 0-2 from 10s to 23.4s; skew 1 by -30s drift 0ppm beyond from 20s on;
         skew 2 by -30s drift 0ppm beyond from 20s on; skew 3 by -30s drift 0ppm beyond from 20s on";
     let config = Config::default();
     let checker = Checker::<Node<Addr>>::new(config.clone()).invariant(move |_| told::Told::new(&config));
