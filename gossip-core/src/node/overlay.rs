@@ -199,7 +199,9 @@ impl<A: Address> Node<A> {
     fn may_link(&self, id: NodeId) -> Option<A> {
         let alive = self.detector.members().get(id).is_some_and(|seen| seen.status == Status::Alive);
         let address = self.replica.member(id).map(|record| record.address.clone());
-        address.filter(|address| alive && !self.overlay.is_taken(id) && *address != self.identity.address)
+        // Of two members with one address, one has taken the place of the other.
+        let free = |address: &A| !self.overlay.has_link(address) && *address != self.identity.address;
+        address.filter(|address| alive && !self.overlay.is_taken(id) && free(address))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::members::Members;
 use crate::outbox::{Intent, Outbox, TrafficClass};
 use crate::replica::Replica;
 use crate::time::{Instant, micros};
+use crate::update::Record;
 use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim};
 
 /// Probes for others that may be under way.
@@ -392,7 +393,9 @@ impl<A: Address> Prober<A> {
         others.extend(suspects);
         others.truncate(wanted);
         let mut asked = Vec::new();
-        for record in others.into_iter().filter_map(|id| context.replica.member(id)) {
+        // Whoever has taken the target's place would answer for it.
+        let elsewhere = |record: &&Record<A>| record.address != probe.address;
+        for record in others.into_iter().filter_map(|id| context.replica.member(id)).filter(elsewhere) {
             let request =
                 Swim::PingReq(PingReq { seq: probe.seq, target: probe.target, address: probe.address.clone() });
             context.outbox.message(TrafficClass::Probe, record.address.clone(), request);
