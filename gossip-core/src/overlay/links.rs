@@ -69,12 +69,14 @@ pub(super) struct Seek {
     peers: usize,
     /// Earliest time at which a neighbour is asked to part.
     part_at: Instant,
+    /// Number of times that one was, without a longer pause.
+    parted: u32,
 }
 
 impl Seek {
     pub(super) fn new(times: &Times) -> Self {
         let pause = 2 * times.first_timeout;
-        Self { at: Instant::ORIGIN, pause, shortest: pause, refusals: 0, peers: 0, part_at: Instant::ORIGIN }
+        Self { at: Instant::ORIGIN, pause, shortest: pause, refusals: 0, peers: 0, part_at: Instant::ORIGIN, parted: 0 }
     }
 }
 
@@ -122,7 +124,13 @@ impl<A: Address> Overlay<A> {
         if self.seek.part_at <= now
             && let Some(at) = self.parts()
         {
-            self.seek.part_at = now + 10 * self.times.first_timeout;
+            // More and more rarely: where distances vary by chance, what is far now is near the next time, and so for ever.
+            if self.seek.part_at + LONGEST_SEEK < now {
+                self.seek.parted = 0;
+            }
+            let doublings = self.seek.parted / (2 * self.settings.degree).max(1);
+            self.seek.part_at = now + 10 * self.times.first_timeout * (1 << doublings.min(7));
+            self.seek.parted += 1;
             let link = &mut self.links[at];
             link.parting = true;
             outbox.message(TrafficClass::Rumor, link.peer.clone(), Message::Overlay(Said::Part));
