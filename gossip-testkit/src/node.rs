@@ -338,7 +338,9 @@ impl Machine for Node<Addr> {
         // Whoever pulls rumors asks in every interval, whether or not there are any, and is answered.
         let asked = if config.rumor.exchange.pulls() { 2.0 * f64::from(config.rumor.fanout) } else { 0.0 };
         let rumors = asked * in_a_period(config.rumor.interval);
-        let datagrams = 3.0 * in_a_period(probe) + 3.0 * in_a_period(anti_entropy) + rumors;
+        // Seeds that are gone, and one of the dead, are called in each interval, which the presets have five times as long.
+        let called = 3.0 * (in_a_period(config.healing.interval) - 0.2).max(0.0);
+        let datagrams = 3.0 * in_a_period(probe) + 3.0 * in_a_period(anti_entropy) + rumors + called;
         Expectations {
             max_datagram: config.max_datagram,
             period,

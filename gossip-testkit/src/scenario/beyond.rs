@@ -66,14 +66,13 @@ impl Draw {
     /// Lets the nodes through which all have joined come back at other addresses for good once all have met. Whoever is started
     /// after that asks at addresses where nobody is.
     pub(super) fn reseed<C>(&mut self, scenario: &mut Scenario<C>) {
-        // Some stay where they are: of two that are both elsewhere nobody else could tell.
         let seeds = if self.nodes > 2 { self.dice.within(1..=2) as u32 } else { 1 };
         let stays = Addr(self.nodes - 1);
         let begins = after_joining(scenario, seeds);
         scenario
             .plan
             .faults
-            .retain(|fault| !matches!(fault, Fault::Crash { node, restart: None, .. } | Fault::Move { node, .. } if *node == stays));
+            .retain(|fault| !matches!(fault, Fault::Crash { node, restart: None, .. } if *node == stays));
         let mut come_back = |node: Addr| {
             let from = begins + self.dice.millis(0..=self.end);
             Fault::Move { node, to: elsewhere(4, node), during: Window::since(from), restarts: true }

@@ -266,9 +266,12 @@ pub(super) fn after_joining<C>(scenario: &mut Scenario<C>, seeds: u32) -> Durati
     scenario.writes.iter_mut().for_each(|write| write.at += begins);
     let mut faults = std::mem::take(&mut scenario.plan.faults);
     // Whoever has played another, or whose memory is damaged, comes back without memory; and of one that tells a wrong address
-    // nobody knows the right one any more.
-    faults.retain(|fault| {
-        !matches!(fault, Fault::Twin { .. } | Fault::Guest { .. } | Fault::Damage { .. } | Fault::Misplace { .. })
+    // nobody knows the right one any more. Some stay where they are: of two that are both elsewhere nobody else could tell.
+    let stays = scenario.nodes.last().copied();
+    faults.retain(|fault| match fault {
+        Fault::Twin { .. } | Fault::Guest { .. } | Fault::Damage { .. } | Fault::Misplace { .. } => false,
+        Fault::Move { node, .. } => Some(*node) != stays,
+        _ => true,
     });
     scenario.plan.faults = faults.into_iter().map(|fault| later(fault, begins)).collect();
     begins
