@@ -177,7 +177,8 @@ impl<A: Address> PathMtu<A> {
         if self.longest <= MIN_DATAGRAM {
             return;
         }
-        if let Some(narrow) = self.narrow.get(peer) {
+        let told = |narrow: &&Narrow| narrow.found || narrow.longest <= MIN_DATAGRAM;
+        if let Some(narrow) = self.narrow.get(peer).filter(told) {
             // What this node sends it is short: perhaps it does not know yet that it should do so, too.
             if narrow.found && !self.to_tell.contains(peer) && self.to_tell.len() < COMPARISONS {
                 self.to_tell.push_back(peer.clone());
@@ -207,7 +208,8 @@ impl<A: Address> PathMtu<A> {
 
     fn begin(&mut self, now: Instant, peer: A, again: bool) {
         self.compared += 1;
-        let length = self.longest;
+        // What a peer has said to be too long for itself need not be what the path carries.
+        let length = if again { self.longest } else { self.longest_to(&peer) };
         self.comparisons.push(Comparison { peer, length, first: 0, pairs: 0, answered: 0, again, next: now });
     }
 
@@ -295,8 +297,11 @@ impl<A: Address> PathMtu<A> {
 
     /// A path carries datagrams of this length and, if that is shorter than configured, no longer ones.
     fn carries(&mut self, now: Instant, peer: A, length: usize) {
-        if length >= self.longest {
-            self.narrow.swap_remove(&peer);
+        let told = self.narrow.get(&peer).is_some_and(|narrow| !narrow.found && narrow.longest <= length);
+        if length >= self.longest || told {
+            if !told {
+                self.narrow.swap_remove(&peer);
+            }
             // It may be configured for longer ones, which are lost on their way: nobody has refused them.
             if !self.to_tell.contains(&peer) {
                 self.to_tell.push_back(peer.clone());
@@ -419,6 +424,19 @@ mod tests {
         theirs.on_told(START, &8, longest);
         assert_eq!((ours.longest_to(&7), theirs.longest_to(&8)), (780, 780));
         assert_eq!(ours.step(START, &mut rng), None);
+    }
+
+    #[test]
+    fn a_path_that_carries_less_than_a_peer_takes_is_found() {
+        let mut paths = PathMtu::new(1_200, Duration::from_millis(500));
+        paths.on_told(START, &7, 900);
+        paths.doubt(START, &7);
+        compare(&mut paths, START, 1_000, LOSSLESS, 1);
+        assert_eq!((paths.longest_to(&7), paths.counted()), (900, (1, 0)));
+        let later = START + SOUND;
+        paths.doubt(later, &7);
+        compare(&mut paths, later, 869, LOSSLESS, 2);
+        assert_eq!((paths.longest_to(&7), paths.counted()), (512, (2, 1)));
     }
 
     #[test]

@@ -72,10 +72,13 @@ impl<A: Address> Fetch<A> {
         self.question.is_open()
     }
 
-    /// Returns the holder that is asked if it has not answered twice: perhaps what is long does not arrive from there.
+    /// Returns the holder that is asked if it has not answered twice, or it has not and others neither: perhaps what is long does not
+    /// arrive from there.
     pub(super) fn silent_holder(&self) -> Option<&A> {
-        let holder = self.wanted.holders.front().filter(|holder| self.question.is_open() && holder.silences >= 2);
-        holder.map(|holder| &holder.peer)
+        let holders = &self.wanted.holders;
+        let in_all: u32 = holders.iter().map(|holder| holder.silences).sum();
+        let silent = holders.front().filter(|holder| self.question.is_open() && (holder.silences >= 2 || in_all > 2));
+        silent.map(|holder| &holder.peer)
     }
 
     pub(super) fn may_ask_again(&self) -> bool {
