@@ -125,8 +125,9 @@ pub(crate) fn set(config: &Config, name: &str, value: &str) -> Option<Config> {
             "wan" => Config::wan(),
             _ => return None,
         };
-        let Config { label, max_datagram, membership, .. } = config;
-        config = Config { label, max_datagram, membership, ..preset };
+        // What a preset does not decide stays: bounds, as what all nodes share.
+        let Config { label, max_datagram, membership, limits, .. } = config;
+        config = Config { label, max_datagram, membership, limits, ..preset };
     } else {
         assign(&mut config, name, value)?;
     }
