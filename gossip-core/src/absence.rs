@@ -97,6 +97,8 @@ pub(crate) struct Absence {
     /// Monotonic times of the last contact and of the last datagram; none since the start.
     met: Option<Instant>,
     heard_at: Instant,
+    /// True if this node was not called for so long that it was suspended, since the last doubt began.
+    slept: bool,
     /// Hashes and stamps of own writes that nobody has confirmed.
     unheard: VecDeque<(u64, Instant)>,
     /// The doubt, and when it ends.
@@ -119,6 +121,7 @@ impl Absence {
             contact: Contact::default(),
             met: None,
             heard_at: Instant::ORIGIN,
+            slept: false,
             unheard: VecDeque::new(),
             doubt: None,
             began: 0,
@@ -134,6 +137,11 @@ impl Absence {
             let start = second(agreed);
             self.contact = Contact { since: start, touch: start, mark: agreed, ..Contact::default() };
         }
+    }
+
+    /// Takes note of the time for which this node was not called.
+    pub(crate) fn note_pause(&mut self, pause: Duration) {
+        self.slept |= pause > self.silence;
     }
 
     /// Takes note of a datagram from a member, before it is taken in. Returns true if a doubt begins or ends with it.
@@ -156,7 +164,10 @@ impl Absence {
         let begins = apart && (self.doubt.is_none() || silent);
         if begins {
             let Contact { touch, heard, .. } = self.contact;
-            self.join(Doubt { since: touch, heard, left: LASTS }, now);
+            // What waited in a socket while this node was suspended is read now, and may be as old as the absence.
+            let late = if self.slept { second(agreed).saturating_add(1) } else { 0 };
+            self.slept = false;
+            self.join(Doubt { since: touch, heard: heard.max(late), left: LASTS }, now);
         }
         if ends {
             self.met = Some(now);
@@ -192,7 +203,10 @@ impl Absence {
     /// Meets a peer that says this of itself.
     pub(crate) fn meet(&mut self, theirs: Knowledge, now: Instant) -> Meeting {
         match (theirs, self.doubt) {
-            (Knowledge::InDoubt(theirs), mine) if mine.is_some() || self.contact.since > theirs.since => {
+            // One that is over within a second is not taken over: two would give it back to one another, and compare each time.
+            (Knowledge::InDoubt(theirs), mine)
+                if mine.is_some() || (self.contact.since > theirs.since && theirs.left > 0) =>
+            {
                 // Nobody has heard anything later than this node has.
                 let heard = theirs.heard.min(self.contact.heard);
                 self.join(Doubt { heard, ..theirs }, now);

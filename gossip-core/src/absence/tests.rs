@@ -106,6 +106,39 @@ fn a_doubt_ends_after_an_hour_however_often_it_is_shared() {
 }
 
 #[test]
+fn what_waited_in_a_socket_through_an_absence_is_in_doubt_and_what_came_after_a_restart_is_not() {
+    let (mut absence, now) = (settled(), START + HOUR);
+    absence.note_pause(HOUR);
+    absence.hear(now, now);
+    assert!(absence.doubts(&value(2, START + HOUR / 2)) && !absence.doubts(&value(2, now + 2 * SECOND)));
+    let mut again = started(START + HOUR);
+    again.restore(settled().contact(0));
+    again.hear(now, now);
+    assert!(
+        again.doubts(&value(2, START)) && !again.doubts(&value(2, START + HOUR / 2)),
+        "a new process has a new socket"
+    );
+}
+
+#[test]
+fn two_whose_doubts_end_in_one_second_do_not_give_them_back_to_one_another() {
+    let (mut one, now) = back(8 * DAY);
+    let (mut other, _) = back(8 * DAY);
+    assert_eq!(one.meet(other.knowledge(0, now), now), Meeting::Alike);
+    assert_eq!(other.meet(one.knowledge(0, now), now), Meeting::Alike);
+    let (mut ended, last) = (0, now + HOUR - SECOND / 2);
+    for at in (1..120).map(|half| now + half * 30 * SECOND).chain((0..1_000).map(|tick| last + tick * SECOND / 1_000)) {
+        let now = at;
+        let (mine, theirs) = (one.knowledge(0, now), other.knowledge(0, now));
+        for (absence, heard) in [(&mut one, theirs), (&mut other, mine)] {
+            ended += u32::from(absence.hear(now, now));
+            absence.meet(heard, now);
+        }
+    }
+    assert_eq!(ended, 2);
+}
+
+#[test]
 fn no_step_of_a_clock_is_an_absence_and_no_ack_a_contact() {
     let mut absence = settled();
     for (seconds, agreed) in [(1, START + WEEK), (2, START - WEEK), (3, START)] {

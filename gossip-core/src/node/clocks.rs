@@ -18,7 +18,7 @@ impl<A: Address> Node<A> {
     /// A driver calls it with every input or command; it costs next to nothing. The wall clock may step in either
     /// direction and be wrong by any amount: timers do not run on it.
     pub fn set_wall_clock(&mut self, now: Instant, wall: Instant) {
-        self.now = self.now.max(now);
+        self.pass_to(now);
         let members = self.detector.members().peers() + 1;
         let wrong = self.clocks.set_wall(self.now, wall, members);
         self.note_wrong(wrong);

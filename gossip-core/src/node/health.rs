@@ -38,7 +38,7 @@ impl<A: Address> Node<A> {
 
     /// Takes note that a driver could not restore all that it had stored: it is reported for an hour.
     pub fn note_loss(&mut self, now: Instant, items: u64) {
-        self.now = self.now.max(now);
+        self.pass_to(now);
         if items > 0 {
             let before = self.health.lost.map_or(0, |(lost, _)| lost);
             self.health.lost = Some((before.saturating_add(items), self.now));

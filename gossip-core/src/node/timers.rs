@@ -76,10 +76,18 @@ impl<A: Address> Node<A> {
 
     /// Takes note of the time, which never runs backwards here. The first call begins this node's life.
     pub(super) fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        self.pass_to(now);
         if self.identity.phase == Phase::Unborn {
             self.start();
         }
+    }
+
+    /// It is `now`. Between two calls this node may have been suspended.
+    pub(super) fn pass_to(&mut self, now: Instant) {
+        if self.now > Instant::ORIGIN {
+            self.absence.note_pause(now.since(self.now));
+        }
+        self.now = self.now.max(now);
     }
 
     /// Does everything that is due.

@@ -25,6 +25,15 @@ fn holds(text: &str) {
     report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
 }
 
+// The flood that brought the value waited in the socket of a node that was suspended until all had forgotten the deletion.
+#[test]
+fn what_waited_in_a_socket_does_not_bring_a_deleted_value_back() {
+    forgets(
+        r#"seed 2; nodes 0-2; seeds 2; at 20s node 1: put "k1" ""; at 745s node 1: delete "k1";
+        pause 0 from 15.9s to 3633.4s"#,
+    );
+}
+
 // Two of four clocks were days ahead, and their nodes came and went: who had forgotten a broadcast was offered it again.
 #[test]
 fn a_broadcast_is_delivered_once_though_agreed_time_turns_back_by_days() {
