@@ -3,10 +3,15 @@
 //! Classes are ranked, except for bulk: if it were strictly last, a constant load of rumors would starve a newcomer.
 //! While other classes wait, bulk gets one datagram in four and delays each of them by at most one datagram.
 //!
-//! Bounded per class and per peer, so that one peer's requests do not take the others' room. A peer that has used up its
-//! share loses its oldest intent of the same class for a new one; if none of that class waits, its oldest of the lowest class
-//! below it, so that no ack waits behind rumors; if there is none either, the new one. Where the class is full, the oldest
-//! of all goes. What is dropped is counted, and that is always safe: any datagram could have been lost on the way.
+//! Bounded per class and per peer, so that one peer's requests do not take the others' room. A peer's share counts the intents
+//! of all classes. Where it is used up, the peer loses for a new intent
+//!
+//! 1. its oldest of the same class;
+//! 2. if there is none, its oldest of the lowest class below, so that no ack waits behind rumors;
+//! 3. if there is none either, the new one.
+//!
+//! Where the class is full as well, its oldest intent goes, whoever it is for. What is dropped is counted, and that is always safe: any
+//! datagram could have been lost on the way. Intents become bytes in `node/transmit.rs`.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -118,27 +123,31 @@ impl<A: Eq + Hash + Clone> Outbox<A> {
 
     pub(crate) fn push(&mut self, class: TrafficClass, to: A, intent: Intent<A>) {
         let own = class as usize;
-        let makes_room = if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
+        if self.waiting.get(&to).is_some_and(|waiting| *waiting >= self.per_peer) {
             // Linear searches, but only for a peer that has used up its share, and in bounded queues.
             let oldest = |class: usize| {
                 let at = self.classes[class].iter().position(|(peer, _)| *peer == to)?;
                 Some((class, at))
             };
-            let found = oldest(own).or_else(|| (own + 1..self.classes.len()).rev().find_map(oldest));
-            if found.is_none() {
+            let Some(found) = oldest(own).or_else(|| (own + 1..self.classes.len()).rev().find_map(oldest)) else {
                 self.dropped += 1;
                 return;
-            }
-            found
-        } else {
-            (self.classes[own].len() >= self.limit).then_some((own, 0))
-        };
-        if let Some((peer, _)) = makes_room.and_then(|(class, at)| self.classes[class].remove(at)) {
+            };
+            self.drop_at(found);
+        }
+        if self.classes[own].len() >= self.limit {
+            self.drop_at((own, 0));
+        }
+        self.count(&to);
+        self.classes[own].push_back((to, intent));
+    }
+
+    /// Drops the intent at a place of a class.
+    fn drop_at(&mut self, (class, at): (usize, usize)) {
+        if let Some((peer, _)) = self.classes[class].remove(at) {
             self.dropped += 1;
             self.uncount(&peer);
         }
-        self.count(&to);
-        self.classes[class as usize].push_back((to, intent));
     }
 
     fn count(&mut self, peer: &A) {
@@ -280,6 +289,16 @@ mod tests {
             kinds,
             [TrafficClass::Rumor, TrafficClass::Rumor, TrafficClass::Rumor, TrafficClass::Bulk, TrafficClass::Rumor]
         );
+    }
+
+    #[test]
+    fn a_peer_that_makes_room_in_a_lower_class_makes_none_in_a_full_one() {
+        let mut outbox = Outbox::new(16);
+        (0..16).for_each(|seq| outbox.push(TrafficClass::Bulk, 0, ping(seq)));
+        (0..16).for_each(|seq| outbox.push(TrafficClass::Probe, 1 + seq, ping(seq)));
+        outbox.push(TrafficClass::Probe, 0, ping(0));
+        let waiting = |class: TrafficClass| outbox.classes[class as usize].len();
+        assert_eq!((waiting(TrafficClass::Bulk), waiting(TrafficClass::Probe), outbox.dropped()), (15, 16, 2));
     }
 
     #[test]
