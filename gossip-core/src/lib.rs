@@ -48,7 +48,8 @@
 //! }
 //! ```
 //!
-//! The order of the steps does not matter, and nothing has to be drained before the next input.
+//! The order of the steps does not matter, and nothing has to be drained before the next input. One rule: after every input and
+//! every command, ask for the deadline anew before you wait. It may be another.
 //!
 //! # One idea
 //!

@@ -93,8 +93,8 @@ pub use stats::Stats;
 #[non_exhaustive]
 pub enum Input<'a, A> {
     /// Time has passed. Due at the time that [`Node::poll_timeout`] returns. An early tick does nothing, a late one
-    /// catches up once. After one that is more than a probe period late no suspicion ends for another: what was said
-    /// against it meanwhile waits to be read.
+    /// catches up once. If a tick is more than a probe period late, no suspicion ends during the next period: a refutation may still
+    /// wait in the socket.
     Tick,
     /// A datagram arrived.
     Datagram {

@@ -5,12 +5,14 @@
 //!
 //! What two replicas must agree on is a function of the items stored and of a cut: an item is in the *reconciled set*
 //! while the cut is before its end. What has ended is invisible and out of the set at once, and in again if the clock
-//! steps back. Forgotten is something else: that takes time which no clock makes pass, see [`Replica::advance`].
+//! steps back. Forgetting, which frees memory, is something else: it depends on how long the node has run, and on no clock, see
+//! [`Replica::advance`].
 //!
-//! A [`Cut`] has two parts, and both replicas compare at the later of theirs: `at`, the point of agreed time at which an item
-//! counts as ended, and `kept`, the one up to which either of them may have forgotten certificates for want of room. Items
-//! that are in the set only as certificates up to `kept` are left out. `at` is [`NEVER`] for what never ends; with `kept` at
-//! `NEVER` no certificate is compared.
+//! A [`Cut`] has two parts, and both replicas compare at the later of theirs:
+//!
+//! - `at`, a point of agreed time: what ends by then has ended. At [`NEVER`] only what never ends is compared.
+//! - `kept`, a point up to which either of them may have forgotten certificates for want of room: certificates that are kept
+//!   no longer than that are left out. At `NEVER` no certificate is compared.
 
 mod certificates;
 mod cut;
@@ -563,12 +565,12 @@ impl<A: Address> Replica<A> {
         Cut { kept: cut.kept.max(second(self.certificates.kept)), ..cut }
     }
 
-    /// Lists the items in which the set at a cut differs from the indexed one, with true if they are in that one only.
+    /// Lists the items that are in one only of the set at a cut and the set that is indexed, with true if it is the indexed one.
     fn differing(&self, cut: Cut) -> impl Iterator<Item = (bool, u64, Slot)> {
         let cut = self.at_least(cut);
         let is_in = move |slot: Slot| self.items.lives(slot).is_some_and(|lives| lives.is_in(cut));
         let later = self.cut.max(cut.at());
-        // Where no certificate is compared, neither are living values that will be one.
+        // Where certificates are not compared, values that have not ended and will become certificates are not either.
         let unkept = if cut.kept == NEVER { later } else { later.max(self.certificates.kept) };
         let ended = self.ended(self.cut, cut.at()).map(|(hash, slot)| (true, hash, slot));
         let unkept = self.ended(unkept, cut.kept()).filter(move |(_, slot)| !is_in(*slot));

@@ -112,12 +112,12 @@ pub enum Standing {
 pub struct Record<A> {
     /// The member.
     pub id: NodeId,
-    /// Number of its latest refutation that this record knows; the first is the time of its start.
+    /// Begins as the time of its start, and grows with each of its refutations.
     pub incarnation: u64,
     /// Time of its start, by its own clock: its own entries die with this boot.
     pub boot: Instant,
-    /// Random number of its start. What is sent to it is keyed by that, so that only those write to it as members who hold
-    /// this record.
+    /// Random number of its start. Datagrams to it are keyed by this number, so that only a node that holds this record can write to
+    /// it as a member.
     pub pass: u64,
     /// Alive, dead or left.
     pub standing: Standing,
@@ -193,7 +193,7 @@ impl<'de, A: Deserialize<'de>> Deserialize<'de> for Record<A> {
     }
 }
 
-/// A named value, of all or owned by a member, or the certificate of its death.
+/// A named value, shared by all or owned by one member, or the certificate that it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Owner; none if anybody writes it.
@@ -223,7 +223,7 @@ pub struct Certificate {
     pub stamp: Stamp,
     /// End of the entry; it always has one.
     pub ends: Option<End>,
-    /// Digest of the entry: both forms are one item.
+    /// Digest of the whole entry, so that the whole and the shrunk form have the same hash.
     #[serde(with = "digest")]
     pub(crate) digest: u128,
 }
@@ -335,7 +335,7 @@ impl<A> Update<A> {
         matches!(self, Self::Certificate(_) | Self::Entry(Entry { value: None, .. }))
     }
 
-    /// Returns the first field in it that whoever reads this format has to know and does not.
+    /// Returns the first field that a reader has to know and that one of this format does not.
     pub(crate) fn beyond(&self, reads: Format) -> Option<u8> {
         match self {
             Self::Member(record) => record.about.as_ref()?.beyond(reads),
@@ -386,7 +386,7 @@ impl<A: Address> Update<A> {
         }
     }
 
-    /// Returns the latest time until which anything that this has replaced would have been visible.
+    /// Returns the latest end of all that this update has replaced: it *covers* them.
     pub(crate) fn covers(&self) -> Until {
         match self {
             Self::Entry(Entry { ends: Some(end), .. }) | Self::Certificate(Certificate { ends: Some(end), .. }) => {
@@ -453,7 +453,7 @@ impl<A: Address> Update<A> {
         match self {
             Self::Member(record) => Version(record.incarnation, record.standing as u64, 0, NodeId::new(0)),
             Self::Entry(Entry { owner, stamp, .. }) | Self::Certificate(Certificate { owner, stamp, .. }) => {
-                // That of a share is zero at each of its owner's boots, as it is without an owner.
+                // The boot of a share counts as zero, as that of an entry without an owner: shares outlive restarts.
                 let boot = owner.map_or(0, |owner| owner.boot.as_micros());
                 Version(boot, stamp.time.as_micros(), stamp.counter, stamp.node)
             }
@@ -469,7 +469,7 @@ impl<A: Address> Update<A> {
     }
 
     /// Orders two updates of one key, except by what they cover: the larger wins every merge. Of equal versions the one that ends
-    /// earlier wins, so that nodes whose suspicions of a member end together agree.
+    /// earlier wins: where two nodes declare one death at slightly different times, all keep the same record.
     pub(crate) fn rank(&self, other: &Self, hasher: &ItemHasher) -> Ordering {
         (self.version(), Reverse(self.ends()))
             .cmp(&(other.version(), Reverse(other.ends())))

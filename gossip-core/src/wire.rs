@@ -12,8 +12,8 @@
 //! That is the form between *members*. There are four more:
 //!
 //! - *Stranger*: keyed by the label alone, for an address without a record. It finds damage, it does not stop a forger.
-//! - *Bare ack*: an ack and nothing else names no sender. Whoever has sent the ping knows whom: the trailer, keyed by the
-//!   label, covers the sender's id all the same.
+//! - *Bare ack*: an ack and nothing else does not name its sender. The receiver has sent the ping and knows who is to answer it:
+//!   the trailer, keyed by the label, is made from the sender's id all the same.
 //! - *Sealed*, and *sealed between strangers*: the number of the key, the sender's pass and 6 bytes of a counter stand before the
 //!   messages, an authentication tag of 16 in the place of the trailer. The receiver's pass is part of what the tag covers.
 
@@ -126,8 +126,8 @@ impl Header {
         Instant::from_secs(self.clock as u64)
     }
 
-    /// Returns whether the sender's own record can have this incarnation and standing. One wrong answer in 256 is
-    /// "yes", and the next second it is another one, since the clock is part of the digest.
+    /// Returns whether the sender's own record can have this incarnation and standing. One record in 256 that it has not is taken for
+    /// the one that it has, for a second at most: the clock is part of the digest.
     pub(crate) fn agrees(&self, incarnation: u64, standing: Standing) -> bool {
         self.check == check(incarnation, standing, self.clock)
     }

@@ -96,7 +96,7 @@ struct Driver<'a, T: Transport> {
     /// Failures to send that were logged.
     failures: HashSet<(T::Address, io::ErrorKind)>,
     exchanges: Exchanges<T::Address>,
-    /// Inputs since the last flush; at `BATCH`, to which an input that must not wait sets it, there is a flush.
+    /// Inputs since the last flush. At `BATCH` there is a flush; a call and a timer that is due set it to that, to flush at once.
     unflushed: usize,
 }
 

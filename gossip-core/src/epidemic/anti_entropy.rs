@@ -53,7 +53,7 @@ const ASKED: usize = 16;
 /// Age below which data is still in flight by direct mail and as a rumor, and would be sent twice.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// Questions of a node at rest of which one tells of its doubt. All that are restarted together share one for an hour.
+/// A node at rest tells of its doubt in one of so many questions. Nodes that were restarted together may all be in doubt for an hour.
 const DOUBT_TOLD: u32 = 8;
 
 /// Items with a common prefix examined per wanted prefix. More share one in fewer than two of a million cases.
@@ -419,14 +419,14 @@ impl<A: Address> AntiEntropy<A> {
         let Symbols { cut, range, count, exchange: mode, in_doubt, tokens, ref sketch } = *symbols;
         if !context.trust.proves(from, tokens.yours, context.now)
             || sketch.len() > CELLS
-            // An honest one is the later of two that are not far apart.
+            // An honest peer compares at the later of the two nodes' cuts, which are never far apart.
             || !is_fair(cut, context.replica, context.clock)
             || !context.trust.affords(from, self.room, context.now)
         {
             return;
         }
         context.trust.keep(from, tokens.mine);
-        // Asked which of its items this node lacks: it sends none of them.
+        // The peer is in doubt: it asks which of its items this node lacks, and sends none of them.
         let witness = in_doubt && !context.absence.is_in_doubt();
         let mut difference = context.replica.sketch(range, sketch.len(), cut);
         difference.subtract(sketch);
@@ -528,7 +528,7 @@ impl<A: Address> AntiEntropy<A> {
         PullRequest { cut, token, window, in_doubt, ranges }: PullRequest,
         context: &mut Context<'_, A>,
     ) {
-        // An honest cut is the later of two that are not far apart.
+        // An honest peer compares at the later of the two nodes' cuts, which are never far apart.
         if ranges.is_empty()
             || !is_fair(cut, context.replica, context.clock)
             || !context.trust.proves(from, token, context.now)

@@ -427,7 +427,7 @@ impl<A: Address> Rumors<A> {
     /// Records that both sides knew a rumor: with minimization only the smaller counter moves. Returns true if that is this
     /// node's, so that the asker's is to stay.
     pub(crate) fn both_knew(&mut self, key: &HotKey, theirs: u8, rng: &mut impl Rng) -> bool {
-        // A site that is no longer infective has nothing to move, and the larger counter.
+        // A node that has lost interest has no counter to move: its own counts as the larger one.
         let Some(place) = self.hot.find(key).filter(|_| self.minimizes()) else { return false };
         let Some(hot) = self.hot.get(place) else { return false };
         let neutral = hot.interest.counter() < theirs;

@@ -119,7 +119,8 @@ impl<A: Address> Node<A> {
         } else {
             self.note_intake();
             self.note_sender(sender, from);
-            // Not in answer to the same: two who both have a twin would answer each other for ever.
+            // Not in answer to a datagram that holds nothing but such a record: two nodes that each have a twin, another process
+            // with their id, would answer each other without end.
             let of_this = |message: &Message<A>| is_record_of(self.identity.id, message);
             let only = messages.iter().all(|message| of_this(message) || matches!(message, Message::Trust(_)));
             if !(only && messages.iter().any(of_this)) {

@@ -1,6 +1,6 @@
 //! The failure detector whole: the member view, the prober, the suspicions and local health.
 //!
-//! Every call takes a [`Context`] and leaves [`Finding`]s, which the node fetches and applies. The detector never learns what
+//! Every call takes a [`Context`] and leaves [`Finding`]s, which the node applies (`apply_findings` in `node/membership.rs`). The detector never learns what
 //! follows from them: which records are written, which rumors are spread, what the application is told.
 
 use alloc::collections::VecDeque;
@@ -25,7 +25,8 @@ use crate::wire::{Item, PingReq, Rumor, Suspicion, Swim, Unreached};
 /// Capacity for findings that is kept while none waits.
 const FINDINGS_KEPT: usize = 8;
 
-/// Members that ping one in a period who denies being dead: as many as a small cluster has.
+/// Members that ping, in one period, a member that denies being dead, at most. In larger clusters the pings are spread over several
+/// periods.
 const CHECKED_AT_ONCE: u32 = 100;
 
 /// Parts of a period: the shortest time that the subject of a departure has to object to it.
@@ -236,8 +237,8 @@ impl<A: Address> Detector<A> {
         trip
     }
 
-    /// Takes note that a member has answered at its address. Until then a member is *held* as suspect that denies every
-    /// suspicion and answers no ping.
+    /// Takes note that a member has answered at its address. A member that denies every suspicion and answers no ping is *held*: it
+    /// stays suspect until it answers.
     fn note_reached(&mut self, id: NodeId, rng: &mut impl Rng) {
         let Some(seen) = self.members.get(id) else { return };
         self.members.note_reached(id);
