@@ -99,6 +99,8 @@ pub(crate) struct Absence {
     heard_at: Instant,
     /// True if this node was not called for so long that it was suspended, since the last doubt began.
     slept: bool,
+    /// Agreed time here and at the peer at the last contact without doubt.
+    read: Option<[u32; 2]>,
     /// Hashes and stamps of own writes that nobody has confirmed.
     unheard: VecDeque<(u64, Instant)>,
     /// The doubt, and when it ends.
@@ -122,6 +124,7 @@ impl Absence {
             met: None,
             heard_at: Instant::ORIGIN,
             slept: false,
+            read: None,
             unheard: VecDeque::new(),
             doubt: None,
             began: 0,
@@ -163,11 +166,11 @@ impl Absence {
         let apart = self.met.map_or(self.contact.heard > 0, |met| over(met) && (silent || !ends));
         let begins = apart && (self.doubt.is_none() || silent);
         if begins {
-            let Contact { touch, heard, .. } = self.contact;
+            let Contact { heard, .. } = self.contact;
             // What waited in a socket while this node was suspended is read now, and may be as old as the absence.
             let late = if self.slept { second(agreed).saturating_add(1) } else { 0 };
             self.slept = false;
-            self.join(Doubt { since: touch, heard: heard.max(late), left: LASTS }, now);
+            self.join(Doubt { since: self.last_contact(now, agreed), heard: heard.max(late), left: LASTS }, now);
         }
         if ends {
             self.met = Some(now);
@@ -176,6 +179,16 @@ impl Absence {
         self.contact.heard = second(agreed).saturating_add(1);
         self.heard_at = now;
         begins || ends
+    }
+
+    /// Returns the agreed time of the last contact. A clock may have been wrong just then, or is now: of the two that were read then, and
+    /// what the monotonic clock says since, the middle one is right if only one is wrong. A new process goes by what was kept.
+    fn last_contact(&self, now: Instant, agreed: Instant) -> u32 {
+        let (Some(met), Some([own, peer])) = (self.met, self.read) else { return self.contact.touch };
+        let ago = now.since(met).as_secs().try_into().unwrap_or(u32::MAX);
+        let mut all = [own, peer, second(agreed).saturating_sub(ago)];
+        all.sort_unstable();
+        all[1]
     }
 
     /// Takes a doubt over, also beside one that is there.
@@ -233,6 +246,7 @@ impl Absence {
         self.first.get_or_insert(now);
         if self.doubt.is_none() {
             self.contact.touch = peer.min(second(agreed));
+            self.read = Some([second(agreed), peer]);
             self.contact.mark = mark;
             self.unheard.clear();
         }
@@ -329,7 +343,7 @@ impl Absence {
                 mark: mark.min(kept.mark),
             }
         };
-        self.met = None;
+        (self.met, self.read) = (None, None);
     }
 }
 

@@ -121,6 +121,20 @@ fn what_waited_in_a_socket_through_an_absence_is_in_doubt_and_what_came_after_a_
 }
 
 #[test]
+fn one_clock_that_is_wrong_at_the_last_contact_or_afterwards_does_not_date_it() {
+    let (days, then) = (11 * DAY, START + SECOND);
+    // The own clock at the contact, the peer's, and the own one an hour later.
+    for [own, peer, later] in [[START - days, then, then], [then, START + days, then], [then, then, START + days]] {
+        let mut absence = started(START - DAY);
+        absence.hear(START, START);
+        absence.touch(START, second(peer), own, own);
+        absence.hear(START + HOUR, later + HOUR);
+        let Knowledge::InDoubt(doubt) = absence.knowledge(0, START + HOUR) else { panic!() };
+        assert!(doubt.since.abs_diff(second(START)) <= 1, "{doubt:?}");
+    }
+}
+
+#[test]
 fn two_whose_doubts_end_in_one_second_do_not_give_them_back_to_one_another() {
     let (mut one, now) = back(8 * DAY);
     let (mut other, _) = back(8 * DAY);

@@ -32,6 +32,11 @@ fn what_waited_in_a_socket_does_not_bring_a_deleted_value_back() {
         r#"seed 2; nodes 0-2; seeds 2; at 20s node 1: put "k1" ""; at 745s node 1: delete "k1";
         pause 0 from 15.9s to 3633.4s"#,
     );
+    // Its clock was wrong for two seconds, just at its last contact: what it knew was dated by that, before anybody was there.
+    forgets(
+        r#"seed 1; nodes 0-2; seeds 2; at 20s node 1: put "k1" ""; at 745s node 1: delete "k1"; pause 0 from 15.9s to 3633.4s;
+        cut 2 <-> 0-1 from 8.2s to 15.4s; skew 0 by -950400s drift 0ppm beyond from 12s to 14s"#,
+    );
 }
 
 // Two of four clocks were days ahead, and their nodes came and went: who had forgotten a broadcast was offered it again.
