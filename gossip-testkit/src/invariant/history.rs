@@ -1,12 +1,14 @@
 //! History that no step may undo: versions, deaths, deliveries, incarnations, writes. Restarts without memory excepted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use gossip_core::Instant;
 
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
+use crate::plan::Fault;
 
 /// Versions never step back: what a node holds for a key is never replaced by something older, and vanishes only
 /// when it is past its time, or replaced by a newer write whose own time is past.
@@ -119,7 +121,8 @@ impl<T: Default> PerNode<T> {
     }
 }
 
-/// No resurrection: what was deleted, or has expired, and was known here to be, does not come back.
+/// No resurrection: what was deleted, or has expired, and was known here to be, does not come back, as long as everybody who was away
+/// for longer than a minute meets somebody who has been there since before.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
@@ -150,6 +153,7 @@ impl<M: Machine> Invariant<M> for NoResurrection {
                 *latest = (*latest).max(item.version);
             } else if let Some(death) = gone.get(key)
                 && (item.version < *death || item.version == *death && !stepped_back)
+                && has_witness(world)
             {
                 return Err(Violation::between(
                     format!("node {node} knew that {key} was gone as of {death:?}, and has {item} again"),
@@ -169,6 +173,39 @@ impl<M: Machine> Invariant<M> for NoResurrection {
         }
         Ok(())
     }
+}
+
+/// Time for which a process misses nothing that it does not learn afterwards.
+const HICCUP: Duration = Duration::from_secs(60);
+
+/// Time in which a process missed something, and whether the next one knew nothing of what was before.
+fn missed(fault: &Fault) -> Option<(Addr, Duration, Duration, bool)> {
+    let open = |to: &Option<Duration>| to.unwrap_or(Duration::MAX);
+    let (node, from, to, forgets) = match fault {
+        Fault::Pause { node, during } => (node, during.from, open(&during.to), false),
+        Fault::Twin { node, during, .. } | Fault::Guest { node, during, .. } => {
+            (node, during.from, open(&during.to), true)
+        }
+        Fault::Crash { node, at, restart } => {
+            let (to, memory) = restart.map_or((Duration::MAX, true), |restart| (restart.at, restart.memory));
+            (node, *at, to, !memory)
+        }
+        Fault::Damage { node, at, restart, .. } => (node, *at, *restart, true),
+        _ => return None,
+    };
+    (forgets || to - from > HICCUP).then_some((*node, from, to, forgets))
+}
+
+/// Returns whether for everybody who was away somebody else has been there since before: where nobody was, nobody can
+/// tell what was deleted and forgotten meanwhile from what never arrived.
+fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
+    let now = Duration::from_micros(world.now().as_micros());
+    let all: Vec<_> = world.plan().faults.iter().filter_map(missed).collect();
+    let mut away = all.iter().filter(|(_, from, _, forgets)| *from <= now && !forgets);
+    away.all(|(node, from, ..)| {
+        let was_there = |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to >= from);
+        world.live().any(|(other, _)| other != *node && was_there(other))
+    })
 }
 
 /// No lost write: what a live node has held is held by all in the end, or something newer is.
