@@ -203,7 +203,9 @@ fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
     let all: Vec<_> = world.plan().faults.iter().filter_map(missed).collect();
     let mut away = all.iter().filter(|(_, from, _, forgets)| *from <= now && !forgets);
     away.all(|(node, from, ..)| {
-        let was_there = |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to >= from);
+        // Whoever has just begun has not met all yet.
+        let was_there =
+            |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to.saturating_add(HICCUP) >= *from);
         world.live().any(|(other, _)| other != *node && was_there(other))
     })
 }
