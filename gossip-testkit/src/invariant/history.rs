@@ -8,7 +8,7 @@ use gossip_core::Instant;
 use super::{Invariant, Violation, World};
 use crate::address::Addr;
 use crate::machine::{ItemVersion, Machine, Note, View, ViewItem};
-use crate::plan::Fault;
+use crate::plan::{Fault, FaultPlan};
 
 /// Versions never step back: what a node holds for a key is never replaced by something older, and vanishes only
 /// when it is past its time, or replaced by a newer write whose own time is past.
@@ -122,7 +122,7 @@ impl<T: Default> PerNode<T> {
 }
 
 /// No resurrection: what was deleted, or has expired, and was known here to be, does not come back, as long as everybody who was away
-/// for longer than a minute meets somebody who has been there since before.
+/// for longer than a minute meets somebody who has been there since before, and at most one clock was off when it went.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
@@ -196,6 +196,21 @@ fn missed(fault: &Fault) -> Option<(Addr, Duration, Duration, bool)> {
     (forgets || to - from > HICCUP).then_some((*node, from, to, forgets))
 }
 
+/// Time in which a node has had a contact with everybody.
+const CONTACT: Duration = Duration::from_secs(20);
+
+/// Returns whether several clocks were off when a node went away: then nobody can tell when it was in contact last.
+fn is_undated(plan: &FaultPlan, from: Duration) -> bool {
+    let off = plan.faults.iter().filter_map(|fault| match fault {
+        Fault::Skew { node, during, beyond: true, .. } => {
+            let then = during.from <= from && during.to.is_none_or(|to| to + CONTACT >= from);
+            then.then_some(*node)
+        }
+        _ => None,
+    });
+    off.collect::<BTreeSet<Addr>>().len() > 1
+}
+
 /// Returns whether for everybody who was away somebody else has been there since before: where nobody was, nobody can
 /// tell what was deleted and forgotten meanwhile from what never arrived.
 fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
@@ -206,7 +221,7 @@ fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
         // Whoever has just begun has not met all yet.
         let was_there =
             |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to.saturating_add(HICCUP) >= *from);
-        world.live().any(|(other, _)| other != *node && was_there(other))
+        !is_undated(world.plan(), *from) && world.live().any(|(other, _)| other != *node && was_there(other))
     })
 }
 
