@@ -122,7 +122,8 @@ impl<T: Default> PerNode<T> {
 }
 
 /// No resurrection: what was deleted, or has expired, and was known here to be, does not come back, as long as everybody who was away
-/// for longer than a minute meets somebody who has been there since before, and at most one clock was off when it went.
+/// for longer than a minute meets somebody who has been there since before, at most one clock was off when it went, and it is bound to
+/// no member.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
@@ -153,7 +154,7 @@ impl<M: Machine> Invariant<M> for NoResurrection {
                 *latest = (*latest).max(item.version);
             } else if let Some(death) = gone.get(key)
                 && (item.version < *death || item.version == *death && !stepped_back)
-                && has_witness(world)
+                && has_witness(world, item.bound)
             {
                 return Err(Violation::between(
                     format!("node {node} knew that {key} was gone as of {death:?}, and has {item} again"),
@@ -212,8 +213,8 @@ fn is_undated(plan: &FaultPlan, from: Duration) -> bool {
 }
 
 /// Returns whether for everybody who was away somebody else has been there since before: where nobody was, nobody can
-/// tell what was deleted and forgotten meanwhile from what never arrived.
-fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
+/// tell what was deleted and forgotten meanwhile from what never arrived. `bound`: it is bound to a member, and told by nobody else.
+fn has_witness<M: Machine>(world: &World<'_, M>, bound: bool) -> bool {
     let now = Duration::from_micros(world.now().as_micros());
     let all: Vec<_> = world.plan().faults.iter().filter_map(missed).collect();
     let mut away = all.iter().filter(|(_, from, _, forgets)| *from <= now && !forgets);
@@ -221,7 +222,7 @@ fn has_witness<M: Machine>(world: &World<'_, M>) -> bool {
         // Whoever has just begun has not met all yet.
         let was_there =
             |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to.saturating_add(HICCUP) >= *from);
-        !is_undated(world.plan(), *from) && world.live().any(|(other, _)| other != *node && was_there(other))
+        !bound && !is_undated(world.plan(), *from) && world.live().any(|(other, _)| other != *node && was_there(other))
     })
 }
 
