@@ -9,7 +9,7 @@ use crate::error::WriteError;
 use crate::event::SetAside;
 use crate::replica::{Cut, Range};
 use crate::time::Instant;
-use crate::update::{Entry, Stamp, Update, Whose};
+use crate::update::{Entry, KeyHash, Stamp, Update, Whose};
 use crate::wire::Message;
 
 impl<A: Address> Node<A> {
@@ -47,6 +47,24 @@ impl<A: Address> Node<A> {
     /// The first life begins: nothing that was written before is known.
     pub(super) fn begin_contact(&mut self) {
         self.absence.start(self.agreed());
+    }
+
+    /// It is `now`. Between two calls this node may have been suspended.
+    pub(super) fn pass_to(&mut self, now: Instant) {
+        if self.now > Instant::ORIGIN {
+            self.absence.note_pause(now.since(self.now));
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// Takes note of an own write: the hash of the item, and its stamp.
+    pub(super) fn note_own_write(&mut self, hash: u64, stamp: Instant) {
+        self.absence.note_written(hash, stamp);
+    }
+
+    /// Returns whether what is held of a key may have been deleted without a word of that coming here.
+    pub(super) fn doubts(&self, key: KeyHash) -> bool {
+        self.absence.is_in_doubt() && self.replica.get(key).is_some_and(|held| self.absence.doubts(&held))
     }
 
     /// Takes note of a datagram from a member, before it is taken in.

@@ -155,19 +155,17 @@ impl<A: Address> Node<A> {
             }
         }
         if source == Source::Own && subject == Subject::Data {
-            self.absence.note_written(hash, written);
+            self.note_own_write(hash, written);
         }
         self.rumors.got(hash);
         self.note_merged(hash, replaced);
         let about_member = subject == Subject::Membership;
         // Not before: it is kept for longer by what it has replaced here.
         let has_ended = ends && self.replica.get(key).is_none_or(|held| !held.until().is_after(self.agreed()));
-        let in_doubt =
-            self.absence.is_in_doubt() && self.replica.get(key).is_some_and(|held| self.absence.doubts(&held));
         let heats = match source {
             // Whoever holds what it replaces is told when he offers that. And what was deleted meanwhile, and waited in a socket
             // while this node was suspended, would be back everywhere.
-            _ if has_ended || in_doubt => false,
+            _ if has_ended || self.doubts(key) => false,
             Source::Own | Source::Rumor => true,
             Source::Repair if about_member => true,
             Source::Repair => self.is_relayed(written),

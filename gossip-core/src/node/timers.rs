@@ -82,14 +82,6 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// It is `now`. Between two calls this node may have been suspended.
-    pub(super) fn pass_to(&mut self, now: Instant) {
-        if self.now > Instant::ORIGIN {
-            self.absence.note_pause(now.since(self.now));
-        }
-        self.now = self.now.max(now);
-    }
-
     /// Does everything that is due.
     pub(super) fn tick(&mut self) {
         if self.identity.phase == Phase::Left {
