@@ -191,7 +191,7 @@ impl<A: Address> Overlay<A> {
     }
 
     /// Time within which a request is answered. Given up before that, no request over a long path would ever make a link.
-    pub(super) fn answers_within(&self) -> Duration {
+    fn answers_within(&self) -> Duration {
         self.times.first_timeout.max(self.probed.timeout().unwrap_or_default())
     }
 
@@ -368,11 +368,7 @@ impl<A: Address> Overlay<A> {
 
     /// The neighbour has ended the link, or never had one.
     pub(crate) fn on_unlink(&mut self, now: Instant, from: &A) {
-        // Said before the neighbour can have known of this link, it is about an earlier one. Otherwise it is said again. Where paths
-        // are long, two that ask one another would end each other's links for ever.
-        let recent = now - self.answers_within();
-        let ends = |link: &Link<A>| link.parting || link.began <= recent;
-        if let Some(at) = self.position(from).filter(|at| ends(&self.links[*at])) {
+        if let Some(at) = self.position(from) {
             self.release(at);
             self.seek.at = self.seek.at.min(now + self.seek.shortest);
         }
@@ -435,7 +431,7 @@ impl<A: Address> Overlay<A> {
         let slot = self.free_slot()?;
         // The first duplicate makes it lazy: of several ways the shortest stays.
         let mut link = Link::new(from.clone(), id, slot, numbers, true);
-        (link.began, link.shortest) = (now, self.distances.trip(id));
+        link.shortest = self.distances.trip(id);
         for (item, _) in self.recents.latest(INTRODUCED) {
             link.offer(item, (now, now), false);
         }

@@ -347,16 +347,6 @@ fn requests_over_long_paths_wait_for_their_answers() {
 }
 
 #[test]
-fn an_unlink_that_was_said_before_the_neighbour_knew_of_a_link_does_not_end_it() {
-    let mut bench = Bench::near(2, 0);
-    let within = bench.overlay.answers_within();
-    bench.overlay.on_unlink(NOW + within - MS, &1);
-    assert!(bench.overlay.has_link(&1));
-    bench.overlay.on_unlink(NOW + within, &1);
-    assert!(!bench.overlay.has_link(&1) && bench.overlay.has_link(&2));
-}
-
-#[test]
 fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays() {
     let mut bench = Bench::near(5, 4);
     let id = |peer: u32| NodeId::new(peer.into());
