@@ -187,14 +187,8 @@ mod preset_lan {
         medians
     }
 
+    // The median of nine varies by more than a second with the phases of the nodes.
     #[test]
-    fn a_crash_among_a_thousand_is_seen_within_9_seconds_and_by_all_within_11() {
-        let (first, last) = crashes(1_000, 9, 1);
-        assert!(first < 9 * SECOND && last < 11 * SECOND, "{first:?}, {last:?}");
-    }
-
-    #[test]
-    #[ignore = "twenty crashes among a thousand nodes, a minute"]
     fn twenty_crashes_among_a_thousand_are_seen_within_9_seconds_and_by_all_within_11() {
         let (first, last) = crashes(1_000, 20, 2);
         assert!(first < 9 * SECOND && last < 11 * SECOND, "{first:?}, {last:?}");
