@@ -252,7 +252,8 @@ fn a_period_shorter_than_the_paths_is_told_for_as_long_as_it_is() {
         told.is_some_and(|time| time <= 2 * MINUTE) && over.is_some_and(|time| time <= MINUTE),
         "{told:?} {over:?}"
     );
-    assert!(cluster.sees_all());
+    // Who is suspect just then has refuted that a few periods later.
+    assert!(cluster.run_until(MINUTE / 4, SECOND, Cluster::sees_all).is_some());
 }
 
 #[test]
