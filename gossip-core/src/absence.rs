@@ -97,7 +97,7 @@ pub(crate) struct Absence {
     /// Monotonic times of the last contact and of the last datagram; none since the start.
     met: Option<Instant>,
     heard_at: Instant,
-    /// True if this node was not called for so long that it was suspended, since the last doubt began.
+    /// True if this node was not called for so long that it was suspended, since the last datagram.
     slept: bool,
     /// Agreed time here and at the peer at the last contact without doubt.
     read: Option<[u32; 2]>,
@@ -149,6 +149,7 @@ impl Absence {
 
     /// Takes note of a datagram from a member, before it is taken in. Returns true if a doubt begins or ends with it.
     pub(crate) fn hear(&mut self, now: Instant, agreed: Instant) -> bool {
+        let slept = core::mem::take(&mut self.slept);
         let alone_for = u64::from(second(agreed).saturating_sub(self.contact.since));
         if self.met.is_none() && self.contact.heard == 0 && alone_for > self.silence.as_secs() {
             // Nobody has been there since it started: nothing was taken in, and nothing is in doubt.
@@ -168,8 +169,7 @@ impl Absence {
         if begins {
             let Contact { heard, .. } = self.contact;
             // What waited in a socket while this node was suspended is read now, and may be as old as the absence.
-            let late = if self.slept { second(agreed).saturating_add(1) } else { 0 };
-            self.slept = false;
+            let late = if slept { second(agreed).saturating_add(1) } else { 0 };
             self.join(Doubt { since: self.last_contact(now, agreed), heard: heard.max(late), left: LASTS }, now);
         }
         if ends {

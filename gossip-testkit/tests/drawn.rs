@@ -225,7 +225,8 @@ fn as_many_scenarios_of_all_that_is_drawn_as_asked_for() {
 /// replicas never agreed on whom of the dead they remember. Where round trips take four periods somebody is suspected or refutes it
 /// at most moments: replicas that were equal once need not be equal at each look. Who had slept measured its sleep as the length of
 /// its paths, and suspected for minutes who was dead. A path that is narrower than one of two is configured for, and wide enough for
-/// the other, was found sound by that one, and the first went on. Where a process took the place of another, which was asked whether it is there, it answered for that.
+/// the other, was found sound by that one, and the first went on. Where a process took the place of another, which was asked whether
+/// it is there, it answered for that.
 #[test]
 fn scenarios_that_once_failed() {
     check::<Sim>(&"seed 0; nodes 0-1; seeds 2; far by 0.66s on * -> * from 0s on;".parse().unwrap()).unwrap();

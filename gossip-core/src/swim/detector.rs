@@ -1,7 +1,7 @@
 //! The failure detector whole: the member view, the prober, the suspicions and local health.
 //!
-//! Every call takes a [`Context`] and leaves [`Finding`]s, which the node applies (`apply_findings` in `node/membership.rs`). The detector never learns what
-//! follows from them: which records are written, which rumors are spread, what the application is told.
+//! Every call takes a [`Context`] and leaves [`Finding`]s, which the node applies (`apply_findings` in `node/membership.rs`). The
+//! detector never learns what follows from them: which records are written, which rumors are spread, what the application is told.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;

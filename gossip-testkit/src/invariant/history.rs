@@ -212,13 +212,13 @@ fn is_undated(plan: &FaultPlan, from: Duration) -> bool {
     off.collect::<BTreeSet<Addr>>().len() > 1
 }
 
-/// Returns whether for everybody who was away somebody else has been there since before: where nobody was, nobody can
+/// Returns whether for everybody who was away and is back somebody else has been there since before: where nobody was, nobody can
 /// tell what was deleted and forgotten meanwhile from what never arrived. `bound`: it is bound to a member, and told by nobody else.
 fn has_witness<M: Machine>(world: &World<'_, M>, bound: bool) -> bool {
     let now = Duration::from_micros(world.now().as_micros());
     let all: Vec<_> = world.plan().faults.iter().filter_map(missed).collect();
-    let mut away = all.iter().filter(|(_, from, _, forgets)| *from <= now && !forgets);
-    away.all(|(node, from, ..)| {
+    let mut back = all.iter().filter(|(_, _, to, forgets)| *to <= now && !forgets);
+    back.all(|(node, from, ..)| {
         // Whoever has just begun has not met all yet.
         let was_there =
             |other: Addr| !all.iter().any(|(of, _, to, _)| *of == other && to.saturating_add(HICCUP) >= *from);

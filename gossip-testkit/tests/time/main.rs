@@ -25,6 +25,12 @@ fn holds(text: &str) {
     report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
 }
 
+/// The same where deletions are remembered for a quarter of an hour.
+fn forgets(text: &str) {
+    let report = Checker::<Node<Addr>>::new(random::forgetful()).run(&text.parse().expect("a scenario"));
+    report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
+}
+
 // The flood that brought the value waited in the socket of a node that was suspended until all had forgotten the deletion.
 #[test]
 fn what_waited_in_a_socket_does_not_bring_a_deleted_value_back() {
@@ -57,12 +63,6 @@ fn clocks_that_are_set_during_a_cut_are_right_after_it() {
     let config = Config::default();
     let checker = Checker::<Node<Addr>>::new(config.clone()).invariant(move |_| told::Told::new(&config));
     checker.run(&text.parse().expect("a scenario")).unwrap_or_else(|failure| panic!("{text}\n{failure}"));
-}
-
-/// The same where deletions are remembered for a quarter of an hour.
-fn forgets(text: &str) {
-    let report = Checker::<Node<Addr>>::new(random::forgetful()).run(&text.parse().expect("a scenario"));
-    report.unwrap_or_else(|failure| panic!("{text}\n{failure}"));
 }
 
 fn put(cluster: &mut Cluster, node: u32, name: &str) {
