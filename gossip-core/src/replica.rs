@@ -115,6 +115,8 @@ pub(crate) struct Replica<A> {
     /// Digests of entries that are too large to be sent whole: they are asked for often, and hashing a megabyte takes a
     /// millisecond.
     large: BTreeMap<KeyHash, u128>,
+    /// Values that have ended and were offered lately, by the hashes of their items.
+    offered: VecDeque<(u64, KeyHash)>,
     /// Longest encoding of an update that is sent whole, in bytes.
     whole: usize,
     parked: Parked<A>,
@@ -145,6 +147,7 @@ impl<A: Address> Replica<A> {
             owned: BTreeSet::new(),
             shares: BTreeSet::new(),
             large: BTreeMap::new(),
+            offered: VecDeque::new(),
             whole: usize::MAX,
             parked: Parked::new(parked),
             most: Room { items: usize::MAX, bytes: usize::MAX },

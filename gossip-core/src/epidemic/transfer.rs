@@ -10,7 +10,6 @@
 mod fetch;
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::id::NodeId;
 use crate::outbox::{Intent, TrafficClass};
 use crate::replica::Replica;
 use crate::time::Instant;
-use crate::update::{Descriptor, Entry, ItemHasher, KeyHash, Owner, Update};
+use crate::update::{Descriptor, ItemHasher, KeyHash, Owner, Update};
 use crate::wire::{Chunk, FetchRequest, Item, Message, Pull, Span, Trust, encoded_len};
 
 use fetch::{Fetch, WINDOW};
@@ -420,7 +419,7 @@ impl<A: Address> Transfers<A> {
             context.outbox.message(TrafficClass::Bulk, from.clone(), Trust::Challenge { cookie });
             return;
         }
-        if value_of(context.replica, item).is_none() {
+        if context.replica.value(item).is_none() {
             context.outbox.message(TrafficClass::Bulk, from.clone(), Pull::Gone { item });
             return;
         }
@@ -442,14 +441,6 @@ fn verified<A: Address>(descriptor: &Descriptor, value: Vec<u8>, hasher: &ItemHa
     (hasher.digest(&update) == descriptor.digest).then_some(update)
 }
 
-/// Returns the value of an item, if the replica holds it.
-fn value_of<A: Address>(replica: &Replica<A>, item: u64) -> Option<Arc<[u8]>> {
-    match replica.by_hash(item)? {
-        Update::Entry(Entry { value, .. }) => value,
-        Update::Member(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
-    }
-}
-
 /// Tag, item, offset, flag and the length of the bytes, at their longest.
 const CHUNK_HEAD: usize = 1 + 8 + 5 + 1 + 3;
 /// Length below which a chunk is not cut to fill up a datagram.
@@ -464,7 +455,7 @@ pub(crate) fn compose_chunk<A: Address>(
     window: &mut u8,
     room: usize,
 ) -> Option<Message<A>> {
-    let Some(value) = value_of(replica, item) else {
+    let Some(value) = replica.value(item) else {
         missing.clear();
         return (room >= CHUNK_HEAD).then_some(Message::Pull(Pull::Gone { item }));
     };

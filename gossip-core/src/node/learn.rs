@@ -191,6 +191,7 @@ impl<A: Address> Node<A> {
     /// Otherwise a deletion that has ended by one clock and not by the other would lose against what it deleted.
     pub(super) fn answer_older(&mut self, key: KeyHash, from: &A) {
         if self.replica.has(key) && self.trust.affords(from, self.config.max_datagram, self.now) {
+            self.replica.offer(key);
             self.outbox.push(TrafficClass::Bulk, from.clone(), Intent::Fact(key));
         }
     }

@@ -1,5 +1,6 @@
 //! Effects of time on a replica: values end, certificates shrink, items are forgotten.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -7,7 +8,11 @@ use super::{Replica, Slot, Stored};
 use crate::address::Address;
 use crate::clock::Past;
 use crate::time::Instant;
-use crate::update::{Broadcast, Certificate, End, Entry, Record, Update};
+use crate::update::{Broadcast, Certificate, End, Entry, KeyHash, Record, Update};
+
+/// Values that have ended of which the offer is remembered. What was offered before them is offered again when the peer's
+/// older version is.
+const OFFERED: usize = 64;
 
 impl<A: Address> Replica<A> {
     /// Returns the time at which an entry becomes its death certificate: at its expiry, or after τ1.
@@ -34,6 +39,28 @@ impl<A: Address> Replica<A> {
     pub(crate) fn has_ended(&self) -> bool {
         let past = |first: Option<&(Instant, Slot)>| first.is_some_and(|(at, _)| *at <= self.cut);
         past(self.ending.first()) || past(self.shrinking.first())
+    }
+
+    /// The version of a key that is held here is offered to a peer, whether or not it has ended: its value can be asked for.
+    pub(crate) fn offer(&mut self, key: KeyHash) {
+        let Some(hash) = self.hash_of(key).filter(|hash| !self.has_hash(*hash)) else { return };
+        let offer = (hash, key);
+        if !self.offered.contains(&offer) {
+            self.offered.truncate(OFFERED - 1);
+            self.offered.push_front(offer);
+        }
+    }
+
+    /// Returns the value of an item of the reconciled set, or of one that has ended and was [offered](Self::offer) lately.
+    pub(crate) fn value(&self, hash: u64) -> Option<Arc<[u8]>> {
+        let ended = || {
+            let (_, key) = self.offered.iter().find(|(offered, _)| *offered == hash)?;
+            self.get_if(*key, hash)
+        };
+        match self.by_hash(hash).or_else(ended)? {
+            Update::Entry(Entry { value, .. }) => value,
+            Update::Member(_) | Update::Certificate(_) | Update::Broadcast(_) => None,
+        }
     }
 
     /// Moves the reconciled set to agreed time, which may step back: what has ended leaves it, what has not is in it again.

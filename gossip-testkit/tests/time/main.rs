@@ -103,6 +103,15 @@ fn a_deleted_value_stays_gone_though_its_writer_crashed_a_second_later() {
     );
 }
 
+// Who had slept through a lease of a large value was offered that for ever: nobody gives away what has ended.
+#[test]
+fn a_large_value_that_has_ended_replaces_the_version_before_it_everywhere() {
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 10s node 0: put "k2" ""; at 15s node 0: put "k2" "a" x 1037 for 10s;
+        crash 0 at 18s; crash 1 at 18s restart at 2592019s with memory; crash 2 at 15s restart at 2592020s with memory"#,
+    );
+}
+
 // A cluster that was switched off over the holidays came back empty.
 #[test]
 fn a_cluster_that_was_away_for_eight_days_has_all_its_values() {

@@ -10,7 +10,7 @@ use crate::absence::Absence;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::outbox::Outbox;
-use crate::update::Stamp;
+use crate::update::{Entry, Stamp};
 
 const NOW: Instant = Instant::from_secs(1_000);
 /// Bytes of messages in a datagram.
