@@ -31,12 +31,18 @@ const LINES: usize = 4;
 const MOST_IN_PAIRS: usize = 32;
 /// A scenario of so few lines is not looked for in another way.
 const FEW_LINES: usize = 4;
+/// Steps that a smaller scenario may take for each of the one to be minimised, and beside them: a node that is left out of
+/// an absence of all is awake for the 30 days of it, and such a run takes as long as a million others.
+const TIMES_AS_LONG: u64 = 10;
+const STEPS: u64 = 100_000;
 
 struct Search<'a, M: Machine> {
     trial: &'a Trial<M>,
     invariant: &'static str,
     runs: u32,
     most: u32,
+    /// Steps after which a run has not failed.
+    steps: u64,
     /// Results by a hash of the scenario's text: passes are repeated until nothing changes, and meet the same candidates again.
     known: BTreeMap<u64, bool>,
 }
@@ -56,7 +62,8 @@ pub(crate) fn minimise<M: Machine<Command: Workload + Display>>(
     invariant: &'static str,
     most: u32,
 ) -> (Scenario<M::Command>, u32) {
-    let mut search = Search { trial, invariant, runs: 0, most, known: BTreeMap::new() };
+    let steps = STEPS + TIMES_AS_LONG.saturating_mul(trial.attempt(scenario, Keep::Nothing).steps);
+    let mut search = Search { trial, invariant, runs: 0, most, steps, known: BTreeMap::new() };
     let mut smallest = scenario.clone();
     // What is left out first decides what can be left out later, so two orders are tried, with half of the runs each.
     for (nodes_first, most) in [(true, most / 2), (false, most)] {
@@ -89,7 +96,7 @@ impl<M: Machine<Command: Workload + Display>> Search<'_, M> {
         }
         self.runs += 1;
         let fails = matches!(
-            self.trial.attempt(scenario, Keep::Nothing).result,
+            self.trial.attempt_within(self.steps, scenario, Keep::Nothing).result,
             Err(Found { invariant, .. }) if invariant == self.invariant
         );
         self.known.insert(text, fails);
@@ -223,7 +230,7 @@ impl<M: Machine<Command: Workload + Display>> Search<'_, M> {
         if !scenario.plan.faults.iter().any(Fault::loses) {
             return None;
         }
-        let outcome = self.trial.attempt(scenario, Keep::Losses);
+        let outcome = self.trial.attempt_within(self.steps, scenario, Keep::Losses);
         self.runs += 1;
         if outcome.losses.is_empty() || outcome.losses.len() > MOST_LOSSES {
             return None;

@@ -45,6 +45,9 @@ impl Display for Report {
 /// Name of the invariant reported for a scenario that is rejected before it runs.
 pub(crate) const REFUSED: &str = "the scenario is one that makes sense";
 
+/// Name of the invariant reported for a run that was ended because it took too many steps.
+pub(crate) const TOO_LONG: &str = "the run takes no more steps than it may";
+
 /// Result of one run, with what was to be kept of it.
 pub(crate) struct Outcome {
     pub(crate) result: Result<Report, Found>,
@@ -52,6 +55,8 @@ pub(crate) struct Outcome {
     pub(crate) losses: Vec<Lost>,
     /// Features reached, if they were to be kept.
     pub(crate) features: BTreeSet<u64>,
+    /// Number of things that happened: datagrams, calls and faults.
+    pub(crate) steps: u64,
 }
 
 /// An invariant that did not hold.
@@ -91,10 +96,21 @@ impl<M: Machine> Trial<M> {
 
     /// Runs a scenario and observes it with fresh invariants.
     pub(crate) fn attempt(&self, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
+        self.attempt_within(u64::MAX, scenario, keep)
+    }
+
+    /// Runs a scenario, and ends it once so many things have happened.
+    pub(crate) fn attempt_within(&self, most: u64, scenario: &Scenario<M::Command>, keep: Keep) -> Outcome {
         if let Err(message) = scenario.fits(&self.expectations()) {
             let violation = Violation::new(message);
             let found = Found { invariant: REFUSED, at: Duration::ZERO, violation };
-            return Outcome { result: Err(found), lines: Vec::new(), losses: Vec::new(), features: BTreeSet::new() };
+            return Outcome {
+                result: Err(found),
+                lines: Vec::new(),
+                losses: Vec::new(),
+                features: BTreeSet::new(),
+                steps: 0,
+            };
         }
         let mut simulator = self.prepare(scenario);
         match keep {
@@ -112,13 +128,21 @@ impl<M: Machine> Trial<M> {
             commands: Vec::new(),
             features: (keep == Keep::Features).then(Features::default),
             compared: if let Keep::Story(pair) = keep { pair } else { None },
+            steps: 0,
+            most,
         };
         let (mut result, marks) = marks::collect(|| self.watch(scenario, &mut simulator, &mut observer));
         let features = observer.features.map_or_else(BTreeSet::new, |f| f.finish(&simulator.counters, &marks));
         if let Ok(report) = &mut result {
             report.marks = marks;
         }
-        Outcome { result, lines: simulator.trace.take_lines(), losses: simulator.take_losses(), features }
+        Outcome {
+            result,
+            lines: simulator.trace.take_lines(),
+            losses: simulator.take_losses(),
+            features,
+            steps: observer.steps,
+        }
     }
 
     /// Makes a simulator in which everything that the scenario says is planned.
@@ -169,6 +193,7 @@ impl<M: Machine> Trial<M> {
             while let Some(step) = simulator.step(until, observer) {
                 observer.after(&World { simulator, facts: &facts }, step);
                 observer.tell(simulator, step);
+                observer.count(simulator.now());
                 if let Some(found) = observer.found.take() {
                     return Err(found);
                 }
@@ -222,9 +247,20 @@ struct Observer<M: Machine> {
     /// Commands carried out in the step under way.
     commands: Vec<(Addr, M::Command)>,
     features: Option<Features>,
+    /// Number of steps until now, and the most that there may be.
+    steps: u64,
+    most: u64,
 }
 
 impl<M: Machine> Observer<M> {
+    fn count(&mut self, now: Instant) {
+        self.steps += 1;
+        if self.steps > self.most {
+            let violation = Violation::new(format!("more than {} steps", self.most));
+            self.note(Err(Found { invariant: TOO_LONG, at: now.since(Instant::ORIGIN), violation }));
+        }
+    }
+
     fn each(
         &mut self,
         at: Instant,
