@@ -63,7 +63,7 @@ fn the_node_does_what_it_has_always_done() {
     // once you know why.
     let writes = "at 3s node 0: put \"a\" \"1\"\nat 7s node 3: put-own \"a\" \"2\"\nat 9s node 2: broadcast \"b\"\n\
                   at 15s node 4: delete \"a\"";
-    assert_eq!(trace::<Node<Addr>>(writes), "22eccd64d49ae059");
+    assert_eq!(trace::<Node<Addr>>(writes), "d7a8813bee187298");
 }
 
 #[test]

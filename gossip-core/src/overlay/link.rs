@@ -133,6 +133,8 @@ pub(super) struct Link<A> {
     pub(super) trip: RoundTrip,
     /// The shortest measured, which tells near from far: a confirmation that waited for company does not.
     pub(super) shortest: Option<Duration>,
+    /// Time at which it began here.
+    pub(super) began: Instant,
     /// Time at which `Linked` was sent, until it is confirmed.
     pub(super) accepted: Option<Instant>,
     /// Items, and whether the neighbour asked for them.
@@ -179,6 +181,7 @@ impl<A> Link<A> {
             confirm_due: None,
             trip: RoundTrip::default(),
             shortest: None,
+            began: Instant::ORIGIN,
             accepted: None,
             bodies: VecDeque::new(),
             bodies_due: None,

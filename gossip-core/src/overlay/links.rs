@@ -191,7 +191,7 @@ impl<A: Address> Overlay<A> {
     }
 
     /// Time within which a request is answered. Given up before that, no request over a long path would ever make a link.
-    fn answers_within(&self) -> Duration {
+    pub(super) fn answers_within(&self) -> Duration {
         self.times.first_timeout.max(self.probed.timeout().unwrap_or_default())
     }
 
@@ -368,10 +368,17 @@ impl<A: Address> Overlay<A> {
 
     /// The neighbour has ended the link, or never had one.
     pub(crate) fn on_unlink(&mut self, now: Instant, from: &A) {
-        if let Some(at) = self.position(from) {
-            self.release(at);
-            self.seek.at = self.seek.at.min(now + self.seek.shortest);
+        let Some(at) = self.position(from) else { return };
+        let recent = now - self.answers_within();
+        let link = &mut self.links[at];
+        if link.began > recent && !link.parting {
+            // Said before the neighbour can have known of this link, it is about an earlier one: where paths are long, two
+            // that ask one another would end each other's links for ever. It is asked whether it has this one.
+            link.check();
+            return;
         }
+        self.release(at);
+        self.seek.at = self.seek.at.min(now + self.seek.shortest);
     }
 
     /// The neighbour has more links than it needs; returns whether the link is ended.
@@ -431,7 +438,7 @@ impl<A: Address> Overlay<A> {
         let slot = self.free_slot()?;
         // The first duplicate makes it lazy: of several ways the shortest stays.
         let mut link = Link::new(from.clone(), id, slot, numbers, true);
-        link.shortest = self.distances.trip(id);
+        (link.began, link.shortest) = (now, self.distances.trip(id));
         for (item, _) in self.recents.latest(INTRODUCED) {
             link.offer(item, (now, now), false);
         }

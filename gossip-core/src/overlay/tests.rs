@@ -347,6 +347,21 @@ fn requests_over_long_paths_wait_for_their_answers() {
 }
 
 #[test]
+fn an_unlink_that_was_said_before_the_neighbour_knew_of_a_link_does_not_end_it() {
+    let mut bench = Bench::near(2, 0);
+    let within = bench.overlay.answers_within();
+    bench.sent(NOW);
+    bench.overlay.on_unlink(NOW + within - MS, &1);
+    assert!(bench.overlay.has_link(&1));
+    let sent = bench.sent(NOW + within - MS);
+    let asked =
+        |(to, said): &(u32, Said<u32>)| *to == 1 && matches!(said, Said::Again { hashes, .. } if hashes.0.is_empty());
+    assert!(sent.iter().any(asked), "it is asked whether it has this one: {sent:?}");
+    bench.overlay.on_unlink(NOW + within, &1);
+    assert!(!bench.overlay.has_link(&1) && bench.overlay.has_link(&2));
+}
+
+#[test]
 fn near_members_take_the_place_of_far_neighbours_and_one_drawn_among_all_stays() {
     let mut bench = Bench::near(5, 4);
     let id = |peer: u32| NodeId::new(peer.into());
