@@ -15,7 +15,7 @@ use crate::plan::{Fault, FaultPlan};
 #[derive(Debug, Default)]
 pub struct NoStepBack {
     /// Versions of each key that end, whoever held them.
-    ending: BTreeMap<String, Vec<ViewItem>>,
+    ending: Ending,
     memories: Memories,
 }
 
@@ -35,12 +35,17 @@ impl<M: Machine> Invariant<M> for NoStepBack {
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
         let cut = world.cut_of(node);
-        note_ending(&mut self.ending, before, after);
+        self.ending.note(world, node, before, after);
         // A certificate that had ended when it came is stored, but is in no view. It covers what it has replaced: so that has not
-        // ended unless its writer keeps certificates for less long.
+        // ended unless its writer keeps certificates for less long. One that is long past by another's wrong clock may never come:
+        // then what it has replaced is set aside.
+        let apart = world.plan().faults.iter().any(|fault| matches!(fault, Fault::Skew { beyond: true, .. }));
         let has_ended = |key, old: &ViewItem| {
-            let ended = |end: &ViewItem| end.version > old.version && end.is_long_past(cut);
-            self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
+            let over = |end: &End| {
+                let now = world.now();
+                end.item.version > old.version && (end.is_long_past(cut, now) || apart && end.is_past(cut, now))
+            };
+            self.ending.of(key).iter().any(over)
         };
         let outdated = self.memories.is_outdated(world, node);
         for (key, old) in &before.items {
@@ -91,13 +96,49 @@ impl Memories {
     }
 }
 
-/// Notes the versions of each key that end, from what has changed at a node: also those that are not the newest, since what
-/// has ended still ends what is older.
-fn note_ending(ending: &mut BTreeMap<String, Vec<ViewItem>>, before: &View, after: &View) {
-    for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
-        if item.until.is_some() && ending.get(key).is_none_or(|ends| ends.iter().all(|end| end.version != item.version))
-        {
-            ending.entry(key.clone()).or_default().push(item.clone());
+/// A version that ends.
+#[derive(Debug)]
+struct End {
+    item: ViewItem,
+    /// Times at which it has lived for as long as it was to, and was kept for as long as it was to be, where it was held,
+    /// whatever the clock there shows.
+    lived: Instant,
+    kept: Instant,
+}
+
+impl End {
+    fn is_past(&self, cut: Instant, now: Instant) -> bool {
+        self.item.is_past(cut) || self.lived <= now
+    }
+
+    fn is_long_past(&self, cut: Instant, now: Instant) -> bool {
+        self.item.is_long_past(cut) || self.kept <= now
+    }
+}
+
+/// The versions of each key that end, whoever held them: also those that are not the newest, since what has ended still ends
+/// what is older.
+#[derive(Debug, Default)]
+struct Ending(BTreeMap<String, Vec<End>>);
+
+impl Ending {
+    fn of(&self, key: &str) -> &[End] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    fn note<M: Machine>(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) {
+        let cut = world.cut_of(node);
+        for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
+            let Some(until) = item.until else { continue };
+            let at = |end: Instant| world.now() + end.since(cut);
+            // By a clock that says that it is over already it has not lived at all.
+            let lived = if until > cut { at(until) } else { Instant::MAX };
+            let kept = at(item.kept.unwrap_or(Instant::MAX));
+            let ends = self.0.entry(key.clone()).or_default();
+            match ends.iter_mut().find(|end| end.item.version == item.version) {
+                Some(end) => (end.lived, end.kept) = (end.lived.min(lived), end.kept.min(kept)),
+                None => ends.push(End { item: item.clone(), lived, kept }),
+            }
         }
     }
 }
@@ -232,7 +273,7 @@ pub struct NoLostWrite {
     held: PerNode<BTreeMap<String, ViewItem>>,
     /// Versions of each key that were to end, whoever held them, and whether or not that one has lost its memory since:
     /// what outlives it may have no name.
-    ending: BTreeMap<String, Vec<ViewItem>>,
+    ending: Ending,
     memories: Memories,
 }
 
@@ -254,7 +295,7 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
     }
 
     fn changed(&mut self, world: &World<'_, M>, node: Addr, before: &View, after: &View) -> Result<(), Violation> {
-        note_ending(&mut self.ending, before, after);
+        self.ending.note(world, node, before, after);
         let held = self.held.of(node);
         if self.memories.is_outdated(world, node) {
             held.retain(|key, item| !item.member || after.items.contains_key(key));
@@ -268,7 +309,7 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
     }
 
     fn finished(&mut self, world: &World<'_, M>) -> Result<(), Violation> {
-        let cut = world.cut();
+        let (cut, now) = (world.cut(), world.now());
         for group in world.groups() {
             // They agree by now, unless datagrams are lost for ever: then it is enough that somebody has it.
             let views: Vec<View> = group.iter().map(|(_, machine)| machine.view(cut)).collect();
@@ -280,12 +321,14 @@ impl<M: Machine> Invariant<M> for NoLostWrite {
                     let newer = |held: &BTreeMap<String, ViewItem>| {
                         held.get(key).is_some_and(|other| other.version > item.version)
                     };
-                    let ended = |other: &ViewItem| other.version > item.version && other.is_past(cut);
-                    self.held.0.iter().any(newer) || self.ending.get(key).is_some_and(|ends| ends.iter().any(ended))
+                    // Where two are left and one clock is days ahead, a lease has lived its time by that, and not by those who
+                    // are back later.
+                    let ended = |end: &End| end.item.version >= item.version && end.is_past(cut, now);
+                    self.held.0.iter().any(newer) || self.ending.of(key).iter().any(ended)
                 };
                 let held = self.held.0.get(node.index()).into_iter().flatten();
                 for (key, item) in held.filter(|(key, item)| !outdated(*key, item)) {
-                    if newest(key).is_none_or(|now| now < item.version) && !item.bound && !item.is_past(cut) {
+                    if newest(key).is_none_or(|newest| newest < item.version) && !item.bound {
                         let message = format!("node {node} has held {key} = {item}, and nobody has it any more");
                         return Err(Violation::new(message));
                     }
