@@ -256,11 +256,16 @@ impl<M: Machine> World<'_, M> {
     }
 
     /// Time by which the nodes must agree: 8·log2 n + 90 protocol periods after the last write and the last fault that ends, and
-    /// one more for each per cent of loss that does not. Where ids come and go, ten more for each node: at its bound on members each
+    /// one more for each per cent of loss that does not. Where round trips are longer than a period for good, ten more for each period
+    /// of them: an exchange takes several. Where ids come and go, ten more for each node: at its bound on members each
     /// finds out in turn who is gone, and nobody else remembers that.
     pub fn deadline(&self) -> Instant {
         let nodes = self.nodes().len() as u32;
         let mut periods = 8.0 * log2(nodes) + 90.0 + f64::from(self.facts.plan.lasting_loss().as_ppm()) / 1e4;
+        let trip = 2.0 * self.facts.plan.lasting_distance().as_secs_f64() / self.expectations().period.as_secs_f64();
+        if trip > 1.0 {
+            periods += 10.0 * trip;
+        }
         if self.facts.plan.guests().next().is_some() {
             periods += 10.0 * f64::from(nodes);
         }

@@ -1,6 +1,7 @@
 //! A scenario: who is there, what its users do, what goes wrong. Plain data, printed as text that parses back.
 
 mod beyond;
+mod fit;
 mod generate;
 mod mutate;
 mod parse;

@@ -47,13 +47,21 @@ impl<M: Machine> Invariant<M> for NoStepBack {
             };
             self.ending.of(key).iter().any(over)
         };
+        // What is set aside for want of a right date gives way to what others have written meanwhile.
+        let newer = |key, old: &ViewItem| {
+            let holds = |machine: &M| machine.view(cut).items.get(key).is_some_and(|item| item.version > old.version);
+            apart && world.live().any(|(other, machine)| other != node && holds(machine))
+        };
         let outdated = self.memories.is_outdated(world, node);
         for (key, old) in &before.items {
             let lost = match after.items.get(key) {
                 // A dead member that gave way for want of room is nobody of whom anything is known.
                 Some(new) => new.version < old.version && !(old.member && old.bound),
                 None if outdated && old.member => false,
-                None => !old.bound && !old.is_past(cut) && !is_replaced(old, before, after) && !has_ended(key, old),
+                None => {
+                    let replaced = is_replaced(old, before, after) || has_ended(key, old) || newer(key, old);
+                    !old.bound && !old.is_past(cut) && !replaced
+                }
             };
             if lost {
                 return Err(Violation::between(
@@ -163,11 +171,17 @@ impl<T: Default> PerNode<T> {
 }
 
 /// No resurrection: what was deleted, or has expired, and was known here to be, does not come back, as long as everybody who was away
-/// for longer than a minute meets somebody who has been there since before, at most one clock was off when it went, and it is bound to
-/// no member.
+/// for longer than a minute meets somebody who has been there since before, at most one clock was off when it went, more were right
+/// than wrong when it was deleted, it is bound to no member, and had come to somebody beside its writer who is there.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
     gone: PerNode<BTreeMap<String, ItemVersion>>,
+    /// Versions of each key, with the nodes that have held it: the first has written it.
+    held: BTreeMap<(String, ItemVersion), Vec<Addr>>,
+    /// Versions of each key that nobody had but their writers, when others learned of them though something newer had ended.
+    late: BTreeSet<(String, ItemVersion)>,
+    /// Versions of each key that end and were written while no more clocks were right than wrong.
+    undated: BTreeSet<(String, ItemVersion)>,
     /// The latest time that each node's clock has shown.
     latest: PerNode<Instant>,
 }
@@ -189,14 +203,31 @@ impl<M: Machine> Invariant<M> for NoResurrection {
         let stepped_back = cut < *self.latest.of(node);
         *self.latest.of(node) = cut.max(*self.latest.of(node));
         let gone = self.gone.of(node);
-        for (key, item) in &after.items {
+        let doubtful = are_doubtful(world);
+        for (key, item) in after.items.iter().filter(|(key, item)| before.items.get(*key) != Some(*item)) {
+            let entry = (key.clone(), item.version);
+            if item.until.is_some() && doubtful && !self.held.contains_key(&entry) {
+                self.undated.insert(entry.clone());
+            }
+            let held = self.held.entry(entry.clone()).or_default();
+            let is_there = |node: Addr| world.machine(node).is_some_and(|machine| !machine.has_left());
+            let known = held.first() == Some(&node) || held.iter().skip(1).any(|node| is_there(*node));
+            if !held.contains(&node) {
+                held.push(node);
+            }
             if item.body.is_none() {
                 let latest = gone.entry(key.clone()).or_insert(item.version);
                 *latest = (*latest).max(item.version);
             } else if let Some(death) = gone.get(key)
                 && (item.version < *death || item.version == *death && !stepped_back)
                 && has_witness(world, item.bound)
+                && !self.undated.contains(&(key.clone(), *death))
+                && !self.late.contains(&entry)
             {
+                if !known {
+                    self.late.insert(entry);
+                    continue;
+                }
                 return Err(Violation::between(
                     format!("node {node} knew that {key} was gone as of {death:?}, and has {item} again"),
                     (format!("node {node} before"), before.clone()),
@@ -240,6 +271,21 @@ fn missed(fault: &Fault) -> Option<(Addr, Duration, Duration, bool)> {
 
 /// Time in which a node has had a contact with everybody.
 const CONTACT: Duration = Duration::from_secs(20);
+
+/// Returns whether no more of the clocks that are there are right than wrong: then nobody can tell the time.
+fn are_doubtful<M: Machine>(world: &World<'_, M>) -> bool {
+    let is_off = |node: Addr| {
+        let now = Duration::from_micros(world.now().as_micros());
+        world.plan().faults.iter().any(|fault| match fault {
+            Fault::Skew { node: of, during, beyond: true, .. } => {
+                *of == node && during.from <= now && during.to.is_none_or(|to| now < to)
+            }
+            _ => false,
+        })
+    };
+    let off = world.live().filter(|(node, _)| is_off(*node)).count();
+    2 * off >= world.live().count()
+}
 
 /// Returns whether several clocks were off when a node went away: then nobody can tell when it was in contact last.
 fn is_undated(plan: &FaultPlan, from: Duration) -> bool {

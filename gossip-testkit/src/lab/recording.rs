@@ -327,7 +327,7 @@ mod tests {
     use gossip_core::Node;
 
     use super::*;
-    use crate::node::Command;
+    use crate::command::Command;
     use crate::plan::{FaultPlan, Window};
 
     fn scenario() -> Scenario<Command> {

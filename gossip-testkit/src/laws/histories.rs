@@ -7,7 +7,7 @@ use gossip_core::{Config, Instant, Node};
 
 use crate::address::Addr;
 use crate::cluster::Cluster;
-use crate::node::Command;
+use crate::command::Command;
 use crate::plan::Chance;
 use crate::scenario::Dice;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Scenario;
-use super::generate::{Draw, after_joining, elsewhere};
+use super::fit::after_joining;
+use super::generate::{Draw, elsewhere};
 use crate::address::Addr;
 use crate::plan::{Fault, Links, Nodes, Window};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::generate::{Dice, Draw, Swarm, Workload, apart};
+use super::fit::apart;
+use super::generate::{Dice, Draw, Swarm, Workload};
 use super::{Scenario, Write};
 use crate::address::Addr;
 use crate::plan::{Chance, Fault};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Dice, Scenario, Swarm};
 use crate::address::Addr;
-use crate::node::Command;
+use crate::command::Command;
 use crate::plan::{Chance, Fault, FaultPlan, Harm, Links, Nodes, Window};
 
 type Sample = Scenario<Command>;

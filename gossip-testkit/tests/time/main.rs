@@ -54,6 +54,32 @@ fn a_broadcast_is_delivered_once_though_agreed_time_turns_back_by_days() {
     );
 }
 
+// Nobody can tell the time where as many clocks are wrong as right: what ends then, and what is set aside for that, is no fault.
+#[test]
+fn where_half_of_the_clocks_are_wrong_leases_and_deletions_are_dated_by_them() {
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 10s node 0: put "k3" "" for 10s; crash 2 at 4s restart at 2405s with memory;
+        crash 1 at 25s restart at 30s without memory; skew 0 by 691200s drift -244ppm beyond from 5s on"#,
+    );
+    forgets(
+        r#"seed 3; nodes 0-2; seeds 2; at 10s node 1: delete "k3"; at 10s node 1: put "k1" ""; at 1455s node 2: delete "k1";
+        crash 0 at 24s restart at 2445s with memory; skew 2 by 691200s drift 3320ppm beyond from 25s on"#,
+    );
+    forgets(
+        r#"seed 3; nodes 0-2; seeds 2; at 5s node 0: put "k2" ""; at 3213s node 2: put "k2" "" for 10s;
+        crash 0 at 17s restart at 3618s with memory; skew 1 by 3600s drift 0ppm beyond from 15s on"#,
+    );
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 10s node 0: put "k3" ""; at 25s node 2: delete "k3";
+        crash 1 at 20s restart at 3625s with memory; skew 2 by -3600s drift 0ppm beyond from 20s to 30s"#,
+    );
+    forgets(
+        r#"seed 0; nodes 0-2; seeds 2; at 15s node 1: delete "k3"; at 15s node 0: put "k2" ""; at 20s node 1: put "k2" "";
+        crash 2 at 20s restart at 2425s with memory; skew 1 by -30s drift 6781ppm beyond from 20s on;
+        skew 2 by 46800s drift 0ppm beyond from 10s on"#,
+    );
+}
+
 // Clocks were set right during a cut. Readings from before it, of members that were suspected, outvoted those from after it.
 #[test]
 fn clocks_that_are_set_during_a_cut_are_right_after_it() {

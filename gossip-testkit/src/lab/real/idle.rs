@@ -11,9 +11,9 @@ use super::observed::marked;
 use super::{FINDING, Log, Observed, Progress, Setting, Unfinished, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::lab::{Estimate, Impossible};
 use crate::metrics::Usage;
-use crate::node::Command;
 use crate::sim::Latency;
 
 /// Number of nodes, spread evenly, of which everything is written down.

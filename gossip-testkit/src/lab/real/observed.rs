@@ -6,8 +6,8 @@ use std::sync::Arc;
 use gossip_core::{Config, Input, Instant, Node, Snapshot};
 
 use crate::address::Addr;
+use crate::command::Command;
 use crate::machine::{Boot, Machine};
-use crate::node::Command;
 use crate::wrapper::Wrapper;
 
 /// Beginning of the values of an experiment, so that they can be found in a datagram.

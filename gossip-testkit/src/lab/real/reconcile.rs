@@ -11,8 +11,8 @@ use super::observed::{bodies, marked};
 use super::{MAX_KEYS, Observed, PATIENCE, Progress, Setting, Unfinished, Unsettled, possible, until_each};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::lab::Impossible;
-use crate::node::Command;
 use crate::plan::Links;
 use crate::sim::{Datagram, Latency};
 

@@ -12,8 +12,8 @@ use super::observed::marked;
 use super::{FINDING, Observed, Progress, Setting, Unfinished, Unsettled, possible, until_rest};
 use crate::address::Addr;
 use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::lab::{Estimate, Impossible, trials};
-use crate::node::Command;
 use crate::scenario::Dice;
 use crate::sim::Latency;
 
