@@ -19,7 +19,7 @@ use crate::outbox::{Intent, TrafficClass};
 use crate::time::{Instant, micros};
 use crate::update::{Record, Standing};
 
-/// Calls of an isolated node in quick succession, before it falls back to the interval of healing.
+/// Calls of an isolated node in quick succession, before the pauses double up to the interval of healing.
 const QUICK_CALLS: u32 = 16;
 /// The first four calls are spaced an eighth, a quarter, a half and a whole timeout apart.
 const QUICKEST: u32 = 4;
@@ -294,7 +294,9 @@ impl<A: Address> Node<A> {
         let pause = match self.contacts.calls {
             // An answer takes a small part of the timeout. The more were lost, the less it is a chance of the network.
             call @ 1..=QUICK_CALLS => (probe.timeout / (1 << QUICKEST.saturating_sub(call))).min(healing.interval),
-            _ => healing.interval,
+            // Further and further apart: a seed may start a little later than this node.
+            call @ 1.. => (probe.timeout * (1 << (call - QUICK_CALLS).min(16))).min(healing.interval),
+            0 => healing.interval,
         };
         self.contacts.next = Some(self.now + jittered(pause, &mut self.rng));
         if !speaks {

@@ -23,6 +23,12 @@ impl<A: Address> Node<A> {
         }
     }
 
+    /// Returns true if a member is spoken to at this address, and says that it is its own: where one was only seen, a datagram that
+    /// it sent before it moved may have come late, and nobody answers there.
+    fn is_known_at(&self, address: &A) -> bool {
+        self.pass_of(address).is_some() && self.replica.members_at(address).next().is_some()
+    }
+
     /// A datagram is longer than this node is configured for: the member that it came from goes on in shorter ones.
     pub(super) fn note_too_long(&mut self, now: Instant, from: &A) {
         if self.identity.is_running() && self.replica.members_at(from).next().is_some() {
@@ -34,8 +40,8 @@ impl<A: Address> Node<A> {
     pub(super) fn tick_paths(&mut self) {
         while let Some(step) = self.paths.step(self.now, &mut self.rng) {
             match step {
-                Step::Compare { peer, .. } | Step::Tell { peer, .. } if self.pass_of(&peer).is_none() => {
-                    // It is gone, or has restarted: nothing is known of a new one.
+                Step::Compare { peer, .. } | Step::Tell { peer, .. } if !self.is_known_at(&peer) => {
+                    // It is gone, or has moved or restarted: nothing is known of a new one.
                     self.paths.forget(&peer);
                 }
                 Step::Compare { peer, seq, length } => {
