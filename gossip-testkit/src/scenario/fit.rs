@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Scenario, Workload};
+use super::Scenario;
 use crate::address::Addr;
 use crate::plan::{Fault, FaultPlan, Nodes, Restart, Window};
 
 /// Bytes of a message that fit a datagram also over the narrowest path that is drawn.
 const NARROWEST: usize = 400;
 
-/// Cuts what is sent in one datagram or not at all, where paths are narrow or nodes configured for short datagrams.
-pub(super) fn shorten<C: Workload>(scenario: &mut Scenario<C>) {
+/// Returns the length of what is sent in one datagram or not at all, where paths are narrow or nodes configured for short datagrams.
+pub(super) fn longest_message(plan: &FaultPlan) -> Option<usize> {
     let narrow = |fault: &Fault| matches!(fault, Fault::Narrow { .. } | Fault::Shorten { .. });
-    if scenario.plan.faults.iter().any(narrow) {
-        scenario.writes.iter_mut().for_each(|write| write.command.shorten(NARROWEST));
-    }
+    plan.faults.iter().any(narrow).then_some(NARROWEST)
 }
 
 /// Leaves out bounds on the members that differ between nodes: those remember different ones of the members that are gone.

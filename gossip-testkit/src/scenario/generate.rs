@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::fit::{alike, apart, lose_seed, shorten};
+use super::fit::{alike, apart, longest_message, lose_seed};
 use super::{Scenario, Write};
 use crate::address::Addr;
 use crate::coin::below;
@@ -225,7 +225,9 @@ impl Swarm {
                 }
             }
         }
-        shorten(&mut scenario);
+        if let Some(most) = longest_message(&scenario.plan) {
+            scenario.writes.iter_mut().for_each(|write| write.command.shorten(most));
+        }
         if scenario.plan.guests().next().is_some() {
             alike(&mut scenario.plan, C::members(0));
         }
