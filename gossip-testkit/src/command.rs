@@ -9,7 +9,7 @@ use crate::plan::Chance;
 use crate::scenario::{Dice, Seconds, Workload};
 use crate::{settings, shrink};
 
-/// A command to a [`Node`].
+/// A command to a [`gossip_core::Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
