@@ -16,22 +16,22 @@ impl<A: Address> Node<A> {
             }
             Path::Echoed(Echo { seq, .. }) => self.paths.on_echoed(self.now, from, seq),
             Path::Narrow { longest } => {
-                if self.replica.members_at(from).next().is_some() {
+                if self.is_of_member(from) {
                     self.paths.on_told(self.now, from, longest.into());
                 }
             }
         }
     }
 
-    /// Returns true if a member is spoken to at this address, and says that it is its own: where one was only seen, a datagram that
-    /// it sent before it moved may have come late, and nobody answers there.
-    fn is_known_at(&self, address: &A) -> bool {
-        self.pass_of(address).is_some() && self.replica.members_at(address).next().is_some()
+    /// Returns true if a member says that this is its address. Where one was only seen, a datagram that it sent before it moved may
+    /// have come late, and nobody answers there.
+    fn is_of_member(&self, address: &A) -> bool {
+        self.replica.members_at(address).next().is_some()
     }
 
     /// A datagram is longer than this node is configured for: the member that it came from goes on in shorter ones.
     pub(super) fn note_too_long(&mut self, now: Instant, from: &A) {
-        if self.identity.is_running() && self.replica.members_at(from).next().is_some() {
+        if self.identity.is_running() && self.is_of_member(from) {
             self.paths.note_too_long(now.max(self.now), from);
         }
     }
@@ -40,7 +40,9 @@ impl<A: Address> Node<A> {
     pub(super) fn tick_paths(&mut self) {
         while let Some(step) = self.paths.step(self.now, &mut self.rng) {
             match step {
-                Step::Compare { peer, .. } | Step::Tell { peer, .. } if !self.is_known_at(&peer) => {
+                Step::Compare { peer, .. } | Step::Tell { peer, .. }
+                    if !self.is_of_member(&peer) || self.pass_of(&peer).is_none() =>
+                {
                     // It is gone, or has moved or restarted: nothing is known of a new one.
                     self.paths.forget(&peer);
                 }

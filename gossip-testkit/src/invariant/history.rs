@@ -272,31 +272,29 @@ fn missed(fault: &Fault) -> Option<(Addr, Duration, Duration, bool)> {
 /// Time in which a node has had a contact with everybody.
 const CONTACT: Duration = Duration::from_secs(20);
 
-/// Returns whether no more of the clocks that are there are right than wrong: then nobody can tell the time.
-fn are_doubtful<M: Machine>(world: &World<'_, M>) -> bool {
-    let is_off = |node: Addr| {
-        let now = Duration::from_micros(world.now().as_micros());
-        world.plan().faults.iter().any(|fault| match fault {
-            Fault::Skew { node: of, during, beyond: true, .. } => {
-                *of == node && during.from <= now && during.to.is_none_or(|to| now < to)
-            }
-            _ => false,
-        })
-    };
-    let off = world.live().filter(|(node, _)| is_off(*node)).count();
-    2 * off >= world.live().count()
-}
-
-/// Returns whether several clocks were off when a node went away: then nobody can tell when it was in contact last.
-fn is_undated(plan: &FaultPlan, from: Duration) -> bool {
+/// Returns the nodes whose clocks are off at a time, or were within `slack` before it.
+fn clocks_off(plan: &FaultPlan, at: Duration, slack: Duration) -> BTreeSet<Addr> {
     let off = plan.faults.iter().filter_map(|fault| match fault {
         Fault::Skew { node, during, beyond: true, .. } => {
-            let then = during.from <= from && during.to.is_none_or(|to| to + CONTACT >= from);
+            let then = during.from <= at && during.to.is_none_or(|to| at < to + slack);
             then.then_some(*node)
         }
         _ => None,
     });
-    off.collect::<BTreeSet<Addr>>().len() > 1
+    off.collect()
+}
+
+/// Returns whether no more of the clocks that are there are right than wrong: then nobody can tell the time.
+fn are_doubtful<M: Machine>(world: &World<'_, M>) -> bool {
+    let off = clocks_off(world.plan(), Duration::from_micros(world.now().as_micros()), Duration::ZERO);
+    let (wrong, right): (Vec<Addr>, Vec<Addr>) =
+        world.live().map(|(node, _)| node).partition(|node| off.contains(node));
+    wrong.len() >= right.len()
+}
+
+/// Returns whether several clocks were off when a node went away: then nobody can tell when it was in contact last.
+fn is_undated(plan: &FaultPlan, from: Duration) -> bool {
+    clocks_off(plan, from, CONTACT).len() > 1
 }
 
 /// Returns whether for everybody who was away and is back somebody else has been there since before: where nobody was, nobody can
